@@ -1,0 +1,77 @@
+# Everything a person or CI runs. A fresh clone needs Python 3.11 or newer and a package index; nothing is asked.
+PYTHON ?= python3
+CONFIG ?= configs/survey_demo.yaml
+BIN ?= .venv/bin
+BUNDLE ?= bundle
+BUNDLE_FOR ?=
+FOLDERS := configs instruments envs models agent archive surveys training review console
+
+# No dependency reports home.
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export RAY_USAGE_STATS_ENABLED := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Frames are small: more threads would only wait for each other, and results would depend on their number.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help night test slow check notebooks bundle clean
+
+help:  ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+
+night: .venv/core  ## Survey a simulated specimen and write the morning report (CONFIG=... for another)
+	$(BIN)/adaptem survey $(CONFIG)
+
+test: .venv/dev  ## The default tests, under 3 minutes on 2 cores
+	$(BIN)/pytest
+
+slow: .venv/dev  ## The campaigns: crash and stop tests, the offline bundle
+	$(BIN)/pytest -m slow
+
+check: .venv/dev  ## Format, types, layers, security
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(FOLDERS) adaptem.py
+
+notebooks: .venv/dev  ## Run docs/notebooks
+	$(BIN)/pytest --nbmake --nbmake-timeout=300 docs/notebooks
+
+bundle: .venv/core  ## A folder from which an offline machine installs (BUNDLE_FOR='--platform win_amd64 --python-version 3.11')
+	rm -rf build $(BUNDLE)
+	mkdir -p $(BUNDLE)/wheels
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(BUNDLE)/wheels .
+	$(BIN)/python -m pip download --quiet --only-binary=:all: $(BUNDLE_FOR) --constraint constraints.txt \
+		--dest $(BUNDLE)/wheels $(BUNDLE)/wheels/adaptem-*.whl
+	cp -r docs README.md CHANGELOG.md LICENSE $(BUNDLE)/
+	mkdir $(BUNDLE)/configs && cp configs/*.yaml $(BUNDLE)/configs/
+	printf '%s\n' "$$INSTALL" > $(BUNDLE)/install.sh && chmod +x $(BUNDLE)/install.sh
+	rm -rf build
+
+clean:  ## Remove what was built; surveys stay
+	rm -rf .venv build dist bundle *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(FOLDERS) tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# Two environments in one folder; the stamps make them anew when what they are made from changes.
+.venv/core: pyproject.toml constraints.txt
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/dev: .venv/core
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,validate,formats]'
+	touch $@
+
+# Trained weights travel inside the wheel, as package data.
+define INSTALL
+#!/bin/sh
+# Install adaptem from this folder alone, without a network: ./install.sh [FOLDER OF THE NEW ENVIRONMENT]
+set -eu
+here=$$(cd "$$(dirname "$$0")" && pwd)
+target=$${1:-adaptem-env}
+"$${PYTHON:-python3}" -m venv "$$target"
+"$$target/bin/python" -m pip install --no-index --find-links "$$here/wheels" adaptem
+echo "Installed. Next: $$target/bin/adaptem doctor"
+endef
+export INSTALL

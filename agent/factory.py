@@ -1,0 +1,51 @@
+"""Makes agents and skills from settings. The only place here where modules are imported inside functions."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from agent.settings import AgentSettings, PlannerSettings, PluginSettings, RandomSettings, RasterSettings, SkillSettings
+
+if TYPE_CHECKING:
+    from agent.protocol import Agent
+    from envs.actions import Catalogue
+    from envs.skills import Skill
+    from envs.tasks import SurveyTask
+
+__all__ = ["AgentSettings", "SkillSettings", "make_agent", "make_skills"]
+
+
+def make_agent(
+    settings: AgentSettings, task: SurveyTask, catalogue: Catalogue, skills: tuple[Skill, ...], seed: int
+) -> Agent:
+    """The agent that ``settings`` ask for. Raises ValueError for a plugin that is not installed."""
+    match settings:
+        case PlannerSettings():
+            from agent.planner import Planner
+
+            return Planner(settings, task, skills, catalogue)
+        case RasterSettings():
+            from agent.scripted import raster_agent
+
+            return raster_agent(settings, task.looks, catalogue, seed)
+        case RandomSettings():
+            from agent.scripted import random_agent
+
+            return random_agent(settings, task.looks, catalogue)
+        case PluginSettings():
+            found = entry_points(group="adaptem.agents")
+            if settings.name not in found.names:
+                raise ValueError(
+                    f"agent {settings.name!r} was asked for, but the entry points in adaptem.agents are "
+                    f"{sorted(found.names) or 'none'}: install the package that offers it, or name another"
+                )
+            made: Agent = found[settings.name].load()(settings.options, task, catalogue, skills, seed)
+            return made
+
+
+def make_skills(settings: SkillSettings) -> tuple[Skill, ...]:
+    """The skills that ``settings`` offer, in the catalogue's order."""
+    from agent.focusing import Refocus
+
+    return () if settings.refocus is None else (Refocus(settings.refocus),)

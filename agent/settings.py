@@ -1,0 +1,103 @@
+"""What a config can say about agents and skills."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from configs.load import Settings
+
+Ratio: TypeAlias = float
+Share = Annotated[Ratio, Field(ge=0, le=1)]
+
+
+class RasterSettings(Settings):
+    """Coarse to fine in serpentine order."""
+
+    kind: Literal["raster"] = "raster"
+    corner: Annotated[int, Field(ge=0, le=7)] | None = None
+    """Where to start, and the fast axis; None = drawn from the seed."""
+    overview: bool = True
+    """Whether to look from above first."""
+    by_atlas: bool = False
+    """Details in order of the interest seen from above instead of in serpentine order (the "greedy atlas")."""
+    refocus_every: NonNegativeInt = 25
+    """Steps between refocusings; 0 = never."""
+
+
+class RandomSettings(Settings):
+    """Coarse to fine, targets at random."""
+
+    kind: Literal["random"] = "random"
+    refocus_every: NonNegativeInt = 25
+
+
+class PlannerSettings(Settings):
+    """Interest × uncertainty ÷ cost on a belief map."""
+
+    kind: Literal["planner"] = "planner"
+    noteworthy: PositiveFloat = 4.0
+    """Interest (a robust distance; 0 = ordinary) above which a site is worth a look: only the excess counts."""
+    trust: Share = 0.6
+    """Expected slope of the interest in detail against that from above, before any site was seen."""
+    trust_sd: PositiveFloat = 0.3
+    """Standard deviation of that expectation: the smaller, the more sites it takes to change it."""
+    spread: PositiveFloat = 0.6
+    """Expected standard deviation of the interest that the view from above leaves unexplained."""
+    clustering: Share = 0.3
+    """Expected correlation of what is unexplained between neighbouring sites."""
+    reach_sites: PositiveFloat = 1.5
+    """Length scale of clusters, in site widths."""
+    optimism: NonNegativeFloat = 0.0
+    """Standard deviations added to a prediction before it is weighed."""
+    first_sites: PositiveInt = 64
+    """Sites to be known from above before an unopened patch is compared with what the opened ones hold."""
+    exploration: Share = 0.0
+    """Share of detail looks drawn at random among all sites."""
+    lookahead: PositiveInt = 8
+    """How many best sites are weighed together with what can be seen next to them afterwards."""
+    refocus_below: Share = 0.8
+    """Sharpness, relative to just after focusing, at which refocusing pays at once."""
+    refocus_every: PositiveInt = 40
+    """Steps after which refocusing pays even at full sharpness."""
+    refocus_gap: PositiveInt = 8
+    """Steps that must lie between two refocusings."""
+
+
+class PluginSettings(Settings):
+    """An agent of the user's own, found by entry point (group ``adaptem.agents``)."""
+
+    kind: Literal["plugin"] = "plugin"
+    name: str
+    """Of the entry point: a callable ``(options, task, catalogue, skills, seed) -> Agent``."""
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+AgentSettings: TypeAlias = Annotated[
+    PlannerSettings | RasterSettings | RandomSettings | PluginSettings, Field(discriminator="kind")
+]
+
+
+class RefocusSettings(Settings):
+    """A focus sweep with small, cheap bursts."""
+
+    field_of_view_nm: PositiveFloat = 60.0
+    pixels: Annotated[int, Field(ge=32)] = 192
+    dwell_us: PositiveFloat = 1.0
+    step_nm: PositiveFloat = 30.0
+    """Between the defocus values tried."""
+    max_travel_nm: PositiveFloat = 120.0
+    """Farthest from where it started: beyond it a sweep is a runaway and gives up."""
+    defocus_range_nm: tuple[float, float] = (-1000.0, 1000.0)
+    """Never outside, however the sweeps of a night add up."""
+    min_gain: NonNegativeFloat = 0.0
+    """Relative gain of sharpness without which the old focus is kept."""
+    settle_s: NonNegativeFloat = 0.2
+    """Expected time per change of focus, for planning only."""
+
+
+class SkillSettings(Settings):
+    """Which skills a survey may use; None leaves one out (a recorded image has no focus)."""
+
+    refocus: RefocusSettings | None = RefocusSettings()

@@ -1,0 +1,114 @@
+"""Carrying out one action at the instrument; what kept it from happening is part of the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from envs.exposing import fault_of
+from envs.step import Fault, Kind, Score, Tag
+from envs.targets import windows
+from envs.tasks import ON_PLACE
+from instruments.errors import InstrumentError, ReachError
+from instruments.types import Optics, Outcome, StagePosition
+
+if TYPE_CHECKING:
+    from envs.actions import Look
+    from envs.exposing import Exposer
+    from envs.situation import Situation
+    from envs.step import Purpose
+    from envs.targets import Target
+    from instruments.types import Frame
+
+_SAME_TILT_DEG = 0.01
+
+
+@dataclass(slots=True, kw_only=True)
+class Deed:
+    """What a step will say was done, filled in while it is done. Fields as in ``Step``."""
+
+    kind: Kind
+    target: int | None = None
+    look: str | None = None
+    skill: str | None = None
+    stage: Outcome[StagePosition] | None = None
+    optics: Outcome[Optics] | None = None
+    retagged: tuple[tuple[int, Tag], ...] = ()
+    score: Score | None = None
+    fault: Fault | None = None
+    skill_data: dict[str, float] | None = None
+
+
+def image(
+    situation: Situation, exposer: Exposer, deed: Deed, look: Look, target: Target, purpose: Purpose
+) -> Frame | None:
+    """Go to a target and expose it once; None where that failed, and the deed says how."""
+    guard = situation.guard
+    try:
+        wanted = _motion(guard.state().stage, look, target)
+        if wanted is not None:
+            deed.stage = guard.move(wanted)
+        if look.defocus_nm is not None:
+            deed.optics = guard.tune(Optics(defocus_nm=look.defocus_nm))
+        return exposer.expose(look.exposure, purpose)
+    except InstrumentError as error:
+        _note(deed, error)
+        return None
+
+
+def judge(situation: Situation, look: Look, target: Target, frame: Frame) -> Score:
+    """Describe the cells of a frame and hold them against the background known so far."""
+    known = frame.stage.x_nm is not None and frame.stage.y_nm is not None
+    cells = windows(
+        situation.task.tree, target.id, frame.exposure, frame.stage if known else None, situation.stage_to_image
+    )
+    scorer = situation.scorer
+    description = scorer.describe(frame, [window for _, window in cells])
+    interest = scorer.interest(look.name, description.descriptors) if cells else np.empty(0)
+    return Score(
+        cells=tuple(cell for cell, _ in cells),
+        descriptors=tuple(tuple(row) for row in description.descriptors.tolist()),
+        interest=tuple(interest.tolist()),
+        quality=dict(description.quality),
+    )
+
+
+def use_skill(situation: Situation, exposer: Exposer, deed: Deed, number: int) -> None:
+    """Run a skill at the present place. One that did not reach what it is for gives a ``ReachError`` fault."""
+    skill = situation.skills[number]
+    try:
+        result = skill.run(situation.guard, exposer.expose)
+    except InstrumentError as error:
+        _note(deed, error)
+        return
+    deed.optics, deed.stage = result.optics, result.stage
+    deed.skill_data = dict(result.data)
+    if not result.ok:
+        deed.fault = Fault(error=ReachError.__name__, message=f"{skill.name}: {result.message}")
+
+
+def _motion(stage: StagePosition, look: Look, target: Target) -> StagePosition | None:
+    """The axes that have to move for a look; None when all are in place."""
+    x_nm = None if _near(stage.x_nm, target.x_nm, ON_PLACE * target.width_nm) else target.x_nm
+    y_nm = None if _near(stage.y_nm, target.y_nm, ON_PLACE * target.height_nm) else target.y_nm
+    tilted = look.alpha_deg is None or _near(stage.alpha_deg, look.alpha_deg, _SAME_TILT_DEG)
+    alpha_deg = None if tilted else look.alpha_deg
+    if x_nm is None and y_nm is None and alpha_deg is None:
+        return None
+    return StagePosition(x_nm=x_nm, y_nm=y_nm, alpha_deg=alpha_deg)
+
+
+def _near(value: float | None, wanted: float, tolerance: float) -> bool:
+    return value is not None and abs(value - wanted) <= tolerance
+
+
+def _note(deed: Deed, error: InstrumentError) -> None:
+    deed.fault = fault_of(error)
+    if isinstance(error, ReachError):
+        match error.target, error.readback:
+            case StagePosition(), StagePosition():
+                deed.stage = Outcome(error.target, error.readback)
+            case Optics(), Optics():
+                deed.optics = Outcome(error.target, error.readback)

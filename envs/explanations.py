@@ -1,0 +1,68 @@
+"""Why a place is unusual, in numbers that a person can check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from envs.scorers import Scorer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Ratio: TypeAlias = float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Departure:
+    """One descriptor of an unusual place beside what is usual at the ordinary places most like it."""
+
+    name: str
+    words: str
+    unit: str
+    """Empty for a dimensionless one."""
+    value: float
+    usual: float
+    """Median."""
+    usual_low: float
+    """One robust spread below the median."""
+    usual_high: float
+    spreads_off: Ratio
+    """Signed distance from the median in robust spreads, on the scale on which the descriptor spreads evenly."""
+    contribution: Ratio
+    """Share of the whole squared distance."""
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        side = "above" if self.spreads_off > 0 else "below"
+        return (
+            f"{self.words} {_number(self.value)}{unit}, usually {_number(self.usual)} "
+            f"({_number(self.usual_low)} to {_number(self.usual_high)}): {abs(self.spreads_off):.1f} spreads {side}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Every departure, the most telling first, and the nearest ordinary place."""
+
+    departures: tuple[Departure, ...]
+    nearest: tuple[float, ...]
+    """Descriptors of the ordinary place most like it, as they were observed."""
+
+
+@runtime_checkable
+class ExplainingScorer(Scorer, Protocol):
+    """A scorer that can say why."""
+
+    def completed(self) -> ExplainingScorer:
+        """A copy whose backgrounds are fitted on everything observed so far."""
+        ...
+
+    def explain(self, look: str, descriptors: npt.NDArray[np.float64]) -> Explanation:
+        """Of one place (F,). Raises ValueError where the background is too young."""
+        ...
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -1,0 +1,1 @@
+"""Everything that is, or acts as, a microscope."""

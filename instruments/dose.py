@@ -1,0 +1,59 @@
+"""What an exposure would cost: electrons, fluence, and the place that may be hit."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from instruments.errors import BusyError, LimitError
+from instruments.types import Footprint
+
+if TYPE_CHECKING:
+    from instruments.limits import Limits
+    from instruments.types import Exposure, StagePosition, State
+
+
+def current_of(state: State, limits: Limits) -> float:
+    """The probe current in pA to reckon with: as read, or the declared maximum where there is no usable reading.
+
+    Zero is not usable: many columns can measure the probe only while it is not blanked.
+    """
+    current_pA = state.optics.current_pA
+    if current_pA is None or not 0 < current_pA < math.inf:
+        return limits.max_current_pA
+    if current_pA > limits.max_current_pA:
+        raise LimitError(
+            f"the probe current reads {current_pA:g} pA, allowed is {limits.max_current_pA:g} pA: lower it"
+        )
+    return current_pA
+
+
+def place_of(exposure: Exposure, stage: StagePosition, margin_nm: float) -> Footprint:
+    """The rectangle the exposure may hit with the stage there, ``margin_nm`` larger on every side."""
+    x_nm, y_nm = stage.x_nm, stage.y_nm
+    if x_nm is None or y_nm is None or not math.isfinite(x_nm + y_nm):
+        raise BusyError(f"the stage reads ({x_nm}, {y_nm}): an exposure without a place is not made; read it again")
+    size = {"width_nm": exposure.field_of_view_nm, "height_nm": exposure.height_nm}
+    return Footprint(x_nm=x_nm, y_nm=y_nm, **size, rotation_deg=exposure.rotation_deg).dilated(margin_nm)
+
+
+def swept(booked: Footprint, end: StagePosition) -> Footprint:
+    """What a stage that slipped from the booked place to ``end`` may have dragged under the beam.
+
+    >>> from instruments.types import Footprint, StagePosition
+    >>> at = Footprint(x_nm=0.0, y_nm=0.0, width_nm=10.0, height_nm=10.0)
+    >>> swept(at, StagePosition(x_nm=3.0, y_nm=4.0)).width_nm
+    20.0
+    """
+    x_nm, y_nm = end.x_nm, end.y_nm
+    if x_nm is None or y_nm is None or not math.isfinite(x_nm + y_nm):
+        return booked
+    return booked.dilated(math.dist((booked.x_nm, booked.y_nm), (x_nm, y_nm)))
+
+
+def fluence_of(exposure: Exposure, place: Footprint, electrons: float) -> float:
+    """Mean fluence (e/Å²) of an exposure on a place, all its numbers checked: LimitError where one is not usable."""
+    numbers = (place.x_nm, place.y_nm, place.width_nm, place.height_nm, place.rotation_deg, electrons)
+    if not all(map(math.isfinite, numbers)) or min(place.width_nm, place.height_nm) <= 0 or electrons < 0:
+        raise LimitError(f"cannot book {electrons} electrons on {place}: every number must be finite, sizes above 0")
+    return electrons / (exposure.field_of_view_nm * exposure.height_nm * 100.0)

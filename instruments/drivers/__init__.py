@@ -1,0 +1,1 @@
+"""Drivers of microscopes, by name."""

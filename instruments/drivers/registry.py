@@ -1,0 +1,78 @@
+"""Every kind of instrument by its name. A driver is imported when it is asked for, not before.
+
+A laboratory adds its own by an entry point in the group ``adaptem.drivers``: the name is the ``kind``, the object is a
+``Driver`` (an instance, or a module with the same two names).
+"""
+
+from __future__ import annotations
+
+import importlib
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from configs.load import ConfigError, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from instruments.clock import Clock
+    from instruments.protocol import Microscope
+
+GROUP = "adaptem.drivers"
+
+_BUILT_IN = {"simulated": "instruments.simulated.driver", "replay": "instruments.replay"}
+
+
+class Driver(Protocol):
+    """What stands behind a kind."""
+
+    @property
+    def SETTINGS(self) -> type[Settings]:
+        """Its settings; the field ``kind`` has this driver's name."""
+        ...
+
+    def open_microscope(self, settings: Any, *, seed: int, clock: Clock, truth: Path | None) -> Microscope: ...
+
+
+def kinds() -> tuple[str, ...]:
+    """Names of every driver that is installed."""
+    return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
+
+
+def parse(settings: Mapping[str, Any]) -> Settings:
+    """Settings of the driver that ``settings["kind"]`` names.
+
+    Raises:
+        ConfigError: no such kind.
+        pydantic.ValidationError: the driver's settings refuse the values.
+    """
+    return _driver(settings.get("kind")).SETTINGS.model_validate(dict(settings))
+
+
+def open_microscope(settings: Settings, *, seed: int, clock: Clock, truth: Path | None = None) -> Microscope:
+    """The instrument that ``settings`` describe.
+
+    Args:
+        settings: as ``parse`` gave them.
+        seed: of a simulated world; others ignore it.
+        clock: that waits and time stamps go by.
+        truth: where a simulated world writes what really happened; others ignore it.
+
+    Raises:
+        ConfigError: no such kind.
+        InstrumentError: the instrument cannot be opened.
+    """
+    return _driver(getattr(settings, "kind", None)).open_microscope(settings, seed=seed, clock=clock, truth=truth)
+
+
+def _driver(kind: object) -> Driver:
+    if isinstance(kind, str):
+        if kind in _BUILT_IN:
+            return cast("Driver", importlib.import_module(_BUILT_IN[kind]))
+        for point in entry_points(group=GROUP, name=kind):
+            return cast("Driver", point.load())
+    near = get_close_matches(str(kind), kinds(), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(f"instrument.kind: {kind!r} is no driver that is installed ({', '.join(kinds())}){hint}")

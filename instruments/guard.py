@@ -1,0 +1,260 @@
+"""The only way to an instrument. Refuses, never clamps; blanks by default; books dose before the beam.
+
+    latch → time → request → state of the instrument → dose → reserve (durable) → expose → blank → settle
+
+A refusal moves nothing, unblanks nothing and books nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from instruments import errors
+from instruments import guard_checks as checks
+from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check_optics, merged
+from instruments.dose import current_of, fluence_of, place_of, swept
+from instruments.errors import BudgetError, BusyError, HardwareFault, InstrumentError, LimitError, ReachError
+from instruments.guard_powers import guarded
+from instruments.powers import HasValves
+from instruments.types import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from instruments.clock import Clock
+    from instruments.ledger import Ledger
+    from instruments.limits import Limits
+    from instruments.protocol import Microscope, P
+    from instruments.types import Exposure, Footprint, Frame, Optics, StagePosition, State
+
+_READBACK_INTERVAL_S = 0.2
+"""Between the two read-backs that must agree before a stage counts as still."""
+
+
+class Guard:
+    """A Microscope that owns another one and lets through what the limits and the ledger allow."""
+
+    def __init__(self, microscope: Microscope, limits: Limits, ledger: Ledger, clock: Clock) -> None:
+        self.limits = limits
+        self.ledger = ledger
+        self.denials = 0
+        """Requests refused by the guard itself."""
+        self.last_denial: str | None = None
+        self._microscope = microscope
+        self._clock = clock
+        self._counted_s = clock.now_s()
+        self._starts: deque[float] = deque(maxlen=limits.max_exposures_per_min)
+        self._seen: StagePosition | None = None
+        self._closed = False
+        self.blank()
+
+    def state(self) -> State:
+        with self._driver() as microscope:
+            return microscope.state()
+
+    def move(self, target: StagePosition) -> Outcome[StagePosition]:
+        """Refuses a way that leaves the limits anywhere. Latches where a tilt is not where it should be then."""
+        with self._turn() as state:
+            with self._judging():
+                self._check_latch_and_time(0.0)
+                check_move(target, state.stage, self.limits)
+                checks.check_idle(state)
+            self.blank()
+            expected = merged(target, state.stage)
+            try:
+                with self._driver() as microscope:
+                    microscope.move(target)
+            except (LimitError, BusyError, errors.NotSupported, errors.NotCalibrated):
+                raise  # so a driver says that nothing moved
+            except Exception:
+                with suppress(BusyError, ReachError, errors.Timeout, errors.Disconnected):
+                    self._arrive(target, expected)
+                raise
+            return Outcome(target, self._arrive(target, expected))
+
+    def tune(self, target: Optics) -> Outcome[Optics]:
+        with self._turn() as state:
+            with self._judging():
+                self._check_latch_and_time(0.0)
+                check_optics(target, self.limits)
+                checks.check_idle(state)
+            self.blank()
+            with self._driver() as microscope:
+                return microscope.tune(target)
+
+    def acquire(self, exposure: Exposure) -> Frame:
+        """Book, expose, blank. Whatever is raised once it is booked, the dose counts as spent."""
+        with self._turn() as state:
+            with self._judging():
+                place, electrons = self._plan(exposure, state, state.stage)
+                self._check_still(state.stage)
+                ticket = self.ledger.reserve(exposure, place, electrons)
+            self._starts.append(self._clock.now_s())
+            try:
+                with self._driver() as microscope:
+                    frame = microscope.acquire(exposure)
+            finally:
+                self.blank()
+            if checks.off(state.stage, frame.stage, LENGTHS[:2], self.limits.stage_uncertainty_nm):
+                place, electrons = swept(place, frame.stage), 0.0
+            if frame.electrons > electrons * (1 + 1e-9):  # more, or elsewhere, than was booked: booked on top
+                self.ledger.reserve(replace(exposure, id=None), place, frame.electrons - electrons)
+            self.ledger.settle(ticket)
+            return frame
+
+    def blank(self) -> None:
+        """Blank and look. Latches where it fails or the beam reads on: nobody knows what the beam does then."""
+        if self._closed:
+            return
+        blanked = None
+        try:
+            self._microscope.blank()
+        except Exception as error:
+            raise self._latch(f"the beam could not be blanked ({error}): close the valves, see to it") from error
+        with suppress(InstrumentError):  # no exposure is made before the state can be read again
+            blanked = self.state().blanked
+        if blanked is False:
+            raise self._latch("the beam was blanked but reads on: close the valves, see to it")
+
+    def close(self) -> None:
+        if not self._closed:
+            try:
+                self.blank()
+            finally:
+                self._closed = True
+                self._microscope.close()
+
+    def power(self, kind: type[P]) -> P | None:
+        """Only the powers the guard has a rule for (``guard_powers``)."""
+        with self._driver() as microscope:
+            return cast("P | None", guarded(kind, microscope.power(kind), self.limits, self.blank))
+
+    def why_not(
+        self, exposure: Exposure, stage: StagePosition | None = None, *, state: State | None = None
+    ) -> str | None:
+        """Why this exposure would be refused now, here or after a move to ``stage``; None where it would be made.
+
+        Changes nothing. ``state``: a read-back to judge many places by, instead of one each.
+        """
+        try:
+            found = self.state() if state is None else state
+            if stage is not None:
+                check_move(stage, found.stage, self.limits)
+            self._plan(exposure, found, found.stage if stage is None else merged(stage, found.stage))
+        except InstrumentError as refusal:
+            return str(refusal)
+        return None
+
+    def _plan(self, exposure: Exposure, state: State, stage: StagePosition) -> tuple[Footprint, float]:
+        """What the exposure would hit and cost: (place, electrons). Raises where it is refused; changes nothing."""
+        limits, ledger = self.limits, self.ledger
+        check_exposure(exposure, limits)
+        self._check_latch_and_time(exposure.duration_s)
+        if exposure.id is not None and ledger.booked(exposure.id):
+            raise LimitError(f"exposure {exposure.id} was booked before and is never made twice: ask for a new intent")
+        checks.check_idle(state)
+        checks.check_beam_path(state, limits, has_valves=self._microscope.power(HasValves) is not None)
+        if len(self._starts) == self._starts.maxlen and (wait_s := self._starts[0] + 60.0 - self._clock.now_s()) > 0:
+            most = f"{limits.max_exposures_per_min} exposures a minute are allowed, and were made"
+            raise BusyError(f"{most}: wait {wait_s:.1f} s", until_s=state.time_s + wait_s)
+        electrons, spent = exposure.electrons(current_of(state, limits)), ledger.electrons()
+        if not spent + electrons <= limits.max_electrons:
+            raise BudgetError(
+                f"{electrons:.3g} electrons were asked and {spent:.3g} are spent of {limits.max_electrons:.3g}: "
+                "use a shorter dwell_us, or stop"
+            )
+        place = place_of(exposure, stage, limits.stage_uncertainty_nm)
+        before = ledger.fluence_e_per_A2(place)
+        after = before + fluence_of(exposure, place, electrons)
+        if not after <= limits.max_fluence_e_per_A2:
+            raise BudgetError(
+                f"the place ({place.x_nm:.1f}, {place.y_nm:.1f}) nm would reach {after:.4g} e/Å², over its limit of "
+                f"{limits.max_fluence_e_per_A2:.4g} (now {before:.4g}): use a shorter dwell_us, or move on"
+            )
+        return place, electrons
+
+    def _check_latch_and_time(self, duration_s: float) -> None:
+        if (reason := self.ledger.latched()) is not None:
+            raise HardwareFault(f"latched: {reason}; a person must look and clear the latch", latching=True)
+        used_s = self.ledger.time_used_s() + self._clock.now_s() - self._counted_s
+        if not (used_s < self.limits.max_time_s and used_s + duration_s <= self.limits.max_time_s):
+            raise BudgetError(
+                f"{duration_s:g} s were asked and {used_s:g} s are used of {self.limits.max_time_s:g} s: stop here"
+            )
+
+    def _check_still(self, stage: StagePosition) -> None:
+        """The read-back agrees with the one before it: a driver's "ready" alone is not believed."""
+        before, self._seen = self._seen or self._still_stage()[0], stage
+        if change := checks.moved(before, stage, self.limits.stage_uncertainty_nm):
+            raise BusyError(f"the stage is not still: {change} a moment ago; wait and ask again")
+
+    def _still_stage(self) -> tuple[StagePosition, str | None]:
+        """The stage once two read-backs in a row agree, or with what still changes after the time for it."""
+        deadline_s = self._clock.now_s() + self.limits.settle_timeout_s
+        stage, change = self.state().stage, None
+        while self._clock.now_s() < deadline_s:
+            self._clock.wait(_READBACK_INTERVAL_S)
+            before, stage = stage, self.state().stage
+            if (change := checks.moved(before, stage, self.limits.stage_uncertainty_nm)) is None:
+                break
+        return stage, change
+
+    def _arrive(self, target: StagePosition, expected: StagePosition) -> StagePosition:
+        """Where the stage came to rest. A tilt that is off, or was asked and cannot be read, counts as a pole touch."""
+        try:
+            self._seen, change = self._still_stage()
+        except InstrumentError as error:
+            if target.alpha_deg is None and target.beta_deg is None:
+                raise
+            raise self._latch(f"after a tilt the stage cannot be read ({error}): do not move, see to it") from error
+        if wrong := checks.off(expected, self._seen, TILTS, checks.TOUCH_DEG):
+            raise self._latch(f"pole touch suspected, {wrong}: do not move, see to the stage")
+        if missed := change or checks.off(expected, self._seen, LENGTHS, self.limits.reach_tolerance_nm):
+            raise ReachError(f"the stage did not arrive: {missed}; try again", target=target, readback=self._seen)
+        return self._seen
+
+    def _latch(self, reason: str) -> HardwareFault:
+        with suppress(InstrumentError):  # a ledger that cannot write still keeps the latch in memory
+            self.ledger.latch(reason)
+        return HardwareFault(reason, latching=True)
+
+    @contextmanager
+    def _driver(self) -> Iterator[Microscope]:
+        """The instrument, while it is ours; its latching faults latch here too."""
+        if self._closed:
+            raise errors.Disconnected("this guard was closed: open the instrument again")
+        try:
+            yield self._microscope
+        except HardwareFault as fault:
+            if fault.latching:
+                self._latch(str(fault))
+            raise
+
+    @contextmanager
+    def _turn(self) -> Iterator[State]:
+        """One request: the time before it and its own are spent, however it ends."""
+        self._spend_time()
+        try:
+            state = self.state()
+            if state.blanked is not True:
+                self.blank()
+            yield state
+        finally:
+            self._spend_time()
+
+    @contextmanager
+    def _judging(self) -> Iterator[None]:
+        try:
+            yield
+        except InstrumentError as refusal:
+            self.denials += 1
+            self.last_denial = str(refusal)
+            raise
+
+    def _spend_time(self) -> None:
+        now_s = self._clock.now_s()
+        self.ledger.spend_time(now_s - self._counted_s)
+        self._counted_s = now_s

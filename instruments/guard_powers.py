@@ -1,0 +1,61 @@
+"""The optional powers the guard has a rule for. One without a rule here is not handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from instruments.limits import Limits
+from instruments.powers import CanStop, HasTilt, HasValves
+
+
+def guarded(kind: type, power: object, limits: Limits, blank: Callable[[], None]) -> object:
+    """The power in its guarded form, or None."""
+    if kind is HasValves and isinstance(power, HasValves):
+        return GuardedValves(power, blank)
+    if kind is HasTilt and isinstance(power, HasTilt):
+        return GuardedTilt(power, limits)
+    if kind is CanStop and isinstance(power, CanStop):
+        return GuardedStop(power)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedValves:
+    """Closing is always allowed; it blanks first, and closes even where blanking failed."""
+
+    valves: HasValves
+    blank: Callable[[], None]
+
+    def close_valves(self) -> None:
+        try:
+            self.blank()
+        finally:
+            self.valves.close_valves()
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedStop:
+    """Stopping is always allowed."""
+
+    motion: CanStop
+
+    def stop(self) -> None:
+        self.motion.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedTilt:
+    """The tilt that both holder and limits allow; the motion itself goes through the guard's ``move``."""
+
+    tilt: HasTilt
+    limits: Limits
+
+    def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
+        allowed = {"alpha_deg": self.limits.alpha_deg, "beta_deg": self.limits.beta_deg}
+        both = {
+            axis: (max(lowest, limit[0]), min(highest, limit[1]))
+            for axis, (lowest, highest) in self.tilt.tilt_range_deg().items()
+            if (limit := allowed.get(axis)) is not None
+        }
+        return {axis: (lowest, highest) for axis, (lowest, highest) in both.items() if lowest <= highest}

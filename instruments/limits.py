@@ -1,0 +1,112 @@
+"""What a laboratory allows: the file beside the instrument that no agent can change.
+
+A range that is None forbids the control altogether. What has no safe guess has no default.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self, TypeAlias
+
+from pydantic import AfterValidator, Field, model_validator
+
+from configs.load import Settings
+
+
+def _ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError(f"a range is (lowest, highest), found {value}: swap the two")
+    return value
+
+
+def _positive(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] <= 0:
+        raise ValueError(f"a range of sizes or times starts above 0, found {value}")
+    return value
+
+
+Range: TypeAlias = Annotated[tuple[float, float], AfterValidator(_ascending)]
+"""(lowest, highest), both allowed."""
+PositiveRange: TypeAlias = Annotated[Range, AfterValidator(_positive)]
+
+
+class Limits(Settings):
+    """Everything the guard refuses by."""
+
+    x_nm: Range
+    y_nm: Range
+    z_nm: Range | None = None
+    alpha_deg: Range | None = None
+    beta_deg: Range | None = None
+    z_tilt: tuple[tuple[float, float], ...] | None = None
+    """Corners (z_nm, alpha_deg), in order, of the convex region the holder may be in; None = no coupling."""
+    backlash_nm: float = Field(ge=0)
+    """A move may pass this far below its target on x, y and z, to approach from one side; the limits hold there too."""
+    stage_uncertainty_nm: float = Field(ge=0)
+    """How far the true position may be from the read-back, drift within an exposure included; footprints grow by it."""
+    reach_tolerance_nm: float = Field(default=100.0, gt=0)
+    """A stage read back further than this from its target, or from its last read-back, has not arrived."""
+    settle_timeout_s: float = Field(default=10.0, gt=0)
+    """A stage whose read-back still changes after this time is not exposed."""
+
+    defocus_nm: Range | None = (-2000.0, 2000.0)
+    stig_nm: Range | None = (-200.0, 200.0)
+    """Each component of two-fold astigmatism."""
+    convergence_mrad: PositiveRange | None = None
+
+    field_of_view_nm: PositiveRange = (1.0, 1e5)
+    dwell_us: PositiveRange = (0.01, 1e4)
+    max_pixels: int = Field(default=2**28, gt=0)
+    """Of one exposure: frames × rows × columns."""
+    detectors: tuple[str, ...] | None = None
+    """Names that may be asked for; None leaves it to the driver."""
+    max_exposures_per_min: int = Field(default=600, gt=0)
+
+    max_current_pA: float = Field(gt=0)
+    """Also what an unknown current is taken for."""
+    max_electrons: float = Field(gt=0)
+    max_fluence_e_per_A2: float = Field(gt=0)
+    """Of any place."""
+    max_time_s: float = Field(gt=0)
+    """From the first use of a ledger, deciding included, time without a guard not."""
+
+    max_reading_age_s: float = Field(default=60.0, gt=0)
+    """An older reading counts as none."""
+    max_vacuum_Pa: float | None = Field(default=None, gt=0)
+    """None: a vacuum reading must be valid and recent where there is one, whatever its value."""
+
+    @model_validator(mode="after")
+    def _convex(self) -> Self:
+        corners = self.z_tilt
+        if corners is None:
+            return self
+        if len(corners) < 3 or len({turn > 0 for turn in turns(corners)}) != 1 or 0.0 in turns(corners):
+            raise ValueError(
+                f"z_tilt needs at least 3 corners (z_nm, alpha_deg) that go once round a convex region, found {corners}"
+            )
+        return self
+
+
+def turns(corners: tuple[tuple[float, float], ...]) -> list[float]:
+    """Cross product at each corner of a closed polygon: all of one sign where it is convex.
+
+    >>> turns(((0, 0), (2, 0), (2, 2), (0, 2)))
+    [4, 4, 4, 4]
+    """
+    found = []
+    for index, (x, y) in enumerate(corners):
+        (x0, y0), (x1, y1) = corners[index - 1], corners[(index + 1) % len(corners)]
+        found.append((x - x0) * (y1 - y) - (y - y0) * (x1 - x))
+    return found
+
+
+def inside(corners: tuple[tuple[float, float], ...], x: float, y: float) -> bool:
+    """Whether (x, y) lies in the convex polygon or on its edge.
+
+    >>> inside(((0, 0), (2, 0), (2, 2), (0, 2)), 2, 1), inside(((0, 0), (2, 0), (2, 2), (0, 2)), 2.1, 1)
+    (True, False)
+    """
+    sides = []
+    for index, (x1, y1) in enumerate(corners):
+        x0, y0 = corners[index - 1]
+        sides.append((x1 - x0) * (y - y0) - (y1 - y0) * (x - x0))
+    return all(side >= 0 for side in sides) or all(side <= 0 for side in sides)

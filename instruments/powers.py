@@ -1,0 +1,65 @@
+"""Optional powers: asked for by ``Microscope.power(kind)``, absent (None) rather than pretended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from instruments.types import Exposure, Frame, Outcome
+
+
+@runtime_checkable
+class HasTilt(Protocol):
+    """Tilt axes."""
+
+    def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
+        """By axis name (alpha_deg, beta_deg); a single-tilt holder has no beta_deg."""
+        ...
+
+
+@runtime_checkable
+class HasSpectra(Protocol):
+    """Spectrum images: a signal (H, W, E) per detector."""
+
+    def acquire_spectra(self, exposure: Exposure) -> Frame: ...
+
+
+@runtime_checkable
+class HasDiffraction(Protocol):
+    """Diffraction patterns per pixel: a signal (H, W, Ky, Kx)."""
+
+    def acquire_patterns(self, exposure: Exposure) -> Frame: ...
+
+
+@runtime_checkable
+class HasHolder(Protocol):
+    """A holder whose conditions can be set (temperature_K, bias_V, …)."""
+
+    def set_condition(self, name: str, value: float) -> Outcome[float]: ...
+
+
+@runtime_checkable
+class HasValves(Protocol):
+    """Column valves. Closing is always allowed; opening is a person's act and has no verb here."""
+
+    def close_valves(self) -> None: ...
+
+
+@runtime_checkable
+class HasLoader(Protocol):
+    """A cartridge or autoloader. A failed transfer is never retried blind."""
+
+    def specimens(self) -> Sequence[str]: ...
+
+    def load(self, name: str) -> None: ...
+
+    def unload(self) -> None: ...
+
+
+@runtime_checkable
+class CanStop(Protocol):
+    """Motion that can be stopped from another thread, within a second."""
+
+    def stop(self) -> None: ...

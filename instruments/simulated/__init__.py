@@ -1,0 +1,1 @@
+"""A simulated microscope on a procedural specimen with known truth."""

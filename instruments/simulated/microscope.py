@@ -1,0 +1,249 @@
+"""The simulated world's driver: a ``Microscope`` like any other, with its own refusals and scripted faults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import numpy as np
+
+from instruments.errors import BusyError, Disconnected, InstrumentError, ReachError, Timeout
+from instruments.powers import HasTilt, HasValves
+from instruments.simulated.detectors import count, read_out
+from instruments.simulated.imaging import render
+from instruments.simulated.requests import check_exposure, check_move, check_optics, named
+from instruments.simulated.world import World
+from instruments.types import (
+    ELECTRONS_PER_PA_S,
+    Axis,
+    Footprint,
+    Frame,
+    Outcome,
+    Reading,
+    Signal,
+    StagePosition,
+    State,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from instruments.simulated.settings import DetectorSettings
+    from instruments.types import Exposure, Optics
+
+P = TypeVar("P")
+
+_STUCK_S = 10.0
+"""How long the driver waits for a stage that does not arrive."""
+_NO_ANSWER_S = 5.0
+"""How long it waits for a camera."""
+_NO_LINK_S = 1.0
+"""How long it tries to reach the instrument."""
+_TOUCH_DEG = 0.5
+"""How far a touch of the pole piece knocks the tilt away."""
+
+
+class SimulatedMicroscope:
+    """Microscope over a ``World``. What it raises beside refusals follows the world's fault script."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._detectors = {"HAADF": world.settings.haadf, "BF": world.settings.bf}
+
+    def state(self) -> State:
+        self._connect()
+        world, now_s = self._world, self._world.now_s()
+        refill = world.faults.on("dewar_refill", now_s)
+        is_open = self._valve_open()
+        return State(
+            time_s=now_s,
+            stage=world.stage.readback(now_s),
+            optics=world.optics,
+            blanked=not world.beam_on,
+            valve_open=is_open,
+            vacuum=Reading(value=2e-5 if is_open else 2e-3, unit="Pa", age_s=0.0),
+            busy_until_s=refill.at_s + refill.duration_s if refill else None,
+        )
+
+    def move(self, target: StagePosition) -> Outcome[StagePosition]:
+        """Move, blanked. With ``stage.approach`` the play is taken up on the way."""
+        self._connect()
+        check_move(target, self._world.settings.stage)
+        self._leave_alone("a move")
+        world, now_s = self._world, self._world.now_s()
+        world.blank()
+        if world.faults.on("stage_stuck", now_s):
+            world.stage.go(target, now_s, part=0.1, tilt_part=0.1)
+            world.record("move", target=named(target))
+            world.wait(_STUCK_S)
+            readback = world.stage.readback(world.now_s())
+            world.record("moved", achieved=named(readback))
+            raise ReachError(
+                f"the stage, asked to go to {named(target)}, stands at {named(readback)} after {_STUCK_S} s; "
+                "try again, or skip this place",
+                target=target,
+                readback=readback,
+            )
+        touched = world.faults.due("pole_touch", now_s)
+        there_s = world.stage.go(target, now_s, tilt_part=0.5 if touched else 1.0)
+        if touched:
+            world.stage.displace_tilt(_TOUCH_DEG)
+        world.record("move", target=named(target))
+        if world.faults.on("spurious_ready", now_s):
+            world.wait(0.1 * (there_s - now_s))
+        else:
+            world.wait(there_s - now_s + world.settings.stage.settle_s)
+        achieved = world.stage.readback(world.now_s())
+        world.record("moved", achieved=named(achieved))
+        return Outcome(requested=target, achieved=achieved)
+
+    def tune(self, target: Optics) -> Outcome[Optics]:
+        self._connect()
+        changes = check_optics(target, self._world.settings)
+        if changes:
+            self._world.wait(self._world.settings.column.settle_s)
+            self._world.set_optics(changes)
+        return Outcome(requested=target, achieved=self._world.optics)
+
+    def acquire(self, exposure: Exposure) -> Frame:
+        """Expose once.
+
+        Raises:
+            InstrumentError: ``blank`` cut it short (real time only): the frame is lost, the dose until then is spent.
+        """
+        world = self._world
+        breaks = world.faults.due("disconnect", world.now_s())
+        if not breaks:
+            self._connect()
+        names = check_exposure(exposure, world.settings)
+        self._leave_alone("an exposure")
+        start_s = world.now_s()
+        world.wait(world.settings.overhead_s)
+        frames = []
+        for n in range(exposure.frames):
+            if n:
+                world.wait(exposure.interval_s)
+            frames.append(self._expose(exposure, names))
+        if breaks:
+            raise Disconnected("the connection broke in an exposure: its dose is spent, its frame is lost; reconnect")
+        if world.faults.on("camera_timeout", world.now_s()):
+            world.wait(_NO_ANSWER_S)
+            raise Timeout(f"no frame {_NO_ANSWER_S} s after the exposure: its dose is spent; do not repeat it here")
+        return Frame(
+            exposure=exposure,
+            signals={
+                name: _signal([frame[name] for frame in frames], exposure, self._detectors[name]) for name in names
+            },
+            stage=world.stage.readback(world.now_s()),
+            optics=world.optics,
+            start_s=start_s,
+            end_s=world.now_s(),
+            electrons=exposure.electrons(world.optics.current_pA or 0.0),
+        )
+
+    def blank(self) -> None:
+        """Blank, whatever the state of the connection: the column does so by itself when it is lost."""
+        self._world.blank()
+
+    def close(self) -> None:
+        self._world.close()
+
+    def power(self, kind: type[P]) -> P | None:
+        tilt_deg = self._world.settings.stage.alpha_deg
+        if kind is HasTilt and tilt_deg is not None:
+            return cast("P", _Tilt({"alpha_deg": tilt_deg}))
+        if kind is HasValves:
+            return cast("P", _Valves(self._world))
+        return None
+
+    def _expose(self, exposure: Exposure, names: tuple[str, ...]) -> dict[str, npt.NDArray[np.uint16]]:
+        """One frame: what it will show, the beam on the specimen, what the detectors counted."""
+        world = self._world
+        rows = exposure.shape[0]
+        beam_on_s = exposure.beam_on_s / exposure.frames
+        start_s = world.now_s()
+        reaches = self._valve_open() and world.faults.on("blank_frames", start_s) is None
+        (x0, y0), (x, y), (x1, y1) = (world.place_nm(start_s + part * beam_on_s) for part in (0.0, 0.5, 1.0))
+        shares = render(
+            world.specimen,
+            world.fluence,
+            world.probe(start_s + 0.5 * beam_on_s),
+            exposure,
+            (x, y),
+            row_drift_nm=((x1 - x0) / rows, (y1 - y0) / rows),
+            thicker=1 / math.cos(math.radians(world.stage.position(start_s)[3])),
+        )
+        done = world.irradiate(
+            exposure,
+            Footprint(
+                x_nm=x,
+                y_nm=y,
+                width_nm=exposure.field_of_view_nm,
+                height_nm=exposure.height_nm,
+                rotation_deg=exposure.rotation_deg,
+            ),
+            reaches=reaches,
+        )
+        if done.end_s is not None and done.end_s < start_s + 0.999 * beam_on_s:
+            raise InstrumentError(
+                f"the exposure was blanked after {done.end_s - start_s:.2f} of {beam_on_s:.2f} s: "
+                "its dose until then is spent, its frame is lost"
+            )
+        sent = (world.optics.current_pA or 0.0) * ELECTRONS_PER_PA_S * exposure.dwell_us * 1e-6 * reaches
+        rng = world.rng()
+        frame = {}
+        for name, detector in self._detectors.items():  # all of them, so that asking for fewer changes no count
+            frame[name] = read_out(count(shares[name] * np.float32(sent), rng), detector, rng)
+        return {name: frame[name] for name in names}
+
+    def _connect(self) -> None:
+        world = self._world
+        if world.faults.on("disconnect", world.now_s()):
+            world.wait(_NO_LINK_S)
+            raise Disconnected(f"the instrument gave no answer for {_NO_LINK_S} s; wait, then read every state again")
+
+    def _leave_alone(self, wish: str) -> None:
+        refill = self._world.faults.on("dewar_refill", self._world.now_s())
+        if refill:
+            until_s = refill.at_s + refill.duration_s
+            raise BusyError(
+                f"{wish} was asked while the dewar is refilled; wait until {until_s:.0f} s", until_s=until_s
+            )
+
+    def _valve_open(self) -> bool:
+        world = self._world
+        return world.valve_open and world.faults.on("valve_closed", world.now_s()) is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tilt:
+    ranges_deg: Mapping[str, tuple[float, float]]
+
+    def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
+        return self.ranges_deg
+
+
+@dataclass(frozen=True, slots=True)
+class _Valves:
+    world: World
+
+    def close_valves(self) -> None:
+        self.world.blank()
+        self.world.set_valve(is_open=False)
+
+
+def _signal(frames: list[npt.NDArray[np.uint16]], exposure: Exposure, detector: DetectorSettings) -> Signal:
+    pixel = exposure.pixel_size_nm
+    axes = (Axis("row", pixel, "nm"), Axis("column", pixel, "nm"))
+    calibration = {
+        "gain_counts_per_electron": detector.gain_counts_per_electron,
+        "offset_counts": detector.offset_counts,
+        "read_noise_counts": detector.read_noise_counts,
+        "saturation_counts": float(detector.saturation_counts),
+    }
+    if exposure.frames == 1:
+        return Signal(frames[0], axes, "counts", calibration)
+    frame_s = exposure.beam_on_s / exposure.frames + exposure.interval_s
+    return Signal(np.stack(frames), (Axis("frame", frame_s, "s"), *axes), "counts", calibration)

@@ -1,0 +1,65 @@
+"""What really happened in a world, row by row, in its own file that no survey reads.
+
+One JSON object a line, appended by one write each: a killed process loses at most the row it was writing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from configs.load import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Row: TypeAlias = dict[str, Any]
+
+
+class TruthLog:
+    """An append-only file of rows; without a path, nothing is written.
+
+    Raises:
+        ConfigError: the file exists but is not a truth file.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._descriptor: int | None = None
+        self.rows: list[Row] = []
+        """Rows an earlier process left."""
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                self.rows = _read(path, self._descriptor)
+            except ConfigError:
+                self.close()
+                raise
+
+    def append(self, row: str, t_s: float, **values: Any) -> None:
+        """Write one row of a kind at a time of the instrument's clock."""
+        if self._descriptor is not None:
+            line = json.dumps({"row": row, "t_s": t_s, **values}, separators=(",", ":"), allow_nan=False)
+            os.write(self._descriptor, line.encode() + b"\n")
+
+    def close(self) -> None:
+        """Let go of the file. Safe twice."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _read(path: Path, descriptor: int) -> list[Row]:
+    """Whole rows; a torn last line is cut off the file, so that the next row starts on a line of its own."""
+    text = path.read_bytes()
+    whole = text.rfind(b"\n") + 1
+    if whole != len(text):
+        os.ftruncate(descriptor, whole)
+    try:
+        rows = [json.loads(line) for line in text[:whole].splitlines()]
+    except ValueError as error:
+        raise ConfigError(f"{path}: not a world's truth file ({error}); give the world another path") from error
+    if rows and (not isinstance(rows[0], dict) or rows[0].get("row") != "boot"):
+        raise ConfigError(f"{path}: not a world's truth file (no boot row); give the world another path")
+    return rows

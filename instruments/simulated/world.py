@@ -1,0 +1,264 @@
+"""One seed, one world, one clock: specimen, stage, column and beam, and the truth of what was done."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from configs.load import ConfigError
+from instruments.simulated.column import Probe
+from instruments.simulated.damage import FluenceMap
+from instruments.simulated.faults import FaultScript
+from instruments.simulated.hashing import uniform
+from instruments.simulated.specimen import Specimen
+from instruments.simulated.stage import Stage
+from instruments.simulated.truth import Row, TruthLog
+from instruments.types import ELECTRONS_PER_PA_S, Footprint, Optics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from instruments.clock import Clock
+    from instruments.simulated.rare import Feature
+    from instruments.simulated.settings import SimulatedSettings
+    from instruments.types import Exposure
+
+_SLICE_S = 0.05
+"""In real time the beam is looked after this often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrueExposure:
+    """What one unblanking really did to the specimen."""
+
+    id: int | None
+    """The exposure's id, where the recorder gave one."""
+    footprint: Footprint
+    electrons: float
+    start_s: float
+    end_s: float | None
+    """None where the process died with the beam on: the electrons are then those that were planned."""
+
+    @property
+    def fluence_e_per_A2(self) -> float:
+        return self.electrons / (self.footprint.area_nm2 * 100.0)
+
+
+class World:
+    """A simulated column with its specimen. A microscope acts on it; tests ask it for the truth.
+
+    A world opened on the truth file of an earlier process goes on where that one stopped.
+
+    Raises:
+        ConfigError: the truth file belongs to another seed or other settings, or is no truth file.
+    """
+
+    def __init__(self, settings: SimulatedSettings, seed: int, clock: Clock, truth: Path | None = None) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.optics = Optics(
+            defocus_nm=0.0,
+            stig_a_nm=0.0,
+            stig_b_nm=0.0,
+            current_pA=settings.column.current_pA,
+            convergence_mrad=settings.column.convergence_mrad,
+            voltage_kV=settings.column.voltage_kV,
+        )
+        self.valve_open = True
+        self.stage = Stage(settings.stage, seed)
+        self.specimen = Specimen(settings.specimen, seed)
+        self.fluence = FluenceMap()
+        self._exposures: list[TrueExposure] = []
+        self._frames = 0
+        self._beam_on = False
+        self._blanked_s = 0.0
+        offsets = 2 * uniform(seed, 400, np.arange(3)).astype(np.float64) - 1
+        self._focus_offset_nm = settings.column.focus_offset_nm * float(offsets[0])
+        self._stig_offset_nm = tuple(settings.column.stig_offset_nm * offsets[1:])
+        self._clock = clock
+        self._ahead_s = 0.0
+        self._truth = TruthLog(truth)
+        self.faults = FaultScript(settings.faults, self._truth)
+        if self._truth.rows:
+            self._resume(self._truth.rows, truth)
+            self._truth.rows.clear()
+        origin = {"monotonic_s": time.monotonic()} if settings.real_time else {}
+        self._truth.append("boot", self.now_s(), seed=seed, settings=_fingerprint(settings), **origin)
+
+    def now_s(self) -> float:
+        """The instrument's clock."""
+        return self._clock.now_s() + self._ahead_s
+
+    def wait(self, duration_s: float) -> None:
+        self._clock.wait(duration_s)
+
+    @property
+    def beam_on(self) -> bool:
+        """Whether electrons are let through to the specimen now."""
+        return self._beam_on
+
+    def place_nm(self, at_s: float | None = None) -> tuple[float, float]:
+        """The place really under the beam now, or at another time: with play, creep and drift."""
+        at_s = self.now_s() if at_s is None else at_s
+        x, y, _, _ = self.stage.position(at_s)
+        return x + self.faults.drift_nm(at_s), y
+
+    def defocus_nm(self, at_s: float | None = None) -> float:
+        """The true defocus under the beam: the lens against the height of the specimen there.
+
+        Raising the specimen brings it nearer to the lens, as weakening the lens would: underfocus.
+        """
+        at_s = self.now_s() if at_s is None else at_s
+        x, y = self.place_nm(at_s)
+        _, _, z, alpha = self.stage.position(at_s)
+        height = z + self.specimen.height_nm(x, y) + y * math.tan(math.radians(alpha))
+        return (self.optics.defocus_nm or 0.0) + self._focus_offset_nm - height
+
+    def probe(self, at_s: float | None = None) -> Probe:
+        """The probe that really scans the specimen."""
+        column = self.settings.column
+        return Probe(
+            defocus_nm=self.defocus_nm(at_s),
+            stig_a_nm=(self.optics.stig_a_nm or 0.0) + self._stig_offset_nm[0],
+            stig_b_nm=(self.optics.stig_b_nm or 0.0) + self._stig_offset_nm[1],
+            convergence_mrad=self.optics.convergence_mrad or column.convergence_mrad,
+            source_size_nm=column.source_size_nm,
+        )
+
+    def features(self, area: Footprint) -> tuple[Feature, ...]:
+        """Rare features whose centres lie inside an area of places."""
+        half = math.hypot(area.width_nm, area.height_nm) / 2
+        around = self.specimen.features((area.x_nm - half, area.x_nm + half), (area.y_nm - half, area.y_nm + half))
+        return tuple(feature for feature in around if area.contains(feature.x_nm, feature.y_nm))
+
+    def exposures(self) -> tuple[TrueExposure, ...]:
+        """Every time the beam was on, oldest first; each frame of a burst is one."""
+        return tuple(self._exposures)
+
+    def true_fluence_e_per_A2(self, x_nm: float, y_nm: float) -> float:
+        """What a place has really received."""
+        return self.fluence.at(x_nm, y_nm)
+
+    def rng(self) -> np.random.Generator:
+        """The noise of the latest unblanking: a new one each time, the same after a resume."""
+        return np.random.Generator(
+            np.random.SFC64([self.seed & 0xFFFFFFFF, self.seed >> 32 & 0xFFFFFFFF, self._frames])
+        )
+
+    def record(self, row: str, **values: Any) -> None:
+        """Write a row of truth, with the state of the stage as it is now."""
+        self._truth.append(row, self.now_s(), stage=self.stage.snapshot(), **values)
+
+    def set_optics(self, changes: dict[str, float]) -> None:
+        """Set controls; the caller has checked them."""
+        self.optics = replace(self.optics, **changes)
+        self._truth.append("tune", self.now_s(), optics=asdict(self.optics))
+
+    def set_valve(self, *, is_open: bool) -> None:
+        """Close the column valve; only a person (or a test in their place) opens it."""
+        self.valve_open = is_open
+        self._truth.append("valve", self.now_s(), open=is_open)
+
+    def irradiate(self, exposure: Exposure, footprint: Footprint, *, reaches: bool) -> TrueExposure:
+        """Unblank for one frame, blank again; returns what reached the specimen.
+
+        In real time, ``blank`` (from a signal handler) ends it early.
+        """
+        start_s, beam_on_s = self.now_s(), exposure.beam_on_s / exposure.frames
+        rate = (self.optics.current_pA or 0.0) * ELECTRONS_PER_PA_S * reaches
+        where = asdict(footprint)
+        self._frames += 1
+        self._beam_on = True  # before the row: a signal handler that comes in between must find something to blank
+        try:
+            self._truth.append("unblank", start_s, id=exposure.id, footprint=where, electrons=rate * beam_on_s)
+            if self.settings.real_time:
+                while self._beam_on and (left_s := start_s + beam_on_s - self.now_s()) > 0:
+                    self.wait(min(left_s, _SLICE_S))
+            else:
+                self.wait(beam_on_s)
+        finally:
+            end_s = self.blank() or self._blanked_s
+            spent = rate * min(beam_on_s, end_s - start_s) if self.settings.real_time else rate * beam_on_s
+            done = TrueExposure(id=exposure.id, footprint=footprint, electrons=spent, start_s=start_s, end_s=end_s)
+            self._account(done)
+            self._truth.append(
+                "exposure", end_s, id=exposure.id, footprint=where, electrons=spent, start_s=start_s, end_s=end_s
+            )
+        return done
+
+    def blank(self) -> float | None:
+        """Blank; returns when, or None if the beam was off already."""
+        if not self._beam_on:
+            return None
+        self._beam_on = False
+        self._blanked_s = self.now_s()
+        self._truth.append("blank", self._blanked_s)
+        return self._blanked_s
+
+    def close(self) -> None:
+        """Blank and let go of the truth file. Safe twice."""
+        self.blank()
+        self._truth.close()
+
+    def _account(self, done: TrueExposure) -> None:
+        self._exposures.append(done)
+        if done.electrons:
+            self.fluence.add(done.footprint, done.fluence_e_per_A2)
+
+    def _resume(self, rows: list[Row], path: Path | None) -> None:
+        boot = rows[0]
+        if boot.get("seed") != self.seed or boot.get("settings") != _fingerprint(self.settings):
+            raise ConfigError(
+                f"{path}: this world was made with seed {boot.get('seed')} and settings {boot.get('settings')}; now "
+                f"seed {self.seed} and settings {_fingerprint(self.settings)} were asked: keep to the first, "
+                "or give a new path"
+            )
+        open_row: Row | None = None
+        for row in rows:
+            match row["row"]:
+                case "move" | "moved":
+                    self.stage.restore(row["stage"])
+                case "tune":
+                    self.optics = Optics(**row["optics"])
+                case "valve":
+                    self.valve_open = row["open"]
+                case "fault":
+                    self.faults.restore(row["index"])
+                case "unblank":
+                    self._close_open(open_row)
+                    open_row = row
+                    self._frames += 1
+                case "exposure":
+                    self._account(_exposure(row, row["start_s"], row["end_s"]))
+                    open_row = None
+        self._close_open(open_row)
+        last_s = max(row["t_s"] for row in rows)
+        if self.settings.real_time:
+            self._ahead_s = last_s - self._clock.now_s()
+        elif last_s > self._clock.now_s():
+            self._clock.wait(last_s - self._clock.now_s())
+
+    def _close_open(self, row: Row | None) -> None:
+        """The process died with the beam on: nobody knows for how long, so all that was planned counts."""
+        if row is not None:
+            self._account(_exposure(row, row["t_s"], None))
+
+
+def _exposure(row: Row, start_s: float, end_s: float | None) -> TrueExposure:
+    return TrueExposure(
+        id=row["id"],
+        footprint=Footprint(**row["footprint"]),
+        electrons=row["electrons"],
+        start_s=start_s,
+        end_s=end_s,
+    )
+
+
+def _fingerprint(settings: SimulatedSettings) -> str:
+    """A hash of everything that shapes the world; whether it runs in real time does not."""
+    return hashlib.sha256(settings.model_dump_json(exclude={"real_time"}).encode()).hexdigest()[:16]

@@ -1,0 +1,164 @@
+"""The pictures of the report: where, when, how well. Each function gives one self-contained image as a data URI.
+
+Maps are drawn as the frames show the specimen: places are point-reflected against pixels (DESIGN section 3), so x
+grows to the left.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
+
+    from envs.step import ExposureRecord, Step
+
+matplotlib.use("Agg")
+
+INK, FAINT, ACCENT, CONTROL, FAULT = "#1c2430", "#8a94a3", "#d1495b", "#2e7d6b", "#c77700"
+ACTIVITY = {"survey": "#4c6a92", "detail": "#7ea0c8", "focus": "#b89bd0", "drift": "#d9c27e", "control": CONTROL}
+
+
+def thumbnail(image: npt.NDArray[np.generic], size_px: int = 256) -> str:
+    """An 8-bit picture of ``image`` (H, W) between its 0.5 and 99.5 percentiles, at most ``size_px`` wide."""
+    values = np.asarray(image, dtype=np.float32)
+    low, high = np.percentile(values, (0.5, 99.5))
+    grey = np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255
+    picture = Image.fromarray(grey.astype(np.uint8))
+    picture.thumbnail((size_px, size_px), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    picture.save(stream, format="PNG", optimize=True)
+    return _uri(stream, "png")
+
+
+def coverage(
+    overviews: Iterable[tuple[ExposureRecord, npt.NDArray[np.generic]]],
+    steps: Sequence[Step],
+    flags: Sequence[Mapping[str, Any]],
+) -> str:
+    """The specimen as the overview looks saw it, with what was looked at in detail, the controls and the flags."""
+    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
+    axes = figure.subplots()
+    axes.set_facecolor("#eef0f3")
+    _mosaic(axes, overviews)
+    seen = [record for step in steps for record in step.exposures if record.committed]
+    for record in seen:
+        if record.purpose in ("detail", "control"):
+            _outline(axes, record, colour=ACTIVITY[record.purpose], width=0.6 if record.purpose == "detail" else 1.3)
+    for flag in flags:
+        place = (flag["x_nm"] / 1000, flag["y_nm"] / 1000)
+        axes.plot(
+            *place, marker="o", markersize=11, markerfacecolor="none", markeredgecolor=ACCENT, markeredgewidth=1.4
+        )
+        axes.annotate(str(flag["rank"]), place, textcoords="offset points", xytext=(7, 5), color=ACCENT, fontsize=8,
+                      fontweight="bold")  # fmt: skip
+    _limits(axes, seen)
+    axes.set(xlabel="x (µm), as the frames show it", ylabel="y (µm)", aspect="equal")
+    return _svg(figure)
+
+
+def timeline(steps: Sequence[Step], faults: Sequence[Mapping[str, Any]], electrons_budget: float | None) -> str:
+    """What the beam was used for, the dose, and every fault, against the instrument's clock."""
+    figure = Figure(figsize=(9.6, 2.9), layout="constrained")
+    axes = figure.subplots()
+    hours = 3600.0
+    for purpose, colour in ACTIVITY.items():
+        bars = [
+            (record.start_s / hours, max(record.end_s - record.start_s, 1.0) / hours)
+            for step in steps
+            for record in step.exposures
+            if record.purpose == purpose
+        ]
+        if bars:
+            axes.broken_barh(bars, (0, 1), facecolors=colour, label=purpose)
+    for index, fault in enumerate(faults):
+        axes.axvline(fault["time_s"] / hours, color=FAULT, linewidth=1, label="fault" if index == 0 else None)
+    axes.set(yticks=[], xlabel="instrument clock (h)", ylim=(0, 1))
+    right = axes.twinx()
+    used = np.cumsum([step.electrons for step in steps])
+    right.plot([step.end_s / hours for step in steps], used, color=INK, linewidth=1.6)
+    right.set_ylabel("electrons sent")
+    right.set_ylim(0, max(electrons_budget or 0.0, float(used[-1]) if len(used) else 1.0) * 1.05)
+    if electrons_budget:
+        right.axhline(electrons_budget, color=INK, linestyle=":", linewidth=1)
+    axes.legend(loc="upper left", fontsize=8, ncols=6, framealpha=0.9)
+    return _svg(figure)
+
+
+def quality(steps: Sequence[Step]) -> str:
+    """Every quality figure the scorer read, against time."""
+    rows = [(step.end_s / 3600.0, step.score.quality) for step in steps if step.score and step.look == "detail"]
+    names = sorted({name for _, values in rows for name in values})
+    figure = Figure(figsize=(9.6, 1.5 * max(len(names), 1)), layout="constrained")
+    for axes, name in zip(np.atleast_1d(figure.subplots(max(len(names), 1), 1, sharex=True)), names, strict=False):
+        points = [(hour, values[name]) for hour, values in rows if name in values]
+        axes.plot(*np.array(points).T, ".", color=ACTIVITY["survey"], markersize=3)
+        axes.set_ylabel(name.replace("_", "\n"), rotation=0, ha="right", va="center", fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("instrument clock (h)", fontsize=9)
+    return _svg(figure)
+
+
+def _mosaic(axes: Axes, overviews: Iterable[tuple[ExposureRecord, npt.NDArray[np.generic]]]) -> None:
+    tiles = [(record, _shrink(np.asarray(image, dtype=np.float32))) for record, image in overviews]
+    if not tiles:
+        return
+    low, high = np.percentile(np.concatenate([tile.ravel() for _, tile in tiles]), (0.5, 99.5))
+    for record, tile in tiles:
+        place = record.footprint
+        right, left = (place.x_nm - place.width_nm / 2) / 1000, (place.x_nm + place.width_nm / 2) / 1000
+        bottom, top = (place.y_nm - place.height_nm / 2) / 1000, (place.y_nm + place.height_nm / 2) / 1000
+        axes.imshow(tile, cmap="gray", vmin=low, vmax=high, extent=(left, right, bottom, top), interpolation="nearest")
+
+
+def _shrink(image: npt.NDArray[np.float32], size_px: int = 64) -> npt.NDArray[np.float32]:
+    """Block means, so that a tile of the mosaic carries about ``size_px`` columns."""
+    step = max(image.shape[1] // size_px, 1)
+    rows, columns = (length // step * step for length in image.shape)
+    blocks = image[:rows, :columns].reshape(rows // step, step, columns // step, step)
+    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
+
+
+def _outline(axes: Axes, record: ExposureRecord, *, colour: str, width: float) -> None:
+    place = record.footprint
+    corner = ((place.x_nm - place.width_nm / 2) / 1000, (place.y_nm - place.height_nm / 2) / 1000)
+    axes.add_patch(
+        Rectangle(corner, place.width_nm / 1000, place.height_nm / 1000, angle=place.rotation_deg,
+                  rotation_point="center", fill=False, edgecolor=colour, linewidth=width)
+    )  # fmt: skip
+
+
+def _limits(axes: Axes, records: Sequence[ExposureRecord]) -> None:
+    places = [record.footprint for record in records if record.purpose != "focus"]
+    if not places:
+        return
+    margin = 0.02 * max(max(p.width_nm for p in places), 1.0) / 1000
+    axes.set_xlim(
+        max(p.x_nm + p.width_nm / 2 for p in places) / 1000 + margin,
+        min(p.x_nm - p.width_nm / 2 for p in places) / 1000 - margin,
+    )
+    axes.set_ylim(
+        min(p.y_nm - p.height_nm / 2 for p in places) / 1000 - margin,
+        max(p.y_nm + p.height_nm / 2 for p in places) / 1000 + margin,
+    )
+
+
+def _svg(figure: Figure) -> str:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None})
+    return _uri(stream, "svg+xml")
+
+
+def _uri(stream: io.BytesIO, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

@@ -1,0 +1,101 @@
+"""The morning report: ``report.json`` and one self-contained HTML page, no script, no network."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from archive.reader import SurveyReader
+from envs.step import Purpose
+from review import figures
+from review.summary import summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from envs.step import ExposureRecord, Step
+
+FLAGS_SHOWN = 60
+CONTROLS_SHOWN = 12
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.json`` and ``report.html`` into the survey's folder and return the page's path.
+
+    May run at any time, also while the survey goes on; nothing recorded is touched.
+    """
+    reader = SurveyReader(folder)
+    content = summarise(reader.meta, reader.rows)
+    _write(folder / "report.json", json.dumps(content, indent=2, default=str, allow_nan=True))
+    page = folder / "report.html"
+    _write(page, _render(reader, content))
+    return page
+
+
+def _render(reader: SurveyReader, content: dict[str, Any]) -> str:
+    steps = list(reader.steps())
+    environment = Environment(
+        loader=PackageLoader("review"), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["quantity"] = quantity
+    maps = {
+        specimen: figures.coverage(
+            _overviews(reader, [step for step in steps if step.specimen == specimen]),
+            [step for step in steps if step.specimen == specimen],
+            [flag for flag in content["flags"] if flag["specimen"] == specimen],
+        )
+        for specimen in content["specimens"]
+    }
+    return environment.get_template("report.html").render(
+        **content,
+        maps=maps,
+        timeline=figures.timeline(steps, content["faults"], content["plan"].get("electrons")),
+        quality=figures.quality(steps) if any(step.score for step in steps) else None,
+        pictures=_pictures(reader, [flag["exposure_id"] for flag in content["flags"][:FLAGS_SHOWN]]),
+        control_pictures=_pictures(reader, [row["exposure_id"] for row in content["controls"][:CONTROLS_SHOWN]]),
+        flags_shown=FLAGS_SHOWN,
+        config_text=yaml.safe_dump(content["config"], sort_keys=False, allow_unicode=True),
+    )
+
+
+def _overviews(reader: SurveyReader, steps: list[Step]) -> Iterator[tuple[ExposureRecord, npt.NDArray[np.generic]]]:
+    for step in steps:
+        for record in step.exposures:
+            if record.committed and record.purpose is Purpose.SURVEY and record.exposure.id is not None:
+                yield record, _image(reader, record.exposure.id)
+
+
+def _pictures(reader: SurveyReader, exposure_ids: list[int | None]) -> dict[int, str]:
+    return {number: figures.thumbnail(_image(reader, number)) for number in exposure_ids if number is not None}
+
+
+def _image(reader: SurveyReader, exposure_id: int) -> npt.NDArray[np.generic]:
+    """The first image (H, W) of an exposure; of a burst (T, H, W), its first frame."""
+    images = [data for data in reader.frame(exposure_id).values() if data.ndim in (2, 3)]
+    return images[0] if images[0].ndim == 2 else images[0][0]
+
+
+def quantity(value: float) -> str:
+    """A number for reading: three significant digits, powers of ten where they help.
+
+    >>> quantity(1234567.0), quantity(0.25), quantity(12)
+    ('1.23×10⁶', '0.25', '12')
+    """
+    if isinstance(value, int) or value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file in one go: a reader never meets half a report."""
+    partial = path.with_suffix(path.suffix + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

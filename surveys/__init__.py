@@ -1,0 +1,1 @@
+"""A night at the microscope."""

@@ -1,0 +1,223 @@
+"""What a survey would cost, reckoned from its config alone: nothing moves, nothing is opened."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from agent.factory import make_skills
+from configs.load import ConfigError
+from surveys.controls import draw
+from surveys.task import survey_looks, survey_task
+
+if TYPE_CHECKING:
+    from envs.actions import Look
+    from envs.tasks import SurveyTask
+    from surveys.settings import SurveySettings
+
+Ratio: TypeAlias = float
+
+BYTES_PER_PIXEL = 8
+"""Four detectors of 16 bits: more than most instruments give."""
+_MAP_WIDTH = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookPlan:
+    """What one look costs."""
+
+    name: str
+    field_of_view_nm: float
+    pixel_size_nm: float
+    beam_on_s: float
+    whole_s: float
+    """With the move there and the decision."""
+    electrons: float
+    fluence_e_per_A2: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecimenPlan:
+    """What is planned on one specimen."""
+
+    name: str
+    width_nm: float
+    height_nm: float
+    patches: int
+    sites: int
+    rows: int
+    columns: int
+    controls: int
+    detail_looks: int
+    """That the budget pays for, after every overview; controls included."""
+    ends_by: str
+    """What is spent first: time, electrons or area."""
+    hours: float
+    electrons: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The whole night."""
+
+    name: str
+    instrument: str
+    current_pA: float
+    looks: tuple[LookPlan, ...]
+    specimens: tuple[SpecimenPlan, ...]
+
+    @property
+    def first_look_bytes(self) -> int:
+        return max(look.bytes for look in self.looks)
+
+    @property
+    def bytes(self) -> int:
+        return sum(specimen.bytes for specimen in self.specimens)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"bytes": self.bytes}
+
+    def headline(self) -> str:
+        """One line."""
+        hours = sum(specimen.hours for specimen in self.specimens)
+        details = sum(specimen.detail_looks for specimen in self.specimens)
+        sites = sum(specimen.sites for specimen in self.specimens)
+        electrons = sum(specimen.electrons for specimen in self.specimens)
+        return (
+            f"about {hours:.2g} h, {electrons:.2g} electrons, {details} of {sites} sites in detail, "
+            f"{self.bytes / 1e6:.0f} MB"
+        )
+
+    def as_text(self) -> str:
+        """Everything, for reading, with a map of the areas."""
+        lines = [f"{self.name} on {self.instrument}, {self.current_pA:g} pA: {self.headline()}", ""]
+        for look in self.looks:
+            lines.append(
+                f"{look.name:>9}: {look.field_of_view_nm:g} nm wide, {look.pixel_size_nm:.3g} nm a pixel, "
+                f"{look.beam_on_s:.2g} s of beam ({look.whole_s:.2g} s in all), {look.electrons:.2g} electrons, "
+                f"{look.fluence_e_per_A2:.3g} e/Å², {look.bytes / 1e6:.2g} MB"
+            )
+        for specimen in self.specimens:
+            lines += [
+                "",
+                f"{specimen.name}: {specimen.width_nm / 1000:g} × {specimen.height_nm / 1000:g} µm, {specimen.patches} "
+                f"overviews, {specimen.rows} × {specimen.columns} sites, {specimen.controls} random controls",
+                f"  {specimen.detail_looks} detail looks until the {specimen.ends_by} is spent: "
+                f"{specimen.hours:.2g} h, {specimen.electrons:.2g} electrons, {specimen.bytes / 1e6:.0f} MB",
+                *_map(specimen),
+            ]
+        return "\n".join(lines)
+
+
+def plan(settings: SurveySettings) -> Plan:
+    """Reckon the night. Raises ConfigError, all problems at once, for a plan that cannot be carried out."""
+    problems: list[str] = []
+    tasks: list[SurveyTask] = []
+    for number, specimen in enumerate(settings.specimens):
+        try:
+            tasks.append(survey_task(settings, number))
+            draw(tasks[-1].tree.leaves.tolist(), settings.controls, settings.seed, number)
+        except ValueError as error:
+            problems.append(f"specimens.{number} ({specimen.name}): {error}")
+    looks = [_look_plan(look, settings) for look in survey_looks(settings)]
+    problems += _problems(settings, looks)
+    if problems:
+        raise ConfigError(*problems)
+    return Plan(
+        name=settings.name,
+        instrument=str(getattr(settings.instrument, "kind", type(settings.instrument).__name__)),
+        current_pA=_current_pA(settings),
+        looks=tuple(looks),
+        specimens=tuple(_specimen_plan(settings, number, task, looks) for number, task in enumerate(tasks)),
+    )
+
+
+def _look_plan(look: Look, settings: SurveySettings) -> LookPlan:
+    exposure, current_pA = look.exposure, _current_pA(settings)
+    travel_s = settings.motion.settle_s + exposure.field_of_view_nm / settings.motion.stage_speed_nm_per_s
+    return LookPlan(
+        name=look.name,
+        field_of_view_nm=exposure.field_of_view_nm,
+        pixel_size_nm=exposure.pixel_size_nm,
+        beam_on_s=exposure.beam_on_s,
+        whole_s=exposure.duration_s + travel_s + settings.decision_time_s,
+        electrons=exposure.electrons(current_pA),
+        fluence_e_per_A2=exposure.fluence_e_per_A2(current_pA),
+        bytes=exposure.shape[0] * exposure.shape[1] * exposure.frames * BYTES_PER_PIXEL,
+    )
+
+
+def _problems(settings: SurveySettings, looks: list[LookPlan]) -> list[str]:
+    """Why this budget and these limits let nothing happen."""
+    budget, limits, found = settings.budget, settings.limits, []
+    for look in looks:
+        if look.electrons > budget.electrons:
+            found.append(
+                f"budget.electrons: {budget.electrons:.3g} cannot pay for one {look.name} look of {look.electrons:.3g}; "
+                f"raise it, or lower looks.{look.name}.dwell_us"
+            )
+        if look.whole_s > budget.hours * 3600.0:
+            found.append(
+                f"budget.hours: {budget.hours:g} h cannot pay for one {look.name} look of {look.whole_s:.3g} s; "
+                f"raise it, or lower looks.{look.name}.dwell_us"
+            )
+        low, high = limits.field_of_view_nm
+        if not low <= look.field_of_view_nm <= high:
+            found.append(
+                f"looks.{look.name}: {look.field_of_view_nm:g} nm is outside limits.field_of_view_nm, {low:g} … {high:g}"
+            )
+        if look.fluence_e_per_A2 > limits.max_fluence_e_per_A2:
+            found.append(
+                f"looks.{look.name}: {look.fluence_e_per_A2:.3g} e/Å² is over limits.max_fluence_e_per_A2, "
+                f"{limits.max_fluence_e_per_A2:g}; lower its dwell_us"
+            )
+    if _current_pA(settings) > limits.max_current_pA:
+        found.append(f"current_pA: {settings.current_pA:g} is over limits.max_current_pA, {limits.max_current_pA:g}")
+    return found
+
+
+def _specimen_plan(settings: SurveySettings, number: int, task: SurveyTask, looks: list[LookPlan]) -> SpecimenPlan:
+    overview, detail = looks
+    tree, budget, specimen = task.tree, settings.budget, settings.specimens[number]
+    sites, patches = len(tree.leaves), len(tree) - len(tree.leaves)
+    payable = {
+        "time": (budget.hours * 3600.0 - patches * overview.whole_s) / (detail.whole_s + _focus_s(settings)),
+        "electrons": (budget.electrons - patches * overview.electrons) / detail.electrons,
+        "area": budget.detail_fraction * sites + 1e-6,
+    }
+    ends_by = min(payable, key=lambda what: payable[what])
+    details = max(int(payable[ends_by]), 0)
+    return SpecimenPlan(
+        name=specimen.name,
+        width_nm=specimen.area.width_nm,
+        height_nm=specimen.area.height_nm,
+        patches=patches,
+        sites=sites,
+        rows=tree.shape[0],
+        columns=tree.shape[1],
+        controls=len(draw(tree.leaves.tolist(), settings.controls, settings.seed, number).sites),
+        detail_looks=details,
+        ends_by=ends_by,
+        hours=min((patches * overview.whole_s + details * detail.whole_s) / 3600.0, budget.hours),
+        electrons=min(patches * overview.electrons + details * detail.electrons, budget.electrons),
+        bytes=patches * overview.bytes + details * detail.bytes,
+    )
+
+
+def _focus_s(settings: SurveySettings) -> float:
+    """Seconds of focusing a detail look, one refocus in forty."""
+    return sum(skill.cost_s for skill in make_skills(settings.skills)) / 40.0
+
+
+def _current_pA(settings: SurveySettings) -> float:
+    return settings.limits.max_current_pA if settings.current_pA is None else settings.current_pA
+
+
+def _map(specimen: SpecimenPlan) -> list[str]:
+    """The area to scale, a dot for one site or several."""
+    columns = min(specimen.columns, _MAP_WIDTH)
+    rows = max(round(columns * specimen.height_nm / specimen.width_nm / 2), 1)  # a character is about twice as high
+    frame = "─" * columns
+    return [f"  ┌{frame}┐", *(f"  │{'·' * columns}│" for _ in range(rows)), f"  └{frame}┘"]

@@ -1,0 +1,66 @@
+"""How a night may end, and what the shell is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from surveys.flagging import Flag
+    from surveys.night import Night
+
+
+class Reason(StrEnum):
+    """Why it ended."""
+
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+    """A person asked for it."""
+    INTERRUPTED = "interrupted"
+    """By a signal."""
+    INCOMPLETE = "incomplete"
+    """No room on disk, or no success for hours."""
+    SAFETY = "safety"
+    """A latch: a person must look before anything moves again."""
+    HARDWARE = "hardware"
+
+
+EXIT_CODES = {
+    Reason.COMPLETE: 0,
+    Reason.SAFETY: 3,
+    Reason.HARDWARE: 4,
+    Reason.STOPPED: 5,
+    Reason.INCOMPLETE: 5,
+    Reason.INTERRUPTED: 130,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a specimen's survey ended, in a word and in a sentence."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What ``run_survey`` returns."""
+
+    reason: Reason
+    message: str
+    folder: Path
+    flags: int
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.reason]
+
+
+def summarise(ending: Ending, flags: Sequence[Flag], night: Night) -> Summary:
+    """The end of the night as the caller is told it."""
+    return Summary(reason=ending.reason, message=ending.message, folder=night.folder, flags=len(flags))

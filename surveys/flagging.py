@@ -1,0 +1,209 @@
+"""Which regions are worth a person's time: significance against this survey's own background, with reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from configs.load import Settings
+from envs.explanations import ExplainingScorer, Explanation
+from surveys.ranking import diverse_order
+from surveys.sights import Sight, by_look, control_sights, sights
+from surveys.significance import FEWEST_SCORES, UpperTail, ordinary_tail, q_values, simes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from envs.scorers import Description, Scorer
+    from envs.step import Step
+    from envs.targets import TargetTree
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Ratio: TypeAlias = float
+
+_TELLING_SPREADS = 1.5
+_MOST_DEPARTURES = 3
+OVERVIEW_ONLY = "overview only"
+
+
+class FlaggingSettings(Settings):
+    """How many false flags are accepted, and how flags are ordered."""
+
+    false_discovery_rate: Ratio = Field(0.1, gt=0, lt=1)
+    """Expected share of flags that are not unusual; on a survey with nothing unusual, the chance of any flag."""
+    diversity: Ratio = Field(0.5, ge=0, le=1)
+    """0 ranks by score alone; 1 shows a twin of a shown flag last."""
+    most_flags: int = Field(200, ge=1)
+    """No more are reported; the most unusual stay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """A region worth a person's time, with its reason."""
+
+    target: int
+    specimen: str
+    x_nm: float
+    y_nm: float
+    width_nm: float
+    height_nm: float
+    exposure_id: int
+    """The exposure that shows it best: its own look, else the overview it was seen in."""
+    score: float
+    """Robust spreads above the survey's median, by the look that tells most."""
+    p_value: float
+    q_value: float
+    """Smallest false-discovery rate at which it would be flagged."""
+    reason: str
+    contributions: dict[str, float]
+    """By descriptor, shares of the distance from the ordinary places most like it; they sum to 1."""
+    rank: int
+    """1 = shown first."""
+    tags: tuple[str, ...] = ()
+    """Streams that showed it (policy, control, …), and "overview only" where no look of its own was made."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """What was seen of one target, and how surprising each sight is."""
+
+    sights: list[Sight] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    p_values: list[float] = field(default_factory=list)
+
+    @property
+    def p_value(self) -> float:
+        return simes(np.array(self.p_values))
+
+    @property
+    def telling(self) -> int:
+        return int(np.argmin(self.p_values))
+
+
+def flag_survey(
+    steps: Iterable[Step],
+    scorer: Scorer,
+    settings: FlaggingSettings,
+    tree: TargetTree,
+    describe_control: Callable[[Step], Description | None] | None = None,
+) -> list[Flag]:
+    """Flags of one specimen, in the order to show them.
+
+    A place seen by several looks is judged by all of them together. Control frames teach nothing: they are judged by
+    the background, the null and the threshold that the other streams gave. ``scorer``: as it stands after the survey;
+    it is not changed. ``describe_control``: describes the frame of a control step, which the environment does not;
+    None = controls are not judged. Raises ValueError for steps of several specimens.
+    """
+    made = list(steps)
+    specimens = sorted({step.specimen for step in made})
+    if len(specimens) > 1:
+        raise ValueError(f"a place is unusual for its own specimen; flag {', '.join(specimens)} one by one")
+    judge = scorer.completed() if isinstance(scorer, ExplainingScorer) else scorer
+    seen = sights(made)
+    places: dict[int, _Place] = {}
+    tails: dict[str, UpperTail] = {}
+    for look, group in by_look(seen).items():
+        scores = _scores(judge, look, group)
+        if np.isfinite(scores).sum() >= FEWEST_SCORES:
+            tails[look] = ordinary_tail(scores[np.isfinite(scores)])
+            _add(places, group, scores, tails[look])
+    if not places:
+        return []
+    p = np.array([place.p_value for place in places.values()])
+    q = dict(zip(places, q_values(p).tolist(), strict=True))
+    called = {target for target, value in q.items() if value <= settings.false_discovery_rate}
+    threshold = max((places[target].p_value for target in called), default=settings.false_discovery_rate / len(places))
+
+    controls = control_sights(made, describe_control) if describe_control else []
+    for look, group in by_look(controls).items():
+        if look in tails:
+            _add(places, group, _scores(judge, look, group), tails[look])
+    for target in {sight.target for sight in controls} & set(places) - called:
+        if places[target].p_value <= threshold:
+            q[target] = settings.false_discovery_rate
+            called.add(target)
+
+    order = sorted(called, key=lambda target: (places[target].p_value, target))[: settings.most_flags]
+    where = {sight.descriptors: sight.target for sight in seen}
+    flags = [_flag(target, places[target], q[target], judge, where, tree, specimens[0]) for target in order]
+    return _ranked(flags, settings) if flags else []
+
+
+def _scores(judge: Scorer, look: str, group: list[Sight]) -> Array:
+    return judge.interest(look, np.array([sight.descriptors for sight in group]))
+
+
+def _add(places: dict[int, _Place], group: list[Sight], scores: Array, tail: UpperTail) -> None:
+    for sight, score, p in zip(group, scores.tolist(), tail.p_values(scores).tolist(), strict=True):
+        if np.isfinite(score):
+            place = places.setdefault(sight.target, _Place())
+            place.sights.append(sight)
+            place.scores.append(score)
+            place.p_values.append(p)
+
+
+def _flag(
+    target_id: int,
+    place: _Place,
+    q_value: float,
+    judge: Scorer,
+    where: dict[tuple[float, ...], int],
+    tree: TargetTree,
+    specimen: str,
+) -> Flag:
+    telling = place.sights[place.telling]
+    best = next((sight for sight in reversed(place.sights) if sight.own), telling)
+    score = place.scores[place.telling]
+    reason, contributions = f"{score:.1f} spreads from the usual", {}
+    if isinstance(judge, ExplainingScorer):
+        explanation = judge.explain(telling.look, np.array(telling.descriptors))
+        reason = _reason(explanation, telling.look, where.get(explanation.nearest), tree)
+        contributions = {departure.name: departure.contribution for departure in explanation.departures}
+    target = tree[target_id]
+    streams = frozenset[str]().union(*(sight.streams for sight in place.sights))
+    own = any(sight.own for sight in place.sights)
+    return Flag(
+        target=target_id,
+        specimen=specimen,
+        x_nm=target.x_nm,
+        y_nm=target.y_nm,
+        width_nm=target.width_nm,
+        height_nm=target.height_nm,
+        exposure_id=best.exposure_id,
+        score=score,
+        p_value=place.p_value,
+        q_value=q_value,
+        reason=reason,
+        contributions=contributions,
+        rank=0,
+        tags=(*sorted(streams), *(() if own else (OVERVIEW_ONLY,))),
+    )
+
+
+def _reason(explanation: Explanation, look: str, nearest: int | None, tree: TargetTree) -> str:
+    """In words and numbers: what departs from the usual, by how much, and what to compare it with."""
+    telling = [d for d in explanation.departures if abs(d.spreads_off) >= _TELLING_SPREADS][:_MOST_DEPARTURES]
+    parts = [str(departure) for departure in telling or explanation.departures[:1]]
+    text = f"In the {look}: " + "; ".join(parts)
+    if nearest is None:
+        return text + "."
+    alike = tree[nearest]
+    return text + f". The ordinary place most like it is at x {alike.x_nm:.0f} nm, y {alike.y_nm:.0f} nm."
+
+
+def _ranked(flags: list[Flag], settings: FlaggingSettings) -> list[Flag]:
+    """Ranked by how surprising they are and how little they repeat what is already shown."""
+    names = sorted({name for flag in flags for name in flag.contributions})
+    why = np.array([[flag.contributions.get(name, 0.0) for name in names] for flag in flags])
+    order = diverse_order(
+        np.array([-np.log10(max(flag.p_value, 1e-300)) for flag in flags]),
+        why,
+        np.array([(flag.x_nm, flag.y_nm) for flag in flags]),
+        near_nm=flags[0].width_nm,
+        diversity=settings.diversity,
+    )
+    return [replace(flags[index], rank=rank) for rank, index in enumerate(order, start=1)]

@@ -1,0 +1,175 @@
+"""A night's parts, put together: instrument, guard, record, specimens.
+
+settings ─► registry ─► microscope ─► Guard(limits, ledger) ─► SurveyEnv ─► Session (one specimen)
+folder   ─► lock ─► journal, frames, ledger ────────────────────┘
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.factory import make_skills
+from archive.folder import Meta, SurveyFolder
+from archive.journal import utc_now
+from archive.reader import SurveyReader
+from archive.recorder import SurveyRecorder
+from envs.novelty import NoveltyScorer
+from envs.survey_env import Situation, SurveyEnv
+from instruments.clock import Clock, RealClock, SimulatedClock
+from instruments.drivers.registry import open_microscope
+from instruments.errors import InstrumentError
+from instruments.guard import Guard
+from instruments.ledger_sqlite import SqliteLedger
+from instruments.powers import HasLoader
+from instruments.protocol import Microscope
+from surveys.dryrun import plan
+from surveys.readonly import ReadOnly
+from surveys.resume import report_cut_off
+from surveys.session import Session
+from surveys.settings import SurveySettings
+from surveys.signals import Interruption
+from surveys.task import survey_task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """Everything ``run_survey`` works with."""
+
+    settings: SurveySettings
+    place: SurveyFolder
+    record: SurveyRecorder
+    reader: SurveyReader
+    microscope: Microscope
+    """Under the guard: only for closing."""
+    guard: Guard
+    clock: Clock
+    """The instrument's."""
+    people: Clock
+    """The one that people live by: pauses and deadlines for answers."""
+    stop: Interruption
+
+    @property
+    def folder(self) -> Path:
+        return self.place.path
+
+    def begin(self, number: int) -> Session:
+        """The specimen of this number, loaded, with all that the journal knows of it. Raises InstrumentError."""
+        specimen = self.settings.specimens[number]
+        if specimen.position is not None:
+            loader = self.guard.power(HasLoader)
+            if loader is None:
+                raise InstrumentError(
+                    f"specimen {specimen.name} is at {specimen.position}, but this instrument has no loader: "
+                    "load it by hand and leave out position"
+                )
+            loader.load(specimen.position)
+        settings = self.settings
+        env = SurveyEnv(
+            Situation(
+                guard=self.guard,
+                clock=self.clock,
+                task=survey_task(settings, number),
+                scorer=NoveltyScorer(settings.scorer),
+                skills=make_skills(settings.skills),
+                recorder=self.record,
+                decision_time_s=settings.decision_time_s if isinstance(self.clock, SimulatedClock) else 0.0,
+                seed=settings.seed,
+                specimen=specimen.name,
+            )
+        )
+        session = Session(settings, number, env, self.record)
+        report_cut_off(session, self.reader)
+        return session
+
+    def event(self, kind: str, message: str, **data: object) -> None:
+        """Write down a remark, with the instrument's time."""
+        self.record.event(kind, message, time_s=self.clock.now_s(), data=data)
+
+    def blank(self) -> None:
+        """Blank; where that fails the guard has latched, and the fault is written down."""
+        try:
+            self.guard.blank()
+        except InstrumentError as error:
+            self.event("fault", f"blanking failed: {error}", error=type(error).__name__)
+            self.event("reply", "latched: nothing moves or is exposed until a person has looked")
+
+    def close(self) -> None:
+        """Let go of instrument and folder. Safe twice."""
+        self.guard.close()
+        self.reader.close()
+        self.record.close()
+        self.place.close()
+
+
+def default_folder(settings: SurveySettings) -> Path:
+    """The first of NAME-001, NAME-002, … in ``settings.out`` that does not exist."""
+    number = 1
+    while (folder := settings.out / f"{settings.name}-{number:03d}").exists():
+        number += 1
+    return folder
+
+
+def open_night(settings: SurveySettings, folder: Path, *, people: Clock | None = None) -> Night:
+    """Begin a survey in a new folder. Nothing moves yet.
+
+    Raises ConfigError for a budget that cannot pay for one look, FolderError, InstrumentError; a folder that was made
+    for a survey that cannot begin is taken away again.
+    """
+    planned = plan(settings)
+    existed = folder.exists()
+    meta = Meta.new(
+        created=utc_now(),
+        seed=settings.seed,
+        config=settings.model_dump(mode="json"),
+        who=settings.who.model_dump(mode="json"),
+    )
+    place = SurveyFolder.create(folder, meta, room_bytes=planned.first_look_bytes)
+    try:
+        return _assemble(settings, place, people)
+    except BaseException:
+        place.close()
+        if existed:
+            (folder / "survey.json").unlink(missing_ok=True)
+        else:
+            shutil.rmtree(folder)
+        raise
+
+
+def resume_night(folder: Path, *, people: Clock | None = None) -> Night:
+    """Go on with the survey in ``folder``. Raises FolderError, JournalError, InstrumentError."""
+    place = SurveyFolder.open(folder)
+    try:
+        return _assemble(SurveySettings.model_validate(place.meta.config), place, people)
+    except BaseException:
+        place.close()
+        raise
+
+
+def _assemble(settings: SurveySettings, place: SurveyFolder, people: Clock | None) -> Night:
+    clock: Clock = RealClock() if getattr(settings.instrument, "real_time", True) else SimulatedClock()
+    truth = settings.truth or place.path.with_name(f"{place.path.name}.truth.jsonl")
+    microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
+    try:
+        if settings.autonomy == "advise":
+            microscope = ReadOnly(microscope)
+        guard = Guard(microscope, settings.limits, SqliteLedger(place.ledger), clock)
+        record = SurveyRecorder(place)
+    except BaseException:
+        microscope.close()
+        raise
+    return Night(
+        settings=settings,
+        place=place,
+        record=record,
+        reader=SurveyReader(place.path),
+        microscope=microscope,
+        guard=guard,
+        clock=clock,
+        people=people or RealClock(),
+        stop=Interruption(),
+    )

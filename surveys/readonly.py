@@ -1,0 +1,48 @@
+"""A microscope that can be read and nothing else: what an adviser holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from instruments.errors import NotSupported
+
+if TYPE_CHECKING:
+    from instruments.protocol import Microscope
+    from instruments.types import Exposure, Optics, StagePosition, State
+
+P = TypeVar("P")
+
+
+class ReadOnly:
+    """Implements ``Microscope``; every verb that would write to the driver is refused, blanking is left to the operator."""
+
+    def __init__(self, microscope: Microscope) -> None:
+        self._microscope = microscope
+
+    def state(self) -> State:
+        return self._microscope.state()
+
+    def move(self, target: StagePosition) -> NoReturn:
+        raise _refusal(f"a move to {target}")
+
+    def tune(self, target: Optics) -> NoReturn:
+        raise _refusal(f"a change of the optics to {target}")
+
+    def acquire(self, exposure: Exposure) -> NoReturn:
+        raise _refusal(f"exposure {exposure.id}")
+
+    def blank(self) -> None:
+        """Nothing: the beam is the operator's."""
+
+    def close(self) -> None:
+        """Nothing: closing would blank."""
+
+    def power(self, kind: type[P]) -> P | None:
+        """None: powers write."""
+        return None
+
+
+def _refusal(what: str) -> NotSupported:
+    return NotSupported(
+        f"{what} was asked for, but autonomy is 'advise', which moves nothing: set it to confirm or auto"
+    )

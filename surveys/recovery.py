@@ -1,0 +1,196 @@
+"""What the night does about trouble: a table, and the little memory that repeats and hold-offs need.
+
+    step ─► trouble(step) ─► TABLE ─► retry after 1, 2, 4 s ─► skip the target ─► park, blanked ─► stop
+
+A place whose dose may have been spent is never exposed again by a retry.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import median
+from typing import TYPE_CHECKING, TypeAlias
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from configs.load import Settings
+from envs.belief import MASKED
+from envs.step import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envs.step import Step
+
+Ratio: TypeAlias = float
+
+
+class Verb(StrEnum):
+    """What to do about trouble."""
+
+    CARRY_ON = "carry on"
+    RETRY = "retry"
+    """The same action again, after a wait."""
+    SKIP = "skip"
+    """Block the target and let the agent choose again."""
+    PARK = "park"
+    """Blank and wait; then try the same action again if its dose was not spent."""
+    STOP = "stop"
+    """Blank and end; a person must look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The reply to one kind of trouble."""
+
+    then: Verb
+    """When the retries are used up."""
+    waits_s: tuple[float, ...] = ()
+    """One retry after each of these."""
+
+
+LATCHING = "HardwareFault, latching"
+BLANK = "blank frame"
+DRIFT = "drift burst"
+MASKED_ACTION = "masked action"
+
+SOON = (1.0, 2.0, 4.0)
+
+TABLE: Mapping[str, Rule] = {
+    "LimitError": Rule(Verb.SKIP),
+    "NotSupported": Rule(Verb.SKIP),
+    "NotCalibrated": Rule(Verb.SKIP),
+    "BudgetError": Rule(Verb.SKIP),
+    "ReachError": Rule(Verb.SKIP, SOON),
+    "Timeout": Rule(Verb.SKIP, SOON),
+    "Disconnected": Rule(Verb.PARK, (*SOON, 8.0, 16.0, 32.0)),
+    "BusyError": Rule(Verb.PARK),
+    "NoRoom": Rule(Verb.PARK),
+    "HardwareFault": Rule(Verb.PARK),
+    LATCHING: Rule(Verb.STOP),
+    BLANK: Rule(Verb.PARK),
+    DRIFT: Rule(Verb.PARK),
+    MASKED_ACTION: Rule(Verb.SKIP),
+}
+"""By the class of ``Fault.error``, or the name of what was wrong with a frame; anything else is parked upon."""
+
+
+class RecoverySettings(Settings):
+    """How patient the night is."""
+
+    skips_before_parking: PositiveInt = 3
+    """So many targets skipped in a row mean that something else is wrong."""
+    hold_off_s: PositiveFloat = 30.0
+    """First wait when parked; doubles with every further one, until a step succeeds."""
+    hold_off_max_s: PositiveFloat = 900.0
+    parked_max_s: PositiveFloat = 4 * 3600.0
+    """After so long in trouble without a single success, stop."""
+    drift_wait_s: NonNegativeFloat = 60.0
+    """First wait after a burst of drift."""
+    drift_sharpness_ratio: Ratio = 0.5
+    """A frame less sharp than this share of the last sharp ones, twice in a row, is a burst of drift."""
+    most_tries: PositiveInt = 8
+    """Failures at one target after which it is left alone for good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What to do now."""
+
+    verb: Verb
+    trouble: str = ""
+    wait_s: float = 0.0
+    again: bool = False
+    """Repeat the same action afterwards."""
+    give_up: bool = False
+    """Never look at this target again."""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        wait = f", wait {self.wait_s:g} s" if self.wait_s else ""
+        return f"{self.verb}{wait}{', then the same again' if self.again else ''}: {self.reason}"
+
+
+class Recovery:
+    """Counts repeats. Its memory need not survive a restart: it only makes the night more patient."""
+
+    def __init__(self, settings: RecoverySettings) -> None:
+        self._settings = settings
+        self._attempts = 0
+        self._skips = 0
+        self._parks = 0
+        self._in_trouble_since_s: float | None = None
+        self._sharpness: deque[float] = deque(maxlen=9)
+        self._dull_frames = 0
+
+    def reply(self, step: Step, now_s: float) -> Reply:
+        """What to do after ``step``."""
+        trouble = self._trouble(step)
+        if trouble is None:
+            self._attempts = self._skips = self._parks = 0
+            self._in_trouble_since_s = None
+            return Reply(verb=Verb.CARRY_ON)
+        if self._in_trouble_since_s is None:
+            self._in_trouble_since_s = step.start_s
+        message = step.fault.message if step.fault else f"{trouble} at target {step.target}"
+        rule = TABLE.get(trouble, Rule(Verb.PARK))
+        lasted_s = now_s - self._in_trouble_since_s
+        if rule.then is Verb.STOP:
+            return Reply(verb=Verb.STOP, trouble=trouble, reason=f"{message}; a person must look and clear it")
+        if lasted_s > self._settings.parked_max_s:
+            return Reply(verb=Verb.STOP, trouble=trouble, reason=f"no success for {lasted_s / 3600:.1f} h: {message}")
+        spent = step.electrons > 0
+        if not spent and self._attempts < len(rule.waits_s):
+            self._attempts += 1
+            wait_s = rule.waits_s[self._attempts - 1]
+            return Reply(verb=Verb.RETRY, trouble=trouble, wait_s=wait_s, again=True, reason=message)
+        self._attempts = 0
+        failed = step.fault is not None
+        give_up = failed and step.target is not None and (spent or rule.then is Verb.SKIP)
+        if rule.then is Verb.SKIP:
+            self._skips += 1
+            if self._skips < self._settings.skips_before_parking:
+                return Reply(verb=Verb.SKIP, trouble=trouble, give_up=give_up, reason=message)
+            message, self._skips = f"{self._skips} failures in a row, the last: {message}", 0
+        again = failed and not spent and rule.then is not Verb.SKIP
+        wait_s = self._hold_off_s(trouble, step, now_s)
+        return Reply(verb=Verb.PARK, trouble=trouble, wait_s=wait_s, again=again, give_up=give_up, reason=message)
+
+    def _hold_off_s(self, trouble: str, step: Step, now_s: float) -> float:
+        """Until the time that the instrument names; else longer with every park in a row."""
+        first_s = self._settings.drift_wait_s if trouble == DRIFT else self._settings.hold_off_s
+        wait_s = min(first_s * 2.0**self._parks, self._settings.hold_off_max_s)
+        self._parks += 1
+        until_s = step.fault.until_s if step.fault else None
+        return until_s - now_s if until_s is not None and until_s > now_s else wait_s
+
+    def _trouble(self, step: Step) -> str | None:
+        """Name of the row of the table; None when all is well."""
+        if step.fault is not None:
+            if step.fault.message.startswith(MASKED):
+                return MASKED_ACTION
+            return LATCHING if step.fault.latching else step.fault.error
+        if step.kind is Kind.SKILL:
+            self._sharpness.clear()
+        if step.score is None:
+            return None
+        if step.score.quality.get("blank", 0.0) > 0:
+            return BLANK
+        if step.look != "detail" or "sharpness" not in step.score.quality:
+            return None
+        return DRIFT if self._dull(step.score.quality["sharpness"]) else None
+
+    def _dull(self, sharpness: Ratio) -> bool:
+        """Whether two frames in a row were far less sharp than those before them."""
+        if len(self._sharpness) >= 5 and sharpness < self._settings.drift_sharpness_ratio * median(self._sharpness):
+            self._dull_frames += 1
+            if self._dull_frames < 2:
+                return False
+            self._dull_frames = 0
+            self._sharpness.clear()
+            return True
+        self._dull_frames = 0
+        self._sharpness.append(sharpness)
+        return False

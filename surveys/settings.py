@@ -1,0 +1,186 @@
+"""Everything that can be said about one survey, in a YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializeAsAny,
+    model_validator,
+)
+
+from agent.settings import AgentSettings, PlannerSettings, SkillSettings
+from configs.load import ConfigError, Settings
+from configs.who import Who
+from envs.novelty import NoveltySettings
+from instruments.drivers import registry
+from instruments.limits import Limits
+from surveys.controls import ControlSettings
+from surveys.flagging import FlaggingSettings
+from surveys.recovery import RecoverySettings
+
+Ratio: TypeAlias = float
+Autonomy: TypeAlias = Literal["advise", "confirm", "auto"]
+
+
+def _instrument(value: Any) -> Settings:
+    """The settings of the driver that ``kind`` names; its problems keep their place in the config."""
+    if isinstance(value, Settings):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"an instrument is a block that begins with its kind ({', '.join(registry.kinds())})")
+    try:
+        return registry.parse(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+_TIME_MARGIN: Ratio = 1.1
+"""The guard's clock also runs while the survey is being opened and closed; the budget ends the survey first."""
+
+
+def _plan_limits(specimens: list[dict[str, Any]], backlash_nm: float) -> dict[str, Any]:
+    """Ranges of the stage that hold every specimen's area, and the way by which the stage approaches it."""
+    limits: dict[str, Any] = {}
+    for axis, length in (("x_nm", "width_nm"), ("y_nm", "height_nm")):
+        sides = [
+            float(area.get(axis, 0.0)) + sign * float(area[length]) / 2
+            for area in (specimen["area"] for specimen in specimens)
+            for sign in (-1, 1)
+        ]
+        limits[axis] = (min(sides) - backlash_nm, max(sides))
+    return limits
+
+
+class AreaSettings(Settings):
+    """The rectangle of specimen to survey, in stage coordinates."""
+
+    x_nm: float = 0.0
+    """Of its centre."""
+    y_nm: float = 0.0
+    width_nm: PositiveFloat
+    height_nm: PositiveFloat
+
+
+class SpecimenSettings(Settings):
+    """One specimen of the night."""
+
+    name: str = Field("specimen", pattern=r"^[\w.-]+$")
+    """Letters, digits, dot, dash and underscore."""
+    area: AreaSettings
+    position: str | None = None
+    """Its place in the loader; None = already in the column."""
+
+
+class DetailSettings(Settings):
+    """The close look, one site at a time."""
+
+    field_of_view_nm: PositiveFloat
+    """Width of a site."""
+    shape: tuple[PositiveInt, PositiveInt] = (256, 256)
+    """(rows, columns)."""
+    dwell_us: PositiveFloat = 4.0
+    frames: PositiveInt = 1
+
+
+class OverviewSettings(Settings):
+    """The coarse look that says where a close one pays."""
+
+    sites: PositiveInt = 4
+    """The field of view is so many sites wide."""
+    shape: tuple[PositiveInt, PositiveInt] = (256, 256)
+    dwell_us: PositiveFloat = 2.0
+    frames: PositiveInt = 1
+
+
+class LooksSettings(Settings):
+    """The two ways of looking; every frame is square on the specimen where its shape is square."""
+
+    overview: OverviewSettings = OverviewSettings()
+    detail: DetailSettings
+
+
+class MotionSettings(Settings):
+    """What a move is expected to cost, for planning."""
+
+    stage_speed_nm_per_s: PositiveFloat = 1000.0
+    settle_s: NonNegativeFloat = 1.5
+    """Of any move, besides its distance."""
+
+
+class BudgetSettings(Settings):
+    """What the night may spend, on each specimen. Whatever is spent first ends the survey of that specimen."""
+
+    hours: PositiveFloat
+    """Of the instrument's clock, waiting and deciding included."""
+    electrons: PositiveFloat
+    """Sent onto the specimen; 1 nA for one second is 6.2e9."""
+    detail_fraction: Annotated[Ratio, Field(gt=0, le=1)] = 1.0
+    """Share of the sites that may be seen in a detail look, controls included."""
+
+
+class SurveySettings(Settings):
+    """One survey: an unattended run over one or several specimens."""
+
+    name: str = Field("survey", pattern=r"^[\w.-]+$")
+    """Names the folder: letters, digits, dot, dash and underscore."""
+    seed: NonNegativeInt = 0
+    """Of everything random: the simulated world, the agent, the control sites."""
+    who: Who = Who()
+    out: Path = Path("surveys_data")
+    """Where the survey's folder is made, NAME-001 and so on."""
+    instrument: Annotated[SerializeAsAny[Settings], BeforeValidator(_instrument)]
+    """``kind`` names the driver; the rest is the driver's own."""
+    truth: Path | None = None
+    """Simulated worlds keep their truth here, outside the survey's folder; None = beside it, FOLDER.truth.jsonl."""
+    limits: Limits
+    """What the guard never lets through. x_nm, y_nm, max_electrons and max_time_s may be left out: then the stage stays
+    within the specimens' areas, and the budget is the limit."""
+    specimens: Annotated[tuple[SpecimenSettings, ...], Field(min_length=1)]
+    looks: LooksSettings
+    current_pA: PositiveFloat | None = None
+    """Probe current, set before the first exposure; None = left as it is, and planned with the limits' largest."""
+    motion: MotionSettings = MotionSettings()
+    budget: BudgetSettings
+    agent: AgentSettings = PlannerSettings()
+    skills: SkillSettings = SkillSettings()
+    scorer: NoveltySettings = NoveltySettings()
+    controls: ControlSettings = ControlSettings()
+    flagging: FlaggingSettings = FlaggingSettings()
+    recovery: RecoverySettings = RecoverySettings()
+    autonomy: Autonomy = "auto"
+    """advise: moves nothing, writes down what it would do beside what the operator does; confirm: asks before every
+    action; auto: runs alone, inside the limits."""
+    confirm_deadline_s: PositiveFloat = 300.0
+    """Without an answer for so long, park with the beam blanked until one comes."""
+    decision_time_s: NonNegativeFloat = 0.5
+    """Deciding costs so much of a simulated clock."""
+    decision_deadline_s: PositiveFloat = 30.0
+    """An agent that takes longer is replaced for this step by the next target in serpentine order."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limits_of_the_plan(cls, data: Any) -> Any:
+        """Fill in the limits that the plan itself gives. What cannot be read yet is left to be refused."""
+        try:
+            limits, budget, many = data["limits"], data["budget"], len(data["specimens"])
+            missing = _plan_limits(data["specimens"], float(limits["backlash_nm"]))
+            missing["max_electrons"] = float(budget["electrons"]) * many
+            missing["max_time_s"] = float(budget["hours"]) * 3600.0 * many * _TIME_MARGIN
+            return {**data, "limits": {**missing, **limits}}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return data
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [specimen.name for specimen in self.specimens]
+        if len(set(names)) < len(names):
+            raise ValueError(f"specimens must have names of their own, got {', '.join(names)}")
+        return self

@@ -1,0 +1,46 @@
+"""Ctrl-C, SIGTERM and SIGHUP: blank first, then finish the record."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from instruments.errors import InstrumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from surveys.night import Night
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Windows has no SIGHUP."""
+
+
+class Interruption(threading.Event):
+    """A stop event that remembers which signal set it."""
+
+    signal_name: str | None = None
+
+
+@contextmanager
+def stopping_on_signals(night: Night) -> Iterator[None]:
+    """While open, each of ``SIGNALS`` blanks at once and ends the survey at its next safe point.
+
+    Only the main thread may install handlers (ValueError otherwise); afterwards the old ones are back.
+    """
+
+    def handler(number: int, _frame: FrameType | None) -> None:
+        night.stop.signal_name = signal.Signals(number).name
+        night.stop.set()
+        with suppress(InstrumentError):  # the guard has latched; the loop meets it at its next request
+            night.guard.blank()
+
+    previous = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)

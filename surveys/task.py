@@ -1,0 +1,57 @@
+"""From the words of a config to the task of an environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envs.actions import Look
+from envs.step import Purpose
+from envs.targets import Area, grid_tree
+from envs.tasks import Budget, SurveyTask
+from instruments.types import Exposure
+
+if TYPE_CHECKING:
+    from surveys.settings import SurveySettings
+
+
+def survey_looks(settings: SurveySettings) -> tuple[Look, Look]:
+    """The overview and the detail look."""
+    detail, overview = settings.looks.detail, settings.looks.overview
+    return (
+        Look(
+            name="overview",
+            level="patch",
+            purpose=Purpose.SURVEY,
+            exposure=Exposure(
+                field_of_view_nm=detail.field_of_view_nm * overview.sites,
+                shape=overview.shape,
+                dwell_us=overview.dwell_us,
+                frames=overview.frames,
+            ),
+        ),
+        Look(
+            name="detail",
+            level="site",
+            purpose=Purpose.DETAIL,
+            exposure=Exposure(
+                field_of_view_nm=detail.field_of_view_nm,
+                shape=detail.shape,
+                dwell_us=detail.dwell_us,
+                frames=detail.frames,
+            ),
+        ),
+    )
+
+
+def survey_task(settings: SurveySettings, number: int) -> SurveyTask:
+    """The task on specimen ``number``. Raises ValueError where area and looks do not fit together."""
+    looks = survey_looks(settings)
+    area = Area(**settings.specimens[number].area.model_dump())
+    return SurveyTask(
+        tree=grid_tree(area, patch_nm=looks[0].exposure.field_of_view_nm, site_nm=looks[1].exposure.field_of_view_nm),
+        looks=looks,
+        budget=Budget(time_s=settings.budget.hours * 3600.0, electrons=settings.budget.electrons),
+        tries=settings.recovery.most_tries,
+        stage_speed_nm_per_s=settings.motion.stage_speed_nm_per_s,
+        settle_s=settings.motion.settle_s,
+    )

@@ -1,0 +1,44 @@
+"""What is unusual on the specimens of a night, once their frames are taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from archive.errors import ArchiveError
+from envs.targets import windows
+from surveys.flagging import flag_survey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from envs.scorers import Description
+    from envs.step import Step
+    from surveys.flagging import Flag
+    from surveys.night import Night
+    from surveys.session import Session
+
+
+def flag_specimen(night: Night, session: Session) -> list[Flag]:
+    """Flags of one specimen by its own background; control frames are described here, after everything was decided."""
+    situation = session.env.situation
+
+    def describe(step: Step) -> Description | None:
+        ids = [record.exposure.id for record in step.exposures if record.committed]
+        if not ids or ids[0] is None or step.target is None:
+            return None
+        try:
+            frame = night.reader.recorded(ids[0])
+        except ArchiveError:
+            return None
+        cells = windows(situation.task.tree, step.target, frame.exposure, frame.stage, situation.stage_to_image)
+        return situation.scorer.describe(frame, [window for _, window in cells])
+
+    steps = night.record.rows.steps(session.name)
+    return flag_survey(steps, situation.scorer, night.settings.flagging, situation.task.tree, describe)
+
+
+def rank_together(flags: Iterable[Flag]) -> list[Flag]:
+    """Flags of several specimens in one order: by their rank at home, the less likely by chance first."""
+    ordered = sorted(flags, key=lambda flag: (flag.rank, flag.q_value))
+    return [replace(flag, rank=rank) for rank, flag in enumerate(ordered, start=1)]

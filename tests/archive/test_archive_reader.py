@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from archive_samples import new_folder, recorder, step
+
+from archive.errors import ArchiveError
+from archive.reader import SurveyReader
+from archive.schema import dump
+
+
+def test_ten_thousand_steps_stream_in_two_seconds(tmp_path):
+    with new_folder(tmp_path / "s") as folder:
+        keeper = recorder(folder)
+        text = dump(step(0, 1))
+        with keeper.journal._transaction() as database:  # one for all: this is about reading
+            database.executemany(
+                "INSERT INTO steps (specimen, number, kind, utc, data) VALUES ('a', ?, 'look', '', ?)",
+                ((number, text) for number in range(10_000)),
+            )
+        with SurveyReader(folder.path) as reader:
+            start_s = time.process_time()
+            assert sum(1 for _ in reader.steps()) == 10_000
+            assert time.process_time() - start_s < 2.0
+        keeper.close()
+
+
+def test_what_is_no_survey_is_named(tmp_path):
+    with pytest.raises(ArchiveError, match=r"no survey\.json"):
+        SurveyReader(tmp_path)
+    new_folder(tmp_path / "s").close()
+    with pytest.raises(ArchiveError, match=r"journal\.sqlite, found no such file"):
+        SurveyReader(tmp_path / "s")

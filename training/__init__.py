@@ -1,0 +1,1 @@
+"""Rollouts, learning and evaluation."""
