@@ -146,7 +146,8 @@ def by_atlas(view: View, slots: Slots) -> Slots:
 
 def shuffled(view: View, slots: Slots) -> Slots:
     """A fresh draw every step, from (seed, step number)."""
-    return view.generator().permutation(slots)
+    drawn: Slots = view.generator().permutation(slots)
+    return drawn
 
 
 def at_truth(features_nm: npt.NDArray[np.float64], site_nm: float) -> Order:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from archive.durable import sync_folder
 from archive.errors import JournalError, JournalFull
 from archive.rows import Rows
 from archive.schema import FrameRecord, dump, upgrade
@@ -54,6 +55,8 @@ class Journal:
         except JournalError:
             self._database.close()
             raise
+        if create:
+            sync_folder(path.parent)
         self.rows = Rows(self._database)
 
     def _open(self) -> None:

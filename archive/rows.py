@@ -192,9 +192,9 @@ class Rows:
         return tuple(row[0] for row in self._query("SELECT id FROM exposures WHERE state = 'intent' ORDER BY id"))
 
     def signals(self, exposure_id: int | None = None, *, newest: int | None = None) -> tuple[StoredSignal, ...]:
-        """What is stored: of one exposure or of all; ``newest`` limits it to that many signals, newest first."""
+        """What is stored of one exposure or of all, newest first, in the instrument's own order; at most ``newest``."""
         rows = self._query(
-            "SELECT * FROM frames WHERE ?1 IS NULL OR exposure = ?1 ORDER BY exposure DESC, signal LIMIT ?2",
+            "SELECT * FROM frames WHERE ?1 IS NULL OR exposure = ?1 ORDER BY exposure DESC, rowid LIMIT ?2",
             exposure_id,
             -1 if newest is None else newest,
         )

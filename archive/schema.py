@@ -67,7 +67,7 @@ UPGRADES: tuple[str, ...] = (
         calibration TEXT NOT NULL,
         minimum REAL, maximum REAL, mean REAL,
         PRIMARY KEY (exposure, signal)
-    ) WITHOUT ROWID;
+    );
     CREATE INDEX frames_by_stream ON frames (stream, first);
 
     CREATE TABLE events (

@@ -104,11 +104,9 @@ class FrameStore:
         return not all((folder / chunk).is_file() for chunk in chunks)
 
     def trim(self) -> None:
-        """Shorten every array to its committed length, where that can be: others then see no blank frames at its end."""
+        """Shorten every array to its committed length: others then see no blank frames at its end."""
         for name, used in self._used.items():
-            with suppress(
-                OSError, ValueError
-            ):  # a full disk, or damage that ``read`` will report: it is only for looks
+            with suppress(OSError, ValueError):  # full disk, damage: this is for looks, and ``read`` will tell
                 array, folder = self._array(name)
                 for chunk in _chunks(array, used, array.shape[0]):
                     (folder / chunk).unlink(missing_ok=True)  # written, never acknowledged

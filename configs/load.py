@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from configs.document import Document, Loc, Problem, read_document, write_document
+from configs.errors import ConfigError as ConfigError
 from configs.settings import Settings as Settings
 from configs.settings import unknown as unknown
 
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 M = TypeVar("M", bound=Settings)
-
-
-class ConfigError(Exception):
-    """A config that cannot be used; ``problems`` has one line for each thing that is wrong."""
-
-    def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = list(problems)
 
 
 def load(path: str | Path, model: type[M], sets: Sequence[str] = ()) -> M:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from configs.load import ConfigError
+from configs.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

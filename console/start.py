@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from configs.load import ConfigError
+from configs.errors import ConfigError
 from console.exits import Exit, output, plain_errors, show
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=c. May be repeated.")]

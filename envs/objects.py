@@ -32,6 +32,8 @@ _SHAPELY_PX = 5.0
 """A smaller object has a size, but no shape worth a number."""
 _COMPACT_ELONGATION, _COMPACT_SOLIDITY = 1.5, 0.85
 """Rounder and fuller than this is one particle, not several that touch: only then is its inside worth a number."""
+_PASSES, _RIM_SHARE, _RIM_PX, _LEAST_SHARE = 2, 0.6, 2, 0.05
+"""How objects are left out of their own surroundings: from this share of the threshold, with this rim."""
 _PLAIN = {"elongation": 1.0, "hollowness": 0.7, "roughness": 0.3}
 """Of a featureless round particle; stands where a window has no object with a shape."""
 
@@ -87,14 +89,17 @@ def describe_objects(image: Stack, windows: Sequence[Window], pixel_size_nm: flo
 
 
 def _contrast(even: Stack, size_px: int, threshold: float) -> Stack:
-    """What differs from the surroundings: a window wide, without what stands out in them itself."""
+    """What differs from the surroundings: a window wide, without what stands out in them itself and its rim."""
     smooth = ndimage.gaussian_filter(even, 1.0)
     contrast = smooth - ndimage.uniform_filter(even, size_px)
-    ordinary = (np.abs(contrast) <= threshold).astype(np.float32)
-    share = ndimage.uniform_filter(ordinary, size_px)
-    # Where nearly everything stands out there are no surroundings but all of it.
-    around = ndimage.uniform_filter(even * ordinary, size_px) / np.maximum(share, 1e-3)
-    return np.where(share > 0.1, smooth - around, contrast)
+    for _ in range(_PASSES):
+        outstanding = np.abs(contrast) > _RIM_SHARE * threshold
+        ordinary = (~ndimage.binary_dilation(outstanding, iterations=_RIM_PX)).astype(np.float32)
+        share = ndimage.uniform_filter(ordinary, size_px)
+        around = ndimage.uniform_filter(even * ordinary, size_px) / np.maximum(share, _LEAST_SHARE)
+        # Where nearly everything stands out there are no surroundings but all of it.
+        contrast = np.where(share > _LEAST_SHARE, smooth - around, contrast)
+    return contrast
 
 
 def _objects(mask: npt.NDArray[np.bool_], contrast: Stack) -> _Objects:

@@ -104,7 +104,9 @@ class SurveyEnv(gymnasium.Env[Observation, np.int64]):
         if self.situation.decision_time_s > 0:
             self.situation.clock.wait(self.situation.decision_time_s)
         if refusal is not None:
-            deed.fault = Fault(error=LimitError.__name__, message=f"{MASKED}{refusal}; take one that action_mask allows")
+            deed.fault = Fault(
+                error=LimitError.__name__, message=f"{MASKED}{refusal}; take one that action_mask allows"
+            )
         elif deed.skill is not None:
             use_skill(self.situation, exposer, deed, self.catalogue.skills.index(deed.skill))
         elif deed.look is not None and deed.target is not None:

@@ -58,6 +58,8 @@ class ReplaySettings(Settings):
     """Time the stage takes for the image's longer side."""
     overhead_s: NotNegative = 0.5
     """Time a move or an exposure costs beside that."""
+    real_time: bool = False
+    """Whether all that takes its time on the computer's clock (demonstrations)."""
 
 
 class ReplayMicroscope:

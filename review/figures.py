@@ -72,10 +72,10 @@ def timeline(steps: Sequence[Step], faults: Sequence[Mapping[str, Any]], electro
     """What the beam was used for, the dose, and every fault, against the instrument's clock."""
     figure = Figure(figsize=(9.6, 2.9), layout="constrained")
     axes = figure.subplots()
-    hours = 3600.0
+    unit, seconds = _time_unit(steps)
     for purpose, colour in ACTIVITY.items():
         bars = [
-            (record.start_s / hours, max(record.end_s - record.start_s, 1.0) / hours)
+            (record.start_s / seconds, (record.end_s - record.start_s) / seconds)
             for step in steps
             for record in step.exposures
             if record.purpose == purpose
@@ -83,31 +83,44 @@ def timeline(steps: Sequence[Step], faults: Sequence[Mapping[str, Any]], electro
         if bars:
             axes.broken_barh(bars, (0, 1), facecolors=colour, label=purpose)
     for index, fault in enumerate(faults):
-        axes.axvline(fault["time_s"] / hours, color=FAULT, linewidth=1, label="fault" if index == 0 else None)
-    axes.set(yticks=[], xlabel="instrument clock (h)", ylim=(0, 1))
+        axes.axvline(fault["time_s"] / seconds, color=FAULT, linewidth=1.5, label=None if index else "fault")
+    axes.set(yticks=[], xlabel=f"instrument clock ({unit})", ylim=(0, 1))
     right = axes.twinx()
     used = np.cumsum([step.electrons for step in steps])
-    right.plot([step.end_s / hours for step in steps], used, color=INK, linewidth=1.6)
+    right.plot([step.end_s / seconds for step in steps], used, color=INK, linewidth=1.6, label="electrons sent")
     right.set_ylabel("electrons sent")
     right.set_ylim(0, max(electrons_budget or 0.0, float(used[-1]) if len(used) else 1.0) * 1.05)
     if electrons_budget:
-        right.axhline(electrons_budget, color=INK, linestyle=":", linewidth=1)
-    axes.legend(loc="upper left", fontsize=8, ncols=6, framealpha=0.9)
+        right.axhline(electrons_budget, color=INK, linestyle=":", linewidth=1, label="budget")
+    figure.legend(loc="outside upper left", fontsize=8, ncols=8, frameon=False)
     return _svg(figure)
 
 
-def quality(steps: Sequence[Step]) -> str:
-    """Every quality figure the scorer read, against time."""
-    rows = [(step.end_s / 3600.0, step.score.quality) for step in steps if step.score and step.look == "detail"]
-    names = sorted({name for _, values in rows for name in values})
-    figure = Figure(figsize=(9.6, 1.5 * max(len(names), 1)), layout="constrained")
-    for axes, name in zip(np.atleast_1d(figure.subplots(max(len(names), 1), 1, sharex=True)), names, strict=False):
-        points = [(hour, values[name]) for hour, values in rows if name in values]
+def quality(steps: Sequence[Step]) -> str | None:
+    """Every quality figure that the scorer read and that ever changed, against time; None where there is none."""
+    rows = [(step.end_s, step.score.quality) for step in steps if step.score and step.look == "detail"]
+    names = [name for name in _names(rows) if len({values.get(name) for _, values in rows}) > 1]
+    if not names:
+        return None
+    unit, seconds = _time_unit(steps)
+    figure = Figure(figsize=(9.6, 1.3 * len(names) + 0.5), layout="constrained")
+    for axes, name in zip(np.atleast_1d(figure.subplots(len(names), 1, sharex=True)), names, strict=True):
+        points = [(time_s / seconds, values[name]) for time_s, values in rows if name in values]
         axes.plot(*np.array(points).T, ".", color=ACTIVITY["survey"], markersize=3)
         axes.set_ylabel(name.replace("_", "\n"), rotation=0, ha="right", va="center", fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("instrument clock (h)", fontsize=9)
+    figure.supxlabel(f"instrument clock ({unit})", fontsize=9)
     return _svg(figure)
+
+
+def _names(rows: Sequence[tuple[float, Mapping[str, float]]]) -> list[str]:
+    return sorted({name for _, values in rows for name in values})
+
+
+def _time_unit(steps: Sequence[Step]) -> tuple[str, float]:
+    """Name and seconds of the unit that suits the length of the survey."""
+    length_s = steps[-1].end_s - steps[0].start_s if steps else 0.0
+    return ("h", 3600.0) if length_s > 2 * 3600 else ("min", 60.0)
 
 
 def _mosaic(axes: Axes, overviews: Iterable[tuple[ExposureRecord, npt.NDArray[np.generic]]]) -> None:

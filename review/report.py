@@ -9,12 +9,14 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from archive.reader import SurveyReader
+from envs.novelty import image_of
 from envs.step import Purpose
+from envs.targets import pixel_of_place
 from review import figures
 from review.summary import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from envs.step import ExposureRecord, Step
 
+_SIDES = ("height_nm", "width_nm")
 FLAGS_SHOWN = 60
 CONTROLS_SHOWN = 12
 
@@ -40,14 +43,14 @@ def write_report(folder: Path) -> Path:
 
 
 def _render(reader: SurveyReader, content: dict[str, Any]) -> str:
-    steps = list(reader.steps())
+    steps, signal = list(reader.steps()), content["config"].get("scorer", {}).get("signal")
     environment = Environment(
         loader=PackageLoader("review"), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["quantity"] = quantity
     maps = {
         specimen: figures.coverage(
-            _overviews(reader, [step for step in steps if step.specimen == specimen]),
+            _overviews(reader, [step for step in steps if step.specimen == specimen], signal),
             [step for step in steps if step.specimen == specimen],
             [flag for flag in content["flags"] if flag["specimen"] == specimen],
         )
@@ -57,29 +60,37 @@ def _render(reader: SurveyReader, content: dict[str, Any]) -> str:
         **content,
         maps=maps,
         timeline=figures.timeline(steps, content["faults"], content["plan"].get("electrons")),
-        quality=figures.quality(steps) if any(step.score for step in steps) else None,
-        pictures=_pictures(reader, [flag["exposure_id"] for flag in content["flags"][:FLAGS_SHOWN]]),
-        control_pictures=_pictures(reader, [row["exposure_id"] for row in content["controls"][:CONTROLS_SHOWN]]),
+        quality=figures.quality(steps),
+        pictures=[_flag_picture(reader, flag, signal) for flag in content["flags"][:FLAGS_SHOWN]],
+        control_pictures={
+            number: figures.thumbnail(image_of(reader.recorded(number), signal))
+            for row in content["controls"][:CONTROLS_SHOWN]
+            if (number := row["exposure_id"]) is not None
+        },
         flags_shown=FLAGS_SHOWN,
         config_text=yaml.safe_dump(content["config"], sort_keys=False, allow_unicode=True),
     )
 
 
-def _overviews(reader: SurveyReader, steps: list[Step]) -> Iterator[tuple[ExposureRecord, npt.NDArray[np.generic]]]:
+def _overviews(
+    reader: SurveyReader, steps: list[Step], signal: str | None
+) -> Iterator[tuple[ExposureRecord, npt.NDArray[np.float32]]]:
     for step in steps:
         for record in step.exposures:
             if record.committed and record.purpose is Purpose.SURVEY and record.exposure.id is not None:
-                yield record, _image(reader, record.exposure.id)
+                yield record, image_of(reader.recorded(record.exposure.id), signal)
 
 
-def _pictures(reader: SurveyReader, exposure_ids: list[int | None]) -> dict[int, str]:
-    return {number: figures.thumbnail(_image(reader, number)) for number in exposure_ids if number is not None}
-
-
-def _image(reader: SurveyReader, exposure_id: int) -> npt.NDArray[np.generic]:
-    """The first image (H, W) of an exposure; of a burst (T, H, W), its first frame."""
-    images = [data for data in reader.frame(exposure_id).values() if data.ndim in (2, 3)]
-    return images[0] if images[0].ndim == 2 else images[0][0]
+def _flag_picture(reader: SurveyReader, flag: Mapping[str, Any], signal: str | None) -> str:
+    """The flagged place out of its frame: the whole of a detail look, a part of an overview."""
+    frame = reader.recorded(flag["exposure_id"])
+    image = image_of(frame, signal)
+    pixel_nm = frame.exposure.pixel_size_nm
+    rows, columns = (min(round(flag[side] / pixel_nm), size) for side, size in zip(_SIDES, image.shape, strict=True))
+    down, right = pixel_of_place(frame.stage, pixel_nm, flag["x_nm"], flag["y_nm"])
+    top = min(max(round((image.shape[0] - rows) / 2 + down), 0), image.shape[0] - rows)
+    left = min(max(round((image.shape[1] - columns) / 2 + right), 0), image.shape[1] - columns)
+    return figures.thumbnail(image[top : top + rows, left : left + columns])
 
 
 def quantity(value: float) -> str:

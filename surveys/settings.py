@@ -24,6 +24,7 @@ from instruments.drivers import registry
 from instruments.limits import Limits
 from surveys.controls import ControlSettings
 from surveys.flagging import FlaggingSettings
+from surveys.geometry import completed
 from surveys.recovery import RecoverySettings
 
 Ratio: TypeAlias = float
@@ -42,23 +43,6 @@ def _instrument(value: Any) -> Settings:
         raise ValueError(str(error)) from error
 
 
-_TIME_MARGIN: Ratio = 1.1
-"""The guard's clock also runs while the survey is being opened and closed; the budget ends the survey first."""
-
-
-def _plan_limits(specimens: list[dict[str, Any]], backlash_nm: float) -> dict[str, Any]:
-    """Ranges of the stage that hold every specimen's area, and the way by which the stage approaches it."""
-    limits: dict[str, Any] = {}
-    for axis, length in (("x_nm", "width_nm"), ("y_nm", "height_nm")):
-        sides = [
-            float(area.get(axis, 0.0)) + sign * float(area[length]) / 2
-            for area in (specimen["area"] for specimen in specimens)
-            for sign in (-1, 1)
-        ]
-        limits[axis] = (min(sides) - backlash_nm, max(sides))
-    return limits
-
-
 class AreaSettings(Settings):
     """The rectangle of specimen to survey, in stage coordinates."""
 
@@ -75,6 +59,7 @@ class SpecimenSettings(Settings):
     name: str = Field("specimen", pattern=r"^[\w.-]+$")
     """Letters, digits, dot, dash and underscore."""
     area: AreaSettings
+    """On a recorded image it may be left out: the whole image."""
     position: str | None = None
     """Its place in the loader; None = already in the column."""
 
@@ -83,7 +68,10 @@ class DetailSettings(Settings):
     """The close look, one site at a time."""
 
     field_of_view_nm: PositiveFloat
-    """Width of a site."""
+    """Width of a site; on a recorded image it may be left out."""
+    sites_across: PositiveInt | None = None
+    """On a recorded image without ``field_of_view_nm``: so many sites across its shorter side, in whole pixels, each at
+    least 64 of them wide; left out, 32."""
     shape: tuple[PositiveInt, PositiveInt] = (256, 256)
     """(rows, columns)."""
     dwell_us: PositiveFloat = 4.0
@@ -167,16 +155,8 @@ class SurveySettings(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _limits_of_the_plan(cls, data: Any) -> Any:
-        """Fill in the limits that the plan itself gives. What cannot be read yet is left to be refused."""
-        try:
-            limits, budget, many = data["limits"], data["budget"], len(data["specimens"])
-            missing = _plan_limits(data["specimens"], float(limits["backlash_nm"]))
-            missing["max_electrons"] = float(budget["electrons"]) * many
-            missing["max_time_s"] = float(budget["hours"]) * 3600.0 * many * _TIME_MARGIN
-            return {**data, "limits": {**missing, **limits}}
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return data
+    def _what_follows(cls, data: Any) -> Any:
+        return completed(data) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -1,4 +1,4 @@
-"""Agents compared on the same specimens: episodes in parallel, every difference paired, every number with an interval."""
+"""Agents compared on the same specimens: episodes in parallel, every difference paired, all with intervals."""
 
 from __future__ import annotations
 

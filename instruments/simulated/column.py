@@ -54,11 +54,9 @@ class Probe:
         xx, yy, xy = self.covariance_nm2()
         kx = np.fft.fftfreq(width, pixel_nm).astype(np.float32)[None, :]
         ky = np.fft.fftfreq(height, pixel_nm).astype(np.float32)[:, None]
-        along = np.exp(np.float32(-2 * math.pi**2 * xx) * kx * kx)
-        down = np.exp(np.float32(-2 * math.pi**2 * yy) * ky * ky)
-        transfer = along * down
-        if xy:
-            transfer *= np.exp((np.float32(-4 * math.pi**2 * xy) * kx) * ky)
+        exponent = np.float32(-2 * math.pi**2 * xx) * kx**2 + np.float32(-2 * math.pi**2 * yy) * ky**2
+        exponent += (np.float32(-4 * math.pi**2 * xy) * kx) * ky
+        transfer = np.exp(exponent, out=exponent)
         blurred: list[Floats] = []
         for n in range(0, len(images), 2):
             pair = images[n : n + 2]

@@ -93,13 +93,13 @@ class Canvas:
     def thickness(self, particles: Ellipsoids) -> Floats:
         """Projected thickness in nm, (H, W): particles that overlap add up.
 
-        A particle smaller than a pixel is spread over about one, at equal volume.
+        What is smaller than a pixel is spread over about one, at equal volume.
         """
         total = np.zeros(self.shape, dtype=np.float32)
         particles = self._near(particles)
         if not len(particles):
             return total
-        blur = np.float32(0.4 * self.pixel_nm)
+        blur = 0.75 * self.pixel_nm  # more than from a pixel's middle to its corner: none falls between pixels
         a, b = np.hypot(particles.a_nm, blur), np.hypot(particles.b_nm, blur)
         c = particles.c_nm * (particles.a_nm * particles.b_nm) / (a * b)
         drawn = Ellipsoids(particles.x_nm, particles.y_nm, a, b, c, particles.direction_rad)
@@ -137,6 +137,8 @@ class Canvas:
                 for values in (particles.a_nm, particles.b_nm, particles.c_nm, particles.direction_rad)
             ),
         )
+        volume_nm3 = 4 / 3 * np.pi * particles.a_nm * particles.b_nm * particles.c_nm
+        patches *= (volume_nm3 / (self.pixel_nm**2 * patches.sum(axis=(1, 2)))).astype(np.float32)[:, None, None]
         # Patches that reach over the border are summed on a canvas as much larger, and cut off with it.
         wider, taller = width + 4 * half_px, height + 4 * half_px
         flat = (rows + 2 * half_px)[:, :, None] * wider + (columns + 2 * half_px)[:, None, :]

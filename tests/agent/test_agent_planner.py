@@ -1,74 +1,157 @@
 from __future__ import annotations
 
-import time
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from agent_helpers import SITE_NM, Bench
 
-from agent.factory import make_agent, make_skills
-from agent.settings import PlannerSettings, RandomSettings, RasterSettings, SkillSettings
-from envs.actions import Look, LookAt, Stop, UseSkill
-from envs.belief import Belief
-from envs.novelty import NoveltyScorer
-from envs.observations import Present, observe
-from envs.step import Purpose
-from envs.targets import Area, grid_tree
-from envs.tasks import Budget, SurveyTask
-from instruments.types import Exposure
+from agent.belief import believe, expected_excess
+from agent.settings import PlannerSettings, RasterSettings
+from envs.actions import LookAt, Stop, UseSkill
 
-SITE_NM, SIDE = 60.0, 16
+QUIET = 0.5
 
 
-def make_task(side: int = SIDE) -> SurveyTask:
-    tree = grid_tree(Area(x_nm=0, y_nm=0, width_nm=SITE_NM * side, height_nm=SITE_NM * side), 4 * SITE_NM, SITE_NM)
-    overview = Exposure(field_of_view_nm=4 * SITE_NM, shape=(256, 256), dwell_us=4.0)
-    detail = Exposure(field_of_view_nm=SITE_NM, shape=(256, 256), dwell_us=10.0)
-    return SurveyTask(
-        tree=tree,
-        looks=(
-            Look(name="overview", exposure=overview, level="patch", purpose=Purpose.SURVEY),
-            Look(name="detail", exposure=detail, level="site", purpose=Purpose.DETAIL),
-        ),
-        budget=Budget(time_s=3600.0, electrons=1e12),
-    )
+def test_it_checks_the_focus_first_and_then_looks_from_above():
+    bench = Bench(PlannerSettings())
+    assert bench.act(step_number=0)[0] == UseSkill(0)
+    action, _ = bench.act()
+    assert action.look == 0 and action.slot in bench.patches
 
 
-class Bench:
-    """A task, its agents, and observations written by hand."""
+def test_without_a_focus_skill_it_never_asks_for_one():
+    assert isinstance(Bench(PlannerSettings(), focus=False).act(step_number=0)[0], LookAt)
 
-    def __init__(self, settings, side: int = SIDE, skills: bool = True) -> None:
-        self.task = make_task(side)
-        self.skills = make_skills(SkillSettings()) if skills else ()
-        self.catalogue = self.task.catalogue(self.skills)
-        self.agent = make_agent(settings, self.task, self.catalogue, self.skills, seed=3)
-        self.belief = Belief(self.task, NoveltyScorer())
-        self.belief.step_number = 1
-        self.sites = self.task.tree.of_kind("site")
-        self.patches = self.task.tree.of_kind("patch")
-        self.stage = (0.0, 0.0)
 
-    def open_all(self, interest) -> None:
-        self.belief.looks_done[self.patches, 0] = 1
-        self.belief.interest[0, self.sites] = interest
+def test_it_goes_to_what_is_interesting_from_above():
+    bench = Bench(PlannerSettings())
+    bench.open_patches(QUIET)
+    hot = bench.at(9, 3)
+    bench.belief.interest[0, hot] = 9.0
+    action, decision = bench.act()
+    assert action == LookAt(hot, 1)
+    assert decision.candidates[0].value > decision.candidates[1].value
+    assert "next best" in decision.reason
 
-    def see(self, site: int, interest: float) -> None:
-        self.belief.looks_done[site, 1] = 1
-        self.belief.interest[1, site] = interest
 
-    def observation(self, **globals_):
-        done = self.belief.looks_done
-        looks = np.zeros((len(self.task.tree), 2), dtype=bool)
-        looks[self.patches, 0] = done[self.patches, 0] == 0
-        looks[self.sites, 1] = done[self.sites, 1] == 0
-        mask = np.concatenate([looks.ravel(), np.ones(len(self.skills), bool), [True]])
-        present = Present(
-            x_nm=self.stage[0], y_nm=self.stage[1], defocus_nm=0.0, time_left_s=3000.0, electrons_left=9e11,
-            travel_s=self.task.travel_s(*self.stage), seed=7, action_mask=mask,
-        )
-        observation = observe(self.task, self.belief, present)
-        return observation
+def test_five_candidates_with_probabilities_that_make_sense():
+    bench = Bench(PlannerSettings(exploration=0.2))
+    bench.open_patches(np.random.default_rng(0).gamma(1, 1, len(bench.sites)))
+    decisions = [bench.act(step_number=number)[1] for number in range(1, 60)]
+    for decision in decisions:
+        assert len(decision.candidates) == 5
+        assert len({candidate.action for candidate in decision.candidates}) == 5
+        assert decision.candidates[0].action == decision.action
+        assert 0.8 < sum(candidate.probability for candidate in decision.candidates) <= 1.0
+        assert all(c.cost_s > 0 and c.uncertainty > 0 and c.label for c in decision.candidates)
+    explored = [decision for decision in decisions if "explore" in decision.reason]
+    assert 3 <= len(explored) <= 25
+    assert all(decision.candidates[0].probability < 0.01 for decision in explored)
 
-    def act(self):
-        decision = self.agent.act(self.observation())
-        return self.catalogue.decode(decision.action), decision
+
+def test_a_find_draws_it_to_the_neighbours_and_a_lone_disappointment_does_not():
+    found, lost = Bench(PlannerSettings(clustering=0.8)), Bench(PlannerSettings(clustering=0.8))
+    for bench, interest in ((found, 9.0), (lost, 0.0)):
+        bench.open_patches(2.0)
+        bench.see(bench.at(5, 5), interest)
+        bench.see(bench.at(12, 12), 2.0)
+    site = found.act()[0].slot
+    tree = found.task.tree
+    assert max(abs(tree.row[site] - 5), abs(tree.column[site] - 5)) == 1
+    site = lost.act()[0].slot
+    assert max(abs(tree.row[site] - 5), abs(tree.column[site] - 5)) > 1
+
+
+def test_it_learns_how_far_to_trust_the_view_from_above():
+    bench, generator = Bench(PlannerSettings()), np.random.default_rng(1)
+    above = generator.gamma(2, 1.5, len(bench.sites))
+    x = np.column_stack([bench.task.tree.x_nm, bench.task.tree.y_nm])[bench.sites] / SITE_NM
+    known, seen = np.ones(len(x), bool), np.zeros(len(x), bool)
+    seen[generator.choice(len(x), 80, replace=False)] = True
+    noise = generator.normal(0, 0.3, len(x))
+    slopes = {}
+    for truth in (0.0, 1.0):
+        belief = believe(x, above, known, truth * above + noise, seen, PlannerSettings())
+        slopes[truth] = np.polyfit(above, belief.above, 1)[0]
+    assert slopes[0.0] < 0.15 and 0.85 < slopes[1.0] < 1.1
+
+
+def test_of_equal_hopes_it_takes_the_nearer():
+    bench = Bench(PlannerSettings(), side=32)
+    bench.open_patches(QUIET)
+    near, far = bench.at(17, 17), bench.at(1, 1)
+    bench.belief.interest[0, [near, far]] = 6.0
+    assert bench.act()[0].slot == near
+    bench.stage_nm = (float(bench.task.tree.x_nm[far]), float(bench.task.tree.y_nm[far]))
+    assert bench.act()[0].slot == far
+
+
+def test_it_opens_a_patch_where_the_opened_ones_promise_more_than_what_they_still_hold():
+    bench = Bench(PlannerSettings())
+    opened = bench.patches[:8]
+    bench.open_patches(QUIET, opened)
+    inside = bench.sites[np.isin(bench.task.tree.parent[bench.sites], opened)]
+    good = inside[::8]
+    bench.belief.interest[0, good] = 8.0
+    assert bench.act()[0].look == 1, "a good site that is known comes before an unopened patch"
+    for site in good:
+        bench.see(int(site), 8.0)
+    action, _ = bench.act()
+    assert action.look == 0 and action.slot not in opened, "what is left is poor, and patches were rich"
+
+
+@pytest.mark.parametrize(
+    ("since", "sharpness", "expected"),
+    [(8, 1.0, False), (8, 0.5, True), (9, 0.5, False), (16, 0.9, True), (40, 1.0, True), (0, 0.1, False)],
+)
+def test_it_refocuses_when_blur_and_time_add_up_and_never_twice_in_a_row(since, sharpness, expected):
+    bench = Bench(PlannerSettings(refocus_gap=8, refocus_every=40, refocus_below=0.8))
+    bench.open_patches(QUIET)
+    action, _ = bench.act(steps_since_focus=since, sharpness_ratio=sharpness, step_number=100)
+    assert isinstance(action, UseSkill) is expected
+
+
+def test_it_stops_when_nothing_is_left_and_passes_over_what_failed_or_is_blocked():
+    bench = Bench(PlannerSettings(), side=4)
+    bench.open_patches(QUIET)
+    best, second = bench.at(0, 0), bench.at(1, 1)
+    bench.belief.interest[0, [best, second]] = 9.0, 8.0
+    bench.belief.failed[best] = 1
+    assert bench.act()[0].slot == second
+    bench.belief.blocked[bench.sites] = True
+    assert bench.act()[0] == Stop()
+
+
+def test_deciding_has_no_side_effect_and_chance_comes_from_seed_and_step():
+    bench = Bench(PlannerSettings(exploration=1.0))
+    bench.open_patches(np.random.default_rng(0).gamma(1, 1, len(bench.sites)))
+    observation = bench.observation()
+    kept = {name: array.copy() for name, array in observation.items()}
+    first = bench.agent.act(observation)
+    assert bench.agent.act(observation) == first
+    assert all((observation[name] == kept[name]).all() for name in kept)
+    assert bench.act(step_number=2)[1].action != first.action
+    bench.seed = 8
+    assert bench.act()[1].action != first.action
+
+
+def test_names_tell_settings_apart():
+    names = {Bench(s, side=4).agent.name for s in (PlannerSettings(), PlannerSettings(trust=0.9), RasterSettings())}
+    assert len(names) == 3
+
+
+def test_a_decision_is_quick_on_a_large_specimen():
+    import timeit
+
+    bench, generator = Bench(PlannerSettings(), side=32), np.random.default_rng(0)
+    bench.open_patches(generator.gamma(1, 1, len(bench.sites)))
+    tree = bench.task.tree
+    for site in generator.choice(bench.sites, 300, replace=False):
+        bench.see(int(site), 2 + 2 * np.sin(tree.x_nm[site] / 200) + generator.normal(0, 0.2))
+    observation = bench.observation()
+    bench.agent.act(observation)
+    assert min(timeit.repeat(lambda: bench.agent.act(observation), number=1, repeat=7)) < 0.030  # 6 ms when idle
+
+
+def test_expected_excess_grows_with_mean_and_with_uncertainty():
+    excess = expected_excess(np.array([0.0, 0.0, 6.0]), np.array([0.5, 2.0, 1e-9]), 4.0)
+    assert excess[0] < excess[1] < excess[2] == pytest.approx(2.0)

@@ -35,7 +35,7 @@ CREATE TABLE frames (
         calibration TEXT NOT NULL,
         minimum REAL, maximum REAL, mean REAL,
         PRIMARY KEY (exposure, signal)
-    ) WITHOUT ROWID;
+    );
 INSERT INTO "frames" VALUES(1,'BF','BF_32x32_uint16_0.5nm_7fe676',0,1,'[32,32]','24c64315cde3e36fe3b6e6b2c1d336c8d9c7564359cb417bb5e0e2f6c384c7a1','[{"name":"row","scale":0.5,"unit":"nm","offset":0.0},{"name":"column","scale":0.5,"unit":"nm","offset":0.0}]','counts','{}',14.0,48.0,30.1953125);
 INSERT INTO "frames" VALUES(1,'HAADF','HAADF_32x32_uint16_0.5nm_d13561',0,1,'[32,32]','dd4ef11243d0a9eeede76491156a8c5d894bc722976e520a3d2a1220feeaca0a','[{"name":"row","scale":0.5,"unit":"nm","offset":0.0},{"name":"column","scale":0.5,"unit":"nm","offset":0.0}]','counts','{}',15.0,55.0,29.939453125);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -41,7 +41,7 @@ def test_one_writer_at_a_time(tmp_path):
     )
     with new_folder(path):
         assert holder(path) == os.getpid()
-        other = subprocess.run([sys.executable, "-c", code, path], check=False, capture_output=True, text=True)  # noqa: S603
+        other = subprocess.run([sys.executable, "-c", code, path], check=False, capture_output=True, text=True)
         assert f"is in use by process {os.getpid()}" in other.stderr
         with pytest.raises(FolderInUse):
             new_folder(path)
@@ -56,7 +56,7 @@ def test_a_killed_writer_leaves_no_lock(tmp_path):
         "import sys, os; from pathlib import Path; from archive.folder import SurveyFolder;"
         "f = SurveyFolder.open(Path(sys.argv[1])); print('locked', flush=True); os.kill(os.getpid(), 9)"
     )
-    assert subprocess.run([sys.executable, "-c", code, path], check=False, capture_output=True).stdout == b"locked\n"  # noqa: S603
+    assert subprocess.run([sys.executable, "-c", code, path], check=False, capture_output=True).stdout == b"locked\n"
     SurveyFolder.open(path).close()
 
 

@@ -157,13 +157,13 @@ def small_disk(tmp_path):
     """A real file system of 6 MiB."""
     mount = tmp_path / "disk"
     mount.mkdir()
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         ["/bin/mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", mount], check=False, capture_output=True, text=True
     )
     if done.returncode:
         pytest.skip(f"cannot mount a small disk here: {done.stderr.strip()}")
     yield mount
-    subprocess.run(["/bin/umount", mount], check=True)  # noqa: S603
+    subprocess.run(["/bin/umount", mount], check=True)
 
 
 @pytest.mark.parametrize("checked", [True, False], ids=["room is asked for", "somebody else fills the disk"])

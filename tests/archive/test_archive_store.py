@@ -8,9 +8,11 @@ import pytest
 import zarr
 from archive_samples import PIXELS, counts
 
+import archive.store as store_module
+import archive.streams as streams_module
 from archive.errors import DamagedFrame
 from archive.store import FrameStore
-from archive.streams import BLOCK, CHUNK_BYTES, Stream, array_folder
+from archive.streams import CHUNK_BYTES, Stream, array_folder
 from instruments.types import Axis, Signal
 
 ENERGY = Axis("energy", 0.5, "eV", 100.0)
@@ -71,10 +73,20 @@ def test_streams_are_kept_apart_by_signal_shape_dtype_and_pixel_size():
     assert Stream.of("HAADF", moved).name == Stream.of("HAADF", image).name
 
 
+BLOCK = 8
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(store_module, "BLOCK", BLOCK)
+    monkeypatch.setattr(streams_module, "BLOCK", BLOCK)
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_an_array_grows_by_blocks_and_is_trimmed(tmp_path):
     store = FrameStore(tmp_path, {})
     small = Signal(np.ones((2, 2), np.uint8), PIXELS)
-    stored = [kept(store, "HAADF", replace(small, data=small.data * (i % 251))) for i in range(BLOCK + 2)]
+    stored = [kept(store, "HAADF", replace(small, data=small.data * i)) for i in range(BLOCK + 2)]
     store.write("HAADF", small)  # never acknowledged
     path = array_folder(tmp_path, stored[0].stream)
     assert zarr.open_array(path, mode="r").shape[0] == 2 * BLOCK
@@ -83,9 +95,10 @@ def test_an_array_grows_by_blocks_and_is_trimmed(tmp_path):
     assert not (path / f"c.{BLOCK + 2}.0.0").exists()
     again = FrameStore(tmp_path, {stored[0].stream: BLOCK + 2})
     assert kept(again, "HAADF", small).first == BLOCK + 2
-    assert again.read(stored[-1])[0, 0] == (BLOCK + 1) % 251
+    assert again.read(stored[-1])[0, 0] == BLOCK + 1
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_a_reader_sees_what_was_written_after_it_opened_the_array(tmp_path):
     store, reader = FrameStore(tmp_path, {}), FrameStore(tmp_path)
     small = Signal(np.ones((2, 2), np.uint8), PIXELS)

@@ -8,17 +8,17 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-HERE = Path(__file__).parent
 from archive_samples import frame, recorder
 
 from archive.folder import SurveyFolder
 from archive.reader import SurveyReader
+
+HERE = Path(__file__).parent
 
 
 class Nursery:
@@ -41,20 +41,27 @@ class Nursery:
         self.committed: list[int] = []
         self.steps: list[int] = []
 
-    def write(self, path, *, kill_at=0, count=2, alive=None):
-        """Let a writer live; return how many calls it made, None when it was killed."""
+    def write(self, path, *, kill_at=0, count=2, end=None):
+        """Let a writer live; return how many calls it made, None when it was killed.
+
+        ``end`` = (commits, delay_s, action): after so many commits and so long, ``action(pid)``.
+        """
         self._process.stdin.write(f"{path} {kill_at} {count}\n")
         self._process.stdin.flush()
-        calls = None
+        pid, calls, commits = 0, None, 0
         for line in self._process.stdout:
             word, *rest = line.split()
             match word:
-                case "P" if alive:
-                    alive(int(rest[0]))
+                case "P":
+                    pid = int(rest[0])
                 case "I":
                     self.intents.append(int(rest[0]))
                 case "C":
                     self.committed.append(int(rest[0]))
+                    commits += 1
+                    if end and commits == end[0]:
+                        time.sleep(end[1])
+                        end[2](pid)
                 case "S":
                     self.steps.append(int(rest[0]))
                 case "T":
@@ -100,11 +107,11 @@ def check(path, nursery):
 
 
 def test_killed_at_every_part_of_an_exposure(tmp_path, nursery):
-    """25 kills spread evenly over all calls of a start, two exposures and a close, in one and the same survey."""
+    """20 kills spread evenly over all calls of a start, two exposures and a close, in one and the same survey."""
     path = tmp_path / "s"
     calls = nursery.write(path)
     assert calls > 500
-    for kill_at in np.linspace(1, calls - 1, 25).astype(int):
+    for kill_at in np.linspace(1, calls - 1, 20).astype(int):
         assert nursery.write(path, kill_at=int(kill_at)) is None
     assert nursery.write(path) is not None
     check(path, nursery)
@@ -114,7 +121,7 @@ def test_killed_at_every_part_of_an_exposure(tmp_path, nursery):
 def test_killed_at_the_first_start(tmp_path, nursery):
     """A survey that died before its first frame goes on, or was never there."""
     calls = nursery.write(tmp_path / "whole", count=1)
-    for kill_at in np.linspace(1, calls - 1, 15).astype(int):
+    for kill_at in np.linspace(1, calls - 1, 10).astype(int):
         path = tmp_path / f"s{kill_at}"
         nursery.forget()
         nursery.write(path, kill_at=int(kill_at), count=1)
@@ -125,14 +132,16 @@ def test_killed_at_the_first_start(tmp_path, nursery):
 def test_killed_at_random_moments(tmp_path, nursery):
     moments = np.random.default_rng(5)
     path = tmp_path / "s"
-    for _ in range(12):
-        delay_s = float(moments.uniform(0.02, 0.4))
-        nursery.write(
-            path, count=10_000, alive=lambda pid, s=delay_s: threading.Timer(s, os.kill, (pid, signal.SIGKILL)).start()
-        )
+    for _ in range(15):
+        end = (int(moments.integers(1, 8)), float(moments.uniform(0, 0.05)), kill)
+        assert nursery.write(path, count=1000, end=end) is None
     nursery.write(path)
     check(path, nursery)
-    assert len(nursery.committed) > 50
+    assert len(nursery.committed) > 15
+
+
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
 
 
 FS_IOC_SHUTDOWN = 0x8004587D
@@ -172,15 +181,12 @@ def test_power_cuts(disk, nursery):
         descriptor = os.open(mount, os.O_RDONLY)
         fcntl.ioctl(descriptor, FS_IOC_SHUTDOWN, WITHOUT_LOG_FLUSH)
         os.close(descriptor)
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
 
     for _ in range(10):
-        delay_s = float(moments.uniform(0.05, 0.8))
-        nursery.write(path, count=10_000, alive=lambda pid, s=delay_s: threading.Timer(s, cut, (pid,)).start())
+        end = (int(moments.integers(1, 60)), float(moments.uniform(0, 0.05)), cut)
+        nursery.write(path, count=10_000, end=end)
         assert run("/bin/umount", mount).returncode == 0
         assert run("/bin/mount", "-o", "loop", image, mount).returncode == 0
-        if (path / "survey.json").exists():
-            check(path, nursery)
-        else:
-            assert not nursery.intents
+        check(path, nursery)
     assert len(nursery.committed) > 50

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 
 import numpy as np
@@ -105,7 +104,7 @@ def test_box_holds_the_corners() -> None:
 
 
 def test_many_on_one_place_stay_affordable() -> None:
-    rng = random.Random(0)
+    rng = np.random.default_rng(0)
     stack = [(square(rng.uniform(-1, 1), rng.uniform(-1, 1), 5.0), 1.0) for _ in range(60)]
     start = time.process_time()
     assert deepest(square(0.0), stack) == 60.0

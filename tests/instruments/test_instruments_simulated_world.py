@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,11 +128,17 @@ def test_another_world_is_refused(tmp_path: Path) -> None:
 
 def test_survives_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "truth.jsonl"
-    child = os.fork()
-    if child == 0:  # the child dies without closing anything
-        walk(make(truth=path)[1], range(3))
-        os.kill(os.getpid(), 9)
-    assert os.waitpid(child, 0)[1] == 9
+    program = (
+        "import os, pathlib\n"
+        "from instruments.clock import SimulatedClock\n"
+        "from instruments.drivers.registry import open_microscope, parse\n"
+        "from instruments.types import Exposure\n"
+        f"path = pathlib.Path({str(path)!r})\n"
+        "scope = open_microscope(parse({'kind': 'simulated'}), seed=1, clock=SimulatedClock(), truth=path)\n"
+        "for _ in range(3): scope.acquire(Exposure(field_of_view_nm=100.0, shape=(8, 8), dwell_us=4.0))\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
     assert len(make(truth=path)[0].exposures()) == 3
 
 
@@ -218,7 +225,7 @@ def test_exposures_out_of_range_are_refused_before_the_beam(change: dict[str, ob
     world, scope = make()
     values = {"field_of_view_nm": 100.0, "shape": (64, 64), "dwell_us": 4.0} | change
     with pytest.raises((LimitError, NotSupported)):
-        scope.acquire(Exposure(**values))  # type: ignore[arg-type]
+        scope.acquire(Exposure(**values))
     assert world.exposures() == ()
 
 

@@ -1,0 +1,115 @@
+"""A microscope that reads what a test says: for read-backs that no well-behaved driver gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from instruments.guard import Guard
+from instruments.ledger import Ledger, MemoryLedger
+from instruments.limits import Limits
+from instruments.types import Exposure, Frame, Optics, Outcome, StagePosition, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from instruments.clock import SimulatedClock
+
+EXPOSURE = Exposure(field_of_view_nm=100.0, shape=(10, 10), dwell_us=10.0)
+"""1 ms of beam: at 100 pA 624,151 electrons, 0.62 e/Å²."""
+
+
+class FakeMicroscope:
+    """Does what it is told at once. ``on_…`` hooks run inside a call; ``calls`` names what was done."""
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        self.clock = clock
+        self.stage = StagePosition(x_nm=0.0, y_nm=0.0, z_nm=0.0, alpha_deg=0.0)
+        self.optics = Optics(current_pA=100.0, defocus_nm=0.0)
+        self.reads: dict[str, Any] = {}
+        """Overrides of the state's fields."""
+        self.beam_on = False
+        self.calls: list[str] = []
+        self.powers: dict[type, Any] = {}
+        self.frame_changes: dict[str, Any] = {}
+        self.on_state: Callable[[], None] = _nothing
+        self.on_move: Callable[[], None] = _nothing
+        self.on_acquire: Callable[[], None] = _nothing
+        self.on_blank: Callable[[], None] = _nothing
+
+    def state(self) -> State:
+        self.on_state()
+        state = State(time_s=self.clock.now_s(), stage=self.stage, optics=self.optics, blanked=not self.beam_on)
+        return replace(state, **self.reads)
+
+    def move(self, target: StagePosition) -> Outcome[StagePosition]:
+        self.calls.append("move")
+        wanted = {
+            name: getattr(target, name)
+            for name in ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")
+            if getattr(target, name) is not None
+        }
+        self.clock.wait(1.0)
+        self.stage = replace(self.stage, **wanted)
+        self.on_move()
+        return Outcome(target, target)  # believed by nobody: the guard reads back
+
+    def tune(self, target: Optics) -> Outcome[Optics]:
+        self.calls.append("tune")
+        return Outcome(target, target)
+
+    def acquire(self, exposure: Exposure) -> Frame:
+        self.calls.append("acquire")
+        self.beam_on = True
+        start_s = self.clock.now_s()
+        self.clock.wait(exposure.duration_s)
+        self.on_acquire()
+        frame = Frame(
+            exposure=exposure,
+            signals={},
+            stage=self.stage,
+            optics=self.optics,
+            start_s=start_s,
+            end_s=self.clock.now_s(),
+            electrons=exposure.electrons(self.optics.current_pA or 0.0),
+        )
+        return replace(frame, **self.frame_changes)
+
+    def blank(self) -> None:
+        self.calls.append("blank")
+        self.on_blank()
+        self.beam_on = False
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def power(self, kind: type[Any]) -> Any:
+        return self.powers.get(kind)
+
+
+def limits(**changes: Any) -> Limits:
+    """Roomy limits, with changes."""
+    values: dict[str, Any] = {
+        "x_nm": (-10_000.0, 10_000.0),
+        "y_nm": (-10_000.0, 10_000.0),
+        "z_nm": (-10_000.0, 10_000.0),
+        "alpha_deg": (-60.0, 60.0),
+        "backlash_nm": 500.0,
+        "stage_uncertainty_nm": 10.0,
+        "max_current_pA": 200.0,
+        "max_electrons": 1e9,
+        "max_fluence_e_per_A2": 100.0,
+        "max_time_s": 1e4,
+    }
+    return Limits(**(values | changes))
+
+
+def guarded(scope: FakeMicroscope, ledger: Ledger | None = None, **changes: Any) -> Guard:
+    """A guard over the fake, its calls so far forgotten."""
+    guard = Guard(scope, limits(**changes), MemoryLedger() if ledger is None else ledger, scope.clock)
+    scope.calls.clear()
+    return guard
+
+
+def _nothing() -> None:
+    pass
