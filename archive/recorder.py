@@ -16,7 +16,7 @@ from archive.journal import Journal, utc_now
 from archive.recovery import recover
 from archive.room import Room, free_bytes
 from archive.store import FrameStore
-from instruments.errors import BudgetError
+from instruments.errors import NoRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -67,7 +67,7 @@ class SurveyRecorder:
     def intent(
         self, exposure: Exposure, *, purpose: Purpose, tags: tuple[Tag, ...], footprint: Footprint, specimen: str
     ) -> int:
-        """Make the intention durable and return the exposure's id. Raises BudgetError without room on disk."""
+        """Make the intention durable and return the exposure's id. Raises NoRoom without room on disk."""
         pixels = math.prod(exposure.shape) * exposure.frames
         self._room.require(int(pixels * self._bytes_per_pixel) + _OVERHEAD_BYTES, f"an exposure of {pixels} pixels")
         return self._kept(
@@ -77,7 +77,7 @@ class SurveyRecorder:
     def commit(self, exposure_id: int, frame: Frame) -> None:
         """Make the frame durable, then say so.
 
-        Raises BudgetError where the disk filled meanwhile: the exposure is then lost, and its dose spent.
+        Raises NoRoom where the disk filled meanwhile: the exposure is then lost, and its dose spent.
         """
         try:
             stored = [self._store.write(name, signal) for name, signal in frame.signals.items()]
@@ -87,7 +87,7 @@ class SurveyRecorder:
             self._room.release_ballast()
             reason = f"no room to keep exposure {exposure_id} in {self._path}: {error.strerror}; free some and resume"
             self.fail(exposure_id, reason, spent=True)
-            raise BudgetError(reason) from error
+            raise NoRoom(reason) from error
         self._kept(lambda: self.journal.commit(exposure_id, frame, stored))
         for signal in stored:
             self._store.keep(signal)

@@ -43,7 +43,7 @@ def recover(journal: Journal, store: FrameStore, folder: Path) -> Recovery:
 def damages(journal: Journal, store: FrameStore, *, newest: int | None = NEWEST) -> tuple[str, ...]:
     """Committed signals that are missing or changed; ``newest=None`` reads and compares them all."""
     found = []
-    for number, stored in enumerate(journal.rows.signals()):
+    for number, stored in enumerate(journal.rows.all_signals()):
         if newest is not None and number >= newest:
             if store.missing(stored):
                 found.append(f"{stored.signal} at {stored.first} of frames/{stored.stream}.zarr is missing")

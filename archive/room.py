@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from archive.durable import sync_file
-from instruments.errors import BudgetError
+from instruments.errors import NoRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +32,12 @@ class Room:
         self._free_bytes = free_bytes
 
     def require(self, needed_bytes: int, what: str) -> None:
-        """Raises BudgetError unless ``needed_bytes`` fit above the reserve; the ballast is let go then."""
+        """Raises NoRoom unless ``needed_bytes`` fit above the reserve; the ballast is let go then."""
         found = self._free_bytes(self._folder)
         if found - self._reserve_bytes >= needed_bytes:
             return
         self.release_ballast()
-        raise BudgetError(
+        raise NoRoom(
             f"no room for {what} in {self._folder}: it needs up to {needed_bytes / MEBIBYTE:.1f} MiB and a reserve of "
             f"{self._reserve_bytes / MEBIBYTE:.1f} MiB, found {found / MEBIBYTE:.1f} MiB free; free some and resume"
         )

@@ -191,14 +191,14 @@ class Rows:
         """Ids of the exposures that have neither a frame nor an end."""
         return tuple(row[0] for row in self._query("SELECT id FROM exposures WHERE state = 'intent' ORDER BY id"))
 
-    def signals(self, exposure_id: int | None = None, *, newest: int | None = None) -> tuple[StoredSignal, ...]:
-        """What is stored of one exposure or of all, newest first, in the instrument's own order; at most ``newest``."""
-        rows = self._query(
-            "SELECT * FROM frames WHERE ?1 IS NULL OR exposure = ?1 ORDER BY exposure DESC, rowid LIMIT ?2",
-            exposure_id,
-            -1 if newest is None else newest,
-        )
+    def signals(self, exposure_id: int) -> tuple[StoredSignal, ...]:
+        """What is stored of one exposure, by name."""
+        rows = self._query("SELECT * FROM frames WHERE exposure = ? ORDER BY signal", exposure_id)
         return tuple(map(StoredSignal.of, rows))
+
+    def all_signals(self) -> tuple[StoredSignal, ...]:
+        """What is stored of all exposures, the newest first."""
+        return tuple(map(StoredSignal.of, self._query("SELECT * FROM frames ORDER BY exposure DESC, signal")))
 
     def used(self) -> dict[str, int]:
         """Length of the committed part of each stream."""

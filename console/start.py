@@ -14,6 +14,12 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a value:
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
+HEADER = """\
+# Written by `adaptem init`. Every value may be changed here or on the command line: --set budget.hours=1
+# Unknown keys are refused. `adaptem config THIS_FILE` prints it with every default filled in.
+"""
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     for command in (init, config, doctor):
@@ -30,14 +36,14 @@ def init(
     with plain_errors():
         from configs.load import load
         from console.source import answers_for, template
-        from console.wizard import edited
+        from console.wizard import edited, without_header
         from surveys.settings import SurveySettings
 
         if out.exists():
             raise ConfigError(f"{out} exists already and is left as it is; name another by --out")
-        name, text = template(image, instrument)
-        answers = answers_for(name, image, ask=_silent if yes else _ask)
-        out.write_text(edited(text, answers), encoding="utf-8")
+        text = template(image, instrument)
+        answers = answers_for(image, ask=_silent if yes else _ask)
+        out.write_text(HEADER + without_header(edited(text, answers)), encoding="utf-8")
         load(out, SurveySettings)
         output.print(f"wrote {out}\nlook first:  adaptem survey {out} --dry-run\nthen:        adaptem survey {out}")
 

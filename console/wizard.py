@@ -33,3 +33,14 @@ def edited(text: str, answers: Mapping[Loc, object]) -> str:
             raise KeyError(path)
         lines[number] = f"{match['key']}{json.dumps(value)}{match['comment'] or ''}"
     return "\n".join(lines) + "\n"
+
+
+def without_header(text: str) -> str:
+    r"""``text`` without the comments at its top, which speak of the packaged config.
+
+    >>> without_header("# demo\n# of ours\n\nname: demo\n")
+    '\nname: demo\n'
+    """
+    lines = text.splitlines(keepends=True)
+    first = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return "".join(lines[first:])

@@ -66,7 +66,11 @@ class Exposer:
             failed = replace(intended, end_s=self._clock.now_s(), electrons=booked, error=str(error))
             self._records.append(failed)
             raise
-        self._recorder.commit(identity, frame)
+        try:
+            self._recorder.commit(identity, frame)
+        except InstrumentError as error:  # the disk filled meanwhile: the recorder has written it down as lost
+            self._records.append(self._lost(exposure, purpose, place, before, start_s, frame.electrons, str(error)))
+            raise
         self._records.append(_made(intended, frame))
         return frame
 

@@ -20,7 +20,7 @@ class Recorder(Protocol):
     def intent(
         self, exposure: Exposure, *, purpose: Purpose, tags: tuple[Tag, ...], footprint: Footprint, specimen: str
     ) -> int:
-        """Make the intention durable and return the exposure's id. Raises BudgetError without room on disk."""
+        """Make the intention durable and return the exposure's id. Raises NoRoom without room on disk."""
         ...
 
     def commit(self, exposure_id: int, frame: Frame) -> None:

@@ -38,6 +38,10 @@ class BudgetError(InstrumentError):
     """The exposure would exceed a dose, time or disk budget. The beam stayed blanked."""
 
 
+class NoRoom(BudgetError):
+    """No room on disk for what an exposure would give."""
+
+
 class BusyError(InstrumentError):
     """The instrument cannot do this now (dewar refill, closed valve, moving stage), but may later."""
 

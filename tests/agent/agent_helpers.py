@@ -75,7 +75,7 @@ class Bench:
             y_nm=self.stage_nm[1],
             defocus_nm=0.0,
             time_left_s=3000.0,
-            electrons_left=9e11,
+            electrons=9e11,
             travel_s=self.task.travel_s(*self.stage_nm),
             seed=self.seed,
             action_mask=mask,

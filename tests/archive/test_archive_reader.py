@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from archive_samples import new_folder, recorder, step
+from archive_samples import frame, intent, new_folder, recorder, step
 
 from archive.errors import ArchiveError
 from archive.reader import SurveyReader
@@ -24,6 +24,30 @@ def test_ten_thousand_steps_stream_in_two_seconds(tmp_path):
             assert sum(1 for _ in reader.steps()) == 10_000
             assert time.process_time() - start_s < 2.0
         keeper.close()
+
+
+def test_ten_thousand_exposures_list_in_three_seconds(tmp_path):
+    """One by one by their index: a scan of all frames for each would take minutes."""
+    with new_folder(tmp_path / "s") as folder:
+        keeper = recorder(folder)
+        exposure_id = intent(keeper)
+        keeper.commit(exposure_id, frame(exposure_id))
+        with keeper.journal._transaction() as database:
+            for number in range(2, 10_001):
+                database.execute(
+                    "INSERT INTO exposures SELECT ?, state, specimen, purpose, tags, exposure, footprint, intent_utc,"
+                    " frame, end_utc, error, step FROM exposures WHERE id = 1",
+                    (number,),
+                )
+                database.execute(
+                    "INSERT INTO frames SELECT ?, signal, stream, first, count, shape, sha256, axes, unit, calibration,"
+                    " minimum, maximum, mean FROM frames WHERE exposure = 1",
+                    (number,),
+                )
+        start_s = time.process_time()
+        assert sum(len(row.signals) for row in keeper.rows.exposures()) == 20_000
+        assert time.process_time() - start_s < 3.0
+        keeper.journal.close()
 
 
 def test_what_is_no_survey_is_named(tmp_path):
