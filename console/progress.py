@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from console.exits import output
+from review.words import length
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -87,11 +88,7 @@ def _where(step: Step) -> str:
     if step.target is None:
         return str(step.kind)
     at = step.stage.achieved if step.stage else None
-    place = (
-        f" ({at.x_nm / 1000:+.2f}, {at.y_nm / 1000:+.2f}) µm"
-        if at and at.x_nm is not None and at.y_nm is not None
-        else ""
-    )
+    place = f" ({length(at.x_nm)}, {length(at.y_nm)})" if at and at.x_nm is not None and at.y_nm is not None else ""
     return f"{step.look or step.kind} of target {step.target}{place}"
 
 

@@ -65,7 +65,6 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         for kind in ("bright", "dark")
         for descriptor in (
             Descriptor(f"{kind}_area_ratio", f"area of {kind} objects", "", "log", 2e-2, 0.2),
-            Descriptor(f"{kind}_objects_number", f"number of {kind} objects", "", "log", 2.0, 0.2),
             Descriptor(f"{kind}_largest_nm", f"largest {kind} object", "nm", "log", 1e-9, 0.2),
             Descriptor(f"{kind}_elongation_ratio", f"elongation of the longest {kind} object", "", "log", 0.0, 0.1),
             Descriptor(f"{kind}_hollowness_ratio", f"hollowness of a {kind} object", "", "log", 0.0, 0.05),

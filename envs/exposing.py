@@ -69,7 +69,7 @@ class Exposer:
         try:
             self._recorder.commit(identity, frame)
         except InstrumentError as error:  # the disk filled meanwhile: the recorder has written it down as lost
-            self._records.append(self._lost(exposure, purpose, place, before, start_s, frame.electrons, str(error)))
+            self._records.append(replace(_made(intended, frame), committed=False, error=str(error)))
             raise
         self._records.append(_made(intended, frame))
         return frame

@@ -28,8 +28,8 @@ _OUTSTANDING = 5.0
 _GAUSS_NOISE = 0.2821
 """What a Gaussian of one pixel leaves of white noise: 1 / (2 √π)."""
 _FEWEST_PX = 6
-_SHAPELY_PX = 5.0
-"""A smaller object has a size, but no shape worth a number."""
+_VAGUE_PX = 6.0
+"""Objects smaller than this many pixels say little of their size, and less of their shape."""
 _COMPACT_ELONGATION, _COMPACT_SOLIDITY = 1.5, 0.85
 """Rounder and fuller than this is one particle, not several that touch: only then is its inside worth a number."""
 _PASSES, _RIM_SHARE, _RIM_PX, _LEAST_SHARE = 2, 0.6, 2, 0.05
@@ -64,7 +64,7 @@ def describe_objects(image: Stack, windows: Sequence[Window], pixel_size_nm: flo
     binned = image[: height * b, : width * b].reshape(height, b, width, b).mean(axis=(1, 3))
     even = np.sqrt(np.maximum(binned, 0.0))  # counting noise is the same everywhere on this scale
     threshold = _OUTSTANDING * _GAUSS_NOISE * _noise(even)
-    contrast = _contrast(even, smallest // b, threshold)
+    contrast = _contrast(even, min(2 * smallest // b, *even.shape), threshold)
     edges = np.array([(*w.rows_px, *w.columns_px) for w in windows]) / b
     result: dict[str, Array] = {}
     for sign, name in ((1, "bright"), (-1, "dark")):
@@ -76,20 +76,18 @@ def describe_objects(image: Stack, windows: Sequence[Window], pixel_size_nm: flo
             & (objects.column_px >= edges[:, 2:3])
             & (objects.column_px < edges[:, 3:])
         )
-        shapely = where & (objects.diameter_px >= _SHAPELY_PX)
-        compact = shapely & (objects.elongation < _COMPACT_ELONGATION) & (objects.solidity > _COMPACT_SOLIDITY)
+        compact = where & (objects.elongation < _COMPACT_ELONGATION) & (objects.solidity > _COMPACT_SOLIDITY)
         area = [mask[slice(*np.rint(e[:2]).astype(int)), slice(*np.rint(e[2:]).astype(int))].mean() for e in edges]
         result[f"{name}_area_ratio"] = np.array(area)
-        result[f"{name}_objects_number"] = where.sum(axis=1).astype(np.float64)
-        result[f"{name}_largest_nm"] = pixel_size_nm * b * np.hypot(_largest(where, objects.diameter_px, 0.0), 2.0)
-        result[f"{name}_elongation_ratio"] = _largest(shapely, objects.elongation, _PLAIN["elongation"])
-        result[f"{name}_hollowness_ratio"] = _largest(compact, objects.hollowness, _PLAIN["hollowness"])
-        result[f"{name}_roughness_ratio"] = _largest(compact, objects.roughness, _PLAIN["roughness"])
+        result[f"{name}_largest_nm"] = pixel_size_nm * b * np.hypot(_largest(where, objects.diameter_px, 0.0), _VAGUE_PX)
+        result[f"{name}_elongation_ratio"] = _shape(where, objects, objects.elongation, _PLAIN["elongation"])
+        result[f"{name}_hollowness_ratio"] = _shape(compact, objects, objects.hollowness, _PLAIN["hollowness"])
+        result[f"{name}_roughness_ratio"] = _shape(compact, objects, objects.roughness, _PLAIN["roughness"])
     return result
 
 
 def _contrast(even: Stack, size_px: int, threshold: float) -> Stack:
-    """What differs from the surroundings: a window wide, without what stands out in them itself and its rim."""
+    """What differs from the surroundings, ``size_px`` wide, without what stands out in them itself and its rim."""
     smooth = ndimage.gaussian_filter(even, 1.0)
     contrast = smooth - ndimage.uniform_filter(even, size_px)
     for _ in range(_PASSES):
@@ -135,6 +133,12 @@ def _objects(mask: npt.NDArray[np.bool_], contrast: Stack) -> _Objects:
 def _largest(where: npt.NDArray[np.bool_], values: Array, plain: float) -> Array:
     """(K, N) membership, (N,) values → (K,) the largest in each window, not below ``plain``."""
     return np.asarray(np.where(where, values, plain).max(axis=1, initial=plain))
+
+
+def _shape(where: npt.NDArray[np.bool_], objects: _Objects, values: Array, plain: float) -> Array:
+    """The largest value in each window, (K,), each drawn towards ``plain`` as far as its object is small."""
+    area = objects.diameter_px**2
+    return _largest(where, plain + (values - plain) * area / (area + _VAGUE_PX**2), plain)
 
 
 def _noise(even: Stack) -> float:

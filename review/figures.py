@@ -57,14 +57,18 @@ def coverage(
         if record.purpose in ("detail", "control"):
             _outline(axes, record, colour=ACTIVITY[record.purpose], width=0.6 if record.purpose == "detail" else 1.3)
     for flag in flags:
-        place = (flag["x_nm"] / 1000, flag["y_nm"] / 1000)
+        place = (flag["x_nm"], flag["y_nm"])
         axes.plot(
             *place, marker="o", markersize=11, markerfacecolor="none", markeredgecolor=ACCENT, markeredgewidth=1.4
         )
         axes.annotate(str(flag["rank"]), place, textcoords="offset points", xytext=(7, 5), color=ACCENT, fontsize=8,
                       fontweight="bold")  # fmt: skip
     _limits(axes, seen)
-    axes.set(xlabel="x (µm), as the frames show it", ylabel="y (µm)", aspect="equal")
+    unit, nm = ("µm", 1000.0) if abs(np.diff(axes.get_xlim())[0]) > 2000 else ("nm", 1.0)
+    for axis, name in ((axes.xaxis, "x"), (axes.yaxis, "y")):
+        axis.set_major_formatter(lambda value, _: f"{value / nm:g}")
+        axis.set_label_text(f"{name} ({unit}), as the frames show it" if name == "x" else f"{name} ({unit})")
+    axes.set_aspect("equal")
     return _svg(figure)
 
 
@@ -130,8 +134,8 @@ def _mosaic(axes: Axes, overviews: Iterable[tuple[ExposureRecord, npt.NDArray[np
     low, high = np.percentile(np.concatenate([tile.ravel() for _, tile in tiles]), (0.5, 99.5))
     for record, tile in tiles:
         place = record.footprint
-        right, left = (place.x_nm - place.width_nm / 2) / 1000, (place.x_nm + place.width_nm / 2) / 1000
-        bottom, top = (place.y_nm - place.height_nm / 2) / 1000, (place.y_nm + place.height_nm / 2) / 1000
+        right, left = (place.x_nm - place.width_nm / 2), (place.x_nm + place.width_nm / 2)
+        bottom, top = (place.y_nm - place.height_nm / 2), (place.y_nm + place.height_nm / 2)
         axes.imshow(tile, cmap="gray", vmin=low, vmax=high, extent=(left, right, bottom, top), interpolation="nearest")
 
 
@@ -145,9 +149,9 @@ def _shrink(image: npt.NDArray[np.float32], size_px: int = 64) -> npt.NDArray[np
 
 def _outline(axes: Axes, record: ExposureRecord, *, colour: str, width: float) -> None:
     place = record.footprint
-    corner = ((place.x_nm - place.width_nm / 2) / 1000, (place.y_nm - place.height_nm / 2) / 1000)
+    corner = ((place.x_nm - place.width_nm / 2), (place.y_nm - place.height_nm / 2))
     axes.add_patch(
-        Rectangle(corner, place.width_nm / 1000, place.height_nm / 1000, angle=place.rotation_deg,
+        Rectangle(corner, place.width_nm, place.height_nm, angle=place.rotation_deg,
                   rotation_point="center", fill=False, edgecolor=colour, linewidth=width)
     )  # fmt: skip
 
@@ -156,14 +160,14 @@ def _limits(axes: Axes, records: Sequence[ExposureRecord]) -> None:
     places = [record.footprint for record in records if record.purpose != "focus"]
     if not places:
         return
-    margin = 0.02 * max(max(p.width_nm for p in places), 1.0) / 1000
+    margin = 0.02 * max(max(p.width_nm for p in places), 1.0)
     axes.set_xlim(
-        max(p.x_nm + p.width_nm / 2 for p in places) / 1000 + margin,
-        min(p.x_nm - p.width_nm / 2 for p in places) / 1000 - margin,
+        max(p.x_nm + p.width_nm / 2 for p in places) + margin,
+        min(p.x_nm - p.width_nm / 2 for p in places) - margin,
     )
     axes.set_ylim(
-        min(p.y_nm - p.height_nm / 2 for p in places) / 1000 - margin,
-        max(p.y_nm + p.height_nm / 2 for p in places) / 1000 + margin,
+        min(p.y_nm - p.height_nm / 2 for p in places) - margin,
+        max(p.y_nm + p.height_nm / 2 for p in places) + margin,
     )
 
 

@@ -14,6 +14,7 @@ from envs.step import Purpose
 from envs.targets import pixel_of_place
 from review import figures
 from review.summary import summarise
+from review.words import length, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +48,7 @@ def _render(reader: SurveyReader, content: dict[str, Any]) -> str:
     environment = Environment(
         loader=PackageLoader("review"), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["quantity"] = quantity
+    environment.filters.update(quantity=quantity, nm=length)
     maps = {
         specimen: figures.coverage(
             _overviews(reader, [step for step in steps if step.specimen == specimen], signal),
@@ -91,18 +92,6 @@ def _flag_picture(reader: SurveyReader, flag: Mapping[str, Any], signal: str | N
     top = min(max(round((image.shape[0] - rows) / 2 + down), 0), image.shape[0] - rows)
     left = min(max(round((image.shape[1] - columns) / 2 + right), 0), image.shape[1] - columns)
     return figures.thumbnail(image[top : top + rows, left : left + columns])
-
-
-def quantity(value: float) -> str:
-    """A number for reading: three significant digits, powers of ten where they help.
-
-    >>> quantity(1234567.0), quantity(0.25), quantity(12)
-    ('1.23×10⁶', '0.25', '12')
-    """
-    if isinstance(value, int) or value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.3g}" if isinstance(value, float) else str(value)
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{mantissa}×10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def _write(path: Path, text: str) -> None:

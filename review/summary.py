@@ -91,7 +91,7 @@ def _done(steps: Sequence[Step], exposures: Sequence[ExposureRecord]) -> dict[st
         "electrons": sum(step.electrons for step in steps),
         "overview": sum(record.purpose is Purpose.SURVEY for record in committed),
         "detail": len(detail),
-        "detail_area_um2": sum(record.footprint.area_nm2 for record in detail) * 1e-6,
+        "detail_area_nm2": sum(record.footprint.area_nm2 for record in detail),
         "focus": sum(record.purpose is Purpose.FOCUS for record in committed),
         "controls": sum(step.kind is Kind.CONTROL and step.fault is None for step in steps),
         "refused": sum(not record.committed and record.electrons == 0 for record in exposures),

@@ -26,6 +26,7 @@ from instruments.powers import HasLoader
 from instruments.protocol import Microscope
 from surveys.dryrun import plan
 from surveys.readonly import ReadOnly
+from surveys.requests import forget_stale
 from surveys.resume import report_cut_off
 from surveys.session import Session
 from surveys.settings import SurveySettings
@@ -159,6 +160,7 @@ def _assemble(settings: SurveySettings, place: SurveyFolder, people: Clock | Non
             microscope = ReadOnly(microscope)
         guard = Guard(microscope, settings.limits, SqliteLedger(place.ledger), clock)
         record = SurveyRecorder(place)
+        forget_stale(record)
     except BaseException:
         microscope.close()
         raise

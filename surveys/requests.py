@@ -48,12 +48,20 @@ def ask(folder: Path, kind: Wish, data: Mapping[str, object] | None = None, *, p
 
 def ask_to_stop(folder: Path, *, person: str | None = None) -> str:
     """Ask for the end, and knock on the running process so that it blanks at once; says what was done."""
+    read_meta(folder)
     running = holder(folder)
-    ask(folder, "stop", person=person)
     if running is None:
-        return f"nothing runs in {folder}; the request ends a survey that is resumed there"
+        return f"nothing runs in {folder}, so there is nothing to stop"
+    ask(folder, "stop", person=person)
     os.kill(running, signal.SIGTERM)
     return f"process {running} was told to blank and to finish its record"
+
+
+def forget_stale(record: SurveyRecorder) -> None:
+    """Answer what was asked of a process that has ended: it was about that moment, and must not end this one."""
+    for row in record.requests():
+        if row.kind in ("pause", "resume", "stop", "approve", "reject"):
+            record.answer(row.id, "too late", "the survey had ended before it read this")
 
 
 @dataclass(slots=True)

@@ -28,8 +28,8 @@ _LARGEST: float = 2.5
 BLOCK_CELLS = 8
 BLOCK_NM = BLOCK_CELLS * CELL_NM
 _CLUMP_NM: float = 160.0
-_THICK, _WAVE, _GRAIN, _CLUMP, _HEAVY, _LIGHT, _HEIGHT, _SLOPE = range(8)
-"""Streams of randomness."""
+_THICK, _WAVE, _CLUMP, _HEAVY, _LIGHT, _HEIGHT, _SLOPE, _GRAIN = range(8)
+"""Streams of randomness; each finer grain takes the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,9 @@ class Specimen:
         film = smooth_noise(seed, _THICK, xs, ys, 700.0) * np.float32(settings.film_variation)
         film += smooth_noise(seed, _WAVE, xs, ys, 45.0) * np.float32(settings.film_variation / 3)
         for n, grain_nm in enumerate((0.9, 3.0)):
-            if pixel < 2 * grain_nm:  # coarser pixels average the grain away
+            if pixel < 1.2 * grain_nm:  # coarser pixels average the grain away
                 kept = settings.film_grain / (1 + (pixel / grain_nm) ** 2)
-                film += smooth_noise(seed, _GRAIN + 10 * (n + 1), xs, ys, grain_nm) * np.float32(kept)
+                film += smooth_noise(seed, _GRAIN + n, xs, ys, grain_nm) * np.float32(kept)
         film += 1
         np.maximum(film, 0.05, out=film)
         film *= np.float32(settings.film_nm)
@@ -133,9 +133,8 @@ class Specimen:
         i, j = (block_i * BLOCK_CELLS + cells)[:, None, None], (block_j * BLOCK_CELLS + cells)[None, :, None]
         mean = per_um2 * 1e-6 * CELL_NM**2
         slots = np.arange(max(1, math.ceil(2 * mean)))[None, None, :]
-        chance, u, v, size, shape, direction = (
-            uniform(self._seed, 20 + 10 * stream + n, i, j, slots).astype(np.float64) for n in range(6)
-        )
+        draws = uniform(self._seed, stream, *(index[..., None] for index in (i, j, slots)), np.arange(6))
+        chance, u, v, size, shape, direction = np.moveaxis(draws.astype(np.float64), -1, 0)
         middles = [(block * BLOCK_CELLS + cells).astype(np.float64) + 0.5 for block in (block_i, block_j)]
         clumps = smooth_noise(self._seed, _CLUMP, middles[0], middles[1], _CLUMP_NM / CELL_NM).T
         present = chance < np.clip(1 + 0.45 * clumps, 0.1, 2)[:, :, None] * (mean / slots.size)

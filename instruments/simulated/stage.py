@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ _REACH, _CREEP, _READ, _DRIFT = 301, 302, 303, 304
 _DEG_PER_S = 5.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Motion:
     """The last move: the drive goes from ``start`` to ``end`` between two times. Lists run over AXES."""
 
@@ -74,8 +74,9 @@ class Stage:
 
     def displace_tilt(self, by_deg: float) -> None:
         """Knock the tilt out of place, as a touch of the pole piece does."""
-        self._motion.start[3] += by_deg
-        self._motion.end[3] += by_deg
+        motion = self._motion
+        tilted = [[*drive[:3], drive[3] + by_deg] for drive in (motion.start, motion.end)]
+        self._motion = replace(motion, start=tilted[0], end=tilted[1])
 
     def readback(self, now_s: float) -> StagePosition:
         """What the encoders say: the drive, not the play, the creep nor the drift."""
@@ -96,7 +97,7 @@ class Stage:
 
     def snapshot(self) -> dict[str, Any]:
         """All that a later process needs to go on from here."""
-        return asdict(self._motion)
+        return dict(vars(self._motion))
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self._motion = _Motion(**snapshot)

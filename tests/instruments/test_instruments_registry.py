@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
-from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
@@ -17,6 +17,9 @@ from instruments.drivers import registry
 from instruments.replay import ReplayMicroscope, ReplaySettings
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_every_kind_opens(tmp_path: Path) -> None:
@@ -66,5 +69,5 @@ def test_a_driver_is_imported_when_asked_for_only() -> None:
         "import sys; from instruments.drivers import registry; registry.kinds();"
         "print([m for m in sys.modules if m.startswith(('instruments.sim', 'instruments.replay', 'scipy', 'zarr'))])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -63,13 +63,17 @@ def test_larger_pixels_are_means_of_the_area(path: Path, times: int) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(5.0, 40.0), st.floats(-9, 9), st.floats(-2, 2), st.integers(2, 60))
-def test_the_mean_is_kept_at_any_magnification(path: Path, field_nm: float, x_nm: float, y_nm: float, size: int) -> None:
+def test_the_mean_is_kept_at_any_magnification(
+    path: Path, field_nm: float, x_nm: float, y_nm: float, size: int
+) -> None:
     """A frame of one pixel is the exact mean that a finer frame of the same area also has."""
     scope, _ = make(path)
     scope.move(StagePosition(x_nm=x_nm, y_nm=y_nm))
     assert look(scope, field_nm, (size, size)).min() >= PIXELS.min()
     if field_nm / size >= PIXEL_NM:
-        assert look(scope, field_nm, (size, size)).mean() == pytest.approx(float(look(scope, field_nm, (1, 1))[0, 0]), abs=1e-2)
+        assert look(scope, field_nm, (size, size)).mean() == pytest.approx(
+            float(look(scope, field_nm, (1, 1))[0, 0]), abs=1e-2
+        )
 
 
 def test_smaller_pixels_are_interpolated(path: Path) -> None:
@@ -102,7 +106,13 @@ def test_what_was_not_recorded_is_a_limit(path: Path) -> None:
     look(scope, 20.0, (40, 40))  # just fits
     with pytest.raises(LimitError, match="reaches over the recorded 60 × 45 nm"):
         look(scope, 20.1, (40, 40))
-    for change in ({"field_of_view_nm": float("nan")}, {"dwell_us": 0.0}, {"shape": (0, 5)}, {"interval_s": -1.0}, {"frames": 0}):
+    for change in (
+        {"field_of_view_nm": float("nan")},
+        {"dwell_us": 0.0},
+        {"shape": (0, 5)},
+        {"interval_s": -1.0},
+        {"frames": 0},
+    ):
         with pytest.raises(LimitError):
             scope.acquire(Exposure(**{"field_of_view_nm": 10.0, "shape": (8, 8), "dwell_us": 1.0} | change))
     assert scope.state().blanked is True
@@ -133,9 +143,7 @@ def test_time_passes_and_the_read_back_is_exact(path: Path) -> None:
     assert clock.now_s() == pytest.approx(0.5 + 10 * 30 / 60)
     scope.move(StagePosition(x_nm=0.0))
     before_s = clock.now_s()
-    frame = scope.acquire(
-        Exposure(field_of_view_nm=10.0, shape=(8, 8), dwell_us=100.0, frames=3, interval_s=1.0)
-    )
+    frame = scope.acquire(Exposure(field_of_view_nm=10.0, shape=(8, 8), dwell_us=100.0, frames=3, interval_s=1.0))
     assert frame.signals["image"].data.shape == (3, 8, 8)
     assert clock.now_s() - before_s == pytest.approx(0.5 + 2 + 3 * 64 * 1e-4)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,9 @@ from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import Fault, SimulatedSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure, StagePosition
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LOOK = Exposure(field_of_view_nm=100.0, shape=(32, 32), dwell_us=4.0)
 

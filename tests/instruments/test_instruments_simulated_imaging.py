@@ -13,7 +13,8 @@ from instruments.simulated.detectors import count, read_out
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import (
     ColumnSettings,
-    DetectorSettings, Fault,
+    DetectorSettings,
+    Fault,
     SimulatedSettings,
     SpecimenSettings,
     StageSettings,
@@ -149,7 +150,10 @@ def test_drift_shears_the_frame() -> None:
     still, sheared = images
 
     def shift(rows: slice) -> int:
-        scores = [np.corrcoef(np.roll(still, n, 1)[rows, 30:-30].ravel(), sheared[rows, 30:-30].ravel())[0, 1] for n in range(-30, 31)]
+        scores = [
+            np.corrcoef(np.roll(still, n, 1)[rows, 30:-30].ravel(), sheared[rows, 30:-30].ravel())[0, 1]
+            for n in range(-30, 31)
+        ]
         return int(np.argmax(scores)) - 30
 
     assert shift(slice(96, 128)) - shift(slice(0, 32)) == pytest.approx(0.75 * 16.4 / 0.78, abs=3)

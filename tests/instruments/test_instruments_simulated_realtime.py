@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +17,9 @@ from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings, StageSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure, StagePosition
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROGRAM = """
 import pathlib, signal, sys
@@ -45,7 +48,7 @@ def rows(path: Path) -> list[dict[str, float]]:
 def test_a_signal_blanks_at_once_and_the_truth_knows_when(tmp_path: Path) -> None:
     path = tmp_path / "truth.jsonl"
     command = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         while "unblank" not in path.read_text():

@@ -51,7 +51,11 @@ def test_overlapping_frames_agree(x_nm: float, y_nm: float, across: int, down: i
     def shared(image: np.ndarray, dx: int, dy: int) -> np.ndarray:  # column falls as x grows
         return image[max(0, -dy) : 64 - max(0, dy), max(0, -dx) : 64 - max(0, dx)]
 
-    for one, two in ((first.film_nm, second.film_nm), (first.light_nm, second.light_nm), (first.heavy_nm, second.heavy_nm)):
+    for one, two in (
+        (first.film_nm, second.film_nm),
+        (first.light_nm, second.light_nm),
+        (first.heavy_nm, second.heavy_nm),
+    ):
         np.testing.assert_allclose(shared(one, across, down), shared(two, -across, -down), atol=0.2)
 
 
@@ -61,9 +65,7 @@ def test_features_do_not_depend_on_who_asks(x_nm: float, y_nm: float, size_nm: f
     chosen = SpecimenSettings(rare_layout=layout, rare_fraction=0.01)
     small = rare_features(chosen, 4, (x_nm, x_nm + size_nm), (y_nm, y_nm + size_nm))
     large = rare_features(chosen, 4, (x_nm - 777, x_nm + size_nm + 333), (y_nm - 555, y_nm + size_nm + 111))
-    assert set(small) == {
-        f for f in large if x_nm <= f.x_nm <= x_nm + size_nm and y_nm <= f.y_nm <= y_nm + size_nm
-    }
+    assert set(small) == {f for f in large if x_nm <= f.x_nm <= x_nm + size_nm and y_nm <= f.y_nm <= y_nm + size_nm}
     assert len({f.id for f in large}) == len(large)
 
 
@@ -94,11 +96,18 @@ def test_clustered_is_clustered_and_none_is_none() -> None:
 @pytest.mark.parametrize("kind", RARE_KINDS)
 def test_every_kind_changes_the_specimen_at_its_place_only(kind: str) -> None:
     chosen = SpecimenSettings(rare_kinds=(kind,), rare_layout="uniform", heavy_per_um2=0, light_per_um2=0)
-    specimen, plain = Specimen(chosen, 2), Specimen(SpecimenSettings(rare_layout="none", heavy_per_um2=0, light_per_um2=0), 2)
+    specimen, plain = (
+        Specimen(chosen, 2),
+        Specimen(SpecimenSettings(rare_layout="none", heavy_per_um2=0, light_per_um2=0), 2),
+    )
     feature = specimen.features((0, 4000), (0, 4000))[0]
     around = canvas(feature.x_nm, feature.y_nm, 160, 0.5)
     one, other = specimen.project(around, None), plain.project(around, None)
-    changed = np.abs(one.film_nm - other.film_nm) + np.abs(one.light_nm - other.light_nm) + np.abs(one.heavy_nm - other.heavy_nm)
+    changed = (
+        np.abs(one.film_nm - other.film_nm)
+        + np.abs(one.light_nm - other.light_nm)
+        + np.abs(one.heavy_nm - other.heavy_nm)
+    )
     rows, columns = np.nonzero(changed > 0.5)
     extent = np.hypot(around.xs_nm[columns] - feature.x_nm, around.ys_nm[rows] - feature.y_nm).max()
     assert 0.4 * feature.size_nm < extent < 0.62 * feature.size_nm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -20,6 +20,9 @@ from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings, SpecimenSettings, StageSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure, Footprint, Optics, StagePosition
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DETAIL = Exposure(field_of_view_nm=100.0, shape=(64, 64), dwell_us=4.0)
 STILL = StageSettings(backlash_nm=0, reach_nm=0, readback_nm=0, creep_nm=0, drift_nm=0)
@@ -150,7 +153,10 @@ def test_stage_plus_moves_features_to_plus(axis: str, numpy_axis: int) -> None:
     before = scope.acquire(exposure).signals["HAADF"].data.astype(float)
     scope.move(StagePosition(**{axis: 12.5}))  # 8 pixels
     after = scope.acquire(exposure).signals["HAADF"].data.astype(float)
-    scores = [np.corrcoef(np.roll(before, n, numpy_axis)[16:-16, 16:-16].ravel(), after[16:-16, 16:-16].ravel())[0, 1] for n in range(-12, 13)]
+    scores = [
+        np.corrcoef(np.roll(before, n, numpy_axis)[16:-16, 16:-16].ravel(), after[16:-16, 16:-16].ravel())[0, 1]
+        for n in range(-12, 13)
+    ]
     assert int(np.argmax(scores)) - 12 == 8
     assert max(scores) > 0.9
 
@@ -161,15 +167,22 @@ def test_feature_is_where_the_truth_says(rotation_deg: float) -> None:
     settings = SimulatedSettings(
         stage=STILL,
         specimen=SpecimenSettings(
-            heavy_per_um2=0, light_per_um2=0, rare_kinds=("lattice",), rare_layout="uniform", rare_fraction=0.004, slope_nm_per_um=0
+            heavy_per_um2=0,
+            light_per_um2=0,
+            rare_kinds=("lattice",),
+            rare_layout="uniform",
+            rare_fraction=0.004,
+            slope_nm_per_um=0,
         ),
     )
     world, scope = make(settings=settings)
     feature = world.features(Footprint(x_nm=0, y_nm=0, width_nm=3000, height_nm=3000))[0]
     scope.move(StagePosition(x_nm=feature.x_nm + 30, y_nm=feature.y_nm - 10))
-    image = scope.acquire(
-        Exposure(field_of_view_nm=120.0, shape=(120, 120), dwell_us=20.0, rotation_deg=rotation_deg)
-    ).signals["HAADF"].data.astype(float)
+    image = (
+        scope.acquire(Exposure(field_of_view_nm=120.0, shape=(120, 120), dwell_us=20.0, rotation_deg=rotation_deg))
+        .signals["HAADF"]
+        .data.astype(float)
+    )
     weight = np.clip(image - np.percentile(image, 97), 0, None)
     row, column = ((np.indices(image.shape) + 0.5 - 60) * weight).sum(axis=(1, 2)) / weight.sum()
     angle = np.radians(rotation_deg)
@@ -183,7 +196,8 @@ def test_feature_is_where_the_truth_says(rotation_deg: float) -> None:
     st.fixed_dictionaries(
         {},
         optional={
-            axis: st.floats(allow_nan=True, allow_infinity=True) for axis in ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")
+            axis: st.floats(allow_nan=True, allow_infinity=True)
+            for axis in ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")
         },
     )
 )

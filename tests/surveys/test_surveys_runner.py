@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import pytest
+from survey_samples import small
+
+from archive.reader import SurveyReader
+from envs.step import Kind, Stream
+from instruments.clock import SimulatedClock
+from surveys.endings import Reason
+from surveys.night import open_night, resume_night
+from surveys.requests import ask
+from surveys.runner import run_survey
+
+
+def run(settings, folder, on_step=None, before=None):
+    night = open_night(settings, folder, people=SimulatedClock())
+    if before:
+        before(night)
+    return run_survey(night, on_step or (lambda step, progress: None))
+
+
+def events(folder, kind):
+    with SurveyReader(folder) as reader:
+        return reader.events(kind)
+
+
+def steps(folder):
+    with SurveyReader(folder) as reader:
+        return list(reader.steps())
+
+
+def test_a_night_ends_complete_with_every_site_seen_and_a_record(tmp_path):
+    summary = run(small(), tmp_path / "n")
+    assert (summary.reason, summary.exit_code) == (Reason.COMPLETE, 0)
+    made = steps(tmp_path / "n")
+    seen = {s.target for s in made if s.look == "detail"}
+    assert len(seen) == 16
+    assert [s.number for s in made] == list(range(len(made)))
+    assert events(tmp_path / "n", "end")[-1].data["reason"] == "complete"
+    assert not list(tmp_path.glob("n/*.jsonl")), "the world's truth stays outside the survey's folder"
+
+
+def test_detail_fraction_ends_the_survey_controls_included(tmp_path):
+    run(small(8, budget={"detail_fraction": 0.25}, controls={"count": 4}), tmp_path / "n")
+    made = steps(tmp_path / "n")
+    controls = {s.target for s in made if s.kind is Kind.CONTROL}
+    seen = {s.target for s in made if s.look == "detail" and s.fault is None}
+    assert len(controls) == 4
+    assert len(seen | controls) <= 16
+    tags = {t for s in made if s.kind is Kind.CONTROL for r in s.exposures for t in r.tags}
+    assert {(t.stream, t.inclusion_probability) for t in tags} <= {(Stream.CONTROL, 4 / 64)}
+
+
+def test_two_specimens_one_after_the_other(tmp_path):
+    area = {"width_nm": 200.0, "height_nm": 200.0}
+    run(small(specimens=[{"name": "a", "area": area}, {"name": "b", "area": {**area, "x_nm": 900.0}}]), tmp_path / "n")
+    names = [s.specimen for s in steps(tmp_path / "n")]
+    assert names == sorted(names)
+    assert set(names) == {"a", "b"}
+
+
+def test_a_loader_that_is_not_there_is_said_before_anything_moves(tmp_path):
+    area = {"width_nm": 200.0, "height_nm": 200.0}
+    summary = run(small(specimens=[{"name": "a", "area": area, "position": "slot 3"}]), tmp_path / "n")
+    assert summary.exit_code == 4
+    assert "slot 3" in summary.message
+
+
+class Hanging:
+    """Decides like the raster agent, except at some steps."""
+
+    def __init__(self, agent, at, how):
+        self._agent, self._at, self._how = agent, at, how
+        self.name = "hanging"
+
+    def act(self, observation):
+        number = int(observation["globals"][8])
+        return self._how(self._agent.act(observation)) if number in self._at else self._agent.act(observation)
+
+    def observe(self, step):
+        self._agent.observe(step)
+
+
+def hang(decision):
+    import threading
+
+    threading.Event().wait(60)
+
+
+def crash(decision):
+    raise RuntimeError("no idea")
+
+
+def nonsense(decision):
+    from dataclasses import replace
+
+    return replace(decision, action=10**9)
+
+
+@pytest.mark.parametrize(("how", "what"), [(hang, "no decision"), (crash, "no idea"), (nonsense, "outside 0")])
+def test_an_agent_that_fails_is_replaced_for_that_step(tmp_path, monkeypatch, how, what):
+    import surveys.session as session
+
+    real = session.make_agent
+    monkeypatch.setattr(session, "make_agent", lambda *a: Hanging(real(*a), {3, 7}, how))
+    summary = run(small(decision_deadline_s=0.2), tmp_path / "n")
+    assert summary.reason is Reason.COMPLETE
+    by = [s.decision.decided_by for s in steps(tmp_path / "n")]
+    assert by.count("fallback") == 2
+    faults, replies = events(tmp_path / "n", "fault"), events(tmp_path / "n", "reply")
+    assert len([f for f in faults if what in f.message]) >= 2
+    assert len([r for r in replies if r.message.startswith("fallback")]) == 2
+
+
+def test_a_person_pauses_looks_skips_and_stops(tmp_path):
+    folder = tmp_path / "n"
+    said = []
+
+    def on_step(step, progress):
+        said.append(step)
+        if len(said) == 6:
+            ask(folder, "skip", {"target": 12}, person="Ada")
+            ask(folder, "look_here", {"x_nm": 75.0, "y_nm": 75.0}, person="Ada")
+        if len(said) == 9:
+            ask(folder, "pause", person="Ada")
+            ask(folder, "resume", person="Ada")
+            ask(folder, "stop", person="Ada")
+
+    summary = run(small(), folder, on_step)
+    assert (summary.reason, summary.exit_code) == (Reason.STOPPED, 5)
+    wished = next(s for s in said if s.decision.decided_by == "person")
+    assert wished.decision.person == "Ada"
+    assert wished.exposures[0].tags[0].stream is Stream.OPERATOR
+    assert wished.stage is None or abs(wished.stage.requested.x_nm - 75.0) < 26
+    assert len(said) == 9
+    with SurveyReader(folder) as reader:
+        assert {row.state for row in reader.requests()} <= {"done", "accepted"}
+        assert [e.data["target"] for e in reader.events("block")] == [12]
+
+
+def test_confirm_waits_for_a_person_and_parks_after_the_deadline(tmp_path):
+    folder = tmp_path / "n"
+    night = open_night(small(autonomy="confirm", confirm_deadline_s=5.0), folder, people=SimulatedClock())
+    polls = []
+
+    class People(SimulatedClock):
+        def wait(self, duration_s):
+            super().wait(duration_s)
+            polls.append(duration_s)
+            if len(polls) == 60:
+                ask(folder, "approve", {"proposal": 1}, person="Ada")
+            if len(polls) == 65:
+                ask(folder, "reject", {"proposal": 2}, person="Ada")
+            if len(polls) == 70:
+                ask(folder, "stop", person="Ada")
+
+    from dataclasses import replace
+
+    summary = run_survey(replace(night, people=People()), lambda step, progress: None)
+    assert summary.reason is Reason.STOPPED
+    assert len(events(folder, "park")) == 1
+    made = steps(folder)
+    assert len(made) == 1
+    rejected = events(folder, "block")
+    assert len(rejected) == 1
+    assert "Ada rejected" in rejected[0].message
+
+
+def test_advice_writes_nothing_to_the_driver(tmp_path):
+    settings = small(autonomy="advise", budget={"hours": 10_000 / 3600.0})
+    night = open_night(settings, tmp_path / "n", people=SimulatedClock())
+    calls = []
+    driver = night.microscope._microscope
+    for verb in ("move", "tune", "acquire", "blank", "close"):
+        setattr(driver, verb, lambda *a, verb=verb: calls.append(verb))
+    summary = run_survey(night)
+    assert "after 10000 proposals" in summary.message
+    assert calls == []
+    advice = events(tmp_path / "n", "advice")
+    assert advice
+    assert {"x_nm", "y_nm"} <= set(advice[0].data["operator"])
+
+
+def test_what_is_resumed_equals_what_was_never_stopped(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(small(), whole)
+    night = open_night(small(), parts, people=SimulatedClock())
+
+    def stop_after(count):
+        def on_step(step, progress):
+            if step.number == count:
+                night.stop.set()
+
+        return on_step
+
+    assert run_survey(night, stop_after(7)).exit_code == 130
+    night = resume_night(parts, people=SimulatedClock())
+    assert run_survey(night, stop_after(13)).exit_code == 130
+    assert run_survey(resume_night(parts, people=SimulatedClock())).reason is Reason.COMPLETE
+
+    def deeds(folder):
+        return [(s.number, s.kind, s.target, s.look, s.decision.action) for s in steps(folder)]
+
+    assert deeds(parts) == deeds(whole)
+    read_out = [s.score.descriptors for s in steps(whole) if s.score]
+    assert [s.score.descriptors for s in steps(parts) if s.score][:8] == read_out[:8]
