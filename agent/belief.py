@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
+NEXT = 1.5
+"""Sites nearer than this to each other are neighbours."""
 SIGHT = 8.0
 """How many sites the expectations in the settings are worth."""
 
@@ -40,20 +42,24 @@ class Belief:
         return np.asarray(np.hypot(self.doubt, self.scatter))
 
 
-def believe(places: Array, above: Array, known: Mask, interest: Array, seen: Mask, settings: PlannerSettings) -> Belief:
+def believe(
+    places: Array, above: Array, known: Mask, interest: Array, seen: Mask, settings: PlannerSettings
+) -> Belief:
     """Learn how far the view from above can be trusted here, then what it leaves unexplained in space.
 
     ``places``: (N, 2) in site widths; ``above``: (N,) interest from above, used where ``known``; ``interest``: (N,) in
-    detail, used where ``seen``. Bayesian linear regression (Bishop 2006, sec. 3.3) with the settings as its prior, then
-    a Gaussian process on the residuals whose share of their variance is the correlation that neighbours show.
+    detail, used where ``seen``. Bayesian linear regression (Bishop 2006, sec. 3.3) on the site's own view from above and
+    on the mean of those around it, with the settings as its prior; then a Gaussian process on the residuals, whose
+    share of their variance is the correlation that neighbours show.
     """
-    usual = float(above[known].mean()) if known.any() else 0.0
-    centred = np.where(known, above - usual, 0.0)
-    design = np.column_stack([np.ones(len(centred)), centred])
-    prior_mean = np.array([settings.trust * usual, settings.trust])
-    prior_precision = np.diag([1.0 / settings.spread**2, 1.0 / settings.trust_sd**2])
+    view = np.minimum(above, settings.plenty)
+    around = surroundings(places, view, known, settings.reach_sites)
+    usual = float(view[known].mean()) if known.any() else 0.0
+    design = np.column_stack([np.ones(len(view)), np.where(known, view, around) - usual, around - usual])
+    prior_mean = np.array([(settings.trust + settings.trust_around) * usual, settings.trust, settings.trust_around])
+    prior_precision = np.diag([1 / settings.spread**2, 1 / settings.trust_sd**2, 1 / settings.trust_sd**2])
 
-    x, y = design[seen], interest[seen]
+    x, y = design[seen], np.minimum(interest[seen], settings.plenty)
     variance = settings.spread**2
     for _ in range(2):  # the scatter sets the weights and the weights the scatter: two rounds settle it
         precision = prior_precision + x.T @ x / variance
@@ -64,7 +70,7 @@ def believe(places: Array, above: Array, known: Mask, interest: Array, seen: Mas
     trend = np.einsum("nf,fg,ng->n", design, np.linalg.inv(precision), design)
 
     share = gp.neighbour_correlation(
-        places[seen], residual, reach=settings.reach_sites, prior=settings.clustering, weight=SIGHT
+        places[seen], residual, reach=NEXT, prior=settings.clustering, weight=SIGHT
     )
     unseen = ~seen
     offset, unsure = np.zeros(len(places)), np.zeros(len(places))
@@ -77,6 +83,18 @@ def believe(places: Array, above: Array, known: Mask, interest: Array, seen: Mas
         noise=(1 - share) * variance,
     )
     return Belief(from_above, from_above + offset, np.sqrt(trend + unsure), float(np.sqrt((1 - share) * variance)))
+
+
+def surroundings(places: Array, values: Array, known: Mask, reach: float) -> Array:
+    """(N,) mean of the known values around each of (N, 2) places, itself left out, nearer ones counting more.
+
+    Weights are Gaussian with standard deviation ``reach``; where nothing near is known, the mean of all that is.
+    """
+    if not known.any():
+        return np.zeros(len(values))
+    spread = places[known]
+    pairs = cKDTree(places).sparse_distance_matrix(cKDTree(spread), 3 * reach, output_type="coo_matrix")
+    ...
 
 
 def expected_excess(mean: Array, sd: Array, threshold: float) -> Array:

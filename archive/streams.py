@@ -65,7 +65,7 @@ class Stream:
         >>> from instruments.types import Axis
         >>> axes = (Axis("row", 0.5, "nm"), Axis("column", 0.5, "nm"))
         >>> Stream("HAADF", (256, 256), "uint16", axes, "counts").name
-        'HAADF_256x256_uint16_0.5nm_4bc58a'
+        'HAADF_256x256_uint16_0.5nm_af7d25'
         """
         # Where an image lies (its offsets) differs from frame to frame; where an energy axis starts belongs to it.
         key = [(a.name, f"{a.scale:.9g}", a.unit, 0.0 if a.name in _IMAGE else a.offset) for a in self.axes]

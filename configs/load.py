@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from configs.document import Document, Loc, Problem, read_document, write_document
-from configs.errors import ConfigError as ConfigError
-from configs.settings import Settings as Settings
-from configs.settings import unknown as unknown
+from configs.errors import ConfigError
+from configs.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+__all__ = ["ConfigError", "Settings", "dump", "load"]
 
 M = TypeVar("M", bound=Settings)
 
@@ -123,7 +124,8 @@ def _message(kind: str, text: str, value: Any) -> str:
         return "missing; it has no default"
     text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     text = text.removeprefix("Input ") if text.startswith("Input should") else text
-    found = "" if isinstance(value, dict | list) else f", found {'nothing' if value is None else repr(value)}"
+    shown = "nothing" if value is None else repr(value)
+    found = "" if isinstance(value, dict | list) or len(shown) > 80 else f", found {shown}"
     hint = "; put it in quotes" if kind == "string_type" and isinstance(value, int | float) else ""
     return f"{text}{found}{hint}"
 

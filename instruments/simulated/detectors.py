@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
-from scipy.stats import poisson
+from scipy.special import gammaln, ndtri, xlogy
 
 if TYPE_CHECKING:
     from instruments.simulated.drawing import Materials
@@ -91,15 +90,18 @@ def _normal(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
 @cache
 def _quantiles() -> Floats:
     values: npt.NDArray[np.float64] = ndtri((np.arange(65536) + 0.5) / 65536)
-    return (values / values.std()).astype(np.float32)
+    scaled: Floats = (values / values.std()).astype(np.float32)
+    return scaled
 
 
 @cache
 def _table() -> npt.NDArray[np.uint8]:
     """Poisson quantiles for means 0, 1/8, …, 16 − 1/8; one row after another."""
     middles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-    means = np.arange(int(_MANY) * _STEPS) / _STEPS
-    return np.concatenate([poisson.ppf(middles, m) if m else np.zeros(_QUANTILES) for m in means]).astype(np.uint8)
+    numbers = np.arange(64)[None, :]
+    means = np.arange(int(_MANY) * _STEPS)[:, None] / _STEPS
+    below = np.cumsum(np.exp(xlogy(numbers, means) - means - gammaln(numbers + 1)), axis=1)
+    return np.concatenate([np.searchsorted(row, middles) for row in below]).astype(np.uint8)
 
 
 def read_out(electrons: Floats, settings: DetectorSettings, rng: np.random.Generator) -> npt.NDArray[np.uint16]:
