@@ -1,0 +1,42 @@
+"""The habit that every benchmark shares: a table on the screen, ``--json FILE``, ``--quick``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def arguments(doc: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every benchmark has."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
+    parser.add_argument("--quick", action="store_true", help="fewer samples, to see that it runs; prints no claim")
+    return parser
+
+
+def finish(rows: Sequence[Mapping[str, Any]], options: argparse.Namespace, *, title: str) -> None:
+    """Print the rows as a table, and write them to ``--json`` with what they were measured on."""
+    print_table(rows, title=title + (" (quick: not a result)" if options.quick else ""))
+    if options.json is not None:
+        about = {"quick": options.quick, "python": platform.python_version(), "cores": os.cpu_count()}
+        options.json.write_text(json.dumps({"title": title, **about, "rows": list(rows)}, indent=2) + "\n")
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:
+    """The rows under the keys of the first, floats to three digits."""
+    table = Table(title=title, title_justify="left")
+    for name in rows[0] if rows else ():
+        table.add_column(name.replace("_", " "), justify="left" if isinstance(rows[0][name], str) else "right")
+    for row in rows:
+        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
+    Console(width=None if os.isatty(1) else 160, highlight=False).print(table)

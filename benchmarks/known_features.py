@@ -1,0 +1,89 @@
+"""Known features of a real image among the first flags of a survey, over random starts.
+
+python benchmarks/known_features.py [--image FILE] [--starts 20] [--first 10] [--json FILE] [--quick]
+
+Each start is one whole survey of ``configs/survey_replay.yaml`` (10 % of the area in detail looks) with another seed.
+A feature counts as found when the centre of one of the first flags lies inside a box that was drawn by hand before the
+flagger existed (``benchmarks/boxes/sto_ge_haadf.yaml``).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from archive.reader import SurveyReader
+from benchmarks.common import arguments, finish
+from configs.load import load
+from instruments.images import read_image
+from surveys.night import open_night
+from surveys.runner import run_survey
+from surveys.settings import SurveySettings
+from training.statistics import clopper_pearson
+
+HERE = Path(__file__).resolve().parent
+BOXES = HERE / "boxes" / "sto_ge_haadf.yaml"
+CONFIG = HERE.parent / "configs" / "survey_replay.yaml"
+DATA = Path(os.environ.get("ADAPTEM_DATA", HERE.parent.parent / "shared" / "data"))
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A known feature, as half-open pixel ranges of the image."""
+
+    name: str
+    rows_px: tuple[float, float]
+    columns_px: tuple[float, float]
+
+    def holds(self, row_px: float, column_px: float) -> bool:
+        return self.rows_px[0] <= row_px < self.rows_px[1] and self.columns_px[0] <= column_px < self.columns_px[1]
+
+
+def boxes() -> list[Box]:
+    described = yaml.safe_load(BOXES.read_text())
+    return [Box(box["name"], tuple(box["rows_px"]), tuple(box["columns_px"])) for box in described["boxes"]]
+
+
+def survey(image: Path, seed: int) -> list[tuple[float, float]]:
+    """Flags of one survey by rank: (row, column) in pixels of the image."""
+    settings = load(CONFIG, SurveySettings, [f"instrument.image={image}", f"seed={seed}"])
+    pixel_nm = settings.instrument.model_dump()["pixel_size_nm"]
+    rows, columns = read_image(image).data.shape
+    with tempfile.TemporaryDirectory() as folder:
+        summary = run_survey(open_night(settings, Path(folder) / "survey"))
+        with SurveyReader(summary.folder) as reader:
+            flags = list(reader.flags())
+    # A place is point-reflected against the image: column c lies at x = -(c - W/2) * pixel size.
+    return [(rows / 2 - flag["y_nm"] / pixel_nm, columns / 2 - flag["x_nm"] / pixel_nm) for flag in flags]
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--image", type=Path, default=DATA / "sto_ge_haadf" / "STO-Ge-HAADF.jpg")
+    parser.add_argument("--starts", type=int, default=20)
+    parser.add_argument("--first", type=int, default=10, help="flags that are looked at")
+    options = parser.parse_args()
+    seeds = list(range(1000, 1000 + (3 if options.quick else options.starts)))
+    known = boxes()
+    with ProcessPoolExecutor(max_workers=2) as pool:
+        flagged = list(pool.map(survey, [options.image] * len(seeds), seeds))
+    found = [[any(box.holds(*place) for place in flags[: options.first]) for box in known] for flags in flagged]
+    rows: list[dict[str, Any]] = []
+    for name, hits in [
+        *((box.name, [row[number] for row in found]) for number, box in enumerate(known)),
+        ("all of them", [all(row) for row in found]),
+    ]:
+        low, high = clopper_pearson(sum(hits), len(hits))
+        rows.append({"feature": name, "starts": len(hits), "found": sum(hits), "low": low, "high": high})
+    counts = sorted(len(flags) for flags in flagged)
+    finish(rows, options, title=f"within the first {options.first} flags (median {counts[len(counts) // 2]} flags)")
+
+
+if __name__ == "__main__":
+    main()
