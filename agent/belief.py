@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
+from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
 from models import gp
@@ -42,59 +44,56 @@ class Belief:
         return np.asarray(np.hypot(self.doubt, self.scatter))
 
 
-def believe(
-    places: Array, above: Array, known: Mask, interest: Array, seen: Mask, settings: PlannerSettings
-) -> Belief:
-    """Learn how far the view from above can be trusted here, then what it leaves unexplained in space.
+class SiteModel:
+    """Learns how far the view from above can be trusted here, then what it leaves unexplained in space."""
 
-    ``places``: (N, 2) in site widths; ``above``: (N,) interest from above, used where ``known``; ``interest``: (N,) in
-    detail, used where ``seen``. Bayesian linear regression (Bishop 2006, sec. 3.3) on the site's own view from above and
-    on the mean of those around it, with the settings as its prior; then a Gaussian process on the residuals, whose
-    share of their variance is the correlation that neighbours show.
-    """
-    view = np.minimum(above, settings.plenty)
-    around = surroundings(places, view, known, settings.reach_sites)
-    usual = float(view[known].mean()) if known.any() else 0.0
-    design = np.column_stack([np.ones(len(view)), np.where(known, view, around) - usual, around - usual])
-    prior_mean = np.array([(settings.trust + settings.trust_around) * usual, settings.trust, settings.trust_around])
-    prior_precision = np.diag([1 / settings.spread**2, 1 / settings.trust_sd**2, 1 / settings.trust_sd**2])
+    def __init__(self, places: Array, settings: PlannerSettings) -> None:
+        """``places``: (N, 2) in site widths."""
+        self._places = places
+        self._settings = settings
+        reach = settings.reach_sites
+        tree = cKDTree(places)
+        near = tree.sparse_distance_matrix(tree, 2 * reach, output_type="coo_matrix").tocsr()
+        near.data = np.exp(-0.5 * (near.data / reach) ** 2)
+        self._around = near - sparse.diags_array(near.diagonal())
 
-    x, y = design[seen], np.minimum(interest[seen], settings.plenty)
-    variance = settings.spread**2
-    for _ in range(2):  # the scatter sets the weights and the weights the scatter: two rounds settle it
-        precision = prior_precision + x.T @ x / variance
-        weights = np.linalg.solve(precision, prior_precision @ prior_mean + x.T @ y / variance)
-        residual = y - x @ weights
-        variance = (SIGHT * settings.spread**2 + float(residual @ residual)) / (SIGHT + len(y))
-    from_above = design @ weights
-    trend = np.einsum("nf,fg,ng->n", design, np.linalg.inv(precision), design)
+    def believe(self, above: Array, known: Mask, interest: Array, seen: Mask) -> Belief:
+        """``above``: (N,) interest from above, used where ``known``; ``interest``: (N,) in detail, where ``seen``.
 
-    share = gp.neighbour_correlation(
-        places[seen], residual, reach=NEXT, prior=settings.clustering, weight=SIGHT
-    )
-    unseen = ~seen
-    offset, unsure = np.zeros(len(places)), np.zeros(len(places))
-    offset[unseen], unsure[unseen] = gp.predict(
-        places[seen],
-        residual,
-        places[unseen],
-        length=settings.reach_sites,
-        signal=share * variance,
-        noise=(1 - share) * variance,
-    )
-    return Belief(from_above, from_above + offset, np.sqrt(trend + unsure), float(np.sqrt((1 - share) * variance)))
+        Bayesian linear regression (Bishop 2006, sec. 3.3) on a site's own view from above and on the mean of those
+        around it, with the settings as its prior; then a Gaussian process on the residuals, whose share of their
+        variance is the correlation that neighbours show.
+        """
+        settings = self._settings
+        design, usual = self._design(np.minimum(above, settings.plenty), known)
+        prior = np.array([(settings.trust + settings.trust_around) * usual, settings.trust, settings.trust_around])
+        prior_precision = np.diag([settings.spread**-2, settings.trust_sd**-2, settings.trust_sd**-2])
+        x, y = design[seen], np.minimum(interest[seen], settings.plenty)
+        variance = settings.spread**2
+        for _ in range(2):  # the scatter sets the weights and the weights the scatter: two rounds settle it
+            precision = prior_precision + x.T @ x / variance
+            weights = np.linalg.solve(precision, prior_precision @ prior + x.T @ y / variance)
+            residual = y - x @ weights
+            variance = (SIGHT * settings.spread**2 + float(residual @ residual)) / (SIGHT + len(y))
+        trend = np.einsum("nf,fg,ng->n", design, np.linalg.inv(precision), design)
+        places = self._places[seen]
+        share = gp.neighbour_correlation(places, residual, reach=NEXT, prior=settings.clustering, weight=SIGHT)
+        signal, noise = share * variance, (1 - share) * variance
+        offset, unsure = np.zeros(len(seen)), np.zeros(len(seen))
+        offset[~seen], unsure[~seen] = gp.predict(
+            places, residual, self._places[~seen], length=settings.reach_sites, signal=signal, noise=noise
+        )
+        from_above = design @ weights
+        return Belief(from_above, from_above + offset, np.sqrt(trend + unsure), float(np.sqrt(noise)))
 
-
-def surroundings(places: Array, values: Array, known: Mask, reach: float) -> Array:
-    """(N,) mean of the known values around each of (N, 2) places, itself left out, nearer ones counting more.
-
-    Weights are Gaussian with standard deviation ``reach``; where nothing near is known, the mean of all that is.
-    """
-    if not known.any():
-        return np.zeros(len(values))
-    spread = places[known]
-    pairs = cKDTree(places).sparse_distance_matrix(cKDTree(spread), 3 * reach, output_type="coo_matrix")
-    ...
+    def _design(self, view: Array, known: Mask) -> tuple[Array, float]:
+        """(N, 3): one, the view from above and its mean around, both less the usual one, which is returned too."""
+        if not known.any():
+            return np.column_stack([np.ones(len(view)), np.zeros((len(view), 2))]), 0.0
+        usual = float(view[known].mean())
+        off = np.where(known, view - usual, 0.0)
+        around = (self._around @ off) / np.maximum(self._around @ known.astype(np.float64), 1.0)
+        return np.column_stack([np.ones(len(view)), np.where(known, off, around), around]), usual
 
 
 def expected_excess(mean: Array, sd: Array, threshold: float) -> Array:

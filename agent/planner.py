@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from agent.belief import Array, Belief, believe, expected_excess
+from agent.belief import Array, Belief, SiteModel, expected_excess
 from agent.view import View, fingerprint, look_number, skill_number
 from envs.actions import Stop
 from envs.step import Candidate, Decision, Purpose
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Slots: TypeAlias = npt.NDArray[np.intp]
 
 CANDIDATES = 5
+SECOND = 0.9
+"""Weight of the look after the next one: what comes later may turn out otherwise."""
 FIRST_SHARE = 0.02
 """Share of both budgets reckoned as spent before anything is, so that the first steps do not tell which is scarce."""
 
@@ -67,8 +69,8 @@ class Planner:
         self._detail = detail
         self._overview = _number(task.looks, Purpose.SURVEY)
         self._sites = task.tree.of_kind(task.looks[detail].level).astype(np.intp)
-        self._site_nm = float(task.tree.width_nm[self._sites].mean())
-        self._places = np.column_stack([task.tree.x_nm, task.tree.y_nm])[self._sites] / self._site_nm
+        places_nm = np.column_stack([task.tree.x_nm, task.tree.y_nm])[self._sites]
+        self._model = SiteModel(places_nm / float(task.tree.width_nm[self._sites].mean()), settings)
         self._name = f"planner@{fingerprint(settings)}"
 
     @property
@@ -127,7 +129,7 @@ class Planner:
         if not column["interest_seen"][seen].any():  # the background in detail is too young to judge any of them
             seen = np.zeros_like(seen)
         known = column["above_known"] > 0
-        return believe(self._places, column["interest_above"], known, column["interest_seen"], seen, self._settings)
+        return self._model.believe(column["interest_above"], known, column["interest_seen"], seen)
 
     def _details(self, view: View, belief: Belief) -> Options:
         """Every site that may be seen, the best of them weighed with what could be seen next to them afterwards."""
@@ -140,7 +142,8 @@ class Planner:
         for i in np.argsort(-rate)[: self._settings.lookahead] if len(slots) > 1 else ():
             tree = self._task.tree
             onward = self._task.travel_s(tree.x_nm[slots[i]], tree.y_nm[slots[i]])[slots]
-            pair = (gain[i] + gain) / (cost[i] + self._cost(view, self._detail, onward)[0])
+            onward_cost = self._cost(view, self._detail, onward)[0]
+            pair = (gain[i] + SECOND * gain) / (cost[i] + SECOND * onward_cost)
             pair[i] = 0.0
             rate[i] = pair.max()
         return Options(self._detail, slots, rate, belief.mean[allowed], belief.sd[allowed], cost_s)

@@ -159,7 +159,7 @@ def at_truth(features_nm: npt.NDArray[np.float64], site_nm: float) -> Order:
     def order(view: View, slots: Slots) -> Slots:
         sites = np.column_stack([view.columns["x_nm"][slots], view.columns["y_nm"][slots]])
         inside = (np.abs(sites[:, None, :] - features_nm) <= site_nm / 2).all(axis=-1).sum(axis=1)
-        ranked = np.lexsort((view.columns["travel_s"][slots], -inside))
-        return slots[ranked[inside[ranked] > 0]]
+        ranked: Slots = slots[np.lexsort((view.columns["travel_s"][slots], -inside))]
+        return ranked[: int((inside > 0).sum())]
 
     return order

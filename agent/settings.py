@@ -37,18 +37,22 @@ class PlannerSettings(Settings):
     """Interest × uncertainty ÷ cost on a belief map."""
 
     kind: Literal["planner"] = "planner"
-    noteworthy: PositiveFloat = 4.0
-    """Interest (a robust distance; 0 = ordinary) above which a site is worth a look: only the excess counts."""
-    trust: Share = 0.6
+    noteworthy: PositiveFloat = 2.0
+    """Interest (robust spreads; 0 = ordinary) above which a site is worth a look: only the excess counts."""
+    plenty: PositiveFloat = 4.0
+    """Interest beyond which more says nothing more."""
+    trust: Share = 0.4
     """Expected slope of the interest in detail against that from above, before any site was seen."""
+    trust_around: Share = 0.4
+    """Expected slope against the mean of those from above around it."""
     trust_sd: PositiveFloat = 0.3
-    """Standard deviation of that expectation: the smaller, the more sites it takes to change it."""
-    spread: PositiveFloat = 0.6
+    """Standard deviation of both expectations: the smaller, the more sites it takes to change them."""
+    spread: PositiveFloat = 0.8
     """Expected standard deviation of the interest that the view from above leaves unexplained."""
     clustering: Share = 0.3
     """Expected correlation of what is unexplained between neighbouring sites."""
-    reach_sites: PositiveFloat = 1.5
-    """Length scale of clusters, in site widths."""
+    reach_sites: PositiveFloat = 2.0
+    """How far a cluster reaches, in site widths."""
     optimism: NonNegativeFloat = 0.0
     """Standard deviations added to a prediction before it is weighed."""
     first_sites: PositiveInt = 64

@@ -2,7 +2,7 @@
 
 A place is unusual when few other places look like it. Film, substrate and vacuum may all be common, so no one centre
 is assumed: the score is the mean distance to the places most like it, a set share of the survey, with every descriptor
-in robust spreads and distances summed over descriptors (city block), which one wild number cannot own.
+in robust spreads, of which one wild number cannot count more than a few.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Neighbourhood:
     deviation: Array
     """(F,) of the given place, in those spreads."""
     contribution: Array
-    """(F,) shares of the distance; they sum to 1."""
+    """(F,) shares of the squared distance; they sum to 1."""
     nearest: int
     """Row, of those fitted on, of the most alike that is itself ordinary."""
 
@@ -78,7 +78,7 @@ class Background:
         alike = self._rows[near]
         median = np.median(alike, axis=0)
         spread = np.maximum(robust_spread(alike), self._grain)
-        apart = np.abs(point[0] - np.median(self._points[near], axis=0))
+        apart = (point[0] - np.median(self._points[near], axis=0)) ** 2
         return Neighbourhood(
             median=median,
             spread=spread,
@@ -92,7 +92,7 @@ class Background:
 
     def _distances(self, points: Array) -> Array:
         """(K, n); infinite to itself, for a place that the background has learned is not its own neighbour."""
-        distance = np.asarray(cdist(points, self._points, "cityblock"))
+        distance = np.asarray(cdist(points, self._points, "euclidean"))
         return np.where(distance < _ITSELF, np.inf, distance)
 
     def _reach(self, points: Array) -> Array:

@@ -66,6 +66,8 @@ def judge(situation: Situation, look: Look, target: Target, frame: Frame) -> Sco
     )
     scorer = situation.scorer
     description = scorer.describe(frame, [window for _, window in cells])
+    if description.quality.get("blank", 0.0) > 0:  # the beam was not there: nothing is to be learned about the place
+        return Score(cells=(), descriptors=(), interest=(), quality=dict(description.quality))
     interest = scorer.interest(look.name, description.descriptors) if cells else np.empty(0)
     return Score(
         cells=tuple(cell for cell, _ in cells),

@@ -45,7 +45,7 @@ class Descriptor:
 
 
 _SCALES = ("fine", "medium", "coarse", "broad")
-_FOLDS = (2, 4, 6)
+_FOLDS = (2, 4)
 
 DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("mean_counts", "mean brightness", "counts", "sqrt"),

@@ -30,7 +30,7 @@ class _Plane(NamedTuple):
     """0 fine (Nyquist/2 … Nyquist), 1 medium, 2 coarse, 3 everything slower, 4 corners and zero."""
     cycles_per_px: Array
     angles: Array
-    """(6, frequencies): cos and sin of 2, 4 and 6 times the direction."""
+    """(4, frequencies): cos and sin of 2 and 4 times the direction."""
     structured: npt.NDArray[np.bool_]
     """Faster than the taper's own leakage, within the Nyquist circle."""
 
@@ -57,7 +57,7 @@ def _plane(height: int, width: int) -> _Plane:
         weight=weight.ravel(),
         octave=octave,
         cycles_per_px=np.maximum(frequency, 0.5 / max(height, width)),
-        angles=np.stack([f(n * direction) for n in (2, 4, 6) for f in (np.cos, np.sin)]),
+        angles=np.stack([f(n * direction) for n in (2, 4) for f in (np.cos, np.sin)]),
         structured=(ring >= 2) & (frequency <= 0.5),
     )
 
@@ -94,6 +94,6 @@ def describe_spectra(stack: Stack, pixel_size_nm: float) -> dict[str, Array]:
     result["lattice_strength_ratio"] = over_ring.max(axis=1)
     result["lattice_spots_number"] = spots_total**2 / ((spots**2).sum(axis=1) + SPOT_OVER_RING**2)
     result["spacing_nm"] = pixel_size_nm * np.exp(-(signal @ np.log(plane.cycles_per_px)) / total)
-    for column, (fold, part) in enumerate((fold, part) for fold in (2, 4, 6) for part in ("cos", "sin")):
+    for column, (fold, part) in enumerate((fold, part) for fold in (2, 4) for part in ("cos", "sin")):
         result[f"fold{fold}_{part}_ratio"] = folds[:, column]
     return result

@@ -11,15 +11,16 @@ from pydantic import Field
 from configs.load import Settings
 from envs.background import Background
 from envs.descriptors import DESCRIPTORS, NAMES, describe_windows, natural, transformed
+from envs.drift import drift_nm_per_s
 from envs.explanations import Departure, Explanation
-from envs.quality import frame_quality
+from envs.quality import frame_quality, sees_no_beam
 from envs.scorers import Description
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from envs.scorers import Window
-    from instruments.types import Frame
+    from instruments.types import Frame, Signal
 
 Array = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
@@ -53,11 +54,16 @@ class NoveltyScorer:
         return NAMES
 
     def describe(self, frame: Frame, windows: Sequence[Window]) -> Description:
-        """Pure. Raises ValueError when the frame has no such image."""
+        """Pure. Raises ValueError when the frame has no such image.
+
+        Of a burst, ``quality`` also has drift_nm_per_s where its frames can be compared.
+        """
         image = image_of(frame, self._settings.signal)
-        return Description(
-            descriptors=describe_windows(image, windows, frame.exposure.pixel_size_nm), quality=frame_quality(image)
-        )
+        quality = frame_quality(image) | {"blank": float(sees_no_beam(frame))}
+        drift = drift_nm_per_s(signal_of(frame, self._settings.signal))
+        if drift is not None:
+            quality["drift_nm_per_s"] = drift
+        return Description(descriptors=describe_windows(image, windows, frame.exposure.pixel_size_nm), quality=quality)
 
     def observe(self, look: str, descriptors: Array) -> None:
         """(K, F) more descriptors; rows that are not finite are left out."""
@@ -139,10 +145,18 @@ def image_of(frame: Frame, signal: str | None = None) -> npt.NDArray[np.float32]
 
     Raises ValueError when there is none: names what the frame has.
     """
+    found = signal_of(frame, signal)
+    data = found.data.astype(np.float32) - np.float32(found.calibration.get("offset_counts", 0.0))
+    return data if data.ndim == 2 else np.asarray(data.sum(axis=0))
+
+
+def signal_of(frame: Frame, signal: str | None = None) -> Signal:
+    """The signal of this name, or the first, that is an image (H, W) or a burst of them (T, H, W).
+
+    Raises ValueError when there is none: names what the frame has.
+    """
     wanted = frame.signals if signal is None else {k: v for k, v in frame.signals.items() if k == signal}
     for found in wanted.values():
         if found.data.ndim in (2, 3) and found.axes[-1].name == "column":
-            offset = np.float32(found.calibration.get("offset_counts", 0.0))
-            data = found.data.astype(np.float32) - offset
-            return data if data.ndim == 2 else np.asarray(data.sum(axis=0))
+            return found
     raise ValueError(f"no image{f' of {signal}' if signal else ''} in the frame; it has {', '.join(frame.signals)}")

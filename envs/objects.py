@@ -32,7 +32,9 @@ _VAGUE_PX = 6.0
 """Objects smaller than this many pixels say little of their size, and less of their shape."""
 _COMPACT_ELONGATION, _COMPACT_SOLIDITY = 1.5, 0.85
 """Rounder and fuller than this is one particle, not several that touch: only then is its inside worth a number."""
-_PASSES, _RIM_SHARE, _RIM_PX, _LEAST_SHARE = 2, 0.6, 2, 0.05
+_MEDIAN_ACROSS = 12
+"""The surroundings are first known by the median of so many by so many samples."""
+_RIM_SHARE, _RIM_PX, _LEAST_SHARE = 0.8, 2, 0.1
 """How objects are left out of their own surroundings: from this share of the threshold, with this rim."""
 _PLAIN = {"elongation": 1.0, "hollowness": 0.7, "roughness": 0.3}
 """Of a featureless round particle; stands where a window has no object with a shape."""
@@ -89,15 +91,16 @@ def describe_objects(image: Stack, windows: Sequence[Window], pixel_size_nm: flo
 def _contrast(even: Stack, size_px: int, threshold: float) -> Stack:
     """What differs from the surroundings, ``size_px`` wide, without what stands out in them itself and its rim."""
     smooth = ndimage.gaussian_filter(even, 1.0)
-    contrast = smooth - ndimage.uniform_filter(even, size_px)
-    for _ in range(_PASSES):
-        outstanding = np.abs(contrast) > _RIM_SHARE * threshold
-        ordinary = (~ndimage.binary_dilation(outstanding, iterations=_RIM_PX)).astype(np.float32)
-        share = ndimage.uniform_filter(ordinary, size_px)
-        around = ndimage.uniform_filter(even * ordinary, size_px) / np.maximum(share, _LEAST_SHARE)
-        # Where nearly everything stands out there are no surroundings but all of it.
-        contrast = np.where(share > _LEAST_SHARE, smooth - around, contrast)
-    return contrast
+    step = max(1, size_px // _MEDIAN_ACROSS)
+    median = ndimage.median_filter(smooth[step // 2 :: step, step // 2 :: step], max(3, size_px // step))
+    rows, columns = (np.minimum(np.arange(n) // step, m - 1) for n, m in zip(even.shape, median.shape, strict=True))
+    contrast = smooth - median[np.ix_(rows, columns)]
+    outstanding = np.abs(contrast) > _RIM_SHARE * threshold
+    ordinary = (~ndimage.binary_dilation(outstanding, iterations=_RIM_PX)).astype(np.float32)
+    share = ndimage.uniform_filter(ordinary, size_px)
+    around = ndimage.uniform_filter(even * ordinary, size_px) / np.maximum(share, _LEAST_SHARE)
+    # Where nearly everything stands out, as on a lattice, the median is all there is to compare with.
+    return np.where(share > _LEAST_SHARE, smooth - around, contrast)
 
 
 def _objects(mask: npt.NDArray[np.bool_], contrast: Stack) -> _Objects:

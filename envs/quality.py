@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+
+if TYPE_CHECKING:
+    from instruments.types import Frame
 
 
 def frame_quality(image: npt.NDArray[np.float32]) -> dict[str, float]:
@@ -34,3 +39,16 @@ def frame_quality(image: npt.NDArray[np.float32]) -> dict[str, float]:
         "saturated_fraction": (at_highest - 1) / pixels.size if at_highest > 1 else 0.0,
         "blank": 0.0,
     }
+
+
+def sees_no_beam(frame: Frame) -> bool:
+    """Whether every detector counted as if the beam were off: a hole darkens one detector and lights another.
+
+    Dark is a mean that lies within five standard errors of the detector's declared offset.
+    """
+    for signal in frame.signals.values():
+        counts = np.asarray(signal.data, dtype=np.float32)
+        above = float(counts.mean(dtype=np.float64)) - signal.calibration.get("offset_counts", 0.0)
+        if above > 5.0 * float(counts.std(dtype=np.float64)) / counts.size**0.5:
+            return False
+    return True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from instruments import errors
 from instruments import guard_checks as checks
-from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check_optics, merged
+from instruments.bounds import LENGTHS, check_exposure, check_move, check_optics, merged
 from instruments.dose import current_of, fluence_of, place_of, swept
 from instruments.errors import BudgetError, BusyError, HardwareFault, InstrumentError, LimitError, ReachError
 from instruments.guard_powers import guarded
@@ -64,11 +64,14 @@ class Guard:
                 checks.check_idle(state)
             self.blank()
             expected = merged(target, state.stage)
+            if (target.alpha_deg, target.beta_deg) != (None, None):
+                self.ledger.intend_tilt(expected)
             try:
                 with self._driver() as microscope:
                     microscope.move(target)
             except (LimitError, BusyError, errors.NotSupported, errors.NotCalibrated):
-                raise  # so a driver says that nothing moved
+                self.ledger.intend_tilt(state.stage)  # so a driver says that nothing moved
+                raise
             except Exception:
                 with suppress(BusyError, ReachError, errors.Timeout, errors.Disconnected):
                     self._arrive(target, expected)
@@ -207,11 +210,11 @@ class Guard:
         try:
             self._seen, change = self._still_stage()
         except InstrumentError as error:
-            if target.alpha_deg is None and target.beta_deg is None:
+            if (target.alpha_deg, target.beta_deg) == (None, None):
                 raise
             raise self._latch(f"after a tilt the stage cannot be read ({error}): do not move, see to it") from error
-        if wrong := checks.off(expected, self._seen, TILTS, checks.TOUCH_DEG):
-            raise self._latch(f"pole touch suspected, {wrong}: do not move, see to the stage")
+        if wrong := checks.touched(expected, self._seen):
+            raise self._latch(wrong)
         if missed := change or checks.off(expected, self._seen, LENGTHS, self.limits.reach_tolerance_nm):
             raise ReachError(f"the stage did not arrive: {missed}; try again", target=target, readback=self._seen)
         return self._seen
@@ -241,6 +244,14 @@ class Guard:
             state = self.state()
             if state.blanked is not True:
                 self.blank()
+            if (tilt := self.ledger.intended_tilt()) is None:
+                self.ledger.intend_tilt(state.stage)
+            elif checks.touched(
+                tilt, merged(state.stage, tilt)
+            ):  # or still on its way, where the process before this one died
+                self._seen = self._still_stage()[0]
+                if wrong := checks.touched(tilt, merged(self._seen, tilt)):
+                    self._latch(wrong)
             yield state
         finally:
             self._spend_time()

@@ -57,3 +57,9 @@ def off(expected: StagePosition, found: StagePosition, axes: tuple[str, ...], to
 def moved(before: StagePosition, now: StagePosition, tolerance_nm: float) -> str | None:
     """Which axis changed between two read-backs, in words."""
     return off(before, now, LENGTHS, tolerance_nm) or off(before, now, TILTS, TOUCH_DEG)
+
+
+def touched(expected: StagePosition, found: StagePosition) -> str | None:
+    """Whether a tilt is so far from where it should be that it looks like a pole touch, in words."""
+    wrong = off(expected, found, TILTS, TOUCH_DEG)
+    return wrong and f"pole touch suspected, {wrong}: do not move, see to the stage"

@@ -13,7 +13,7 @@ from typing import Protocol
 from instruments.dose import fluence_of
 from instruments.errors import LimitError
 from instruments.overlap import box, deepest
-from instruments.types import Exposure, Footprint
+from instruments.types import Exposure, Footprint, StagePosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,14 @@ class Ledger(Protocol):
 
     def spend_time(self, duration_s: float) -> None: ...
 
+    def intend_tilt(self, tilt: StagePosition) -> None:
+        """Where the tilts will be; durable before they move, so that who comes after a crash knows a pole touch."""
+        ...
+
+    def intended_tilt(self) -> StagePosition | None:
+        """The last intention; None before the first, and after a person has looked."""
+        ...
+
     def latch(self, reason: str) -> None:
         """Forbid motion and exposure until a person clears it; outlives the process where the ledger does."""
         ...
@@ -81,6 +89,7 @@ class MemoryLedger:
         self._grids: dict[int, _Grid] = {}
         self._electrons = 0.0
         self._time_used_s = 0.0
+        self._tilt: StagePosition | None = None
         self._latched: str | None = None
 
     def reserve(self, exposure: Exposure, place: Footprint, electrons: float) -> Ticket:
@@ -117,6 +126,12 @@ class MemoryLedger:
     def spend_time(self, duration_s: float) -> None:
         self._time_used_s += duration_of(duration_s)
 
+    def intend_tilt(self, tilt: StagePosition) -> None:
+        self._tilt = StagePosition(alpha_deg=tilt.alpha_deg, beta_deg=tilt.beta_deg)
+
+    def intended_tilt(self) -> StagePosition | None:
+        return self._tilt
+
     def latch(self, reason: str) -> None:
         self._latched = self._latched or reason
 
@@ -125,7 +140,7 @@ class MemoryLedger:
 
     def clear_latch(self, person: str) -> None:
         name_of(person)
-        self._latched = None
+        self._latched = self._tilt = None
 
 
 class _Grid:

@@ -10,7 +10,7 @@ from instruments.dose import fluence_of
 from instruments.errors import BudgetError, LimitError
 from instruments.ledger import Ticket, duration_of, name_of, twice
 from instruments.overlap import box, deepest
-from instruments.types import Exposure, Footprint
+from instruments.types import Exposure, Footprint, StagePosition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,7 @@ CREATE TABLE reservations (
     x_nm REAL NOT NULL, y_nm REAL NOT NULL, width_nm REAL NOT NULL, height_nm REAL NOT NULL,
     rotation_deg REAL NOT NULL);
 CREATE VIRTUAL TABLE boxes USING rtree(key, x_low, x_high, y_low, y_high);
+CREATE TABLE tilt (alpha_deg REAL, beta_deg REAL);
 CREATE TABLE latches (key INTEGER PRIMARY KEY, reason TEXT NOT NULL, cleared_by TEXT);
 """
 
@@ -115,6 +116,16 @@ class SqliteLedger:
             with self._trouble("written"), self._writing():
                 pass
 
+    def intend_tilt(self, tilt: StagePosition) -> None:
+        with self._trouble("written"), self._writing():
+            self._db.execute("DELETE FROM tilt")
+            self._db.execute("INSERT INTO tilt VALUES (?, ?)", (tilt.alpha_deg, tilt.beta_deg))
+
+    def intended_tilt(self) -> StagePosition | None:
+        with self._trouble("read"):
+            row = self._db.execute("SELECT alpha_deg, beta_deg FROM tilt").fetchone()
+        return StagePosition(alpha_deg=row[0], beta_deg=row[1]) if row else None
+
     def latch(self, reason: str) -> None:
         self._unwritten_latch = self._unwritten_latch or reason
         with self._trouble("written"), self._writing():
@@ -130,6 +141,7 @@ class SqliteLedger:
         name = name_of(person)
         with self._trouble("written"), self._writing():
             self._db.execute("UPDATE latches SET cleared_by = ? WHERE cleared_by IS NULL", (name,))
+            self._db.execute("DELETE FROM tilt")
         self._unwritten_latch = None
 
     def close(self) -> None:

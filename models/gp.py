@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -17,12 +18,12 @@ def matern32(distance: Array) -> Array:
     >>> matern32(np.array([0.0])).item()
     1.0
     """
-    r = np.sqrt(3.0) * distance
+    r = math.sqrt(3.0) * distance
     return np.asarray((1.0 + r) * np.exp(-r))
 
 
 def predict(
-    seen: Array, values: Array, query: Array, *, length: float, signal: float, noise: float, neighbours: int = 16
+    seen: Array, values: Array, query: Array, *, length: float, signal: float, noise: float, neighbours: int = 12
 ) -> tuple[Array, Array]:
     """Mean and variance `(Q,)` of a zero-mean process at ``query`` `(Q, D)`; ``values`` `(M,)` were seen at `(M, D)`.
 
@@ -40,7 +41,7 @@ def predict(
     k = min(neighbours, len(seen))
     near = cKDTree(seen).query(query, k=k)[1].reshape(len(query), k)
     points = seen[near]
-    between = np.linalg.norm(points[:, :, None, :] - points[:, None, :, :], axis=-1)
+    between = np.sqrt(sum(np.square(x[:, :, None] - x[:, None, :]) for x in np.moveaxis(points, -1, 0)))
     towards = np.linalg.norm(points - query[:, None, :], axis=-1)
     covariance = signal * matern32(between / length) + noise * np.eye(k)
     cross = signal * matern32(towards / length)

@@ -29,6 +29,7 @@ class LookPlan:
     name: str
     field_of_view_nm: float
     pixel_size_nm: float
+    dwell_us: float
     beam_on_s: float
     whole_s: float
     """With the move there and the decision."""
@@ -93,12 +94,12 @@ class Plan:
     def as_text(self) -> str:
         """Everything, for reading, with a map of the areas."""
         lines = [f"{self.name} on {self.instrument}, {self.current_pA:g} pA: {self.headline()}", ""]
-        for look in self.looks:
-            lines.append(
-                f"{look.name:>9}: {look.field_of_view_nm:g} nm wide, {look.pixel_size_nm:.3g} nm a pixel, "
-                f"{look.beam_on_s:.2g} s of beam ({look.whole_s:.2g} s in all), {look.electrons:.2g} electrons, "
-                f"{look.fluence_e_per_A2:.3g} e/Å², {look.bytes / 1e6:.2g} MB"
-            )
+        lines += [
+            f"{look.name:>9}: {look.field_of_view_nm:g} nm wide, {look.pixel_size_nm:.3g} nm a pixel, "
+            f"{look.beam_on_s:.2g} s of beam ({look.whole_s:.2g} s in all), {look.electrons:.2g} electrons, "
+            f"{look.fluence_e_per_A2:.3g} e/Å², {look.bytes / 1e6:.2g} MB"
+            for look in self.looks
+        ]
         for specimen in self.specimens:
             lines += [
                 "",
@@ -141,6 +142,7 @@ def _look_plan(look: Look, settings: SurveySettings) -> LookPlan:
         name=look.name,
         field_of_view_nm=exposure.field_of_view_nm,
         pixel_size_nm=exposure.pixel_size_nm,
+        dwell_us=exposure.dwell_us,
         beam_on_s=exposure.beam_on_s,
         whole_s=exposure.duration_s + travel_s + settings.decision_time_s,
         electrons=exposure.electrons(current_pA),
@@ -155,19 +157,18 @@ def _problems(settings: SurveySettings, looks: list[LookPlan]) -> list[str]:
     for look in looks:
         if look.electrons > budget.electrons:
             found.append(
-                f"budget.electrons: {budget.electrons:.3g} cannot pay for one {look.name} look of {look.electrons:.3g}; "
-                f"raise it, or lower looks.{look.name}.dwell_us"
+                f"budget.electrons: {budget.electrons:.3g} cannot pay for one {look.name} look of "
+                f"{look.electrons:.3g}; raise it, or lower looks.{look.name}.dwell_us"
             )
         if look.whole_s > budget.hours * 3600.0:
             found.append(
                 f"budget.hours: {budget.hours:g} h cannot pay for one {look.name} look of {look.whole_s:.3g} s; "
                 f"raise it, or lower looks.{look.name}.dwell_us"
             )
-        low, high = limits.field_of_view_nm
-        if not low <= look.field_of_view_nm <= high:
-            found.append(
-                f"looks.{look.name}: {look.field_of_view_nm:g} nm is outside limits.field_of_view_nm, {low:g} … {high:g}"
-            )
+        for name, value in (("field_of_view_nm", look.field_of_view_nm), ("dwell_us", look.dwell_us)):
+            low, high = getattr(limits, name)
+            if not low <= value <= high:
+                found.append(f"looks.{look.name}: {name} {value:g} is outside limits.{name}, {low:g} to {high:g}")
         if look.fluence_e_per_A2 > limits.max_fluence_e_per_A2:
             found.append(
                 f"looks.{look.name}: {look.fluence_e_per_A2:.3g} e/Å² is over limits.max_fluence_e_per_A2, "

@@ -7,11 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from instruments.errors import HardwareFault
 
-    from surveys.flagging import Flag
-    from surveys.night import Night
+if TYPE_CHECKING:
+    from instruments.errors import InstrumentError
 
 
 class Reason(StrEnum):
@@ -61,6 +60,6 @@ class Summary:
         return EXIT_CODES[self.reason]
 
 
-def summarise(ending: Ending, flags: Sequence[Flag], night: Night) -> Summary:
-    """The end of the night as the caller is told it."""
-    return Summary(reason=ending.reason, message=ending.message, folder=night.folder, flags=len(flags))
+def reason_of(error: InstrumentError) -> Reason:
+    """What an error of the instrument means for the night, where nothing can be tried."""
+    return Reason.SAFETY if isinstance(error, HardwareFault) and error.latching else Reason.HARDWARE

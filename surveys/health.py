@@ -17,7 +17,7 @@ EVERY_S = 5.0
 
 
 class Health:
-    """Rewrites health.json at most every ``EVERY_S``. A watcher compares ``beat`` or the file's age with its own clock."""
+    """Rewrites health.json at most every ``EVERY_S``; a watcher compares ``beat``, or the file's age, with a clock."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from agent.factory import make_skills
 from archive.folder import Meta, SurveyFolder
 from archive.journal import utc_now
 from archive.reader import SurveyReader
 from archive.recorder import SurveyRecorder
+from archive.room import free_bytes
 from envs.novelty import NoveltyScorer
 from envs.survey_env import Situation, SurveyEnv
 from instruments.clock import Clock, RealClock, SimulatedClock
@@ -34,7 +35,12 @@ from surveys.signals import Interruption
 from surveys.task import survey_task
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+Ratio: TypeAlias = float
+
+_CURRENT_TOLERANCE: Ratio = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,7 @@ class Night:
                 )
             loader.load(specimen.position)
         settings = self.settings
+        self._check_current()
         env = SurveyEnv(
             Situation(
                 guard=self.guard,
@@ -86,6 +93,15 @@ class Night:
         session = Session(settings, number, env, self.record)
         report_cut_off(session, self.reader)
         return session
+
+    def _check_current(self) -> None:
+        """Raises InstrumentError where the probe current is not the one that was planned with."""
+        planned, found = self.settings.current_pA, self.guard.state().optics.current_pA
+        if planned is not None and found is not None and not abs(found - planned) <= _CURRENT_TOLERANCE * planned:
+            raise InstrumentError(
+                f"planned with current_pA {planned:g}, found a probe current of {found:g} pA: "
+                "set the one or the other, so that dose and time come out as planned"
+            )
 
     def event(self, kind: str, message: str, **data: object) -> None:
         """Write down a remark, with the instrument's time."""
@@ -115,14 +131,20 @@ def default_folder(settings: SurveySettings) -> Path:
     return folder
 
 
-def open_night(settings: SurveySettings, folder: Path, *, people: Clock | None = None) -> Night:
+def open_night(
+    settings: SurveySettings,
+    folder: Path,
+    *,
+    people: Clock | None = None,
+    free_bytes: Callable[[Path], int] = free_bytes,
+) -> Night:
     """Begin a survey in a new folder. Nothing moves yet.
 
     Raises ConfigError for a budget that cannot pay for one look, FolderError, InstrumentError; a folder that was made
     for a survey that cannot begin is taken away again.
     """
     planned = plan(settings)
-    existed = folder.exists()
+    before = set(folder.iterdir()) if folder.is_dir() else None
     meta = Meta.new(
         created=utc_now(),
         seed=settings.seed,
@@ -131,27 +153,34 @@ def open_night(settings: SurveySettings, folder: Path, *, people: Clock | None =
     )
     place = SurveyFolder.create(folder, meta, room_bytes=planned.first_look_bytes)
     try:
-        return _assemble(settings, place, people)
+        return _assemble(settings, place, people, free_bytes)
     except BaseException:
         place.close()
-        if existed:
-            (folder / "survey.json").unlink(missing_ok=True)
-        else:
-            shutil.rmtree(folder)
+        _take_away(folder, before)
         raise
+
+
+def _take_away(folder: Path, before: set[Path] | None) -> None:
+    """Remove what was just made in ``folder``, and the folder too where it was not there before."""
+    for path in set(folder.iterdir()) - (before or set()):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if before is None:
+        folder.rmdir()
 
 
 def resume_night(folder: Path, *, people: Clock | None = None) -> Night:
     """Go on with the survey in ``folder``. Raises FolderError, JournalError, InstrumentError."""
     place = SurveyFolder.open(folder)
     try:
-        return _assemble(SurveySettings.model_validate(place.meta.config), place, people)
+        return _assemble(SurveySettings.model_validate(place.meta.config), place, people, free_bytes)
     except BaseException:
         place.close()
         raise
 
 
-def _assemble(settings: SurveySettings, place: SurveyFolder, people: Clock | None) -> Night:
+def _assemble(
+    settings: SurveySettings, place: SurveyFolder, people: Clock | None, free_bytes: Callable[[Path], int]
+) -> Night:
     clock: Clock = RealClock() if getattr(settings.instrument, "real_time", True) else SimulatedClock()
     truth = settings.truth or place.path.with_name(f"{place.path.name}.truth.jsonl")
     microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
@@ -159,7 +188,7 @@ def _assemble(settings: SurveySettings, place: SurveyFolder, people: Clock | Non
         if settings.autonomy == "advise":
             microscope = ReadOnly(microscope)
         guard = Guard(microscope, settings.limits, SqliteLedger(place.ledger), clock)
-        record = SurveyRecorder(place)
+        record = SurveyRecorder(place, free_bytes=free_bytes)
         forget_stale(record)
     except BaseException:
         microscope.close()

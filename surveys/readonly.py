@@ -14,7 +14,7 @@ P = TypeVar("P")
 
 
 class ReadOnly:
-    """Implements ``Microscope``; every verb that would write to the driver is refused, blanking is left to the operator."""
+    """Implements ``Microscope``; what would write to the driver is refused, blanking is left to the operator."""
 
     def __init__(self, microscope: Microscope) -> None:
         self._microscope = microscope
@@ -43,6 +43,4 @@ class ReadOnly:
 
 
 def _refusal(what: str) -> NotSupported:
-    return NotSupported(
-        f"{what} was asked for, but autonomy is 'advise', which moves nothing: set it to confirm or auto"
-    )
+    return NotSupported(f"{what} was asked for, but autonomy 'advise' moves nothing: set it to confirm or auto")

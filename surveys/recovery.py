@@ -7,24 +7,19 @@ A place whose dose may have been spent is never exposed again by a retry.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import median
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from configs.load import Settings
 from envs.belief import MASKED
-from envs.step import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envs.step import Step
-
-Ratio: TypeAlias = float
 
 
 class Verb(StrEnum):
@@ -87,10 +82,12 @@ class RecoverySettings(Settings):
     hold_off_max_s: PositiveFloat = 900.0
     parked_max_s: PositiveFloat = 4 * 3600.0
     """After so long in trouble without a single success, stop."""
-    drift_wait_s: NonNegativeFloat = 60.0
-    """First wait after a burst of drift."""
-    drift_sharpness_ratio: Ratio = 0.5
-    """A frame less sharp than this share of the last sharp ones, twice in a row, is a burst of drift."""
+    drift_nm_per_s: PositiveFloat = 1.5
+    """Faster is a burst of drift. Read from looks of two frames or more; single frames do not tell."""
+    drifting_frames: PositiveInt = 2
+    """So many looks in a row must drift: one may be in error."""
+    drift_wait_s: PositiveFloat = 60.0
+    """First wait for the drift to end."""
     most_tries: PositiveInt = 8
     """Failures at one target after which it is left alone for good."""
 
@@ -122,8 +119,7 @@ class Recovery:
         self._skips = 0
         self._parks = 0
         self._in_trouble_since_s: float | None = None
-        self._sharpness: deque[float] = deque(maxlen=9)
-        self._dull_frames = 0
+        self._drifting = 0
 
     def reply(self, step: Step, now_s: float) -> Reply:
         """What to do after ``step``."""
@@ -172,25 +168,11 @@ class Recovery:
             if step.fault.message.startswith(MASKED):
                 return MASKED_ACTION
             return LATCHING if step.fault.latching else step.fault.error
-        if step.kind is Kind.SKILL:
-            self._sharpness.clear()
-        if step.score is None:
-            return None
-        if step.score.quality.get("blank", 0.0) > 0:
+        quality = step.score.quality if step.score else {}
+        if quality.get("blank", 0.0) > 0:
             return BLANK
-        if step.look != "detail" or "sharpness" not in step.score.quality:
+        drift_nm_per_s = quality.get("drift_nm_per_s")
+        if drift_nm_per_s is None:  # this frame does not tell
             return None
-        return DRIFT if self._dull(step.score.quality["sharpness"]) else None
-
-    def _dull(self, sharpness: Ratio) -> bool:
-        """Whether two frames in a row were far less sharp than those before them."""
-        if len(self._sharpness) >= 5 and sharpness < self._settings.drift_sharpness_ratio * median(self._sharpness):
-            self._dull_frames += 1
-            if self._dull_frames < 2:
-                return False
-            self._dull_frames = 0
-            self._sharpness.clear()
-            return True
-        self._dull_frames = 0
-        self._sharpness.append(sharpness)
-        return False
+        self._drifting = self._drifting + 1 if drift_nm_per_s > self._settings.drift_nm_per_s else 0
+        return DRIFT if self._drifting >= self._settings.drifting_frames else None

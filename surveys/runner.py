@@ -9,11 +9,12 @@ requests ─► whose turn? ─► control site, drawn at random ─────
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from instruments.errors import InstrumentError
 from surveys.advice import advise
-from surveys.endings import Ending, Reason, Summary, summarise
+from surveys.endings import Ending, Reason, Summary, reason_of
 from surveys.health import Health
 from surveys.recovery import Recovery, Verb
 from surveys.replies import carry_out
@@ -43,31 +44,37 @@ def run_survey(night: Night, on_step: Callable[[Step, Progress], None] = _nobody
     ``surveys.recovery``; an error of the record or of the program is raised, and ``adaptem resume`` goes on.
     """
     health = Health(night.folder, night.people)
-    flags: list[Flag] = []
     try:
         night.event("start", f"survey {night.settings.name} begins or goes on", autonomy=night.settings.autonomy)
-        ending = Ending(Reason.COMPLETE, "every specimen is done")
-        for number in range(len(night.settings.specimens)):
-            try:
-                session = night.begin(number)
-            except InstrumentError as error:
-                ending = Ending(Reason.HARDWARE, f"{night.settings.specimens[number].name}: {error}")
-                break
-            ending = (advise if night.settings.autonomy == "advise" else survey)(night, session, health, on_step)
-            flags += flag_specimen(night, session)
-            if ending.reason is not Reason.COMPLETE:
-                break
+        ending, flags = _specimens(night, health, on_step)
         night.blank()
         night.record.flags(rank_together(flags))
         night.event("end", ending.message, reason=ending.reason, flags=len(flags))
         health.tell("ended", urgent=True, message=ending.message)
     except BaseException as error:
-        night.blank()
-        health.tell("failed", urgent=True, message=f"{type(error).__name__}: {error}")
+        with suppress(Exception):  # the first error is the one to tell
+            night.guard.blank()
+            health.tell("failed", urgent=True, message=f"{type(error).__name__}: {error}")
         raise
     finally:
         night.close()
-    return summarise(ending, flags, night)
+    return Summary(reason=ending.reason, message=ending.message, folder=night.folder, flags=len(flags))
+
+
+def _specimens(night: Night, health: Health, on_step: Callable[[Step, Progress], None]) -> tuple[Ending, list[Flag]]:
+    """One after the other; the ending is the last one's, or that of the first that did not complete."""
+    flags: list[Flag] = []
+    ending = Ending(Reason.COMPLETE, "nothing was to be done")
+    for number, specimen in enumerate(night.settings.specimens):
+        try:
+            session = night.begin(number)
+        except InstrumentError as error:
+            return Ending(reason_of(error), f"{specimen.name}: {error}"), flags
+        ending = (advise if night.settings.autonomy == "advise" else survey)(night, session, health, on_step)
+        flags += flag_specimen(night, session)
+        if ending.reason is not Reason.COMPLETE:
+            break
+    return ending, flags
 
 
 def survey(night: Night, session: Session, health: Health, on_step: Callable[[Step, Progress], None]) -> Ending:

@@ -134,7 +134,8 @@ class SurveySettings(Settings):
     specimens: Annotated[tuple[SpecimenSettings, ...], Field(min_length=1)]
     looks: LooksSettings
     current_pA: PositiveFloat | None = None
-    """Probe current, set before the first exposure; None = left as it is, and planned with the limits' largest."""
+    """Probe current to plan with; the survey does not begin where the instrument reads another. None = planned with the
+    largest that the limits allow."""
     motion: MotionSettings = MotionSettings()
     budget: BudgetSettings
     agent: AgentSettings = PlannerSettings()
@@ -148,7 +149,7 @@ class SurveySettings(Settings):
     action; auto: runs alone, inside the limits."""
     confirm_deadline_s: PositiveFloat = 300.0
     """Without an answer for so long, park with the beam blanked until one comes."""
-    decision_time_s: NonNegativeFloat = 0.5
+    decision_time_s: NonNegativeFloat = 0.1
     """Deciding costs so much of a simulated clock."""
     decision_deadline_s: PositiveFloat = 30.0
     """An agent that takes longer is replaced for this step by the next target in serpentine order."""

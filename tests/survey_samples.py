@@ -8,7 +8,7 @@ from surveys.settings import SurveySettings
 
 
 def small(sites: int = 4, **changes: Any) -> SurveySettings:
-    """``sites`` × ``sites`` sites; ``changes`` replace top-level keys, dictionaries are merged one level deep."""
+    """``sites`` × ``sites`` sites; ``changes`` replace top-level keys, blocks other than the agent's are merged."""
     data: dict[str, Any] = {
         "name": "small",
         "seed": 3,
@@ -30,5 +30,6 @@ def small(sites: int = 4, **changes: Any) -> SurveySettings:
         "controls": {"count": 2},
     }
     for key, value in changes.items():
-        data[key] = {**data[key], **value} if isinstance(value, dict) and isinstance(data.get(key), dict) else value
+        merge = key != "agent" and isinstance(value, dict) and isinstance(data.get(key), dict)
+        data[key] = {**data[key], **value} if merge else value
     return SurveySettings.model_validate(data)

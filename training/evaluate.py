@@ -65,3 +65,26 @@ def found_at(traces: Sequence[Trace], axis: Axis, at: Array) -> Array:
         found = np.concatenate([[0.0], trace.found])[done]
         rows.append(found if trace.features else np.full(len(at), np.nan))
     return np.array(rows)
+
+
+def interval(values: Array) -> tuple[float, float, float]:
+    """(mean, low, high) of (S,) specimens, a 95 % bootstrap interval of the mean; NaN specimens are left out."""
+    return _bootstrap(values, np.ones(len(values)))
+
+
+def ratio_interval(values: Array, others: Array) -> tuple[float, float, float]:
+    """(mean ÷ mean, low, high), a 95 % interval that draws specimens, not agents: the two are paired."""
+    return _bootstrap(values, others)
+
+
+def _bootstrap(values: Array, others: Array, draws: int = 4000) -> tuple[float, float, float]:
+    """Percentile bootstrap (Efron 1979) of Σ values ÷ Σ others over paired specimens."""
+    both = np.column_stack([values, others])
+    both = both[np.isfinite(both).all(axis=1)]
+    if not len(both):
+        return (float("nan"),) * 3
+    chosen = np.random.default_rng(0).integers(len(both), size=(draws, len(both)))
+    top, bottom = both[chosen].sum(axis=1).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = np.nanquantile(top / bottom, (0.025, 0.975), method="inverted_cdf")
+        return float(both[:, 0].sum() / both[:, 1].sum()), float(low), float(high)

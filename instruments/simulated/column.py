@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class Probe:
     """A Gaussian probe from geometric optics, the closed form for pixels of some ångströms and more.
 
-    A ray at angle θ lands at M θ with M = [[C10 + C12a, C12b], [C12b, C10 − C12a]]; a uniform disc of half angle α has
-    variance α²/4 per axis, so the probe's covariance is (α/2)² M Mᵀ + s₀² (Kirkland, Advanced Computing in Electron
-    Microscopy, ch. 3; α/2 is the standard deviation of one coordinate of a uniform disc of radius α).
+    A ray at angle θ lands at M θ with M = [[C10 + C12a, C12b], [C12b, C10 − C12a]], the gradient of the aberration
+    function; a uniform cone of half angle α has variance α²/4 per axis, so the probe's covariance is
+    (α/2)² M Mᵀ + s₀² with s₀ the standard deviation of the source's image.
     """
 
     defocus_nm: float

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from instruments.simulated.settings import DetectorSettings
 
 PATHS_NM = {
-    "haadf": {"film": 1500.0, "light": 420.0, "heavy": 95.0},
-    "bf": {"film": 160.0, "light": 110.0, "heavy": 45.0},
+    "HAADF": {"film": 1500.0, "light": 420.0, "heavy": 95.0},
+    "BF": {"film": 160.0, "light": 110.0, "heavy": 45.0},
 }
 """Mean free path for scattering onto the annulus, and out of the bright-field disc, by material."""
 _MANY = 16.0
@@ -25,12 +25,16 @@ _STEPS, _QUANTILES = 8, 4096
 
 def haadf(materials: Materials) -> Floats:
     """Share of the electrons scattered onto the annular dark-field detector, (H, W): 1 − exp(−Σ t/Λ)."""
-    return 1 - np.exp(-_depth(materials, "haadf"))
+    return 1 - np.exp(-_depth(materials, "HAADF"))
 
 
 def bf(materials: Materials) -> Floats:
     """Share of the electrons left in the bright-field disc, (H, W): exp(−Σ t/Λ)."""
-    return np.exp(-_depth(materials, "bf"))
+    return np.exp(-_depth(materials, "BF"))
+
+
+DETECTORS = {"HAADF": haadf, "BF": bf}
+"""Every detector that is in: the share of the electrons it gets."""
 
 
 def _depth(materials: Materials, detector: str) -> Floats:

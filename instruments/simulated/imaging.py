@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft, ndimage
 
-from instruments.simulated.detectors import bf, haadf
+from instruments.simulated.detectors import DETECTORS
 from instruments.simulated.projection import Canvas
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from instruments.simulated.settings import Ratio
     from instruments.simulated.specimen import Specimen
     from instruments.types import Exposure
-
-_MODELS = {"HAADF": haadf, "BF": bf}
 
 
 def render(
@@ -60,7 +58,7 @@ def render(
     if thicker != 1.0:
         for material in (materials.film_nm, materials.light_nm, materials.heavy_nm):
             material *= np.float32(thicker)
-    images = probe.blur([model(materials) for model in _MODELS.values()], pixel)
+    images = probe.blur([model(materials) for model in DETECTORS.values()], pixel)
     if straight:
         cut = [image[top : top + height, left : left + width] for image in images]
     else:
@@ -72,7 +70,7 @@ def render(
             ndimage.affine_transform(image, to_canvas, offset, (height, width), order=1, mode="nearest")
             for image in images
         ]
-    return {name: np.maximum(image, 0) for name, image in zip(_MODELS, cut, strict=True)}
+    return {name: np.maximum(image, 0) for name, image in zip(DETECTORS, cut, strict=True)}
 
 
 def _turn(rotation_deg: float, pixel_nm: float) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from instruments.errors import BusyError, Disconnected, InstrumentError, ReachError, Timeout
 from instruments.powers import HasTilt, HasValves
-from instruments.simulated.detectors import count, read_out
+from instruments.simulated.detectors import DETECTORS, count, read_out
 from instruments.simulated.imaging import render
 from instruments.simulated.requests import check_exposure, check_move, check_optics, named
 from instruments.simulated.world import World
@@ -50,7 +50,7 @@ class SimulatedMicroscope:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._detectors = {"HAADF": world.settings.haadf, "BF": world.settings.bf}
+        self._detectors = dict(zip(DETECTORS, (world.settings.haadf, world.settings.bf), strict=True))
 
     def state(self) -> State:
         self._connect()
@@ -113,19 +113,19 @@ class SimulatedMicroscope:
         Raises:
             InstrumentError: ``blank`` cut it short (real time only): the frame is lost, the dose until then is spent.
         """
-        world = self._world
+        world, calls = self._world, self._world.blank_calls
         breaks = world.faults.due("disconnect", world.now_s())
         if not breaks:
             self._connect()
         names = check_exposure(exposure, world.settings)
         self._leave_alone("an exposure")
         start_s = world.now_s()
-        world.wait(world.settings.overhead_s)
+        world.wait_unless_blanked(world.settings.overhead_s, calls)
         frames = []
         for n in range(exposure.frames):
             if n:
-                world.wait(exposure.interval_s)
-            frames.append(self._expose(exposure, names))
+                world.wait_unless_blanked(exposure.interval_s, calls)
+            frames.append(self._expose(exposure, names, calls))
         if breaks:
             raise Disconnected("the connection broke in an exposure: its dose is spent, its frame is lost; reconnect")
         if world.faults.on("camera_timeout", world.now_s()):
@@ -158,7 +158,7 @@ class SimulatedMicroscope:
             return cast("P", _Valves(self._world))
         return None
 
-    def _expose(self, exposure: Exposure, names: tuple[str, ...]) -> dict[str, npt.NDArray[np.uint16]]:
+    def _expose(self, exposure: Exposure, names: tuple[str, ...], calls: int) -> dict[str, npt.NDArray[np.uint16]]:
         """One frame: what it will show, the beam on the specimen, what the detectors counted."""
         world = self._world
         rows = exposure.shape[0]
@@ -175,7 +175,9 @@ class SimulatedMicroscope:
             row_drift_nm=((x1 - x0) / rows, (y1 - y0) / rows),
             thicker=1 / math.cos(math.radians(world.stage.position(start_s)[3])),
         )
-        done = world.irradiate(
+        if world.blank_calls != calls:
+            raise InstrumentError("blank was called before the beam was on: nothing was exposed")
+        done, whole = world.irradiate(
             exposure,
             Footprint(
                 x_nm=x,
@@ -185,10 +187,11 @@ class SimulatedMicroscope:
                 rotation_deg=exposure.rotation_deg,
             ),
             reaches=reaches,
+            calls=calls,
         )
-        if done.end_s is not None and done.end_s < start_s + 0.999 * beam_on_s:
+        if not whole:
             raise InstrumentError(
-                f"the exposure was blanked after {done.end_s - start_s:.2f} of {beam_on_s:.2f} s: "
+                f"the exposure was blanked after {done.duration_s:.2f} of {beam_on_s:.2f} s: "
                 "its dose until then is spent, its frame is lost"
             )
         sent = (world.optics.current_pA or 0.0) * ELECTRONS_PER_PA_S * exposure.dwell_us * 1e-6 * reaches

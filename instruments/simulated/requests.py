@@ -7,12 +7,11 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from instruments.errors import LimitError, NotSupported
+from instruments.simulated.detectors import DETECTORS
 
 if TYPE_CHECKING:
     from instruments.simulated.settings import SimulatedSettings, StageSettings
     from instruments.types import Exposure, Optics, StagePosition
-
-DETECTORS = ("HAADF", "BF")
 
 
 def named(target: StagePosition | Optics) -> dict[str, float]:

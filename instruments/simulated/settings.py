@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from configs.load import Settings
 
 Ratio: TypeAlias = float
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Range = tuple[float, float]
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] >= value[1]:
+        raise ValueError(f"from {value[0]} to {value[1]} is no range: give the smaller number first")
+    return value
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 
 RareKind: TypeAlias = Literal["void", "rod", "cluster", "lattice", "crack"]
 RARE_KINDS: tuple[RareKind, ...] = ("void", "rod", "cluster", "lattice", "crack")

@@ -47,7 +47,7 @@ class Specimen:
     def __init__(self, settings: SpecimenSettings, seed: int) -> None:
         self._settings = settings
         self._seed = seed
-        self._block = lru_cache(maxsize=2048)(self._make_block)
+        self._block = lru_cache(maxsize=512)(self._make_block)
         direction, steepness = uniform(seed, _SLOPE, np.arange(2)).astype(np.float64)
         slope = settings.slope_nm_per_um * 1e-3 * (0.5 + 0.5 * steepness)
         self._slope = slope * math.cos(2 * math.pi * direction), slope * math.sin(2 * math.pi * direction)

@@ -41,7 +41,9 @@ class TruthLog:
         """Write one row of a kind at a time of the instrument's clock."""
         if self._descriptor is not None:
             line = json.dumps({"row": row, "t_s": t_s, **values}, separators=(",", ":"), allow_nan=False)
-            os.write(self._descriptor, line.encode() + b"\n")
+            data = line.encode() + b"\n"
+            if os.write(self._descriptor, data) != len(data):
+                raise OSError(f"the world's truth could not be written whole ({row} at {t_s} s); make room on the disk")
 
     def close(self) -> None:
         """Let go of the file. Safe twice."""

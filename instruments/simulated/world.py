@@ -45,6 +45,11 @@ class TrueExposure:
     """None where the process died with the beam on: the electrons are then those that were planned."""
 
     @property
+    def duration_s(self) -> float:
+        """0 where nobody knows when it ended."""
+        return 0.0 if self.end_s is None else self.end_s - self.start_s
+
+    @property
     def fluence_e_per_A2(self) -> float:
         return self.electrons / (self.footprint.area_nm2 * 100.0)
 
@@ -77,6 +82,8 @@ class World:
         self._frames = 0
         self._beam_on = False
         self._blanked_s = 0.0
+        self.blank_calls = 0
+        """How often ``blank`` was called: an exposure that began before the latest call does not go on."""
         offsets = 2 * uniform(seed, 400, np.arange(3)).astype(np.float64) - 1
         self._focus_offset_nm = settings.column.focus_offset_nm * float(offsets[0])
         self._stig_offset_nm = tuple(settings.column.stig_offset_nm * offsets[1:])
@@ -96,6 +103,16 @@ class World:
 
     def wait(self, duration_s: float) -> None:
         self._clock.wait(duration_s)
+
+    def wait_unless_blanked(self, duration_s: float, calls: int) -> bool:
+        """Wait, but in real time not on after a ``blank`` beyond that many; returns whether all of it has passed."""
+        if not self.settings.real_time:
+            self.wait(duration_s)
+        else:
+            end_s = self.now_s() + duration_s
+            while self.blank_calls == calls and (left_s := end_s - self.now_s()) > 0:
+                self.wait(min(left_s, _SLICE_S))
+        return self.blank_calls == calls
 
     @property
     def beam_on(self) -> bool:
@@ -164,41 +181,43 @@ class World:
         self.valve_open = is_open
         self._truth.append("valve", self.now_s(), open=is_open)
 
-    def irradiate(self, exposure: Exposure, footprint: Footprint, *, reaches: bool) -> TrueExposure:
-        """Unblank for one frame, blank again; returns what reached the specimen.
+    def irradiate(
+        self, exposure: Exposure, footprint: Footprint, *, reaches: bool, calls: int
+    ) -> tuple[TrueExposure, bool]:
+        """Unblank for one frame, blank again; returns what reached the specimen, and whether that was all of it.
 
-        In real time, ``blank`` (from a signal handler) ends it early.
+        In real time, a ``blank`` beyond ``calls`` of them (from a signal handler) ends it early.
         """
         start_s, beam_on_s = self.now_s(), exposure.beam_on_s / exposure.frames
         rate = (self.optics.current_pA or 0.0) * ELECTRONS_PER_PA_S * reaches
         where = asdict(footprint)
         self._frames += 1
-        self._beam_on = True  # before the row: a signal handler that comes in between must find something to blank
+        self._beam_on, whole = True, False
         try:
             self._truth.append("unblank", start_s, id=exposure.id, footprint=where, electrons=rate * beam_on_s)
-            if self.settings.real_time:
-                while self._beam_on and (left_s := start_s + beam_on_s - self.now_s()) > 0:
-                    self.wait(min(left_s, _SLICE_S))
-            else:
-                self.wait(beam_on_s)
+            if self.blank_calls == calls:
+                whole = self.wait_unless_blanked(beam_on_s, calls)
         finally:
-            end_s = self.blank() or self._blanked_s
-            spent = rate * min(beam_on_s, end_s - start_s) if self.settings.real_time else rate * beam_on_s
+            self._shut()
+            end_s = self._blanked_s
+            spent = rate * (beam_on_s if whole else min(beam_on_s, end_s - start_s))
             done = TrueExposure(id=exposure.id, footprint=footprint, electrons=spent, start_s=start_s, end_s=end_s)
             self._account(done)
             self._truth.append(
                 "exposure", end_s, id=exposure.id, footprint=where, electrons=spent, start_s=start_s, end_s=end_s
             )
-        return done
+        return done, whole
 
-    def blank(self) -> float | None:
-        """Blank; returns when, or None if the beam was off already."""
-        if not self._beam_on:
-            return None
-        self._beam_on = False
-        self._blanked_s = self.now_s()
-        self._truth.append("blank", self._blanked_s)
-        return self._blanked_s
+    def blank(self) -> None:
+        """Blank, and let no exposure that is under way go on."""
+        self.blank_calls += 1
+        self._shut()
+
+    def _shut(self) -> None:
+        if self._beam_on:
+            self._beam_on = False
+            self._blanked_s = self.now_s()
+            self._truth.append("blank", self._blanked_s)
 
     def close(self) -> None:
         """Blank and let go of the truth file. Safe twice."""

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import time
+import timeit
+
 import numpy as np
 import pytest
 from agent_helpers import SITE_NM, Bench
 
-from agent.belief import believe, expected_excess
+from agent.belief import SiteModel, expected_excess
 from agent.settings import PlannerSettings, RasterSettings
 from envs.actions import LookAt, Stop, UseSkill
 
@@ -41,11 +44,12 @@ def test_five_candidates_with_probabilities_that_make_sense():
         assert len(decision.candidates) == 5
         assert len({candidate.action for candidate in decision.candidates}) == 5
         assert decision.candidates[0].action == decision.action
-        assert 0.8 < sum(candidate.probability for candidate in decision.candidates) <= 1.0
+        assert sum(candidate.probability for candidate in decision.candidates) <= 1.0
         assert all(c.cost_s > 0 and c.uncertainty > 0 and c.label for c in decision.candidates)
     explored = [decision for decision in decisions if "explore" in decision.reason]
     assert 3 <= len(explored) <= 25
     assert all(decision.candidates[0].probability < 0.01 for decision in explored)
+    assert all(decision.candidates[0].probability > 0.8 for decision in decisions if decision not in explored)
 
 
 def test_a_find_draws_it_to_the_neighbours_and_a_lone_disappointment_does_not():
@@ -63,16 +67,17 @@ def test_a_find_draws_it_to_the_neighbours_and_a_lone_disappointment_does_not():
 
 def test_it_learns_how_far_to_trust_the_view_from_above():
     bench, generator = Bench(PlannerSettings()), np.random.default_rng(1)
-    above = generator.gamma(2, 1.5, len(bench.sites))
-    x = np.column_stack([bench.task.tree.x_nm, bench.task.tree.y_nm])[bench.sites] / SITE_NM
-    known, seen = np.ones(len(x), bool), np.zeros(len(x), bool)
-    seen[generator.choice(len(x), 80, replace=False)] = True
-    noise = generator.normal(0, 0.3, len(x))
+    places = np.column_stack([bench.task.tree.x_nm, bench.task.tree.y_nm])[bench.sites] / SITE_NM
+    above = generator.gamma(2, 0.6, len(places))
+    known, seen = np.ones(len(places), bool), np.zeros(len(places), bool)
+    seen[generator.choice(len(places), 80, replace=False)] = True
+    noise = generator.normal(0, 0.3, len(places))
+    model = SiteModel(places, PlannerSettings())
     slopes = {}
     for truth in (0.0, 1.0):
-        belief = believe(x, above, known, truth * above + noise, seen, PlannerSettings())
+        belief = model.believe(above, known, truth * above + noise, seen)
         slopes[truth] = np.polyfit(above, belief.above, 1)[0]
-    assert slopes[0.0] < 0.15 and 0.85 < slopes[1.0] < 1.1
+    assert slopes[0.0] < 0.2 and 0.8 < slopes[1.0] < 1.1
 
 
 def test_of_equal_hopes_it_takes_the_nearer():
@@ -86,22 +91,23 @@ def test_of_equal_hopes_it_takes_the_nearer():
 
 
 def test_it_opens_a_patch_where_the_opened_ones_promise_more_than_what_they_still_hold():
-    bench = Bench(PlannerSettings())
-    opened = bench.patches[:8]
-    bench.open_patches(QUIET, opened)
-    inside = bench.sites[np.isin(bench.task.tree.parent[bench.sites], opened)]
-    good = inside[::8]
-    bench.belief.interest[0, good] = 8.0
-    assert bench.act()[0].look == 1, "a good site that is known comes before an unopened patch"
-    for site in good:
-        bench.see(int(site), 8.0)
-    action, _ = bench.act()
+    poor, rich = Bench(PlannerSettings()), Bench(PlannerSettings())
+    for bench, every in ((poor, 128), (rich, 8)):
+        opened = bench.patches[:8]
+        bench.open_patches(QUIET, opened)
+        inside = bench.sites[np.isin(bench.task.tree.parent[bench.sites], opened)]
+        bench.belief.interest[0, inside[::every]] = 8.0
+        if bench is rich:
+            for site in inside[::every]:
+                bench.see(int(site), 8.0)
+    assert poor.act()[0].look == 1, "the one good site, before patches that must be expected to be poor"
+    action, _ = rich.act()
     assert action.look == 0 and action.slot not in opened, "what is left is poor, and patches were rich"
 
 
 @pytest.mark.parametrize(
     ("since", "sharpness", "expected"),
-    [(8, 1.0, False), (8, 0.5, True), (9, 0.5, False), (16, 0.9, True), (40, 1.0, True), (0, 0.1, False)],
+    [(8, 1.0, False), (8, 0.5, True), (9, 0.5, False), (24, 0.9, True), (40, 1.0, True), (0, 0.1, False)],
 )
 def test_it_refocuses_when_blur_and_time_add_up_and_never_twice_in_a_row(since, sharpness, expected):
     bench = Bench(PlannerSettings(refocus_gap=8, refocus_every=40, refocus_below=0.8))
@@ -140,16 +146,14 @@ def test_names_tell_settings_apart():
 
 
 def test_a_decision_is_quick_on_a_large_specimen():
-    import timeit
-
     bench, generator = Bench(PlannerSettings(), side=32), np.random.default_rng(0)
     bench.open_patches(generator.gamma(1, 1, len(bench.sites)))
     tree = bench.task.tree
     for site in generator.choice(bench.sites, 300, replace=False):
         bench.see(int(site), 2 + 2 * np.sin(tree.x_nm[site] / 200) + generator.normal(0, 0.2))
     observation = bench.observation()
-    bench.agent.act(observation)
-    assert min(timeit.repeat(lambda: bench.agent.act(observation), number=1, repeat=7)) < 0.030  # 6 ms when idle
+    took_s = timeit.repeat(lambda: bench.agent.act(observation), number=1, repeat=7, timer=time.process_time)
+    assert min(took_s) < 0.030
 
 
 def test_expected_excess_grows_with_mean_and_with_uncertainty():

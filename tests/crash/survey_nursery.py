@@ -1,7 +1,7 @@
 """Forks surveys, so that killing one costs no new import of the world.
 
-A line of JSON on stdin, ``{"folder": …, "settings": …}``, forks a child that begins the survey there, or goes on with it
-where there is one. It prints "P pid", "O" once the night is open, "S number" after each step, "E exit code" at its end;
+A line of JSON on stdin, ``{"folder": …, "settings": …}``, forks a child that begins the survey there, or goes on with
+one. It prints "P pid", "O" once the night is open, "S number" after each step, "E exit code" at its end;
 the nursery prints "D" when the child is dead.
 """
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from e2e_bench import CRASH_POINTS, LIMITS, LOOK, Bench
-from hypothesis import HealthCheck, settings
+from e2e_bench import LIMITS, LOOK, Bench
+from e2e_process import CRASH_POINTS
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
@@ -25,6 +26,9 @@ WILD = st.one_of(
 )
 """What an agent may send instead of a number."""
 NEAR = st.sampled_from([-300.0, -90.0, 0.0, 40.0, 100.0, 2000.0, -1899.0])
+ODD = st.sampled_from([(1, 1), (10**9, 10**9), ("HAADF",), ("nothing",), (4, math.nan)])
+CONTROLS = ("defocus_nm", "stig_a_nm", "stig_b_nm", "current_pA", "convergence_mrad", "voltage_kV")
+FIELDS = ("field_of_view_nm", "dwell_us", "frames", "interval_s", "rotation_deg", "shape", "signals", "id")
 AXES = ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")
 FAULTS = (
     "stage_stuck",
@@ -74,22 +78,18 @@ class Adversary(RuleBasedStateMachine):
     def lift_and_tilt(self, z: float | None, alpha: float | None) -> None:
         self.act(lambda: self.bench.guard.move(StagePosition(z_nm=z, alpha_deg=alpha)))
 
-    @rule(name=st.sampled_from(["defocus_nm", "stig_a_nm", "stig_b_nm", "current_pA", "convergence_mrad", "voltage_kV"]),
-          value=WILD | st.sampled_from([0.0, 10.0, 50.0, 60.0, 1000.0]))  # fmt: skip
+    @rule(name=st.sampled_from(CONTROLS), value=WILD | st.sampled_from([0.0, 10.0, 50.0, 60.0, 1000.0]))
     def tune(self, name: str, value: Any) -> None:
         self.act(lambda: self.bench.guard.tune(Optics(**{name: value})))
 
-    @rule(changes=st.dictionaries(
-        st.sampled_from(["field_of_view_nm", "dwell_us", "frames", "interval_s", "rotation_deg", "shape", "signals", "id"]),
-        WILD | st.integers(-3, 3000) | st.sampled_from([(1, 1), (10**9, 10**9), ("HAADF",), ("nothing",), (4, math.nan)]),
-    ))  # fmt: skip
+    @rule(changes=st.dictionaries(st.sampled_from(FIELDS), WILD | st.integers(-3, 3000) | ODD))
     def expose_wildly(self, changes: dict[str, Any]) -> None:
         self.act(lambda: self.bench.guard.acquire(replace(LOOK, **changes)))
 
     @rule(
         field=st.sampled_from([30.0, 100.0, 400.0]),
         dwell=st.sampled_from([50.0, 1000.0, 2000.0]),
-        frames=st.sampled_from([1, 1, 3, 100]),
+        frames=st.sampled_from([1, 1, 3, 20]),
         turn=st.sampled_from([0.0, 0.0, 30.0]),
     )
     def expose(self, field: float, dwell: float, frames: int, turn: float) -> None:
@@ -153,12 +153,13 @@ def test_no_limit_is_exceeded_in_the_worlds_truth() -> None:
     run_state_machine_as_test(
         Adversary,
         settings=settings(
-            max_examples=110,
+            max_examples=150,
             stateful_step_count=50,
             derandomize=True,
             database=None,
             deadline=None,
             suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],  # making a failure small takes minutes; ask for it by hand
         ),
     )
     assert Adversary.actions >= 5000
@@ -184,11 +185,14 @@ def test_a_death_at_each_point_under_each_fault(where: str, fault: str, tmp_path
     assert bench.kills == 1
     assert bench.ids.count(2) <= booked
 
-    assert isinstance(bench.act(lambda: bench.guard.acquire(replace(LOOK, id=1))), LimitError | HardwareFault)
+    again = bench.act(lambda: bench.guard.acquire(replace(LOOK, id=1)))
+    assert isinstance(again, HardwareFault if bench.touched else LimitError)
+    assert (bench.ledger.latched() is not None) is bench.touched
     bench.person_clears()
     bench.clock.wait(10.0)
-    again = bench.act(lambda: bench.guard.acquire(replace(LOOK, id=2)))
-    assert isinstance(again, LimitError) if booked else again is None or bench.ids.count(2) == 1
+    for _ in range(2):  # a stage seen elsewhere than a moment ago needs a second reading
+        bench.act(lambda: bench.guard.acquire(replace(LOOK, id=2)))
+    assert bench.ledger.booked(2)
     bench.act(lambda: bench.guard.move(StagePosition(x_nm=400.0)))
     bench.act(lambda: bench.guard.acquire(replace(LOOK, id=3)))
     assert 3 in bench.ids
@@ -199,9 +203,9 @@ def test_all_the_dose_is_used_and_no_more(tmp_path: Path) -> None:
     """The guard is not safe by refusing everything: a greedy agent gets to the limit, and not past it."""
     bench = Bench(tmp_path)
     refusals: list[BaseException | None] = []
-    for number in range(60):
+    for _ in range(60):
         bench.clock.wait(4.0)
-        refusals.append(bench.act(lambda: bench.guard.acquire(replace(LOOK, id=number))))
+        refusals.append(bench.act(lambda: bench.guard.acquire(LOOK)))
     most = int(LIMITS.max_fluence_e_per_A2 / LOOK.fluence_e_per_A2(50.0))
     assert len(bench.world.exposures()) == most
     assert all(isinstance(refusal, BudgetError) for refusal in refusals[most:])

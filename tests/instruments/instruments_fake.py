@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from instruments.guard import Guard
 from instruments.ledger import Ledger, MemoryLedger
 from instruments.limits import Limits
 from instruments.types import Exposure, Frame, Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from instruments.clock import SimulatedClock
 
@@ -32,10 +34,10 @@ class FakeMicroscope:
         self.calls: list[str] = []
         self.powers: dict[type, Any] = {}
         self.frame_changes: dict[str, Any] = {}
-        self.on_state: Callable[[], None] = _nothing
-        self.on_move: Callable[[], None] = _nothing
-        self.on_acquire: Callable[[], None] = _nothing
-        self.on_blank: Callable[[], None] = _nothing
+        self.on_state: Callable[[], None] = nothing
+        self.on_move: Callable[[], None] = nothing
+        self.on_acquire: Callable[[], None] = nothing
+        self.on_blank: Callable[[], None] = nothing
 
     def state(self) -> State:
         self.on_state()
@@ -111,5 +113,48 @@ def guarded(scope: FakeMicroscope, ledger: Ledger | None = None, **changes: Any)
     return guard
 
 
-def _nothing() -> None:
-    pass
+def raising(error: Exception) -> Callable[[], None]:
+    def hook() -> None:
+        raise error
+
+    return hook
+
+
+def refused(guard: Guard, scope: FakeMicroscope, error: type[Exception], message: str, **changes: Any) -> None:
+    """The exposure is refused for this reason, as ``why_not`` said before, and nothing came of it."""
+    exposure = replace(EXPOSURE, **changes)
+    electrons, denials = guard.ledger.electrons(), guard.denials
+    foretold = guard.why_not(exposure)
+    assert guard.denials == denials
+    with pytest.raises(error, match=message) as caught:
+        guard.acquire(exposure)
+    assert foretold == str(caught.value) == guard.last_denial
+    assert guard.denials == denials + 1
+    assert guard.ledger.electrons() == electrons
+    assert "acquire" not in scope.calls
+
+
+class Valves:
+    """Everything a driver may be at once: what is handed out must not reach the rest of it."""
+
+    def __init__(self, done: list[str]) -> None:
+        self.done = done
+
+    def close_valves(self) -> None:
+        self.done.append("valves")
+
+    def stop(self) -> None:
+        self.done.append("stop")
+
+    def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
+        return {"alpha_deg": (-80.0, 40.0), "beta_deg": (-20.0, 20.0)}
+
+    def set_condition(self, name: str, value: float) -> None:
+        raise AssertionError
+
+    def acquire_patterns(self, exposure: object) -> None:
+        raise AssertionError
+
+
+def nothing() -> None:
+    """Do nothing."""

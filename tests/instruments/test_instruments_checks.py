@@ -96,6 +96,29 @@ def once(scope: Any, close: Any) -> None:
     close()
 
 
+def refused_and_moved(scope: Any, move: Any, target: StagePosition) -> Outcome[StagePosition]:
+    if target.x_nm is not None and target.x_nm > 1e6:
+        move(StagePosition(x_nm=500.0))
+    return move(target)
+
+
+def refused_and_tuned(scope: Any, tune: Any, target: Optics) -> Outcome[Optics]:
+    if target.defocus_nm is not None and not abs(target.defocus_nm) < 1e6:
+        tune(Optics(defocus_nm=scope.state().optics.defocus_nm + 3.0))
+    return tune(target)
+
+
+def crashing(scope: Any, move: Any, target: StagePosition) -> Outcome[StagePosition]:
+    if target.x_nm is not None and target.x_nm > 1e6:
+        raise ValueError("COM error -2147352567")
+    return move(target)
+
+
+def without_defocus(scope: Any, state: Any) -> State:
+    found = state()
+    return replace(found, optics=replace(found.optics, defocus_nm=None))
+
+
 def same(scope: Any, method: Any, *arguments: Any) -> Any:
     return method(*arguments)
 
@@ -112,6 +135,10 @@ def failed(results: list[CheckResult]) -> set[str]:
         ("move", nan_ignored, {"NaN is refused"}),
         ("move", stopping_short, {"read-back is true", "stage and image agree"}),
         ("move", boasting, {"read-back is true"}),
+        ("move", refused_and_moved, {"out of range is refused"}),
+        ("move", crashing, {"out of range is refused"}),
+        ("tune", refused_and_tuned, {"out of range is refused", "NaN is refused"}),
+        ("state", without_defocus, set()),
         ("state", never_blanked, {"blank blanks"}),
         ("state", standing_clock, {"read-back is true"}),
         ("acquire", flipped, {"stage and image agree"}),

@@ -18,7 +18,7 @@ from instruments.errors import BudgetError, LimitError
 from instruments.ledger import Ledger, MemoryLedger
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.overlap import deepest
-from instruments.types import Exposure, Footprint
+from instruments.types import Exposure, Footprint, StagePosition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,7 +136,7 @@ def test_reservation_survives_a_kill_right_after_it(tmp_path: Path) -> None:
 import os, signal
 from pathlib import Path
 from instruments.ledger_sqlite import SqliteLedger
-from instruments.types import Exposure, Footprint
+from instruments.types import Exposure, Footprint, StagePosition
 ledger = SqliteLedger(Path({str(path)!r}))
 ledger.spend_time(2.0)
 place = Footprint(x_nm=0.0, y_nm=0.0, width_nm=12.0, height_nm=12.0)
@@ -211,6 +211,27 @@ def test_a_ledger_that_cannot_write_books_nothing_and_still_latches(tmp_path: Pa
     ledger.clear_latch("Ada")
     assert ledger.latched() is None
     ledger.close()
+
+
+def test_a_reservation_is_booked_whole_or_not_at_all(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite")
+    ledger.spend_time(3.0)
+    ledger._db.execute("ALTER TABLE boxes RENAME TO elsewhere")
+    with pytest.raises(BudgetError, match="could not be written"):
+        ledger.reserve(replace(EXPOSURE, id=1), PLACE, 1.0)
+    ledger._db.execute("ALTER TABLE elsewhere RENAME TO boxes")
+    assert (ledger.electrons(), ledger.booked(1), ledger.time_used_s()) == (0.0, False, 3.0)
+    ledger.reserve(replace(EXPOSURE, id=1), PLACE, 1.0)
+    ledger.close()
+
+
+def test_the_intended_tilt_is_kept_until_a_person_has_looked(ledger: Ledger) -> None:
+    assert ledger.intended_tilt() is None
+    ledger.intend_tilt(StagePosition(x_nm=5.0, alpha_deg=3.0))
+    ledger.intend_tilt(StagePosition(x_nm=5.0, alpha_deg=4.0))
+    assert ledger.intended_tilt() == StagePosition(alpha_deg=4.0)
+    ledger.clear_latch("Ada")
+    assert ledger.intended_tilt() is None
 
 
 @given(st.lists(st.tuples(*[st.floats(-200, 200)] * 2, st.floats(1, 300), st.sampled_from([0.0, 30.0])), max_size=12))

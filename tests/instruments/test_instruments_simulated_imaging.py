@@ -60,7 +60,7 @@ def test_sharpest_where_the_truth_is_in_focus() -> None:
         found.append(sharpness(scope))
     scope.tune(Optics(defocus_nm=0.0))
     assert abs(settings_nm[int(np.argmax(found))] + world.defocus_nm()) <= 25
-    assert max(found) > 2.5 * min(found)
+    assert max(found) > 2 * min(found)
 
 
 def test_raising_the_specimen_is_underfocus() -> None:
@@ -127,7 +127,8 @@ def test_dose_has_absolute_meaning() -> None:
 
 
 def test_exposing_again_damages() -> None:
-    world = World(SimulatedSettings(specimen=SpecimenSettings(critical_fluence_e_per_A2=100)), 1, SimulatedClock())
+    tender = SpecimenSettings(critical_fluence_e_per_A2=100, heavy_per_um2=0, film_variation=0)
+    world = World(SimulatedSettings(specimen=tender), 1, SimulatedClock())
     scope = SimulatedMicroscope(world)
     x, y = world.place_nm()
     first = scope.acquire(DETAIL).signals["BF"].data.astype(float)
@@ -135,7 +136,8 @@ def test_exposing_again_damages() -> None:
         scope.acquire(DETAIL)
     last = scope.acquire(DETAIL).signals["BF"].data.astype(float)
     assert world.true_fluence_e_per_A2(x, y) == pytest.approx(14 * DETAIL.fluence_e_per_A2(50), rel=1e-6)
-    assert last.std() < 0.9 * first.std()
+    contrast = [image.reshape(32, 4, 32, 4).mean(axis=(1, 3)).std() for image in (first, last)]
+    assert contrast[1] < 0.75 * contrast[0]
 
 
 def test_drift_shears_the_frame() -> None:

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from instruments.clock import RealClock
+from instruments.errors import InstrumentError
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings, StageSettings
 from instruments.simulated.world import World
@@ -65,6 +67,21 @@ def test_a_signal_blanks_at_once_and_the_truth_knows_when(tmp_path: Path) -> Non
     planned = next(row for row in rest if row["row"] == "unblank")["electrons"]
     assert done["electrons"] == pytest.approx(planned * (done["end_s"] - done["start_s"]) / (64 * 64 * 1e-3))
     assert 0.05 * planned < done["electrons"] < 0.9 * planned
+
+
+def test_a_blank_before_the_beam_keeps_it_off(tmp_path: Path) -> None:
+    """The handler may run while the exposure is being prepared; its blank must not be overtaken."""
+    path = tmp_path / "truth.jsonl"
+    world = World(SimulatedSettings(real_time=True, overhead_s=0.5), 1, RealClock(), path)
+    scope = SimulatedMicroscope(world)
+    timer = threading.Timer(0.2, scope.blank)
+    timer.start()
+    with pytest.raises(InstrumentError, match="nothing was exposed"):
+        scope.acquire(Exposure(field_of_view_nm=100.0, shape=(64, 64), dwell_us=1000.0))
+    timer.join()
+    assert world.exposures() == ()
+    assert not world.beam_on
+    scope.acquire(Exposure(field_of_view_nm=100.0, shape=(8, 8), dwell_us=4.0))  # the next one may
 
 
 def test_resumed_clock_goes_on_without_waiting(tmp_path: Path) -> None:

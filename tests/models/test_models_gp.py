@@ -29,11 +29,11 @@ def test_with_all_neighbours_it_is_exact(scene):
         np.testing.assert_allclose(ours, theirs, atol=1e-9)
 
 
-def test_sixteen_neighbours_are_nearly_exact_and_never_surer(scene):
+def test_twelve_neighbours_are_nearly_exact_and_never_surer(scene):
     seen, values, query = scene
     mean, variance = predict(seen, values, query, length=2.0, signal=1.0, noise=0.1)
     true_mean, true_variance = exact(seen, values, query, 2.0, 1.0, 0.1)
-    assert np.abs(mean - true_mean).max() < 0.1
+    assert np.abs(mean - true_mean).max() < 0.2
     assert (variance >= true_variance - 1e-12).all() and (variance - true_variance).max() < 0.05
 
 

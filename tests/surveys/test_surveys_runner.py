@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
+
 import pytest
 from survey_samples import small
 
+import surveys.session
 from archive.reader import SurveyReader
 from envs.step import Kind, Stream
 from instruments.clock import SimulatedClock
@@ -82,8 +86,6 @@ class Hanging:
 
 
 def hang(decision):
-    import threading
-
     threading.Event().wait(60)
 
 
@@ -92,17 +94,13 @@ def crash(decision):
 
 
 def nonsense(decision):
-    from dataclasses import replace
-
     return replace(decision, action=10**9)
 
 
 @pytest.mark.parametrize(("how", "what"), [(hang, "no decision"), (crash, "no idea"), (nonsense, "outside 0")])
 def test_an_agent_that_fails_is_replaced_for_that_step(tmp_path, monkeypatch, how, what):
-    import surveys.session as session
-
-    real = session.make_agent
-    monkeypatch.setattr(session, "make_agent", lambda *a: Hanging(real(*a), {3, 7}, how))
+    real = surveys.session.make_agent
+    monkeypatch.setattr(surveys.session, "make_agent", lambda *a: Hanging(real(*a), {3, 7}, how))
     summary = run(small(decision_deadline_s=0.2), tmp_path / "n")
     assert summary.reason is Reason.COMPLETE
     by = [s.decision.decided_by for s in steps(tmp_path / "n")]
@@ -153,8 +151,6 @@ def test_confirm_waits_for_a_person_and_parks_after_the_deadline(tmp_path):
                 ask(folder, "reject", {"proposal": 2}, person="Ada")
             if len(polls) == 70:
                 ask(folder, "stop", person="Ada")
-
-    from dataclasses import replace
 
     summary = run_survey(replace(night, people=People()), lambda step, progress: None)
     assert summary.reason is Reason.STOPPED

@@ -1,0 +1,203 @@
+"""Defects planted in the guard and the ledger, one at a time: a check that cannot fail shows nothing.
+
+Each is a way that real instrument code has been wrong; the scenario named with it must see it in the world's truth.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import e2e_scenarios as scenarios
+import numpy as np
+import pytest
+from e2e_bench import LIMITS, Bench
+
+from instruments import bounds, guard, guard_checks, ledger_sqlite
+from instruments.errors import InstrumentError
+from instruments.guard import Guard
+from instruments.ledger_sqlite import SqliteLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from instruments.types import Exposure, StagePosition
+
+_MOVE, _ACQUIRE, _PLAN, _INIT = Guard.move, Guard.acquire, Guard._plan, Guard.__init__
+_RESERVE, _OPEN, _CHECK_MOVE = SqliteLedger.reserve, SqliteLedger.__init__, bounds.check_move
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _same(change: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of (its first argument) that keeps the others' places."""
+    return lambda first, *_, **__: change(first)
+
+
+def _clip(self: Guard, target: StagePosition) -> object:
+    edges = (LIMITS.x_nm[0] + LIMITS.backlash_nm, LIMITS.x_nm[1])
+    return _MOVE(self, replace(target, x_nm=target.x_nm and float(np.clip(target.x_nm, *edges))))
+
+
+def _end_only(target: StagePosition, start: StagePosition, limits: Any) -> None:
+    """The place it ends at is judged, not the way there."""
+    _CHECK_MOVE(target, bounds.merged(target, start), limits)
+
+
+def _no_overshoot(target: StagePosition, start: StagePosition, limits: Any) -> None:
+    _CHECK_MOVE(target, start, limits.model_copy(update={"backlash_nm": 0.0}))
+
+
+def _book_late(self: Guard, exposure: Exposure) -> Any:
+    with self._turn() as state:
+        with self._judging():
+            place, electrons = self._plan(exposure, state, state.stage)
+        frame = self._microscope.acquire(exposure)
+        self.blank()
+        self.ledger.settle(self.ledger.reserve(exposure, place, electrons))
+        return frame
+
+
+def _no_finally(self: Guard, exposure: Exposure) -> Any:
+    """Blanks only where all went well."""
+    blank, self.blank = self.blank, _nothing  # type: ignore[method-assign]
+    try:
+        frame = _ACQUIRE(self, exposure)
+    finally:
+        self.blank = blank  # type: ignore[method-assign]
+    self.blank()
+    return frame
+
+
+def _refund(self: Guard, exposure: Exposure) -> Any:
+    ledger = self.ledger._bench.ledger  # type: ignore[attr-defined]
+    before = ledger._electrons
+    try:
+        return _ACQUIRE(self, exposure)
+    except InstrumentError:
+        ledger._electrons = before
+        raise
+
+
+def _count_settled_only(self: SqliteLedger, path: Path) -> None:
+    _OPEN(self, path)
+    (self._electrons,) = self._db.execute("SELECT total(electrons) FROM reservations WHERE settled").fetchone()
+
+
+def _anonymous(self: SqliteLedger, exposure: Exposure, place: Any, electrons: float) -> Any:
+    return _RESERVE(self, replace(exposure, id=None), place, electrons)
+
+
+def _first_frame_only(self: Guard, exposure: Exposure, *rest: Any) -> Any:
+    return _PLAN(self, replace(exposure, frames=1), *rest)
+
+
+def _where_it_was_sent(self: Guard, exposure: Exposure, state: Any, stage: StagePosition) -> Any:
+    return _PLAN(self, exposure, state, bounds.merged(getattr(self, "wish", stage), stage))
+
+
+def _remember_wish(self: Guard, target: StagePosition) -> Any:
+    self.wish = target  # type: ignore[attr-defined]
+    return _MOVE(self, target)
+
+
+def _unhurried(self: Guard, *arguments: Any) -> None:
+    _INIT(self, *arguments)
+    self._starts = deque()
+
+
+def _forget_time(self: SqliteLedger, duration_s: float) -> None:
+    self._time_used_s += duration_s
+
+
+def _forget_latch(self: SqliteLedger, reason: str) -> None:
+    self._unwritten_latch = reason
+
+
+def _believe(self: Guard) -> Any:
+    return self.state().stage, None
+
+
+def _believe_arrival(self: Guard, target: StagePosition, expected: StagePosition) -> StagePosition:
+    del target
+    return expected
+
+
+def _only_time(self: Guard, duration_s: float) -> None:
+    """Somebody thought that a latch is for the runner to respect."""
+
+
+Defect = tuple[str, tuple[tuple[object, str, object], ...], "Callable[[Bench], None]"]
+DEFECTS: tuple[Defect, ...] = (
+    ("clips instead of refusing", ((Guard, "move", _clip),), scenarios.far_move),
+    ("checks no range", ((guard, "check_move", _nothing),), scenarios.far_move),
+    ("takes NaN for a number", ((bounds, "number", lambda _, value: value), (bounds, "within", lambda _, v, __: v)),
+     scenarios.nan_move),
+    ("does not check the overshoot", ((guard, "check_move", _no_overshoot),), scenarios.overshoot),
+    ("does not couple z and tilt", ((bounds, "_check_coupling", _nothing),), scenarios.coupled),
+    ("checks the end, not the way", ((guard, "check_move", _end_only),), scenarios.coupled_way),
+    ("books after the exposure", ((Guard, "acquire", _book_late),), scenarios.dies_exposing),
+    ("counts only what was settled", ((SqliteLedger, "__init__", _count_settled_only),),
+     scenarios.dies_before_settling),
+    ("exposes an intent again", ((SqliteLedger, "reserve", _anonymous),), scenarios.resumed),
+    ("gives the dose of a failed exposure back", ((Guard, "acquire", _refund),), scenarios.camera_timeout),
+    ("blanks only after success", ((Guard, "acquire", _no_finally),), scenarios.forgetful_driver),
+    ("exposes with the blanker unknown", ((guard_checks, "check_beam_path", _nothing),), scenarios.blanker_unknown),
+    ("exposes behind a closed valve", ((guard_checks, "check_beam_path", _nothing),), scenarios.valve_closed),
+    ("does not see a pole touch", ((guard_checks, "touched", _nothing),), scenarios.touch),
+    ("goes on after a pole touch", ((Guard, "_check_latch_and_time", _only_time),), scenarios.touch),
+    ("forgets the tilt it was going to", ((SqliteLedger, "intended_tilt", _nothing),), scenarios.touch_and_death),
+    ("forgets the latch at restart", ((SqliteLedger, "latch", _forget_latch),), scenarios.latched_across_processes),
+    ("has no budget of electrons", ((SqliteLedger, "electrons", lambda _: 0.0),), scenarios.greedy),
+    ("has no budget of a place", ((SqliteLedger, "fluence_e_per_A2", lambda *_: 0.0),), scenarios.same_place),
+    ("takes the largest instead of the sum", ((ledger_sqlite, "deepest", lambda _, stack: max((w for _, w in stack),
+      default=0.0)),), scenarios.same_place),
+    ("counts one frame of a burst", ((Guard, "_plan", _first_frame_only),), scenarios.long_burst),
+    ("has no time budget", ((SqliteLedger, "time_used_s", lambda _: -1e9),), scenarios.endless),
+    ("forgets the time at restart", ((SqliteLedger, "spend_time", _forget_time),), scenarios.endless_with_deaths),
+    ("exposes as fast as it can", ((Guard, "__init__", _unhurried),), scenarios.hasty),
+    ("does not leave a busy instrument alone", ((guard_checks, "check_idle", _nothing),), scenarios.refill),
+    ("believes a stage that says ready", ((Guard, "_still_stage", _believe), (Guard, "_check_still", _nothing),
+      (Guard, "_arrive", _believe_arrival)), scenarios.spurious_ready),
+    ("books where the stage was sent", ((Guard, "move", _remember_wish), (Guard, "_plan", _where_it_was_sent)),
+     scenarios.stuck),
+    ("books what the stage reads, as if it were sure", ((guard, "place_of", lambda e, s, _: _PLACE(e, s, 0.0)),),
+     scenarios.unsure_place),
+    ("takes an unknown current for none", ((guard, "current_of", lambda s, _: s.optics.current_pA or 0.0),),
+     scenarios.current_unknown),
+    ("hands out bare powers", ((guard, "guarded", lambda _, power, *__: power),), scenarios.bare_powers),
+)  # fmt: skip
+_PLACE = guard.place_of
+
+
+@pytest.mark.parametrize("scenario", scenarios.SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_the_guard_as_it_is_passes(scenario: Callable[[Bench], None], tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    scenario(bench)
+    bench.ledger.close()
+
+
+@pytest.mark.parametrize(("name", "changes", "scenario"), DEFECTS, ids=[defect[0] for defect in DEFECTS])
+def test_a_planted_defect_is_caught(
+    name: str,
+    changes: tuple[tuple[object, str, object], ...],
+    scenario: Callable[[Bench], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for owner, attribute, changed in changes:
+        assert hasattr(owner, attribute)
+        monkeypatch.setattr(owner, attribute, changed)
+    bench = Bench(tmp_path)
+    with pytest.raises(AssertionError) as caught:
+        scenario(bench)
+    assert str(caught.value), f"a guard that {name} is caught without saying why"
+    bench.ledger.close()
+
+
+def test_every_scenario_catches_something() -> None:
+    assert {scenario for _, _, scenario in DEFECTS} == set(scenarios.SCENARIOS)

@@ -1,0 +1,211 @@
+"""Nothing moves out of its limits, nobody believes a motion that was not read back, a pole touch latches."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from instruments_fake import EXPOSURE, FakeMicroscope, guarded, nothing, raising
+
+from instruments.errors import (
+    BudgetError,
+    BusyError,
+    Disconnected,
+    HardwareFault,
+    InstrumentError,
+    LimitError,
+    NotSupported,
+    ReachError,
+    Timeout,
+)
+from instruments.ledger import MemoryLedger
+from instruments.ledger_sqlite import SqliteLedger
+from instruments.types import Optics, StagePosition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        StagePosition(x_nm=math.nan),
+        StagePosition(x_nm=10_001.0),
+        StagePosition(x_nm=-9_501.0),
+        StagePosition(x_nm=5.0, alpha_deg=61.0),
+        StagePosition(beta_deg=1.0),
+    ],
+)
+def test_a_refused_move_moves_nothing(scope: FakeMicroscope, target: StagePosition) -> None:
+    guard = guarded(scope)
+    with pytest.raises(LimitError):
+        guard.move(target)
+    assert scope.calls == []
+    assert guard.denials == 1
+
+
+def test_a_refused_tune_changes_nothing(scope: FakeMicroscope) -> None:
+    guard = guarded(scope)
+    with pytest.raises(LimitError, match="defocus_nm"):
+        guard.tune(Optics(defocus_nm=math.inf))
+    assert scope.calls == []
+    assert guard.denials == 1
+
+
+def test_achieved_is_what_the_stage_reads(scope: FakeMicroscope) -> None:
+    guard = guarded(scope)
+    scope.on_move = lambda: setattr(scope, "stage", replace(scope.stage, x_nm=12.0))
+    outcome = guard.move(StagePosition(x_nm=10.0))
+    assert outcome.requested == StagePosition(x_nm=10.0)
+    assert outcome.achieved.x_nm == 12.0
+    assert outcome.achieved.y_nm == 0.0
+
+
+@pytest.mark.parametrize("error", [None, ReachError("stuck"), Timeout("stuck"), RuntimeError("stuck")])
+def test_a_tilt_that_is_off_is_a_pole_touch_and_outlives_the_process(
+    scope: FakeMicroscope, tmp_path: Path, error: Exception | None
+) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite")
+    guard = guarded(scope, ledger)
+
+    def half_way() -> None:
+        scope.stage = replace(scope.stage, alpha_deg=10.0)
+        if error is not None:
+            raise error
+
+    scope.on_move = half_way
+    with pytest.raises(HardwareFault, match="pole touch") as caught:
+        guard.move(StagePosition(alpha_deg=20.0))
+    assert caught.value.latching
+    ledger.close()
+
+    scope.on_move = nothing
+    reopened = SqliteLedger(tmp_path / "ledger.sqlite")
+    again = guarded(scope, reopened)
+    for act in (
+        lambda: again.move(StagePosition(alpha_deg=0.0)),
+        lambda: again.tune(Optics(defocus_nm=1.0)),
+        lambda: again.acquire(EXPOSURE),
+    ):
+        with pytest.raises(HardwareFault, match="pole touch") as caught:
+            act()
+        assert caught.value.latching
+    assert scope.calls == []
+    reopened.clear_latch("Ada")
+    again.move(StagePosition(alpha_deg=0.0))
+    reopened.close()
+
+
+def test_a_tilt_that_nobody_asked_for_is_a_pole_touch(scope: FakeMicroscope) -> None:
+    guard = guarded(scope)
+    scope.on_move = lambda: setattr(scope, "stage", replace(scope.stage, alpha_deg=0.2))
+    with pytest.raises(HardwareFault, match="pole touch"):
+        guard.move(StagePosition(x_nm=5.0))
+
+
+def test_a_tilt_within_a_tenth_of_a_degree_is_reached(scope: FakeMicroscope) -> None:
+    guard = guarded(scope)
+    scope.on_move = lambda: setattr(scope, "stage", replace(scope.stage, alpha_deg=10.09))
+    assert guard.move(StagePosition(alpha_deg=10.0)).achieved.alpha_deg == 10.09
+
+
+@pytest.mark.parametrize(("target", "latches"), [({"alpha_deg": 5.0}, True), ({"x_nm": 5.0}, False)])
+def test_a_stage_that_cannot_be_read_after_a_move(
+    scope: FakeMicroscope, target: Mapping[str, float], latches: bool
+) -> None:
+    """After a tilt that is a pole touch until a person says otherwise; after a shift it is what it is."""
+    guard = guarded(scope)
+    scope.on_move = lambda: setattr(scope, "on_state", raising(Disconnected("gone")))
+    with pytest.raises(HardwareFault if latches else Disconnected):
+        guard.move(StagePosition(**target))
+    assert (guard.ledger.latched() is not None) is latches
+
+
+def test_a_tilt_read_back_as_unknown_is_a_pole_touch(scope: FakeMicroscope) -> None:
+    guard = guarded(scope)
+    scope.on_move = lambda: setattr(scope, "stage", replace(scope.stage, alpha_deg=None))
+    with pytest.raises(HardwareFault, match="pole touch"):
+        guard.move(StagePosition(alpha_deg=5.0))
+
+
+@pytest.mark.parametrize("error", [LimitError("no"), BusyError("no"), NotSupported("no")])
+def test_a_tilt_that_the_driver_refused_is_none(scope: FakeMicroscope, error: InstrumentError) -> None:
+    guard = guarded(scope)
+
+    def untouched() -> None:
+        scope.stage = replace(scope.stage, alpha_deg=0.0)
+        raise error
+
+    scope.on_move = untouched
+    with pytest.raises(type(error)):
+        guard.move(StagePosition(alpha_deg=20.0))
+    assert guard.ledger.latched() is None
+    guard.acquire(EXPOSURE)
+
+
+def test_a_shift_that_failed_keeps_its_own_error(scope: FakeMicroscope) -> None:
+    guard = guarded(scope)
+    scope.on_move = raising(Timeout("no answer"))
+    with pytest.raises(Timeout, match="no answer"):
+        guard.move(StagePosition(x_nm=500.0))
+    assert guard.ledger.latched() is None
+
+
+@pytest.mark.parametrize("found", [111.0, -91.0, None, math.nan])
+def test_a_shift_that_did_not_arrive(scope: FakeMicroscope, found: float | None) -> None:
+    guard = guarded(scope)
+    scope.on_move = lambda: setattr(scope, "stage", replace(scope.stage, x_nm=found))
+    with pytest.raises(ReachError) as caught:
+        guard.move(StagePosition(x_nm=10.0))
+    assert caught.value.target == StagePosition(x_nm=10.0)
+    assert caught.value.readback is not None
+
+
+def test_ready_is_believed_once_two_readings_agree(scope: FakeMicroscope) -> None:
+    """The driver returns at once, the stage arrives three seconds later: so does ``move``."""
+    guard = guarded(scope)
+
+    def on_the_way() -> None:
+        left_s = 4.0 - scope.clock.now_s()
+        scope.stage = replace(scope.stage, x_nm=1000.0 - 250.0 * max(0.0, left_s))
+
+    scope.on_state = on_the_way
+    scope.stage = replace(scope.stage, x_nm=0.0)
+    assert guard.move(StagePosition(x_nm=1000.0)).achieved.x_nm == 1000.0
+    assert scope.clock.now_s() >= 4.0
+
+
+def test_a_stage_that_never_comes_to_rest(scope: FakeMicroscope) -> None:
+    guard = guarded(scope, settle_timeout_s=2.0)
+    scope.on_state = lambda: setattr(scope, "stage", replace(scope.stage, x_nm=300.0 * scope.clock.now_s()))
+    with pytest.raises(ReachError, match="did not arrive"):
+        guard.move(StagePosition(x_nm=1000.0))
+    assert scope.clock.now_s() < 4.0
+
+
+def test_a_latching_fault_of_the_driver_latches(scope: FakeMicroscope) -> None:
+    guard = guarded(scope)
+    scope.on_state = raising(HardwareFault("emission off", latching=False))
+    with pytest.raises(HardwareFault):
+        guard.state()
+    assert guard.ledger.latched() is None
+    scope.on_state = raising(HardwareFault("column vented", latching=True))
+    with pytest.raises(HardwareFault):
+        guard.state()
+    assert guard.ledger.latched() == "column vented"
+
+
+def test_a_ledger_that_cannot_write_does_not_hide_the_fault(scope: FakeMicroscope) -> None:
+    class FullDisk(MemoryLedger):
+        def latch(self, reason: str) -> None:
+            super().latch(reason)
+            raise BudgetError("no room")
+
+    guard = guarded(scope, FullDisk())
+    scope.on_move = lambda: setattr(scope, "stage", replace(scope.stage, alpha_deg=10.0))
+    with pytest.raises(HardwareFault, match="pole touch"):
+        guard.move(StagePosition(alpha_deg=20.0))
+    assert guard.ledger.latched() is not None

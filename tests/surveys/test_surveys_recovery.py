@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+
+import instruments.errors
+from envs.step import Decision, Fault, Kind, Score, Step
+from surveys.recovery import BLANK, DRIFT, LATCHING, TABLE, Recovery, RecoverySettings, Verb
+
+
+def step(error=None, *, message="it failed", electrons=0.0, quality=None, target=4, latching=False, until_s=None):
+    fault = error and Fault(error=error, message=message, latching=latching, until_s=until_s)
+    score = Score(cells=(), descriptors=(), interest=(), quality=quality or {})
+    return Step(
+        number=0,
+        specimen="a",
+        kind=Kind.LOOK,
+        decision=Decision(action=0),
+        target=target,
+        look="detail",
+        score=None if fault else score,
+        fault=fault,
+        start_s=0.0,
+        end_s=1.0,
+        electrons=electrons,
+    )
+
+
+@pytest.fixture
+def recovery():
+    return Recovery(RecoverySettings())
+
+
+def test_every_error_of_an_instrument_has_its_row():
+    errors = {
+        name
+        for name, kind in vars(instruments.errors).items()
+        if isinstance(kind, type) and issubclass(kind, instruments.errors.InstrumentError)
+    }
+    assert errors - {"InstrumentError"} <= set(TABLE)
+
+
+def test_a_good_step_is_carried_on_from(recovery):
+    assert recovery.reply(step(), 1.0).verb is Verb.CARRY_ON
+
+
+def test_a_stage_that_does_not_arrive_is_tried_after_1_2_4_s_then_skipped_then_parked(recovery):
+    replies = [recovery.reply(step("ReachError"), 1.0) for _ in range(12)]
+    one_target = [(Verb.RETRY, 1.0), (Verb.RETRY, 2.0), (Verb.RETRY, 4.0), (Verb.SKIP, 0.0)]
+    assert [(r.verb, r.wait_s) for r in replies] == [*one_target, *one_target, *one_target[:3], (Verb.PARK, 30.0)]
+    assert all(r.again for r in replies if r.verb is Verb.RETRY)
+    assert [r.give_up for r in replies if r.verb in (Verb.SKIP, Verb.PARK)] == [True, True, True]
+
+
+@pytest.mark.parametrize("error", sorted(TABLE))
+def test_what_may_have_been_exposed_is_never_tried_again(recovery, error):
+    replies = [recovery.reply(step(error, electrons=1e6), 1.0) for _ in range(10)]
+    assert not any(reply.again for reply in replies)
+
+
+def test_a_busy_instrument_is_left_alone_until_the_time_it_names(recovery):
+    reply = recovery.reply(step("BusyError", until_s=700.0), 100.0)
+    assert (reply.verb, reply.wait_s, reply.again) == (Verb.PARK, 600.0, True)
+
+
+def test_the_hold_off_doubles_up_to_its_cap_and_a_success_resets_it(recovery):
+    waits = [recovery.reply(step("BusyError"), 1.0).wait_s for _ in range(7)]
+    assert waits == [30.0, 60.0, 120.0, 240.0, 480.0, 900.0, 900.0]
+    recovery.reply(step(), 1.0)
+    assert recovery.reply(step("BusyError"), 1.0).wait_s == 30.0
+
+
+def test_a_latch_stops(recovery):
+    reply = recovery.reply(step("HardwareFault", latching=True), 1.0)
+    assert (reply.verb, reply.trouble) == (Verb.STOP, LATCHING)
+
+
+def test_hours_without_success_stop(recovery):
+    assert recovery.reply(step("BusyError"), 1.0).verb is Verb.PARK
+    assert recovery.reply(step("BusyError"), 5 * 3600.0).verb is Verb.STOP
+
+
+def test_an_unknown_error_is_parked_upon(recovery):
+    assert recovery.reply(step("Surprise"), 1.0).verb is Verb.PARK
+
+
+def test_a_blank_frame_parks_and_costs_the_place_nothing_more(recovery):
+    reply = recovery.reply(step(quality={"blank": 1.0}, electrons=1e6), 1.0)
+    assert (reply.verb, reply.trouble, reply.again, reply.give_up) == (Verb.PARK, BLANK, False, False)
+
+
+def test_two_drifting_frames_in_a_row_wait_for_the_drift(recovery):
+    drifting, still, silent = ({"drift_nm_per_s": 4.0}, {"drift_nm_per_s": 0.3}, {})
+    told = [recovery.reply(step(quality=q), 1.0).trouble for q in (drifting, still, drifting, silent, drifting)]
+    assert told == ["", "", "", "", DRIFT]
+    assert recovery.reply(step(quality=drifting), 1.0).wait_s == 120.0
+
+
+def test_a_masked_action_says_nothing_about_the_place(recovery):
+    reply = recovery.reply(step("LimitError", message="masked: too far"), 1.0)
+    assert (reply.verb, reply.again) == (Verb.SKIP, False)
