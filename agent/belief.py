@@ -21,6 +21,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 NEXT = 1.5
 """Sites nearer than this to each other are neighbours."""
+PAIRS = 50.0
+"""How many pairs of neighbours the expected clustering is worth."""
 SIGHT = 8.0
 """How many sites the expectations in the settings are worth."""
 
@@ -77,7 +79,7 @@ class SiteModel:
             variance = (SIGHT * settings.spread**2 + float(residual @ residual)) / (SIGHT + len(y))
         trend = np.einsum("nf,fg,ng->n", design, np.linalg.inv(precision), design)
         places = self._places[seen]
-        share = gp.neighbour_correlation(places, residual, reach=NEXT, prior=settings.clustering, weight=SIGHT)
+        share = gp.neighbour_correlation(places, residual, reach=NEXT, prior=settings.clustering, weight=PAIRS)
         signal, noise = share * variance, (1 - share) * variance
         offset, unsure = np.zeros(len(seen)), np.zeros(len(seen))
         offset[~seen], unsure[~seen] = gp.predict(

@@ -1,15 +1,16 @@
 """What is ordinary for this specimen: a robust background with as many kinds of ordinary as the specimen has.
 
-A place is unusual when few other places look like it. Film, substrate and vacuum may all be common, so no one centre
-is assumed: the score is the mean distance to the places most like it, a set share of the survey, with every descriptor
-in robust spreads, of which one wild number cannot count more than a few.
+A place is unusual when few other places look like it. Film, substrate and vacuum may all be common, one more even
+than the other, so neither one centre nor one spread is assumed: the score is how far a place has to reach to meet a
+set share of the survey, less a part of how far the places it meets have to (with all of it, this is the local outlier
+factor of Breunig et al. 2000, on mean distances). Every descriptor counts in robust spreads, none for more than a few.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from scipy.spatial.distance import cdist
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
+Metric: TypeAlias = Literal["euclidean", "cityblock"]
 
 _MAD_TO_SD = 1.4826
 _WINSOR = 8.0
@@ -44,11 +46,15 @@ class Neighbourhood:
 class Background:
     """Fitted once on (n, F) transformed descriptors; immutable afterwards, equal for equal rows."""
 
-    def __init__(self, rows: Array, *, grain: Array, common_ratio: Ratio, references: int = 1024) -> None:
+    def __init__(
+        self, rows: Array, *, grain: Array, common_ratio: Ratio, metric: Metric, excuse: Ratio, references: int = 1024
+    ) -> None:
         """``grain`` (F,): least spread of each descriptor that is taken seriously.
 
-        ``common_ratio``: share of the rows from which a kind of place is ordinary. ``references``: rows kept, drawn
-        at random by a seed of the row count. Raises ValueError for fewer than 8 rows or values that are not finite.
+        ``common_ratio``: share of the rows from which a kind of place is ordinary. ``metric``: euclidean heeds the few
+        descriptors that are far off, cityblock the many that are a little off. ``excuse``: part of its neighbours' own
+        reach that is taken off a place's. ``references``: rows kept, drawn by a seed of the row count.
+        Raises ValueError for fewer than 8 rows or values that are not finite.
         """
         if len(rows) < 8 or not np.isfinite(rows).all():
             raise ValueError(f"a background needs at least 8 rows, all finite; got {rows.shape}")
@@ -56,19 +62,24 @@ class Background:
         if len(rows) > references:
             self._kept = np.sort(np.random.default_rng(len(rows)).choice(len(rows), references, replace=False))
         self._grain = grain
+        self._metric = metric
+        self._excuse = excuse
         self._rows = rows[self._kept]
         self._centre = np.median(rows, axis=0)
         self._scale = np.maximum(robust_spread(rows), grain)
         self._points = self._scaled(self._rows)
         self._k = max(3, math.ceil(common_ratio * len(self._rows)))
-        reach = self._reach(self._points)
-        self._usual = float(np.median(reach))
-        self._spread = max(float(_MAD_TO_SD * np.median(np.abs(reach - self._usual))), 1e-3)
-        self._ordinary = reach <= self._usual + self._spread
+        near, self._reach = self._nearest(self._points)
+        alone = self._reach - excuse * np.median(self._reach[near], axis=1)
+        self._usual = float(np.median(alone))
+        self._spread = max(float(_MAD_TO_SD * np.median(np.abs(alone - self._usual))), 1e-3)
+        self._ordinary = alone <= self._usual + self._spread
 
     def score(self, rows: Array) -> Array:
         """(K, F) transformed descriptors → (K,) robust spreads above the survey's median; 0 = as usual."""
-        return np.asarray((self._reach(self._scaled(rows)) - self._usual) / self._spread)
+        near, reach = self._nearest(self._scaled(rows))
+        alone = reach - self._excuse * np.median(self._reach[near], axis=1)
+        return np.asarray((alone - self._usual) / self._spread)
 
     def neighbourhood(self, row: Array) -> Neighbourhood:
         """Explain one row (F,) of transformed descriptors by the ordinary rows most like it."""
@@ -92,14 +103,15 @@ class Background:
 
     def _distances(self, points: Array) -> Array:
         """(K, n); infinite to itself, for a place that the background has learned is not its own neighbour."""
-        distance = np.asarray(cdist(points, self._points, "euclidean"))
+        distance = np.asarray(cdist(points, self._points, self._metric))
         return np.where(distance < _ITSELF, np.inf, distance)
 
-    def _reach(self, points: Array) -> Array:
-        """(K,) log mean distance to the k nearest."""
+    def _nearest(self, points: Array) -> tuple[npt.NDArray[np.intp], Array]:
+        """(K, k) the nearest references, and (K,) log mean distance to them."""
         distance = self._distances(points)
-        nearest = np.partition(distance, self._k - 1, axis=1)[:, : self._k]
-        return np.asarray(np.log(np.where(np.isfinite(nearest), nearest, 0.0).mean(axis=1) + _TINY))
+        near = np.argpartition(distance, self._k - 1, axis=1)[:, : self._k]
+        reach = np.take_along_axis(distance, near, axis=1)
+        return near, np.asarray(np.log(np.where(np.isfinite(reach), reach, 0.0).mean(axis=1) + _TINY))
 
 
 def robust_spread(rows: Array) -> Array:

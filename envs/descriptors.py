@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from envs.lattices import describe_spectra
+from envs.lattices import SCALES, describe_spectra
 from envs.objects import describe_objects
 from envs.scorers import Window
-from envs.shapes import describe_shapes
+from envs.shapes import describe_shapes, describe_surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,14 +42,17 @@ class Descriptor:
     """Added before a log: values well below it are all alike."""
     grain: Ratio = 0.02
     """The least spread taken seriously, on the transformed scale."""
+    single: bool = False
+    """Read from the most extreme object of the window, not from all of it."""
 
 
-_SCALES = ("fine", "medium", "coarse", "broad")
 _FOLDS = (2, 4)
 
 DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("mean_counts", "mean brightness", "counts", "sqrt"),
-    *(Descriptor(f"{s}_contrast_ratio", f"{s} contrast", "", "log", 1e-3) for s in _SCALES),
+    *(Descriptor(f"{s}_contrast_ratio", f"{s} contrast", "", "log", 1e-3) for s in SCALES),
+    Descriptor("local_brightness_ratio", "brightness against the surroundings", "", "log", 1e-2),
+    Descriptor("local_contrast_ratio", "contrast against the surroundings", "", "log", 1e-2),
     Descriptor("asymmetry_ratio", "bright over dark tail", "", "log", 1e-2),
     Descriptor("unevenness_ratio", "unevenness of the texture", "", "log", 1e-2),
     Descriptor("lattice_strength_ratio", "strongest diffraction spot over its ring", "", "log", 15.0, 0.2),
@@ -65,16 +68,21 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         for kind in ("bright", "dark")
         for descriptor in (
             Descriptor(f"{kind}_area_ratio", f"area of {kind} objects", "", "log", 2e-2, 0.2),
-            Descriptor(f"{kind}_largest_nm", f"largest {kind} object", "nm", "log", 1e-9, 0.2),
-            Descriptor(f"{kind}_elongation_ratio", f"elongation of the longest {kind} object", "", "log", 0.0, 0.1),
-            Descriptor(f"{kind}_hollowness_ratio", f"hollowness of a {kind} object", "", "log", 0.0, 0.05),
-            Descriptor(f"{kind}_roughness_ratio", f"roughness within a {kind} object", "", "log", 0.0, 0.1),
+            Descriptor(f"{kind}_largest_nm", f"largest {kind} object", "nm", "log", 1e-9, 0.2, True),
+            Descriptor(
+                f"{kind}_elongation_ratio", f"elongation of the longest {kind} object", "", "log", 0.0, 0.1, True
+            ),
+            Descriptor(f"{kind}_hollowness_ratio", f"hollowness of a {kind} object", "", "log", 0.0, 0.05, True),
+            Descriptor(f"{kind}_roughness_ratio", f"roughness within a {kind} object", "", "log", 0.0, 0.1, True),
         )
     ),
     Descriptor("edge_ratio", "sharpest edges over the usual gradient", "", "log", 1e-2),
     Descriptor("step_ratio", "brightness step across the window", "", "log", 1e-3),
 )
 NAMES: tuple[str, ...] = tuple(d.name for d in DESCRIPTORS)
+FABRIC = np.array([n for n, d in enumerate(DESCRIPTORS) if not d.single])
+"""Columns that say what a place is made of, not what a single object in it looks like."""
+_CONTRASTS = [NAMES.index(f"{scale}_contrast_ratio") for scale in SCALES]
 
 
 def transformed(values: npt.ArrayLike) -> Array:
@@ -106,6 +114,12 @@ def natural(values: npt.ArrayLike) -> Array:
     return result
 
 
+def shows_nothing(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """(K, F) natural values → (K,): a window without any contrast, as of a detector that was off, is no place."""
+    rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    return np.asarray((rows[:, _CONTRASTS] <= 0).all(axis=1))
+
+
 def describe_windows(image: npt.NDArray[np.generic], windows: Sequence[Window], pixel_size_nm: float) -> Array:
     """Describe K windows of an image.
 
@@ -122,8 +136,9 @@ def describe_windows(image: npt.NDArray[np.generic], windows: Sequence[Window], 
     for numbers in groups.values():
         inside = np.stack([_cut(pixels, windows[n]) for n in numbers])
         around = np.stack([_cut(pixels, _around(windows[n], pixels.shape)) for n in numbers])
-        objects = describe_objects(pixels, [windows[n] for n in numbers], pixel_size_nm)
-        result[numbers] = _describe(inside, around, pixel_size_nm, objects)
+        group = [windows[n] for n in numbers]
+        whole = describe_objects(pixels, group, pixel_size_nm) | describe_surroundings(pixels, group)
+        result[numbers] = _describe(inside, around, pixel_size_nm, whole)
     return result
 
 
@@ -151,11 +166,11 @@ def _shape_px(window: Window, shape: tuple[int, ...]) -> tuple[int, int]:
     return bottom - top, right - left
 
 
-def _describe(inside: Stack, around: Stack, pixel_size_nm: float, objects: dict[str, Array]) -> Array:
+def _describe(inside: Stack, around: Stack, pixel_size_nm: float, whole: dict[str, Array]) -> Array:
     """(K, h, w) windows and (K, h', w') their surroundings → (K, F)."""
     mean = inside.mean(axis=(1, 2), dtype=np.float64)
     level = np.maximum(np.abs(mean), 1e-6)
-    columns = {"mean_counts": mean, **objects}
-    columns.update(describe_spectra(around, pixel_size_nm))
+    columns = {"mean_counts": mean, **whole}
+    columns.update(describe_spectra(around, min(inside.shape[1:]), pixel_size_nm))
     columns.update(describe_shapes(inside, level))
     return np.stack([columns[name] for name in NAMES], axis=1)

@@ -59,8 +59,16 @@ class ExplainingScorer(Scorer, Protocol):
         """A copy whose backgrounds are fitted on everything observed so far."""
         ...
 
-    def explain(self, look: str, descriptors: npt.NDArray[np.float64]) -> Explanation:
-        """Of one place (F,). Raises ValueError where the background is too young."""
+    def deviation(self, look: str, descriptors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(K,) like ``interest``, but below 0 where a place is more ordinary than most."""
+        ...
+
+    def fabric(self, look: str, descriptors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(K,) the same of what a place is made of, whatever single objects lie in it: what extended features share."""
+        ...
+
+    def explain(self, look: str, descriptors: npt.NDArray[np.float64], *, fabric: bool = False) -> Explanation:
+        """Of one place (F,), or of its fabric alone. Raises ValueError where the background is too young."""
         ...
 
 

@@ -12,6 +12,10 @@ from scipy import fft
 Array = npt.NDArray[np.float64]
 Stack = npt.NDArray[np.float32]
 
+SCALES = ("broad", "coarse", "medium", "fine", "grain")
+"""Of contrast: up to 2, 4, 8, 16 and more cycles in a window."""
+_CYCLES = (2.0, 4.0, 8.0, 16.0)
+
 SPOT_OVER_RING = 25.0
 """Power over the geometric mean of its ring above which a frequency counts as a spot: speckle of 10^4 independent
 frequencies reaches 1.8·ln(10^4) = 16."""
@@ -26,8 +30,8 @@ class _Plane(NamedTuple):
     ring_count: Array
     weight: Array
     """2 where the other half plane is implied."""
-    octave: npt.NDArray[np.intp]
-    """0 fine (Nyquist/2 … Nyquist), 1 medium, 2 coarse, 3 everything slower, 4 corners and zero."""
+    scale: npt.NDArray[np.intp]
+    """Index into ``SCALES``; one more for zero and the corners beyond Nyquist."""
     cycles_per_px: Array
     angles: Array
     """(4, frequencies): cos and sin of 2 and 4 times the direction."""
@@ -36,14 +40,13 @@ class _Plane(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def _plane(height: int, width: int) -> _Plane:
+def _plane(height: int, width: int, window_px: int) -> _Plane:
     rows = np.fft.fftfreq(height)[:, None]
     columns = np.fft.rfftfreq(width)[None, :]
     frequency = np.hypot(rows, columns).ravel()
     ring = np.rint(frequency * min(height, width)).astype(np.intp)
-    with np.errstate(divide="ignore"):
-        octave = np.where(frequency > 0, np.floor(-np.log2(frequency * 2 + 1e-12)), 4).astype(np.intp)
-    octave = np.where(frequency > 0.5, 4, np.where(frequency > 0, np.clip(octave, 0, 3), 4))
+    scale = np.searchsorted(_CYCLES, frequency * window_px, side="right")
+    scale[(frequency == 0) | (frequency > 0.5)] = len(SCALES)
     direction = np.arctan2(*np.broadcast_arrays(rows, columns)).ravel()
     weight = np.full((height, width // 2 + 1), 2.0)
     weight[:, 0] = 1.0
@@ -55,24 +58,23 @@ def _plane(height: int, width: int) -> _Plane:
         ring=ring,
         ring_count=np.bincount(ring).astype(np.float64),
         weight=weight.ravel(),
-        octave=octave,
+        scale=scale,
         cycles_per_px=np.maximum(frequency, 0.5 / max(height, width)),
         angles=np.stack([f(n * direction) for n in (2, 4) for f in (np.cos, np.sin)]),
         structured=(ring >= 2) & (frequency <= 0.5),
     )
 
 
-def describe_spectra(stack: Stack, pixel_size_nm: float) -> dict[str, Array]:
-    """Descriptors of (K, h, w) windows; each is judged under a Hann taper, the middle most."""
+def describe_spectra(stack: Stack, window_px: int, pixel_size_nm: float) -> dict[str, Array]:
+    """Descriptors of (K, h, w) surroundings of windows ``window_px`` wide: a Hann taper makes the middle count most."""
     count, height, width = stack.shape
-    plane = _plane(height, width)
+    plane = _plane(height, width, window_px)
     mean = np.tensordot(stack, plane.taper / plane.taper.sum(), axes=2)
     level = np.maximum(np.abs(mean), 1e-6).astype(np.float64)
     deviation = stack - mean[:, None, None]
     spectrum = fft.rfft2(deviation * plane.taper)
     power = (spectrum.real**2 + spectrum.imag**2).reshape(count, -1).astype(np.float64)
     power *= plane.weight / (height * width) ** 2  # Parseval: sums to the variance of the tapered window
-    contrast = [np.sqrt(power @ (plane.octave == octave)) / level for octave in range(4)]
 
     log_power = np.log(power + 1e-12 * level[:, None] ** 2)
     rings = len(plane.ring_count)
@@ -88,8 +90,7 @@ def describe_spectra(stack: Stack, pixel_size_nm: float) -> dict[str, Array]:
     total = signal.sum(axis=1)
     folds = (signal @ plane.angles.T) / total[:, None]
     result = {
-        f"{name}_contrast_ratio": values
-        for name, values in zip(("fine", "medium", "coarse", "broad"), contrast, strict=True)
+        f"{name}_contrast_ratio": np.sqrt(power @ (plane.scale == number)) / level for number, name in enumerate(SCALES)
     }
     result["lattice_strength_ratio"] = over_ring.max(axis=1)
     result["lattice_spots_number"] = spots_total**2 / ((spots**2).sum(axis=1) + SPOT_OVER_RING**2)

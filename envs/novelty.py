@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -10,14 +11,14 @@ from pydantic import Field
 
 from configs.load import Settings
 from envs.background import Background
-from envs.descriptors import DESCRIPTORS, NAMES, describe_windows, natural, transformed
+from envs.descriptors import DESCRIPTORS, FABRIC, NAMES, describe_windows, natural, shows_nothing, transformed
 from envs.drift import drift_nm_per_s
 from envs.explanations import Departure, Explanation
 from envs.quality import frame_quality, sees_no_beam
 from envs.scorers import Description
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from envs.scorers import Window
     from instruments.types import Frame, Signal
@@ -33,12 +34,21 @@ class NoveltySettings(Settings):
 
     signal: str | None = None
     """Detector to read; None = the first of a frame that is an image."""
-    common_ratio: Ratio = Field(0.05, gt=0, lt=0.5)
+    common_ratio: Ratio = Field(0.1, gt=0, lt=0.5)
     """A kind of place that makes up more than this share of the survey is ordinary."""
     first_cells: int = Field(24, ge=8)
     """Cells of a look to be seen before anything can be called unusual."""
     refit_growth: Ratio = Field(0.25, gt=0)
     """The background is fitted again when it has grown by this share."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """The backgrounds of one look, fitted on its first ``count`` rows."""
+
+    count: int
+    whole: Background
+    fabric: Background
 
 
 class NoveltyScorer:
@@ -47,7 +57,7 @@ class NoveltyScorer:
     def __init__(self, settings: NoveltySettings | None = None) -> None:
         self._settings = settings or NoveltySettings()
         self._rows: dict[str, list[list[float]]] = {}
-        self._fitted: dict[str, tuple[int, Background]] = {}
+        self._fitted: dict[str, _Fit] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,23 +76,35 @@ class NoveltyScorer:
         return Description(descriptors=describe_windows(image, windows, frame.exposure.pixel_size_nm), quality=quality)
 
     def observe(self, look: str, descriptors: Array) -> None:
-        """(K, F) more descriptors; rows that are not finite are left out."""
+        """(K, F) more descriptors; rows that are not finite, and windows that show nothing, are left out."""
         values = np.atleast_2d(np.asarray(descriptors, dtype=np.float64))
         rows = self._rows.setdefault(look, [])
-        rows.extend(values[np.isfinite(values).all(axis=1)].tolist())
-        fitted = self._fitted[look][0] if look in self._fitted else 0
+        rows.extend(values[np.isfinite(values).all(axis=1) & ~shows_nothing(values)].tolist())
+        fitted = self._fitted[look].count if look in self._fitted else 0
         if len(rows) >= max(self._settings.first_cells, fitted * (1 + self._settings.refit_growth)):
             self._fit(look, len(rows))
 
     def interest(self, look: str, descriptors: Array) -> Array:
         """(K,) robust spreads beyond the survey's median, 0 = ordinary, NaN where the background is too young."""
+        return np.maximum(self.deviation(look, descriptors), 0.0)
+
+    def deviation(self, look: str, descriptors: Array) -> Array:
+        """(K,) like ``interest``, but below 0 where a place is more ordinary than most."""
+        return self._judged(look, descriptors, lambda fit, rows: fit.whole.score(rows))
+
+    def fabric(self, look: str, descriptors: Array) -> Array:
+        """(K,) the same of what a place is made of, whatever single objects lie in it."""
+        return self._judged(look, descriptors, lambda fit, rows: fit.fabric.score(rows[:, FABRIC]))
+
+    def _judged(self, look: str, descriptors: Array, score: Callable[[_Fit, Array], Array]) -> Array:
         values = np.atleast_2d(np.asarray(descriptors, dtype=np.float64))
         if look not in self._fitted:
             return np.full(len(values), np.nan)
         known = np.isfinite(values).all(axis=1)
-        result = np.full(len(values), np.nan)
-        if known.any():
-            result[known] = np.maximum(self._fitted[look][1].score(transformed(values[known])), 0.0)
+        result = np.where(known, 0.0, np.nan)
+        seen = known & ~shows_nothing(values)
+        if seen.any():
+            result[seen] = score(self._fitted[look], transformed(values[seen]))
         return result
 
     def completed(self) -> NoveltyScorer:
@@ -94,37 +116,40 @@ class NoveltyScorer:
                 copy._fit(look, len(rows))
         return copy
 
-    def explain(self, look: str, descriptors: Array) -> Explanation:
-        """Of one place (F,). Raises ValueError where the background is too young."""
+    def explain(self, look: str, descriptors: Array, *, fabric: bool = False) -> Explanation:
+        """Of one place (F,), or of its fabric alone. Raises ValueError where the background is too young."""
         if look not in self._fitted:
             raise ValueError(
                 f"{len(self._rows.get(look, ()))} cells seen at look {look!r}, too few to say what is usual: "
                 f"{self._settings.first_cells} are needed"
             )
-        background = self._fitted[look][1]
+        fit = self._fitted[look]
+        columns = FABRIC if fabric else np.arange(len(DESCRIPTORS))
         row = transformed(descriptors)[0]
-        around = background.neighbourhood(row)
-        low, usual, high = natural(np.stack([around.median + n * around.spread for n in (-1, 0, 1)]))
+        around = (fit.fabric if fabric else fit.whole).neighbourhood(row[columns])
+        bands = np.tile(row, (3, 1))
+        bands[:, columns] = [around.median + n * around.spread for n in (-1, 0, 1)]
+        low, usual, high = natural(bands)
         departures = [
             Departure(
-                name=descriptor.name,
-                words=descriptor.words,
-                unit=descriptor.unit,
-                value=float(descriptors[f]),
-                usual=float(usual[f]),
-                usual_low=float(low[f]),
-                usual_high=float(high[f]),
-                spreads_off=float(around.deviation[f]),
-                contribution=float(around.contribution[f]),
+                name=DESCRIPTORS[column].name,
+                words=DESCRIPTORS[column].words,
+                unit=DESCRIPTORS[column].unit,
+                value=float(descriptors[column]),
+                usual=float(usual[column]),
+                usual_low=float(low[column]),
+                usual_high=float(high[column]),
+                spreads_off=float(around.deviation[number]),
+                contribution=float(around.contribution[number]),
             )
-            for f, descriptor in enumerate(DESCRIPTORS)
+            for number, column in enumerate(columns.tolist())
         ]
         departures.sort(key=lambda departure: -departure.contribution)
         return Explanation(departures=tuple(departures), nearest=tuple(self._rows[look][around.nearest]))
 
     def state(self) -> Mapping[str, Any]:
         return {
-            look: {"rows": rows, "fitted": self._fitted[look][0] if look in self._fitted else 0}
+            look: {"rows": rows, "fitted": self._fitted[look].count if look in self._fitted else 0}
             for look, rows in self._rows.items()
         }
 
@@ -137,7 +162,14 @@ class NoveltyScorer:
 
     def _fit(self, look: str, count: int) -> None:
         rows = transformed(self._rows[look][:count])
-        self._fitted[look] = (count, Background(rows, grain=_GRAIN, common_ratio=self._settings.common_ratio))
+        share = self._settings.common_ratio
+        self._fitted[look] = _Fit(
+            count=count,
+            whole=Background(rows, grain=_GRAIN, common_ratio=share, metric="euclidean", excuse=0.5),
+            fabric=Background(
+                rows[:, FABRIC], grain=_GRAIN[FABRIC], common_ratio=share, metric="cityblock", excuse=1.0
+            ),
+        )
 
 
 def image_of(frame: Frame, signal: str | None = None) -> npt.NDArray[np.float32]:

@@ -42,9 +42,12 @@ class Limits(Settings):
     backlash_nm: float = Field(ge=0)
     """A move may pass this far below its target on x, y and z, to approach from one side; the limits hold there too."""
     stage_uncertainty_nm: float = Field(ge=0)
-    """How far the true position may be from the read-back, drift within an exposure included; footprints grow by it."""
+    """How far the true position may be from the read-back: drift, creep, and the play of a motion that was broken off.
+
+    Footprints grow by it on every side, and read-backs that differ by more are of a stage that moves.
+    """
     reach_tolerance_nm: float = Field(default=100.0, gt=0)
-    """A stage read back further than this from its target, or from its last read-back, has not arrived."""
+    """A stage read back further than this from its target has not arrived."""
     settle_timeout_s: float = Field(default=10.0, gt=0)
     """A stage whose read-back still changes after this time is not exposed."""
 
@@ -60,6 +63,7 @@ class Limits(Settings):
     detectors: tuple[str, ...] | None = None
     """Names that may be asked for; None leaves it to the driver."""
     max_exposures_per_min: int = Field(default=600, gt=0)
+    """Counted anew by each process."""
 
     max_current_pA: float = Field(gt=0)
     """Also what an unknown current is taken for."""

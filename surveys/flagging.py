@@ -13,7 +13,7 @@ from configs.load import Settings
 from envs.explanations import ExplainingScorer, Explanation
 from surveys.ranking import diverse_order
 from surveys.sights import Sight, by_look, control_sights, sights
-from surveys.significance import FEWEST_SCORES, UpperTail, ordinary_tail, q_values, simes
+from surveys.significance import FEWEST_SCORES, UpperTail, q_values, region_scores, region_tail, simes, single_tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -67,21 +67,30 @@ class Flag:
     """Streams that showed it (policy, control, …), and "overview only" where no look of its own was made."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """How surprising one sight of a place is, alone or with the places around it."""
+
+    sight: Sight
+    score: float
+    p_value: float
+
+
 @dataclass(slots=True)
 class _Place:
-    """What was seen of one target, and how surprising each sight is."""
+    """All evidence about one target."""
 
-    sights: list[Sight] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    p_values: list[float] = field(default_factory=list)
+    alone: list[_Evidence] = field(default_factory=list)
+    region: list[_Evidence] = field(default_factory=list)
 
     @property
     def p_value(self) -> float:
-        return simes(np.array(self.p_values))
+        """Half of the evidence is what a place shows alone, half what it shows with its neighbours."""
+        return simes(np.array([simes(np.array([e.p_value for e in part])) for part in (self.alone, self.region)]))
 
     @property
-    def telling(self) -> int:
-        return int(np.argmin(self.p_values))
+    def telling(self) -> _Evidence:
+        return min(self.alone + self.region, key=lambda evidence: evidence.p_value)
 
 
 def flag_survey(
@@ -108,9 +117,15 @@ def flag_survey(
     tails: dict[str, UpperTail] = {}
     for look, group in by_look(seen).items():
         scores = _scores(judge, look, group)
-        if np.isfinite(scores).sum() >= FEWEST_SCORES:
-            tails[look] = ordinary_tail(scores[np.isfinite(scores)])
+        group, scores = (
+            [s for s, known in zip(group, np.isfinite(scores), strict=True) if known],
+            scores[np.isfinite(scores)],
+        )
+        if len(group) >= FEWEST_SCORES:
+            tails[look] = single_tail(scores)
             _add(places, group, scores, tails[look])
+            if isinstance(judge, ExplainingScorer):
+                _add_regions(places, judge, look, group, tree)
     if not places:
         return []
     p = np.array([place.p_value for place in places.values()])
@@ -121,7 +136,8 @@ def flag_survey(
     controls = control_sights(made, describe_control) if describe_control else []
     for look, group in by_look(controls).items():
         if look in tails:
-            _add(places, group, _scores(judge, look, group), tails[look])
+            scores = _scores(judge, look, group)
+            _add(places, group, np.where(np.isfinite(scores), scores, 0.0), tails[look])
     for target in {sight.target for sight in controls} & set(places) - called:
         if places[target].p_value <= threshold:
             q[target] = settings.false_discovery_rate
@@ -134,16 +150,27 @@ def flag_survey(
 
 
 def _scores(judge: Scorer, look: str, group: list[Sight]) -> Array:
-    return judge.interest(look, np.array([sight.descriptors for sight in group]))
+    rows = np.array([sight.descriptors for sight in group])
+    return judge.deviation(look, rows) if isinstance(judge, ExplainingScorer) else judge.interest(look, rows)
 
 
 def _add(places: dict[int, _Place], group: list[Sight], scores: Array, tail: UpperTail) -> None:
     for sight, score, p in zip(group, scores.tolist(), tail.p_values(scores).tolist(), strict=True):
-        if np.isfinite(score):
-            place = places.setdefault(sight.target, _Place())
-            place.sights.append(sight)
-            place.scores.append(score)
-            place.p_values.append(p)
+        places.setdefault(sight.target, _Place()).alone.append(_Evidence(sight, score, p))
+
+
+def _add_regions(
+    places: dict[int, _Place], judge: ExplainingScorer, look: str, group: list[Sight], tree: TargetTree
+) -> None:
+    """An extended feature shows in places side by side. Looks of their own are too scattered for that."""
+    shown = [sight for sight in group if not sight.own]
+    if len(shown) < FEWEST_SCORES:
+        return
+    targets = np.array([sight.target for sight in shown])
+    fabric = judge.fabric(look, np.array([sight.descriptors for sight in shown]))
+    regions = region_scores(fabric, tree.row[targets], tree.column[targets])
+    for sight, score, p in zip(shown, fabric.tolist(), region_tail(regions).p_values(regions).tolist(), strict=True):
+        places[sight.target].region.append(_Evidence(sight, score, p))
 
 
 def _flag(
@@ -155,17 +182,19 @@ def _flag(
     tree: TargetTree,
     specimen: str,
 ) -> Flag:
-    telling = place.sights[place.telling]
-    best = next((sight for sight in reversed(place.sights) if sight.own), telling)
-    score = place.scores[place.telling]
-    reason, contributions = f"{score:.1f} spreads from the usual", {}
+    telling = place.telling
+    sights = [evidence.sight for evidence in place.alone]
+    best = next((sight for sight in reversed(sights) if sight.own), telling.sight)
+    reason, contributions = f"{telling.score:.1f} spreads from the usual", {}
     if isinstance(judge, ExplainingScorer):
-        explanation = judge.explain(telling.look, np.array(telling.descriptors))
-        reason = _reason(explanation, telling.look, where.get(explanation.nearest), tree)
+        by_region = telling in place.region
+        look, descriptors = telling.sight.look, np.array(telling.sight.descriptors)
+        explanation = judge.explain(look, descriptors, fabric=by_region)
+        reason = _reason(explanation, look, by_region, where.get(explanation.nearest), tree)
         contributions = {departure.name: departure.contribution for departure in explanation.departures}
     target = tree[target_id]
-    streams = frozenset[str]().union(*(sight.streams for sight in place.sights))
-    own = any(sight.own for sight in place.sights)
+    streams = frozenset[str]().union(*(sight.streams for sight in sights))
+    own = any(sight.own for sight in sights)
     return Flag(
         target=target_id,
         specimen=specimen,
@@ -174,7 +203,7 @@ def _flag(
         width_nm=target.width_nm,
         height_nm=target.height_nm,
         exposure_id=best.exposure_id,
-        score=score,
+        score=telling.score,
         p_value=place.p_value,
         q_value=q_value,
         reason=reason,
@@ -184,11 +213,11 @@ def _flag(
     )
 
 
-def _reason(explanation: Explanation, look: str, nearest: int | None, tree: TargetTree) -> str:
+def _reason(explanation: Explanation, look: str, by_region: bool, nearest: int | None, tree: TargetTree) -> str:
     """In words and numbers: what departs from the usual, by how much, and what to compare it with."""
     telling = [d for d in explanation.departures if abs(d.spreads_off) >= _TELLING_SPREADS][:_MOST_DEPARTURES]
     parts = [str(departure) for departure in telling or explanation.departures[:1]]
-    text = f"In the {look}: " + "; ".join(parts)
+    text = f"In the {look}{', with the places around it' if by_region else ''}: " + "; ".join(parts)
     if nearest is None:
         return text + "."
     alike = tree[nearest]

@@ -1,7 +1,7 @@
 """How surprising a score is, judged by the survey's own ordinary places, and how many surprises to believe.
 
-Ranks alone cannot do it: among 1,000 places no rank is below 1/1000, and 1,000 tests need less. So the upper tail is
-fitted on the central scores, which rare features do not reach, and continued.
+Ranks alone cannot do it: among 1,000 places no rank is below 1/1000, and 1,000 tests need less. Nor can the upper
+scores say what is ordinary, when a tenth of a specimen may be unusual. The lower half can: no rare feature is in it.
 """
 
 from __future__ import annotations
@@ -11,48 +11,77 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage, stats
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
 
 FEWEST_SCORES = 20
 
-_CENTRAL = np.linspace(0.6, 0.9, 31)
-"""Ranks that are taken for ordinary: up to a tenth of a survey may be unusual without spoiling the fit."""
+_SHAPE = 1.2
+"""Power of a normal deviate that ordinary scores follow upwards: a tail a little longer than the normal one."""
+_SINGLE, _REGION = 1.35, 0.95
+"""Upper spread over the spread of the lower half, of single places and of regions. Both and the shape were fixed on
+simulated specimens without rare features (seeds 200 to 315, which no benchmark uses): flags on under 5 % of them."""
+_LOWER = 0.1
+_UPPER = np.linspace(0.6, 0.9, 31)
+_LINE = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
+_REGIONS = (_LINE, _LINE.T, np.eye(3), np.eye(3)[::-1], np.array([[0.5, 0.8, 0.5], [0.8, 1.0, 0.8], [0.5, 0.8, 0.5]]))
+"""What extended features look like from a place in their midst: a line (interface, boundary) or a patch."""
+_CLIP = 2.0
+"""Robust spreads that one place can add to its region: no place speaks for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpperTail:
-    """P(score ≥ s) = share · exp(−(s / scale)^shape) for s > 0: a Weibull tail (shape 1 exponential, 2 Gaussian)."""
+    """Null of scores: (score − centre) ÷ scale is a standard normal deviate raised to ``shape``."""
 
-    share: Ratio
-    """Of ordinary places with a score above 0."""
-    scale: Ratio
-    shape: Ratio
+    centre: float
+    scale: float
+    shape: Ratio = _SHAPE
 
     def p_values(self, scores: Array) -> Array:
-        """(N,) → (N,); 1 where the score is 0 or below."""
-        positive = np.maximum(scores, 0.0)
-        return np.where(scores > 0, self.share * np.exp(-((positive / self.scale) ** self.shape)), 1.0)
+        """(N,) → (N,) P(an ordinary place scores as much or more); 1 at or below the centre."""
+        above = np.maximum(scores - self.centre, 0.0) / self.scale
+        return np.where(above > 0, stats.norm.sf(above ** (1 / self.shape)), 1.0)
 
 
-def ordinary_tail(scores: Array) -> UpperTail:
-    """Empirical null (Efron 2004) of (N,) scores whose median is about 0, most of them ordinary.
+def single_tail(scores: Array) -> UpperTail:
+    """Empirical null (after Efron 2004) of (N,) scores of single places.
 
-    The shape is kept between exponential and Gaussian: a fit may not promise a shorter tail than noise has.
+    Its spread is that of the lower half, widened as ordinary scores are skewed, and not below that of the upper scores
+    short of the last tenth: where a common kind scores high (edges of holes), it is the wider that is true.
     Raises ValueError for fewer than 20 scores.
     """
+    lower = _lower_half(scores, _SINGLE)
+    deviates = stats.norm.ppf(_UPPER) ** _SHAPE
+    above = np.maximum(np.quantile(scores, _UPPER) - lower.centre, 0.0)
+    return UpperTail(lower.centre, max(lower.scale, float(deviates @ above / (deviates @ deviates))))
+
+
+def region_tail(scores: Array) -> UpperTail:
+    """The same for ``region_scores``, which averaging has made nearly symmetric: the lower half tells it all."""
+    return _lower_half(scores, _REGION)
+
+
+def region_scores(scores: Array, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_]) -> Array:
+    """(N,) scores of places on a grid → (N,) largest weighted sum over the places in a line or patch with each.
+
+    Sums are divided by the root of their summed squared weights. What was not seen counts as ordinary (0).
+    """
+    grid = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1))
+    grid[rows, columns] = np.clip(scores, -_CLIP, _CLIP)
+    sums = [ndimage.convolve(grid, region, mode="constant") / np.sqrt((region**2).sum()) for region in _REGIONS]
+    return np.asarray(np.max(sums, axis=0)[rows, columns])
+
+
+def _lower_half(scores: Array, widened: Ratio) -> UpperTail:
     if len(scores) < FEWEST_SCORES:
         raise ValueError(f"{len(scores)} scores are too few to know the ordinary ones: {FEWEST_SCORES} are needed")
-    values = np.quantile(scores, _CENTRAL)
-    usable = values > 1e-9
-    if usable.sum() < 3:
-        return UpperTail(0.5, 1.0, 1.0)
-    x = np.log(values[usable])
-    y = np.log(-np.log((1 - _CENTRAL[usable]) / 0.5))
-    shape = float(np.clip(np.polyfit(x, y, 1)[0], 1.0, 2.0))
-    scale = float(np.exp(np.mean(x - y / shape)))
-    return UpperTail(0.5, scale, shape)
+    low, centre, high = np.quantile(scores, (_LOWER, 0.5, 1 - _LOWER))
+    # A scorer that calls every ordinary place 0 has no lower half: then the upper one must do.
+    spread = (centre - low if centre > low else high - centre) / -stats.norm.ppf(_LOWER)
+    return UpperTail(float(centre), float(max(widened * spread, 1e-6)))
 
 
 def simes(p_values: Array) -> float:
@@ -62,7 +91,7 @@ def simes(p_values: Array) -> float:
     0.02
     """
     ordered = np.sort(p_values)
-    return float(np.min(len(ordered) * ordered / np.arange(1, len(ordered) + 1)))
+    return float(np.min(len(ordered) * ordered / np.arange(1, len(ordered) + 1), initial=1.0))
 
 
 def q_values(p_values: Array) -> Array:

@@ -63,7 +63,7 @@ def replay(root, image, *sets):
 
 
 def test_an_image_is_cut_into_sites_of_whole_pixels(root, tmp_path):
-    settings = replay(root, image_of(tmp_path / "i.png"), "instrument.pixel_size_nm=0.5")
+    settings = replay(root, image_of(tmp_path / "i.png"), "instrument.pixel_size_nm=0.5", "looks.overview.sites=4")
     assert settings.looks.detail.shape == (64, 64)
     assert settings.looks.detail.field_of_view_nm == 32.0
     area = settings.specimens[0].area
