@@ -193,12 +193,12 @@ class Rows:
 
     def signals(self, exposure_id: int) -> tuple[StoredSignal, ...]:
         """What is stored of one exposure, by name."""
-        rows = self._query("SELECT * FROM frames WHERE exposure = ? ORDER BY signal", exposure_id)
+        rows = self._query("SELECT * FROM frames WHERE exposure = ? ORDER BY rowid", exposure_id)
         return tuple(map(StoredSignal.of, rows))
 
     def all_signals(self) -> tuple[StoredSignal, ...]:
         """What is stored of all exposures, the newest first."""
-        return tuple(map(StoredSignal.of, self._query("SELECT * FROM frames ORDER BY exposure DESC, signal")))
+        return tuple(map(StoredSignal.of, self._query("SELECT * FROM frames ORDER BY exposure DESC, rowid")))
 
     def used(self) -> dict[str, int]:
         """Length of the committed part of each stream."""

@@ -13,7 +13,7 @@ from configs.load import Settings
 from envs.explanations import ExplainingScorer, Explanation
 from surveys.ranking import diverse_order
 from surveys.sights import Sight, by_look, control_sights, sights
-from surveys.significance import FEWEST_SCORES, UpperTail, q_values, region_scores, region_tail, simes, single_tail
+from surveys.significance import FEWEST_SCORES, UpperTail, q_values, region_scores, region_tail, single_tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,6 +28,10 @@ Ratio: TypeAlias = float
 _TELLING_SPREADS = 1.5
 _MOST_DEPARTURES = 3
 OVERVIEW_ONLY = "overview only"
+
+_SHOWN, _REGION, _OWN = 0.5, 0.3, 0.2
+"""Weights of evidence. Looks made of a place itself weigh least: they were made where the agent expected something, so
+what is ordinary is known less well from them than from overviews, which show every place."""
 
 
 class FlaggingSettings(Settings):
@@ -85,8 +89,11 @@ class _Place:
 
     @property
     def p_value(self) -> float:
-        """Half of the evidence is what a place shows alone, half what it shows with its neighbours."""
-        return simes(np.array([simes(np.array([e.p_value for e in part])) for part in (self.alone, self.region)]))
+        """The smallest p-value, each divided by its share of the weights (Bonferroni with weights)."""
+        parts = [(e.p_value, _OWN if e.sight.own else _SHOWN) for e in self.alone]
+        parts += [(e.p_value, _REGION) for e in self.region]
+        total = sum(weight for _, weight in parts)
+        return min(1.0, *(p * total / weight for p, weight in parts))
 
     @property
     def telling(self) -> _Evidence:
