@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
+Ratio: TypeAlias = float
 
 NEXT = 1.5
 """Sites nearer than this to each other are neighbours."""
+RIDGE = 0.04
+"""As if 100 sites of a usual atlas had shown no clustering."""
 PAIRS = 50.0
 """How many pairs of neighbours the expected clustering is worth."""
 SIGHT = 8.0
@@ -67,9 +70,13 @@ class SiteModel:
         variance is the correlation that neighbours show.
         """
         settings = self._settings
-        design, usual = self._design(np.minimum(above, settings.plenty), known)
-        prior = np.array([(settings.trust + settings.trust_around) * usual, settings.trust, settings.trust_around])
-        prior_precision = np.diag([settings.spread**-2, settings.trust_sd**-2, settings.trust_sd**-2])
+        design, usual, clustering = self._design(np.minimum(above, settings.plenty), known)
+        slopes = np.array([settings.trust, settings.trust_around * clustering])
+        prior = np.array([settings.trust * usual, *slopes])
+        scales = np.array(
+            [settings.spread, settings.trust_sd * settings.trust, settings.trust_sd * settings.trust_around]
+        )
+        prior_precision = np.diag(scales**-2)
         x, y = design[seen], np.minimum(interest[seen], settings.plenty)
         variance = settings.spread**2
         for _ in range(2):  # the scatter sets the weights and the weights the scatter: two rounds settle it
@@ -88,14 +95,23 @@ class SiteModel:
         from_above = design @ weights
         return Belief(from_above, from_above + offset, np.sqrt(trend + unsure), float(np.sqrt(noise)))
 
-    def _design(self, view: Array, known: Mask) -> tuple[Array, float]:
-        """(N, 3): one, the view from above and its mean around, both less the usual one, which is returned too."""
+    def _design(self, view: Array, known: Mask) -> tuple[Array, Ratio, Ratio]:
+        """(N, 3) features, the usual view from above, and how far remarkable sites keep company.
+
+        Features: one, the view from above, and the share of remarkable sites around, both less their means. Whether
+        that share says anything is told by the atlas itself: by the slope of being remarkable against it, 0 where
+        remarkable sites lie anywhere, 1 where they lie together.
+        """
         if not known.any():
-            return np.column_stack([np.ones(len(view)), np.zeros((len(view), 2))]), 0.0
-        usual = float(view[known].mean())
+            return np.column_stack([np.ones(len(view)), np.zeros((len(view), 2))]), 0.0, 0.0
+        low, high = self._settings.noteworthy, self._settings.plenty
+        remarkable = np.where(known, np.clip((view - low) / (high - low), 0.0, 1.0), 0.0)
+        usual, share = float(view[known].mean()), float(remarkable[known].mean())
+        weight = self._around @ known.astype(np.float64)
+        around = np.where(weight > 0, (self._around @ remarkable) / np.maximum(weight, 1e-9) - share, 0.0)
+        slope = float(around[known] @ (remarkable[known] - share)) / (float(around[known] @ around[known]) + RIDGE)
         off = np.where(known, view - usual, 0.0)
-        around = (self._around @ off) / np.maximum(self._around @ known.astype(np.float64), 1.0)
-        return np.column_stack([np.ones(len(view)), np.where(known, off, around), around]), usual
+        return np.column_stack([np.ones(len(view)), off, around]), usual, min(max(slope, 0.0), 1.0)
 
 
 def expected_excess(mean: Array, sd: Array, threshold: float) -> Array:

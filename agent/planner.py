@@ -174,7 +174,8 @@ class Planner:
         promise = (inside @ nearby / count) / max(float(nearby[~known].mean()), 1e-12)
         taken = count[:, None] * np.arange(1, len(prizes) + 1) / len(prizes)
         detail, _ = self._cost(view, self._detail, np.array([self._task.settle_s]))
-        rate = (promise * count / len(prizes))[:, None] * np.cumsum(prizes) / (opening[:, None] + taken * detail)
+        gains = self._settings.curiosity * (promise * count / len(prizes))[:, None] * np.cumsum(prizes)
+        rate = gains / (opening[:, None] + taken * detail)
         expected = np.array([belief.mean[of].mean() if of.any() else 0.0 for of in inside])
         return Options(
             self._overview, slots, rate.max(axis=1), expected, np.full(len(slots), belief.above.std()), cost_s

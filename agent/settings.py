@@ -22,7 +22,7 @@ class RasterSettings(Settings):
     """Whether to look from above first."""
     by_atlas: bool = False
     """Details in order of the interest seen from above instead of in serpentine order (the "greedy atlas")."""
-    refocus_every: NonNegativeInt = 25
+    refocus_every: NonNegativeInt = 60
     """Steps between refocusings; 0 = never."""
 
 
@@ -30,40 +30,42 @@ class RandomSettings(Settings):
     """Coarse to fine, targets at random."""
 
     kind: Literal["random"] = "random"
-    refocus_every: NonNegativeInt = 25
+    refocus_every: NonNegativeInt = 60
 
 
 class PlannerSettings(Settings):
     """Interest × uncertainty ÷ cost on a belief map."""
 
     kind: Literal["planner"] = "planner"
-    noteworthy: PositiveFloat = 2.0
-    """Interest (robust spreads; 0 = ordinary) above which a site is worth a look: only the excess counts."""
-    plenty: PositiveFloat = 4.0
+    noteworthy: PositiveFloat = 3.0
+    """Interest (robust spreads; 0 = ordinary) from which a site is remarkable: only the excess is worth a look."""
+    plenty: PositiveFloat = 5.0
     """Interest beyond which more says nothing more."""
-    trust: Share = 0.4
+    trust: PositiveFloat = 0.5
     """Expected slope of the interest in detail against that from above, before any site was seen."""
-    trust_around: Share = 0.4
-    """Expected slope against the mean of those from above around it."""
+    trust_around: PositiveFloat = 6.0
+    """Expected slope against the share of remarkable sites around, on a specimen where those lie together."""
     trust_sd: PositiveFloat = 0.3
-    """Standard deviation of both expectations: the smaller, the more sites it takes to change them."""
-    spread: PositiveFloat = 0.8
+    """Relative standard deviation of both expectations: the smaller, the more sites it takes to change them."""
+    spread: PositiveFloat = 1.0
     """Expected standard deviation of the interest that the view from above leaves unexplained."""
-    clustering: Share = 0.3
+    clustering: Share = 0.05
     """Expected correlation of what is unexplained between neighbouring sites."""
-    reach_sites: PositiveFloat = 2.0
+    reach_sites: PositiveFloat = 4.0
     """How far a cluster reaches, in site widths."""
     optimism: NonNegativeFloat = 0.0
     """Standard deviations added to a prediction before it is weighed."""
     first_sites: PositiveInt = 64
     """Sites to be known from above before an unopened patch is compared with what the opened ones hold."""
+    curiosity: PositiveFloat = 4.0
+    """Worth of opening a patch over that of the sites it holds: it also tells where else to look."""
     exploration: Share = 0.0
     """Share of detail looks drawn at random among all sites."""
     lookahead: PositiveInt = 8
     """How many best sites are weighed together with what can be seen next to them afterwards."""
     refocus_below: Share = 0.8
     """Sharpness, relative to just after focusing, at which refocusing pays at once."""
-    refocus_every: PositiveInt = 40
+    refocus_every: PositiveInt = 60
     """Steps after which refocusing pays even at full sharpness."""
     refocus_gap: PositiveInt = 8
     """Steps that must lie between two refocusings."""

@@ -8,8 +8,8 @@ quarters of them the most interesting and a quarter at random, a detail look; ev
 
 Half of the simulated specimens have no rare feature, so every flag on them is false; their density of particles and
 grain of film differ. ``any``: share of such specimens with any flag, to be at most the rate of 0.1. On the other half,
-right of 20 is the share of true ones among the 20 most unusual sites, true precision and recall are those of the
-flags; a site is true where a rare feature reaches into it, and a feature is recalled where a site it reaches is one.
+right of 20 is the share of true ones among the 20 most unusual sites; precision and recall are those of the flags. A
+site is true where a rare feature reaches into it, and a feature is recalled where a site that it reaches is flagged.
 A further set without rare features has a film with holes: a common kind of place that is unlike the rest.
 
 brightness and variance: distance of a site's mean, or of the logarithm of its variance, from the survey's median;

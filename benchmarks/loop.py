@@ -1,7 +1,7 @@
 """What the loop itself costs per step, at 256 × 256 pixels: decide, guard, write durably, judge and flag.
 
-    python benchmarks/loop.py            about a minute
-    python benchmarks/loop.py --quick    a few steps
+    python -m benchmarks.loop            about a minute
+    python -m benchmarks.loop --quick    a few steps
 
 The simulated instrument's own time is taken out; what is left should be under 50 ms in the median.
 """
@@ -16,10 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from common import arguments, finish
-
 import surveys.runner
-import surveys.turns
+from benchmarks.common import arguments, finish
 from surveys.night import open_night
 from surveys.runner import run_survey
 from surveys.settings import SurveySettings
@@ -95,7 +93,7 @@ def measure(sites: int) -> list[dict[str, Any]]:
     laps: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as parent:
         night = open_night(settings_of(sites), Path(parent) / "loop")
-        watch.wrap(night.microscope, INSTRUMENT, "state", "move", "tune", "acquire", "blank")
+        watch.wrap(vars(night.guard)["_microscope"], INSTRUMENT, "state", "move", "tune", "acquire", "blank")
         watch.wrap(night.guard, GUARD, "state", "move", "tune", "acquire", "blank")
         watch.wrap(night.record, WRITE, "intent", "commit", "step", "event", "requests")
         begin, flag = type(night).begin, surveys.runner.flag_specimen
@@ -103,6 +101,7 @@ def measure(sites: int) -> list[dict[str, Any]]:
         def timed_begin(night: Any, number: int) -> Session:
             session = begin(night, number)
             watch.wrap(session.env, DECIDE, "observation")
+            watch.wrap(session.mind, DECIDE, "decide", "learn")
             watch.wrap(session.env.situation.scorer, JUDGE, "describe", "interest", "observe")
             return session
 
@@ -113,7 +112,6 @@ def measure(sites: int) -> list[dict[str, Any]]:
             watch.spent_s.clear()
 
         type(night).begin = timed_begin
-        surveys.turns.Deadline.ask = watch.timed(DECIDE, surveys.turns.Deadline.ask)
         surveys.runner.flag_specimen = watch.timed(FLAG, flag)
         run_survey(night, on_step)
         watch.lap()

@@ -1,7 +1,7 @@
 """Three 8-hour nights on the injected clock, with everything going wrong that usually does.
 
-    python benchmarks/night.py            about 8 minutes on two cores
-    python benchmarks/night.py --quick    one night of one hour
+    python -m benchmarks.night            under 10 minutes on two cores
+    python -m benchmarks.night --quick    one night of one hour
 
 A night is good when at least 95 % of the time without a fault is spent moving, focusing or imaging, every exposure is
 committed or its loss written down, memory grows by less than 5 MB an hour of the night, and every fault stands in the
@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from common import arguments, finish
 
 import surveys.session
 from archive.reader import SurveyReader
 from archive.room import free_bytes
+from benchmarks.common import arguments, finish
 from surveys.night import open_night
 from surveys.runner import run_survey
 from surveys.settings import SurveySettings
@@ -249,7 +249,7 @@ def reported(faults: Any, at_s: float, lasts_s: float) -> bool:
 def main() -> None:
     options = arguments(__doc__).parse_args()
     nights, hours = ((1,), 1.0) if options.quick else (tuple(NIGHTS), 8.0)
-    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(max_workers=2, max_tasks_per_child=1, mp_context=get_context("spawn")) as pool:
         rows = list(pool.map(run_night, nights, [hours] * len(nights)))
     finish(rows, options, title=f"{len(nights)} night(s) of {hours:g} h with scripted faults")
 

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-from console.exits import Exit, errors, output, plain_errors, show
+from console.exits import output, plain_errors, say, show
 
 Folder = Annotated[Path, typer.Argument(help="The survey's folder.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+
+WIDE = 160
+"""Columns of a table where there is no terminal that would say its own."""
 
 
 def register(app: typer.Typer) -> None:
@@ -23,13 +26,20 @@ def status(folder: Folder, json: Json = False) -> None:
     """What a survey is doing, from its record; works while it runs and after."""
     with plain_errors():
         from review.status import status_of
+        from review.words import duration, named, quantity, share
 
         found = status_of(folder)
         if json:
             show(found)
             return
-        for name, value in found.items():
-            output.print(f"[dim]{name.replace('_', ' '):>18}[/]  {value}")
+        told = {
+            name: share(value) if name.endswith("_ratio") else quantity(value) if isinstance(value, float) else value
+            for name, value in found.items()
+        }
+        told["hours"] = duration(found["hours"] * 3600.0)
+        for name, value in told.items():
+            if value is not None and name != "health":
+                say(f"{'time' if name == 'hours' else named(name):>20}  {value}")
 
 
 def explain(
@@ -40,13 +50,21 @@ def explain(
 ) -> None:
     """Why the agent did this at a step, and not the next best four."""
     with plain_errors():
+        from configs.errors import ConfigError
         from review.explain import explanation
 
         found = explanation(folder, step, specimen)
         if found is None:
-            errors.print(f"[bold red]no step {step}[/] in {folder}: `adaptem status {folder}` says how many there are")
-            raise typer.Exit(Exit.CONFIGURATION)
-        show(found.as_dict()) if json else output.print(found.as_table())
+            of = f" of {specimen}" if specimen else ""
+            raise ConfigError(f"no step {step}{of} in {folder}: `adaptem status {folder}` says how many there are")
+        if json:
+            show(found.as_dict())
+            return
+        if not output.is_terminal:
+            output.width = WIDE
+        if found.step.decision.candidates:
+            say(found.as_table())
+        say(found.as_words())
 
 
 def report(folder: Folder) -> None:
@@ -54,4 +72,4 @@ def report(folder: Folder) -> None:
     with plain_errors():
         from review.report import write_report
 
-        output.print(f"report: {write_report(folder)}")
+        say(f"report: {write_report(folder)}")

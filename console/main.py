@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from console import look, night, start
@@ -14,6 +17,26 @@ app = typer.Typer(
     help="Drive a transmission electron microscope through the night, and show what it found in the morning.",
     epilog="Exit codes: 0 ok, 1 failed, 2 configuration, 3 safety stop, 4 hardware, 5 incomplete, 130 interrupted.",
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"adaptem {metadata.version('adaptem')}")
+        except metadata.PackageNotFoundError:
+            typer.echo("adaptem, not installed but run from its source")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Drive a transmission electron microscope through the night, and show what it found in the morning."""
+
+
 for group in (start, night, look):
     group.register(app)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.exits import Exit, output, plain_errors, show
+from console.exits import Exit, plain_errors, say, show
 
 if TYPE_CHECKING:
     from surveys.night import Night
@@ -44,15 +44,23 @@ def survey(
         settings = settings_of(source, tuple(sets or ()))
         planned = plan(settings)
         if dry_run:
-            show(planned.as_dict()) if json else output.print(planned.as_text())
+            show(planned.as_dict()) if json else say(planned.as_text())
             return
         folder = out or default_folder(settings)
+        night = open_night(settings, folder)
         if not json:
-            output.print(f"[bold]{settings.name}[/] → {folder}\n{planned.headline()}")
-        _run(open_night(settings, folder), json=json)
+            say(f"{settings.name} → {folder}\n{planned.headline()}")
+        _run(night, json=json)
 
 
-def resume(folder: Folder, json: Json = False) -> None:
+def resume(
+    folder: Folder,
+    cleared_by: Annotated[
+        str | None,
+        typer.Option(help="After a safety stop: the name of the person who has looked at the instrument."),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Go on with a survey that is paused, or was stopped, killed or cut off. Nothing is exposed twice."""
     with plain_errors():
         from archive.folder import holder
@@ -60,19 +68,29 @@ def resume(folder: Folder, json: Json = False) -> None:
         from surveys.requests import ask
 
         if holder(folder) is not None:
-            ask(folder, "resume")
-            output.print(f"asked the survey in {folder}, which still runs, to go on")
+            number = ask(folder, "resume")
+            told = f"asked the survey in {folder}, which still runs, to go on"
+            show({"request": number, "message": told}, line=True) if json else say(told)
             return
-        _run(resume_night(folder), json=json)
+        night = resume_night(folder)
+        if cleared_by is not None:
+            night.guard.ledger.clear_latch(cleared_by)
+            night.event("cleared", f"{cleared_by} has looked at the instrument", person=cleared_by)
+        _run(night, json=json)
 
 
 def pause(folder: Folder) -> None:
     """Pause a running survey after its present step, beam blanked, until `resume` or `stop`."""
     with plain_errors():
+        from archive.errors import FolderError
+        from archive.folder import holder, read_meta
         from surveys.requests import ask
 
+        read_meta(folder)
+        if holder(folder) is None:
+            raise FolderError(f"nothing runs in {folder}, so there is nothing to pause; `adaptem resume` goes on")
         ask(folder, "pause")
-        output.print(f"asked the survey in {folder} to pause; `adaptem resume {folder}` goes on")
+        say(f"asked the survey in {folder} to pause; `adaptem resume {folder}` goes on")
 
 
 def stop(folder: Folder) -> None:
@@ -80,21 +98,29 @@ def stop(folder: Folder) -> None:
     with plain_errors():
         from surveys.requests import ask_to_stop
 
-        output.print(ask_to_stop(folder))
+        say(ask_to_stop(folder))
 
 
 def _run(night: Night, *, json: bool) -> None:
+    from archive.errors import ArchiveError
     from console.progress import Reporter
     from review.report import write_report
+    from review.words import counted
     from surveys.runner import run_survey
     from surveys.signals import stopping_on_signals
 
     with stopping_on_signals(night), Reporter(json_lines=json) as reporter:
         summary = run_survey(night, on_step=reporter)
-    page = write_report(night.folder)
+    code = Exit(summary.exit_code)
+    try:
+        page = str(write_report(night.folder))
+    except (ArchiveError, OSError) as error:  # the record is whole all the same
+        page, code = f"not written ({error}); `adaptem report {night.folder}` writes it later", code or Exit.FAILED
     if json:
-        show({"exit": summary.exit_code, "reason": summary.reason, "message": summary.message, "report": str(page)})
+        told = {"exit": int(code), "reason": summary.reason, "message": summary.message, "flags": summary.flags}
+        show(told | {"folder": str(night.folder), "report": page}, line=True)
     else:
-        output.print(f"{summary.message}; {summary.flags} flags\nreport: {page}")
-    if summary.exit_code:
-        raise typer.Exit(Exit(summary.exit_code))
+        on = f"; `adaptem resume {night.folder}` goes on" if summary.exit_code else ""
+        say(f"{summary.message}; {counted(summary.flags, 'flag')}{on}\nreport: {page}")
+    if code:
+        raise typer.Exit(code)

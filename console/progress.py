@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from rich.live import Live
 from rich.table import Table
 
-from console.exits import output
+from console.exits import output, say, show
 from review.words import length
 
 if TYPE_CHECKING:
@@ -40,19 +39,20 @@ class Reporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
-            self._live.stop()
+            with suppress(OSError):  # the terminal is gone; the record is not
+                self._live.stop()
 
     def __call__(self, step: Step, progress: Progress) -> None:
         if step.fault:
             self._last_fault = f"{step.fault.error} at step {step.number}: {step.fault.message}"
         if self._json:
-            sys.stdout.write(json.dumps(_row(step, progress)) + "\n")
-            sys.stdout.flush()
+            show(_row(step, progress), line=True)
         elif self._live:
-            self._live.update(self._table(step, progress))
+            with suppress(OSError):
+                self._live.update(self._table(step, progress))
         elif time.monotonic() - self._last_s > PLAIN_EVERY_S:
             self._last_s = time.monotonic()
-            output.print(
+            say(
                 f"step {step.number}  {_where(step)}  time left {_clock(progress.time_left_s)}  "
                 f"dose {progress.electrons_ratio:.0%}  detail {progress.detail_looks}  last fault: {self._last_fault}"
             )

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from configs.errors import ConfigError
-from console.exits import Exit, output, plain_errors, show
+from console.exits import Exit, plain_errors, say, show
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=c. May be repeated.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
@@ -41,11 +42,20 @@ def init(
 
         if out.exists():
             raise ConfigError(f"{out} exists already and is left as it is; name another by --out")
+        if image is None and instrument == "replay":
+            raise ConfigError("replay surveys an image: name it by --image")
         text = template(image, instrument)
         answers = answers_for(image, ask=_silent if yes else _ask)
-        out.write_text(HEADER + without_header(edited(text, answers)), encoding="utf-8")
-        load(out, SurveySettings)
-        output.print(f"wrote {out}\nlook first:  adaptem survey {out} --dry-run\nthen:        adaptem survey {out}")
+        try:
+            out.write_text(HEADER + without_header(edited(text, answers)), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{out}: cannot be written ({error.strerror}); name another by --out") from error
+        try:
+            load(out, SurveySettings)
+        except ConfigError:
+            out.unlink()
+            raise
+        say(f"wrote {out}\nlook first:  adaptem survey {out} --dry-run\nthen:        adaptem survey {out}")
 
 
 def config(
@@ -59,7 +69,7 @@ def config(
         from surveys.settings import SurveySettings
 
         settings = load(path, SurveySettings, tuple(sets or ()))
-        show(settings.model_dump(mode="json")) if json else output.print(dump(settings), markup=False)
+        show(settings.model_dump(mode="json")) if json else say(dump(settings))
 
 
 def doctor(
@@ -78,9 +88,8 @@ def doctor(
             show([{"check": r.name, "ok": r.ok, "message": r.message} for r in results])
         else:
             for result in results:
-                output.print(
-                    f"{'[green]ok  [/]' if result.ok else '[bold red]FAIL[/]'} {result.name}: {result.message}"
-                )
+                mark = ("ok  ", "green") if result.ok else ("FAIL", "bold red")
+                say(Text.assemble(mark, f" {result.name}: {result.message}"))
         if not all(result.ok for result in results):
             raise typer.Exit(Exit.FAILED)
 

@@ -25,6 +25,8 @@ _WINSOR = 8.0
 """Robust spreads beyond which a value counts as no farther out: one wild number must not own the distance."""
 _TINY = 1e-3
 _ITSELF = 1e-9
+_AT_ONCE = 256
+"""Points whose distances are held at a time, so that memory does not grow with the night."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,9 @@ class Background:
 
     def _nearest(self, points: Array) -> tuple[npt.NDArray[np.intp], Array]:
         """(K, k) the nearest references, and (K,) log mean distance to them."""
+        if len(points) > _AT_ONCE:
+            parts = [self._nearest(points[first : first + _AT_ONCE]) for first in range(0, len(points), _AT_ONCE)]
+            return np.concatenate([near for near, _ in parts]), np.concatenate([reach for _, reach in parts])
         distance = self._distances(points)
         near = np.argpartition(distance, self._k - 1, axis=1)[:, : self._k]
         reach = np.take_along_axis(distance, near, axis=1)

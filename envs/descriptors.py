@@ -42,8 +42,8 @@ class Descriptor:
     """Added before a log: values well below it are all alike."""
     grain: Ratio = 0.02
     """The least spread taken seriously, on the transformed scale."""
-    single: bool = False
-    """Read from the most extreme object of the window, not from all of it."""
+    fabric: bool = True
+    """Says what a place is made of: not how its most extreme object looks, nor how a lattice falls into the window."""
 
 
 _FOLDS = (2, 4)
@@ -54,7 +54,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("local_brightness_ratio", "brightness against the surroundings", "", "log", 1e-2),
     Descriptor("local_contrast_ratio", "contrast against the surroundings", "", "log", 1e-2),
     Descriptor("asymmetry_ratio", "bright over dark tail", "", "log", 1e-2),
-    Descriptor("unevenness_ratio", "unevenness of the texture", "", "log", 1e-2),
+    Descriptor("unevenness_ratio", "unevenness of the texture", "", "log", 1e-2, fabric=False),
     Descriptor("lattice_strength_ratio", "strongest diffraction spot over its ring", "", "log", 15.0, 0.2),
     Descriptor("lattice_spots_number", "number of diffraction spots", "", "log", 2.0, 0.3),
     Descriptor("spacing_nm", "dominant spacing", "nm", "log", 1e-9),
@@ -68,20 +68,30 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         for kind in ("bright", "dark")
         for descriptor in (
             Descriptor(f"{kind}_area_ratio", f"area of {kind} objects", "", "log", 2e-2, 0.2),
-            Descriptor(f"{kind}_largest_nm", f"largest {kind} object", "nm", "log", 1e-9, 0.2, True),
+            Descriptor(f"{kind}_largest_nm", f"largest {kind} object", "nm", "log", 1e-9, 0.2, fabric=False),
             Descriptor(
-                f"{kind}_elongation_ratio", f"elongation of the longest {kind} object", "", "log", 0.0, 0.1, True
+                f"{kind}_elongation_ratio",
+                f"elongation of the longest {kind} object",
+                "",
+                "log",
+                0.0,
+                0.1,
+                fabric=False,
             ),
-            Descriptor(f"{kind}_hollowness_ratio", f"hollowness of a {kind} object", "", "log", 0.0, 0.05, True),
-            Descriptor(f"{kind}_roughness_ratio", f"roughness within a {kind} object", "", "log", 0.0, 0.1, True),
+            Descriptor(
+                f"{kind}_hollowness_ratio", f"hollowness of a {kind} object", "", "log", 0.0, 0.05, fabric=False
+            ),
+            Descriptor(
+                f"{kind}_roughness_ratio", f"roughness within a {kind} object", "", "log", 0.0, 0.1, fabric=False
+            ),
         )
     ),
     Descriptor("edge_ratio", "sharpest edges over the usual gradient", "", "log", 1e-2),
-    Descriptor("step_ratio", "brightness step across the window", "", "log", 1e-3),
+    Descriptor("step_ratio", "brightness step across the window", "", "log", 1e-3, fabric=False),
 )
 NAMES: tuple[str, ...] = tuple(d.name for d in DESCRIPTORS)
-FABRIC = np.array([n for n, d in enumerate(DESCRIPTORS) if not d.single])
-"""Columns that say what a place is made of, not what a single object in it looks like."""
+FABRIC = np.array([n for n, d in enumerate(DESCRIPTORS) if d.fabric])
+"""Columns that say what a place is made of."""
 _CONTRASTS = [NAMES.index(f"{scale}_contrast_ratio") for scale in SCALES]
 
 

@@ -81,9 +81,7 @@ def describe_objects(image: Stack, windows: Sequence[Window], pixel_size_nm: flo
         compact = where & (objects.elongation < _COMPACT_ELONGATION) & (objects.solidity > _COMPACT_SOLIDITY)
         area = [mask[slice(*np.rint(e[:2]).astype(int)), slice(*np.rint(e[2:]).astype(int))].mean() for e in edges]
         result[f"{name}_area_ratio"] = np.array(area)
-        result[f"{name}_largest_nm"] = (
-            pixel_size_nm * b * np.hypot(_largest(where, objects.diameter_px, 0.0), _VAGUE_PX)
-        )
+        result[f"{name}_largest_nm"] = pixel_size_nm * b * _largest(where, objects.diameter_px, _VAGUE_PX)
         result[f"{name}_elongation_ratio"] = _shape(where, objects, objects.elongation, _PLAIN["elongation"])
         result[f"{name}_hollowness_ratio"] = _shape(compact, objects, objects.hollowness, _PLAIN["hollowness"])
         result[f"{name}_roughness_ratio"] = _shape(compact, objects, objects.roughness, _PLAIN["roughness"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ class Explanation:
     def as_table(self) -> Table:
         """The choice and the next best, side by side; the chosen one is marked."""
         step, decision = self.step, self.step.decision
-        table = Table(title=f"step {step.number} of {step.specimen}: {_deed(step)}", caption=_caption(step))
+        table = Table(title=f"step {step.number} of {step.specimen}: {_deed(step)}", title_justify="left")
         for column in ("", "candidate", "predicted interest", "uncertainty", "cost (s)", "probability"):
             table.add_column(column, justify="left" if column in ("", "candidate") else "right")
         for candidate in decision.candidates:
@@ -42,9 +43,25 @@ class Explanation:
             )
         return table
 
+    def as_words(self) -> str:
+        """Its reason, who decided, what was found."""
+        decision = self.step.decision
+        policy = f" ({decision.policy})" if decision.policy else ""
+        lines = [
+            f"reason: {decision.reason or 'none was given'}",
+            f"decided by: {decision.person or decision.decided_by}{policy}",
+        ]
+        known = [value for value in self.step.score.interest if math.isfinite(value)] if self.step.score else []
+        if known:
+            cells = f", the largest of {len(known)} places" if len(known) > 1 else ""
+            lines.append(f"interest found: {max(known):.3g}{cells}")
+        elif self.step.score:
+            lines.append("interest found: not known yet, too little of this specimen had been seen")
+        return "\n".join(lines)
+
 
 def explanation(folder: Path, number: int, specimen: str | None = None) -> Explanation | None:
-    """The explanation of a step, or None where there is no such step. Raises FolderError."""
+    """The explanation of a step, or None where there is no such step. Raises FolderError, JournalError."""
     read_meta(folder)  # says plainly where there is no survey
     steps = Rows(open_read_only(folder / "journal.sqlite")).steps(specimen)
     return next((Explanation(step) for step in steps if step.number == number), None)
@@ -53,10 +70,3 @@ def explanation(folder: Path, number: int, specimen: str | None = None) -> Expla
 def _deed(step: Step) -> str:
     what = step.skill or (f"{step.look} of target {step.target}" if step.look else str(step.kind))
     return f"{what}, failed: {step.fault.message}" if step.fault else what
-
-
-def _caption(step: Step) -> str:
-    decision = step.decision
-    who = f"decided by {decision.person or decision.decided_by}" + (f" ({decision.policy})" if decision.policy else "")
-    came = f"; interest found: {max(step.score.interest):.3g}" if step.score and step.score.interest else ""
-    return f"{decision.reason or 'no reason was given'}; {who}{came}"

@@ -6,7 +6,6 @@ grows to the left.
 
 from __future__ import annotations
 
-import base64
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,11 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
+
+from envs.step import Kind, Purpose
+from review.counts import work_s
+from review.pictures import uri
+from review.words import named, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,23 +26,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from envs.step import ExposureRecord, Step
+    from instruments.types import Footprint
 
 matplotlib.use("Agg")
 
-INK, FAINT, ACCENT, CONTROL, FAULT = "#1c2430", "#8a94a3", "#d1495b", "#2e7d6b", "#c77700"
-ACTIVITY = {"survey": "#4c6a92", "detail": "#7ea0c8", "focus": "#b89bd0", "drift": "#d9c27e", "control": CONTROL}
-
-
-def thumbnail(image: npt.NDArray[np.generic], size_px: int = 256) -> str:
-    """An 8-bit picture of ``image`` (H, W) between its 0.5 and 99.5 percentiles, at most ``size_px`` wide."""
-    values = np.asarray(image, dtype=np.float32)
-    low, high = np.percentile(values, (0.5, 99.5))
-    grey = np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255
-    picture = Image.fromarray(grey.astype(np.uint8))
-    picture.thumbnail((size_px, size_px), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.save(stream, format="PNG", optimize=True)
-    return _uri(stream, "png")
+INK, FAINT, ACCENT, FAULT, UNSEEN = "#1c2430", "#5d6876", "#d1495b", "#c77700", "#343a44"
+LANES = {"overview": "#4c6a92", "detail": "#7ea0c8", "focus": "#b89bd0", "control": "#2e9d7f", "failed": FAULT,
+         "waiting": "#c9ced6"}  # fmt: skip
+"""What the instrument was busy with, and its colour."""
+OUTLINES = {Purpose.DETAIL: ("#7ea0c8", 0.6), Purpose.CONTROL: ("#2eb892", 1.3)}
+"""Colour and width of what is outlined on the map."""
+NUMBERED = 40
+"""Flags that carry their rank on the map."""
+_SEEN_RATIO = 1500
+"""So many gaps side by side would fill the width of a timeline."""
 
 
 def coverage(
@@ -48,21 +48,17 @@ def coverage(
     flags: Sequence[Mapping[str, Any]],
 ) -> str:
     """The specimen as the overview looks saw it, with what was looked at in detail, the controls and the flags."""
-    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
+    figure = Figure(figsize=(8.6, 7.6), layout="constrained")
     axes = figure.subplots()
-    axes.set_facecolor("#eef0f3")
+    axes.set_facecolor(UNSEEN)
     _mosaic(axes, overviews)
     seen = [record for step in steps for record in step.exposures if record.committed]
     for record in seen:
-        if record.purpose in ("detail", "control"):
-            _outline(axes, record, colour=ACTIVITY[record.purpose], width=0.6 if record.purpose == "detail" else 1.3)
-    for flag in flags:
-        place = (flag["x_nm"], flag["y_nm"])
-        axes.plot(
-            *place, marker="o", markersize=11, markerfacecolor="none", markeredgecolor=ACCENT, markeredgewidth=1.4
-        )
-        axes.annotate(str(flag["rank"]), place, textcoords="offset points", xytext=(7, 5), color=ACCENT, fontsize=8,
-                      fontweight="bold")  # fmt: skip
+        if record.purpose in OUTLINES:
+            colour, width = OUTLINES[record.purpose]
+            _outline(axes, record.footprint, colour=colour, width=width)
+    for flag in reversed(flags):  # the first on top
+        _flag(axes, flag)
     _limits(axes, seen)
     unit, nm = ("µm", 1000.0) if abs(np.diff(axes.get_xlim())[0]) > 2000 else ("nm", 1.0)
     for axis, name in ((axes.xaxis, "x"), (axes.yaxis, "y")):
@@ -72,31 +68,40 @@ def coverage(
     return _svg(figure)
 
 
-def timeline(steps: Sequence[Step], faults: Sequence[Mapping[str, Any]], electrons_budget: float | None) -> str:
-    """What the beam was used for, the dose, and every fault, against the instrument's clock."""
-    figure = Figure(figsize=(9.6, 2.9), layout="constrained")
-    axes = figure.subplots()
+def timeline(
+    steps: Sequence[Step],
+    faults: Sequence[Mapping[str, Any]],
+    waits_s: Sequence[tuple[float, float]],
+    electrons_budget: float | None,
+) -> str:
+    """One lane for each kind of step, every fault, and below the electrons sent, against the instrument's clock."""
     unit, seconds = _time_unit(steps)
-    for purpose, colour in ACTIVITY.items():
-        bars = [
-            (record.start_s / seconds, (record.end_s - record.start_s) / seconds)
-            for step in steps
-            for record in step.exposures
-            if record.purpose == purpose
-        ]
-        if bars:
-            axes.broken_barh(bars, (0, 1), facecolors=colour, label=purpose)
-    for index, fault in enumerate(faults):
-        axes.axvline(fault["time_s"] / seconds, color=FAULT, linewidth=1.5, label=None if index else "fault")
-    axes.set(yticks=[], xlabel=f"instrument clock ({unit})", ylim=(0, 1))
-    right = axes.twinx()
+    shortest_s = (steps[-1].end_s - steps[0].start_s) / _SEEN_RATIO
+    work = [(_lane(step), work_s(step, waits_s)) for step in steps] + [("waiting", wait) for wait in waits_s]
+    lanes = {name: _merged([span for lane, span in work if lane == name], shortest_s) for name in LANES}
+    lanes = {name: spans for name, spans in lanes.items() if len(spans)}
+    figure = Figure(figsize=(9.6, 1.4 + 0.3 * len(lanes) + 1.3), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(0.3 * len(lanes) + 0.2, 1.3))
+    for row, (name, spans) in enumerate(reversed(lanes.items())):
+        axes.broken_barh(spans / seconds, (row + 0.15, 0.7), facecolors=LANES[name], linewidth=0)
+    for fault in faults:
+        axes.axvline(fault["time_s"] / seconds, color=FAULT, linewidth=1.0, alpha=0.7)
+    axes.set_yticks(np.arange(len(lanes)) + 0.5, list(reversed(lanes)))
+    axes.set_ylim(0, len(lanes))
+    axes.tick_params(left=False)
     used = np.cumsum([step.electrons for step in steps])
-    right.plot([step.end_s / seconds for step in steps], used, color=INK, linewidth=1.6, label="electrons sent")
-    right.set_ylabel("electrons sent")
-    right.set_ylim(0, max(electrons_budget or 0.0, float(used[-1]) if len(used) else 1.0) * 1.05)
-    if electrons_budget:
-        right.axhline(electrons_budget, color=INK, linestyle=":", linewidth=1, label="budget")
-    figure.legend(loc="outside upper left", fontsize=8, ncols=8, frameon=False)
+    below.plot([step.end_s / seconds for step in steps], used, color=INK, linewidth=1.6)
+    top = max(float(used[-1]), 1.0)
+    if electrons_budget and electrons_budget < 4 * top:  # a budget far above would flatten the curve
+        below.axhline(electrons_budget, color=INK, linestyle=":", linewidth=1)
+        below.annotate("budget", (0, electrons_budget), xycoords=("axes fraction", "data"), xytext=(4, -3),
+                       textcoords="offset points", va="top", fontsize=8, color=FAINT)  # fmt: skip
+        top = electrons_budget
+    below.set(ylabel="electrons", xlabel=f"instrument clock ({unit})", ylim=(0, top * 1.08))
+    below.yaxis.set_major_formatter(lambda value, _: quantity(value))
+    below.locator_params(axis="y", nbins=4)
+    for panel in (axes, below):
+        panel.spines[["top", "right"]].set_visible(False)
     return _svg(figure)
 
 
@@ -107,14 +112,45 @@ def quality(steps: Sequence[Step]) -> str | None:
     if not names:
         return None
     unit, seconds = _time_unit(steps)
-    figure = Figure(figsize=(9.6, 1.3 * len(names) + 0.5), layout="constrained")
+    figure = Figure(figsize=(9.6, 1.1 * len(names) + 0.5), layout="constrained")
     for axes, name in zip(np.atleast_1d(figure.subplots(len(names), 1, sharex=True)), names, strict=True):
         points = [(time_s / seconds, values[name]) for time_s, values in rows if name in values]
-        axes.plot(*np.array(points).T, ".", color=ACTIVITY["survey"], markersize=3)
-        axes.set_ylabel(name.replace("_", "\n"), rotation=0, ha="right", va="center", fontsize=8)
+        axes.plot(*np.array(points).T, ".", color=LANES["overview"], markersize=3)
+        axes.set_ylabel(named(name).replace(" (", "\n("), rotation=0, ha="right", va="center", fontsize=9)
+        axes.yaxis.set_major_formatter(lambda value, _: quantity(value))
+        axes.locator_params(axis="y", nbins=3)
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel(f"instrument clock ({unit})", fontsize=9)
     return _svg(figure)
+
+
+def _merged(spans_s: Sequence[tuple[float, float]], shortest_s: float) -> npt.NDArray[np.float64]:
+    """(N, 2) starts and lengths; gaps too short to be seen are closed, spans too short are made long enough."""
+    merged: list[list[float]] = []
+    for start_s, end_s in sorted(spans_s):
+        if merged and start_s - merged[-1][1] < shortest_s:
+            merged[-1][1] = max(merged[-1][1], end_s)
+        else:
+            merged.append([start_s, end_s])
+    return np.array([(start_s, max(end_s - start_s, shortest_s)) for start_s, end_s in merged]).reshape(-1, 2)
+
+
+def _lane(step: Step) -> str:
+    if step.fault is not None:
+        return "failed"
+    if step.kind is Kind.CONTROL:
+        return "control"
+    return "focus" if step.skill else (step.look or "")
+
+
+def _flag(axes: Axes, flag: Mapping[str, Any]) -> None:
+    """Its box with its rank within, or beside where there is no room."""
+    place = (flag["x_nm"], flag["y_nm"])
+    corner = (place[0] - flag["width_nm"] / 2, place[1] - flag["height_nm"] / 2)
+    axes.add_patch(Rectangle(corner, flag["width_nm"], flag["height_nm"], fill=False, edgecolor=ACCENT, linewidth=1.4))
+    if flag["rank"] <= NUMBERED:
+        axes.annotate(str(flag["rank"]), place, color="white", fontsize=6.5, ha="center", va="center",
+                      fontweight="bold", bbox={"boxstyle": "round,pad=0.15", "fc": ACCENT, "ec": "none"})  # fmt: skip
 
 
 def _names(rows: Sequence[tuple[float, Mapping[str, float]]]) -> list[str]:
@@ -147,8 +183,7 @@ def _shrink(image: npt.NDArray[np.float32], size_px: int = 64) -> npt.NDArray[np
     return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
 
 
-def _outline(axes: Axes, record: ExposureRecord, *, colour: str, width: float) -> None:
-    place = record.footprint
+def _outline(axes: Axes, place: Footprint, *, colour: str, width: float) -> None:
     corner = ((place.x_nm - place.width_nm / 2), (place.y_nm - place.height_nm / 2))
     axes.add_patch(
         Rectangle(corner, place.width_nm, place.height_nm, angle=place.rotation_deg,
@@ -174,8 +209,4 @@ def _limits(axes: Axes, records: Sequence[ExposureRecord]) -> None:
 def _svg(figure: Figure) -> str:
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
-    return _uri(stream, "svg+xml")
-
-
-def _uri(stream: io.BytesIO, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    return uri(stream.getvalue(), "svg+xml")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from archive.folder import holder, read_meta
@@ -14,22 +16,27 @@ if TYPE_CHECKING:
 
 
 def status_of(folder: Path) -> dict[str, Any]:
-    """State, place, counts, dose and last fault, by name. Raises FolderError where there is no survey."""
-    content = summarise(read_meta(folder), Rows(open_read_only(folder / "journal.sqlite")))
-    process, health, done = holder(folder), _health(folder), content["done"]
-    ended, faults = content["ended"], content["faults"]
+    """State, place, counts, dose and last fault, by name. Raises FolderError where there is no survey, JournalError."""
+    meta = read_meta(folder)
+    process, health = holder(folder), _health(folder)
+    with closing(open_read_only(folder / "journal.sqlite")) as journal:
+        content = summarise(meta, Rows(journal), running=process is not None)
+    done, ended, faults = content["done"], content["ended"], content["faults"]
     return {
         "survey": content["survey"],
         "state": _state(process, ended, health),
+        "last_heard_s": None if process is None else health.get("age_s"),
         "specimen": content["specimens"][-1] if content["specimens"] else None,
         "steps": done["steps"],
         "overview_looks": done["overview"],
         "detail_looks": done["detail"],
-        "hours": round(done["hours"], 3),
+        "sites_in_detail_ratio": done["sites_in_detail"] / content["plan"]["sites"],
+        "hours": done["hours"],
         "electrons": done["electrons"],
+        "electrons_of_budget_ratio": done["electrons"] / content["plan"]["electrons"],
         "flags": len(content["flags"]) if content["flags"] or ended else "at the end",
         "faults": len(faults),
-        "last_fault": faults[-1]["message"] if faults else "none",
+        "last_fault": faults[-1]["message"] if faults else None,
         "health": health,
     }
 
@@ -41,8 +48,11 @@ def _state(process: int | None, ended: dict[str, Any] | None, health: dict[str, 
 
 
 def _health(folder: Path) -> dict[str, Any]:
+    """What the process last wrote about itself, and how long ago; a silent one hangs."""
+    path = folder / "health.json"
     try:
-        found: dict[str, Any] = json.loads((folder / "health.json").read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
+        age_s = max(time.time() - path.stat().st_mtime, 0.0)
     except (OSError, ValueError):
         return {}
-    return found
+    return {**found, "age_s": round(age_s, 1)} if isinstance(found, dict) else {}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from envs.step import Kind, Purpose, Stream
+from review.counts import done, planned, streams
+from review.verdict import verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from archive.folder import Meta
     from archive.rows import EventRow, Rows
@@ -18,23 +21,28 @@ if TYPE_CHECKING:
 REPORT_VERSION = 1
 
 
-def summarise(meta: Meta, rows: Rows) -> dict[str, Any]:
+def summarise(meta: Meta, rows: Rows, *, running: bool = False) -> dict[str, Any]:
     """Everything the report shows except the pictures. Reads rows, never pixels."""
     steps, events, flags = list(rows.steps()), rows.events(), [dict(flag) for flag in rows.flags()]
-    exposures = [record for step in steps for record in step.exposures]
-    done = _done(steps, exposures)
-    faults = pair_faults(events)
-    end = _end(events)
+    faults, waits, end = pair_faults(events), waits_s(events), _end(events)
+    plan, did = planned(meta.config), done(steps, waits)
+    specimens = sorted({step.specimen for step in steps})
+    only = specimens[0] if len(specimens) == 1 else None
     return {
         "report_version": REPORT_VERSION,
         "survey": meta.config.get("name", "survey"),
-        "verdict": verdict(done, flags, faults, end),
+        "verdict": verdict(plan, did, flags, faults, end, running=running, only=only),
         "ended": end,
-        "plan": dict(meta.config.get("budget", {})),
-        "done": done,
-        "specimens": sorted({step.specimen for step in steps}),
+        "plan": plan,
+        "done": did,
+        "streams": streams(steps),
+        "specimens": specimens,
         "flags": flags,
+        "closest": [] if flags or end is None else closest(steps),
         "faults": faults,
+        "waits_s": waits,
+        "faults_by_kind": dict(Counter(str(fault["data"].get("error", "other")) for fault in faults).most_common()),
+        "requests": [{"kind": row.kind, "person": row.person, "state": row.state} for row in rows.requests()],
         "controls": [_control(step) for step in steps if step.kind is Kind.CONTROL],
         "decided_by": dict(Counter(step.decision.decided_by for step in steps)),
         "provenance": {
@@ -49,24 +57,22 @@ def summarise(meta: Meta, rows: Rows) -> dict[str, Any]:
     }
 
 
-def verdict(
-    done: Mapping[str, Any],
-    flags: Sequence[Mapping[str, Any]],
-    faults: Sequence[Mapping[str, Any]],
-    end: Mapping[str, Any] | None,
-) -> str:
-    """The night in one sentence."""
-    reason = end["message"] if end else "Still running, or ended without finishing its record"
-    unanswered = sum(1 for fault in faults if not fault["replies"])
-    parts = [
-        f"{len(flags)} region{'s' if len(flags) != 1 else ''} flagged",
-        f"{done['detail']} detail looks and {done['controls']} random controls in {done['hours']:.2f} h",
-        f"{len(faults)} fault{'s' if len(faults) != 1 else ''}"
-        + (f", {unanswered} without a reply" if unanswered else ", each answered" if faults else ""),
+def closest(steps: Sequence[Step], count: int = 6) -> list[dict[str, Any]]:
+    """Detail looks by the interest that the scorer read from them at the time, where nothing was flagged."""
+    found: list[tuple[float, Step]] = [
+        (max(known), step)
+        for step in steps
+        if step.kind is Kind.LOOK and step.score and any(map(_is_detail, step.exposures))
+        if (known := [interest for interest in step.score.interest if math.isfinite(interest)])
     ]
-    if done["lost"]:
-        parts.append(f"{done['lost']} exposures lost after the beam was on")
-    return f"{reason.rstrip('.')}: {'; '.join(parts)}."
+    return [
+        {"specimen": step.specimen, "step": step.number, "exposure_id": step.exposures[0].exposure.id, "interest": most}
+        for most, step in sorted(found, key=lambda pair: pair[0], reverse=True)[:count]
+    ]
+
+
+def _is_detail(record: ExposureRecord) -> bool:
+    return record.committed and record.purpose is Purpose.DETAIL
 
 
 def pair_faults(events: Sequence[EventRow]) -> list[dict[str, Any]]:
@@ -76,28 +82,15 @@ def pair_faults(events: Sequence[EventRow]) -> list[dict[str, Any]]:
         if event.kind == "fault":
             faults.append({**asdict(event), "replies": []})
         elif event.kind == "reply" and faults:
-            faults[-1]["replies"].append(event.message)
+            reason = faults[-1]["message"].partition(": ")[2]  # said once is enough
+            faults[-1]["replies"].append(event.message.removesuffix(f": {reason}"))
     return faults
 
 
-def _done(steps: Sequence[Step], exposures: Sequence[ExposureRecord]) -> dict[str, Any]:
-    committed = [record for record in exposures if record.committed]
-    detail = [record for record in committed if record.purpose is Purpose.DETAIL]
-    start_s = min((step.start_s for step in steps), default=0.0)
-    return {
-        "steps": len(steps),
-        "hours": (max((step.end_s for step in steps), default=start_s) - start_s) / 3600.0,
-        "beam_hours": sum(record.exposure.beam_on_s for record in committed) / 3600.0,
-        "electrons": sum(step.electrons for step in steps),
-        "overview": sum(record.purpose is Purpose.SURVEY for record in committed),
-        "detail": len(detail),
-        "detail_area_nm2": sum(record.footprint.area_nm2 for record in detail),
-        "focus": sum(record.purpose is Purpose.FOCUS for record in committed),
-        "controls": sum(step.kind is Kind.CONTROL and step.fault is None for step in steps),
-        "refused": sum(not record.committed and record.electrons == 0 for record in exposures),
-        "lost": sum(not record.committed and record.electrons > 0 for record in exposures),
-        "failed_steps": sum(step.fault is not None for step in steps),
-    }
+def waits_s(events: Sequence[EventRow]) -> list[tuple[float, float]]:
+    """From when until when the runner waited for trouble to pass, on the instrument's clock."""
+    waits = [(event.time_s, event.data.get("wait_s")) for event in events if event.kind == "reply"]
+    return [(time_s, time_s + wait_s) for time_s, wait_s in waits if isinstance(wait_s, float) and wait_s > 0]
 
 
 def _end(events: Sequence[EventRow]) -> dict[str, Any] | None:
@@ -110,14 +103,12 @@ def _end(events: Sequence[EventRow]) -> dict[str, Any] | None:
 
 def _control(step: Step) -> dict[str, Any]:
     tags = [tag for record in step.exposures for tag in record.tags] + [tag for _, tag in step.retagged]
+    shown = [record.exposure.id for record in step.exposures if record.committed]
+    shown += [number for number, _ in step.retagged]
     return {
         "specimen": step.specimen,
         "target": step.target,
-        "exposure_id": step.exposures[0].exposure.id
-        if step.exposures
-        else step.retagged[0][0]
-        if step.retagged
-        else None,
+        "exposure_id": shown[0] if shown else None,
         "inclusion_probability": next(
             (tag.inclusion_probability for tag in tags if tag.stream is Stream.CONTROL), None
         ),

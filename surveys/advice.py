@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from instruments.errors import InstrumentError
-from surveys.deciding import Deadline
 from surveys.endings import Ending, Reason
 from surveys.requests import Inbox
 
@@ -27,7 +26,7 @@ def advise(night: Night, session: Session, health: Health, on_step: Callable[[St
 
     A proposal is written down when it, or what the operator does, has changed.
     """
-    inbox, deadline = Inbox(night.record), Deadline(night.settings.decision_deadline_s)
+    inbox = Inbox(night.record)
     until_s = night.people.now_s() + night.settings.budget.hours * 3600.0
     last: tuple[object, ...] = ()
     proposals = 0
@@ -37,15 +36,15 @@ def advise(night: Night, session: Session, health: Health, on_step: Callable[[St
             if inbox.stopped_by is not None:
                 return Ending(Reason.STOPPED, f"stopped by {inbox.stopped_by} after {proposals} proposals")
             if not inbox.paused:
-                answer = deadline.ask(session.agent, session.env.observation())
+                answer = session.mind.decide(session.env.observation())
                 proposals += 1
-                last = _note(night, answer.decision, answer.trouble, last)
+                last = _note(night, answer.value, answer.trouble, last)
                 if answer.hung:
                     session.renew_agent()
             health.tell("paused" if inbox.paused else "advising", proposals=proposals)
             night.people.wait(EVERY_S)
     finally:
-        deadline.close()
+        session.mind.close()
     if night.stop.is_set():
         return Ending(Reason.INTERRUPTED, f"stopped by {night.stop.signal_name} after {proposals} proposals")
     return Ending(Reason.COMPLETE, f"the hours are over, after {proposals} proposals")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,66 +14,121 @@ from envs.actions import LookAt, Stop
 from envs.step import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import numpy.typing as npt
 
     from agent.protocol import Agent
     from envs.actions import Catalogue
+    from envs.step import Step
     from envs.tasks import SurveyTask
 
     Observation = Mapping[str, npt.NDArray[np.generic]]
+
+
+MOST_LOSSES = 3
+"""An agent that is lost so often without a decision in between is not asked again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came of asking an agent."""
 
-    decision: Decision | None
+    value: Any = None
     trouble: str = ""
-    """Why there is no decision."""
+    """Why there is no answer; empty where there is one."""
     hung: bool = False
-    """The agent is still thinking: it must not be used again."""
+    """It is still thinking."""
 
 
-class Deadline:
-    """Asks an agent in a worker thread. A thread that hangs is abandoned: it is a daemon and holds no instrument."""
+class Mind:
+    """An agent behind a deadline: it may hang or break, in deciding or in learning, and the night goes on.
+
+    It is only ever called in a thread of its own, which holds no instrument. One that hangs is abandoned with its
+    thread, one that broke while learning is let go: the mind is then ``lost`` until ``renew`` teaches a fresh agent.
+    """
+
+    def __init__(self, make: Callable[[], Agent], deadline_s: float) -> None:
+        self._make = make
+        self._worker = _Worker(deadline_s)
+        self._agent: Agent | None = None
+        self._losses = 0
+        self.given_up = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether there is no agent that could be asked."""
+        return self._agent is None
+
+    def renew(self, history: Iterable[Step]) -> str:
+        """Make a fresh agent and teach it; returns what went wrong, empty if nothing did."""
+        made = self._worker.ask(self._make)
+        self._agent = made.value
+        troubles = (self.learn(step) for step in history)
+        return made.trouble or next((trouble for trouble in troubles if trouble), "")
+
+    def decide(self, observation: Observation) -> Answer:
+        """A Decision as ``value``. An agent that raises may be asked again, one that hangs is lost."""
+        if self._agent is None:
+            return Answer(trouble="the agent was lost too often and is no longer asked")
+        answer = self._worker.ask(partial(self._agent.act, observation))
+        if answer.hung:
+            self._lose()
+        elif not answer.trouble:
+            self._losses = 0
+        return answer
+
+    def learn(self, step: Step) -> str:
+        """Let the agent observe a step; returns what went wrong, empty if nothing did. The agent is then lost."""
+        if self._agent is None:
+            return ""
+        answer = self._worker.ask(partial(self._agent.observe, step))
+        if answer.trouble:
+            self._lose()
+        return answer.trouble
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._worker.close()
+
+    def _lose(self) -> None:
+        self._agent = None
+        self._losses += 1
+        self.given_up = self._losses >= MOST_LOSSES
+
+
+class _Worker:
+    """Calls functions in a daemon thread, each within a deadline."""
 
     def __init__(self, deadline_s: float) -> None:
         self._deadline_s = deadline_s
-        self._questions: queue.SimpleQueue[tuple[Agent, Observation] | None] | None = None
-        self._answers: queue.SimpleQueue[Decision | Exception] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Callable[[], Any] | None] | None = None
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
-    def ask(self, agent: Agent, observation: Observation) -> Answer:
-        """The agent's decision, or what kept it from deciding. An agent that raises may be asked again."""
-        if self._questions is None:
-            self._questions, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
-            threading.Thread(target=_worker, args=(self._questions, self._answers), name="agent", daemon=True).start()
-        self._questions.put((agent, observation))
+    def ask(self, call: Callable[[], Any]) -> Answer:
+        if self._calls is None:
+            self._calls, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
+            threading.Thread(target=_serve, args=(self._calls, self._answers), name="agent", daemon=True).start()
+        self._calls.put(call)
         try:
-            answer = self._answers.get(timeout=self._deadline_s)
+            return self._answers.get(timeout=self._deadline_s)
         except queue.Empty:
-            self._questions.put(None)
-            self._questions = None
-            return Answer(None, f"the agent gave no decision within {self._deadline_s:g} s", hung=True)
-        if isinstance(answer, Exception):
-            return Answer(None, f"the agent failed: {type(answer).__name__}: {answer}")
-        return Answer(answer)
+            self.close()
+            return Answer(trouble=f"the agent gave no answer within {self._deadline_s:g} s", hung=True)
 
     def close(self) -> None:
-        """Let the worker end."""
-        if self._questions is not None:
-            self._questions.put(None)
-            self._questions = None
+        """The thread ends once it has nothing more to do, if it ever does."""
+        if self._calls is not None:
+            self._calls.put(None)
+            self._calls = None
 
 
-def _worker(questions: queue.SimpleQueue[Any], answers: queue.SimpleQueue[Decision | Exception]) -> None:
-    while (question := questions.get()) is not None:
-        agent, observation = question
+def _serve(calls: queue.SimpleQueue[Callable[[], Any] | None], answers: queue.SimpleQueue[Answer]) -> None:
+    while (call := calls.get()) is not None:
         try:
-            answers.put(agent.act(observation))
+            answers.put(Answer(call()))
         except Exception as error:  # whatever a policy raises, the night goes on without it
-            answers.put(error)
+            answers.put(Answer(trouble=f"the agent failed: {type(error).__name__}: {error}"))
 
 
 def usable(decision: Decision, mask: npt.NDArray[np.generic]) -> str | None:

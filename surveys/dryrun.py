@@ -174,6 +174,13 @@ def _problems(settings: SurveySettings, looks: list[LookPlan]) -> list[str]:
                 f"looks.{look.name}: {look.fluence_e_per_A2:.3g} e/Å² is over limits.max_fluence_e_per_A2, "
                 f"{limits.max_fluence_e_per_A2:g}; lower its dwell_us"
             )
+    many = len(settings.specimens)
+    if budget.electrons * many > limits.max_electrons:
+        found.append(
+            f"budget.electrons: more than limits.max_electrons, {limits.max_electrons:.3g}, for {many} specimen(s)"
+        )
+    if budget.hours * 3600.0 * many > limits.max_time_s:
+        found.append(f"budget.hours: more than limits.max_time_s, {limits.max_time_s:g} s, for {many} specimen(s)")
     if _current_pA(settings) > limits.max_current_pA:
         found.append(f"current_pA: {settings.current_pA:g} is over limits.max_current_pA, {limits.max_current_pA:g}")
     return found

@@ -29,7 +29,7 @@ _TELLING_SPREADS = 1.5
 _MOST_DEPARTURES = 3
 OVERVIEW_ONLY = "overview only"
 
-_SHOWN, _REGION, _OWN = 0.5, 0.3, 0.2
+_SHOWN, _REGION, _OWN = 0.5, 0.35, 0.15
 """Weights of evidence. Looks made of a place itself weigh least: they were made where the agent expected something, so
 what is ordinary is known less well from them than from overviews, which show every place."""
 
@@ -152,7 +152,10 @@ def flag_survey(
 
     order = sorted(called, key=lambda target: (places[target].p_value, target))[: settings.most_flags]
     where = {sight.descriptors: sight.target for sight in seen}
-    flags = [_flag(target, places[target], q[target], judge, where, tree, specimens[0]) for target in order]
+    shows: dict[int, list[Sight]] = {}
+    for sight in seen + controls:
+        shows.setdefault(sight.target, []).append(sight)
+    flags = [_flag(places[target], shows[target], q[target], judge, where, tree, specimens[0]) for target in order]
     return _ranked(flags, settings) if flags else []
 
 
@@ -181,8 +184,8 @@ def _add_regions(
 
 
 def _flag(
-    target_id: int,
     place: _Place,
+    sights: list[Sight],
     q_value: float,
     judge: Scorer,
     where: dict[tuple[float, ...], int],
@@ -190,7 +193,6 @@ def _flag(
     specimen: str,
 ) -> Flag:
     telling = place.telling
-    sights = [evidence.sight for evidence in place.alone]
     best = next((sight for sight in reversed(sights) if sight.own), telling.sight)
     reason, contributions = f"{telling.score:.1f} spreads from the usual", {}
     if isinstance(judge, ExplainingScorer):
@@ -199,11 +201,11 @@ def _flag(
         explanation = judge.explain(look, descriptors, fabric=by_region)
         reason = _reason(explanation, look, by_region, where.get(explanation.nearest), tree)
         contributions = {departure.name: departure.contribution for departure in explanation.departures}
-    target = tree[target_id]
+    target = tree[telling.sight.target]
     streams = frozenset[str]().union(*(sight.streams for sight in sights))
     own = any(sight.own for sight in sights)
     return Flag(
-        target=target_id,
+        target=target.id,
         specimen=specimen,
         x_nm=target.x_nm,
         y_nm=target.y_nm,

@@ -26,7 +26,7 @@ def completed(data: Raw) -> Raw:
     """
     try:
         data = _on_image(data) if data["instrument"]["kind"] == "replay" else data
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return data
     except ConfigError as error:
         raise ValueError(str(error)) from error

@@ -7,8 +7,11 @@ folder   ─► lock ─► journal, frames, ledger ─────────�
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from pydantic import ValidationError
 
 from agent.factory import make_skills
 from archive.folder import Meta, SurveyFolder
@@ -16,6 +19,7 @@ from archive.journal import utc_now
 from archive.reader import SurveyReader
 from archive.recorder import SurveyRecorder
 from archive.room import free_bytes
+from configs.load import ConfigError
 from envs.novelty import NoveltyScorer
 from envs.survey_env import Situation, SurveyEnv
 from instruments.clock import Clock, RealClock, SimulatedClock
@@ -24,7 +28,6 @@ from instruments.errors import InstrumentError
 from instruments.guard import Guard
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.powers import HasLoader
-from instruments.protocol import Microscope
 from surveys.dryrun import plan
 from surveys.readonly import ReadOnly
 from surveys.requests import forget_stale
@@ -51,8 +54,6 @@ class Night:
     place: SurveyFolder
     record: SurveyRecorder
     reader: SurveyReader
-    microscope: Microscope
-    """Under the guard: only for closing."""
     guard: Guard
     clock: Clock
     """The instrument's."""
@@ -116,11 +117,10 @@ class Night:
             self.event("reply", "latched: nothing moves or is exposed until a person has looked")
 
     def close(self) -> None:
-        """Let go of instrument and folder. Safe twice."""
-        self.guard.close()
-        self.reader.close()
-        self.record.close()
-        self.place.close()
+        """Let go of instrument and folder, of each whatever the others raise. Safe twice."""
+        with ExitStack() as parting:
+            for part in (self.place, self.record, self.reader, self.guard):  # the last is closed first
+                parting.callback(part.close)
 
 
 def default_folder(settings: SurveySettings) -> Path:
@@ -169,10 +169,14 @@ def _take_away(folder: Path, before: set[Path] | None) -> None:
 
 
 def resume_night(folder: Path, *, people: Clock | None = None) -> Night:
-    """Go on with the survey in ``folder``. Raises FolderError, JournalError, InstrumentError."""
+    """Go on with the survey in ``folder``. Raises FolderError, JournalError, ConfigError, InstrumentError."""
     place = SurveyFolder.open(folder)
     try:
         return _assemble(SurveySettings.model_validate(place.meta.config), place, people, free_bytes)
+    except ValidationError as error:
+        place.close()
+        lines = (f"{folder / 'survey.json'}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(*lines) from error
     except BaseException:
         place.close()
         raise
@@ -198,7 +202,6 @@ def _assemble(
         place=place,
         record=record,
         reader=SurveyReader(place.path),
-        microscope=microscope,
         guard=guard,
         clock=clock,
         people=people or RealClock(),

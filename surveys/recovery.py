@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import PositiveFloat, PositiveInt
@@ -82,10 +83,10 @@ class RecoverySettings(Settings):
     hold_off_max_s: PositiveFloat = 900.0
     parked_max_s: PositiveFloat = 4 * 3600.0
     """After so long in trouble without a single success, stop."""
-    drift_nm_per_s: PositiveFloat = 1.5
-    """Faster is a burst of drift. Read from looks of two frames or more; single frames do not tell."""
-    drifting_frames: PositiveInt = 2
-    """So many looks in a row must drift: one may be in error."""
+    drift_nm_per_s: PositiveFloat = 2.0
+    """Faster is a burst of drift, and no stage that still settles. Read from looks of two frames or more."""
+    drifting_frames: PositiveInt = 3
+    """So many looks in a row must drift: one may be in error, or its stage still creeping."""
     drift_wait_s: PositiveFloat = 60.0
     """First wait for the drift to end."""
     most_tries: PositiveInt = 8
@@ -130,29 +131,28 @@ class Recovery:
             return Reply(verb=Verb.CARRY_ON)
         if self._in_trouble_since_s is None:
             self._in_trouble_since_s = step.start_s
-        message = step.fault.message if step.fault else f"{trouble} at target {step.target}"
+        message = step.fault.message if step.fault else f"seen in the {step.look} of target {step.target}"
         rule = TABLE.get(trouble, Rule(Verb.PARK))
         lasted_s = now_s - self._in_trouble_since_s
+        failed, spent = step.fault is not None, step.electrons > 0
+        give_up = failed and (spent or (rule.then is Verb.SKIP and trouble != MASKED_ACTION))
+        reply = partial(Reply, trouble=trouble, give_up=give_up)
         if rule.then is Verb.STOP:
-            return Reply(verb=Verb.STOP, trouble=trouble, reason=f"{message}; a person must look and clear it")
+            return reply(verb=Verb.STOP, reason=f"{message}; a person must look and clear it")
         if lasted_s > self._settings.parked_max_s:
-            return Reply(verb=Verb.STOP, trouble=trouble, reason=f"no success for {lasted_s / 3600:.1f} h: {message}")
-        spent = step.electrons > 0
+            return reply(verb=Verb.STOP, reason=f"no success for {lasted_s / 3600:.1f} h: {message}")
         if not spent and self._attempts < len(rule.waits_s):
             self._attempts += 1
             wait_s = rule.waits_s[self._attempts - 1]
-            return Reply(verb=Verb.RETRY, trouble=trouble, wait_s=wait_s, again=True, reason=message)
+            return reply(verb=Verb.RETRY, wait_s=wait_s, again=True, give_up=False, reason=message)
         self._attempts = 0
-        failed = step.fault is not None
-        give_up = failed and step.target is not None and (spent or rule.then is Verb.SKIP)
         if rule.then is Verb.SKIP:
             self._skips += 1
             if self._skips < self._settings.skips_before_parking:
-                return Reply(verb=Verb.SKIP, trouble=trouble, give_up=give_up, reason=message)
+                return reply(verb=Verb.SKIP, reason=message)
             message, self._skips = f"{self._skips} failures in a row, the last: {message}", 0
         again = failed and not spent and rule.then is not Verb.SKIP
-        wait_s = self._hold_off_s(trouble, step, now_s)
-        return Reply(verb=Verb.PARK, trouble=trouble, wait_s=wait_s, again=again, give_up=give_up, reason=message)
+        return reply(verb=Verb.PARK, wait_s=self._hold_off_s(trouble, step, now_s), again=again, reason=message)
 
     def _hold_off_s(self, trouble: str, step: Step, now_s: float) -> float:
         """Until the time that the instrument names; else longer with every park in a row."""

@@ -53,7 +53,8 @@ def ask_to_stop(folder: Path, *, person: str | None = None) -> str:
     if running is None:
         return f"nothing runs in {folder}, so there is nothing to stop"
     ask(folder, "stop", person=person)
-    os.kill(running, signal.SIGTERM)
+    if running:  # 0: it has not said yet who it is, and will read the request
+        os.kill(running, signal.SIGTERM)
     return f"process {running} was told to blank and to finish its record"
 
 

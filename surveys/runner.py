@@ -100,4 +100,4 @@ def survey(night: Night, session: Session, health: Health, on_step: Callable[[St
                 turns.repeat(act if reply.again else None)
         return ending
     finally:
-        turns.close()
+        session.mind.close()

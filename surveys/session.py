@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from agent.factory import make_agent
 from envs.step import Kind, Purpose
 from surveys.controls import draw
+from surveys.deciding import Mind
 
 if TYPE_CHECKING:
     from agent.protocol import Agent
@@ -53,7 +54,8 @@ class Session:
         """The agent has said stop, or there is nothing left to see."""
         self.spent = False
         """Nothing more can be paid."""
-        self.agent = self._new_agent()
+        self.mind = Mind(self._new_agent, settings.decision_deadline_s)
+        self.mind.renew(())
         for step in record.rows.steps(self.name):
             self.fold(step)
         for event in record.rows.events("block"):
@@ -77,16 +79,16 @@ class Session:
         self.closed |= step.terminated
         self.spent = step.truncated
 
-    def teach(self, step: Step) -> None:
-        """Tell the agent: everything but the controls, which it must never learn of."""
-        if step.kind is not Kind.CONTROL:
-            self.agent.observe(step)
+    def teach(self, step: Step) -> str:
+        """Tell the agent: everything but the controls, which it must never learn of. Returns what went wrong."""
+        return "" if step.kind is Kind.CONTROL else self.mind.learn(step)
 
-    def renew_agent(self) -> None:
-        """A fresh agent in place of one that hangs or broke, taught by the journal."""
-        self.agent = self._new_agent()
-        for step in self.record.rows.steps(self.name):
-            self.teach(step)
+    def renew_agent(self) -> str:
+        """A fresh agent in place of one that was lost, taught by the journal; what came of it, in words."""
+        if self.mind.given_up:
+            return "the agent is no longer asked"
+        trouble = self.mind.renew(step for step in self.record.rows.steps(self.name) if step.kind is not Kind.CONTROL)
+        return trouble or "a fresh agent was taught from the journal"
 
     def progress(self) -> Progress:
         """How far it is."""

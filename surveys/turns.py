@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from envs.actions import LookAt, Stop
-from surveys.deciding import Deadline, fallback, usable
+from surveys.deciding import fallback, usable
 from surveys.endings import Ending, Reason
 from surveys.requests import Inbox, block
 
@@ -34,7 +34,6 @@ class Turns:
         self._env = session.env
         self._health = health
         self._inbox = Inbox(night.record)
-        self._deadline = Deadline(night.settings.decision_deadline_s)
         self._again: Act | None = None
         self._proposals = 0
 
@@ -78,37 +77,31 @@ class Turns:
         self._again = act
 
     def teach(self, step: Step) -> None:
-        """Let the agent learn from a step; one that breaks is replaced."""
-        try:
-            self._session.teach(step)
-        except Exception as error:  # whatever a policy raises, the night goes on
-            self._replace_agent(f"the agent failed to learn from step {step.number}: {type(error).__name__}: {error}")
-
-    def close(self) -> None:
-        """Let the agent's thread end."""
-        self._deadline.close()
+        """Let the agent learn from a step; one that breaks over it is replaced."""
+        trouble = self._session.teach(step)
+        if trouble:
+            self._report(trouble, self._session.renew_agent())
 
     def _decide(self) -> Decision:
         """The agent's decision within its deadline, or the fallback's."""
-        night, env = self._night, self._env
+        night, env, session = self._night, self._env, self._session
+        if session.mind.lost and not session.mind.given_up:
+            self._report("the agent was lost while it was taught", session.renew_agent())
         observation = env.observation()
-        mask = observation["action_mask"]
-        start_s = night.clock.now_s()
-        answer = self._deadline.ask(self._session.agent, observation)
-        trouble = answer.trouble or (usable(answer.decision, mask) if answer.decision else "")
-        if not trouble and answer.decision is not None:
-            return answer.decision
+        mask, start_s = observation["action_mask"], night.clock.now_s()
+        answer = session.mind.decide(observation)
+        trouble = answer.trouble or usable(answer.value, mask)
+        if trouble is None:
+            decision: Decision = answer.value
+            return decision
+        decision = fallback(env.situation.task, env.catalogue, mask, trouble)
+        reply = f"fallback: action {decision.action}, the next in serpentine order"
         if answer.hung:
             spent_s = night.clock.now_s() - start_s
             night.clock.wait(max(night.settings.decision_deadline_s - spent_s, 0.0))  # a simulated clock stood still
-            self._replace_agent(str(trouble))
-        decision = fallback(env.situation.task, env.catalogue, mask, str(trouble))
-        self._report(str(trouble), f"fallback: action {decision.action}, the next in serpentine order")
+            reply = f"{reply}; {session.renew_agent()}"
+        self._report(trouble, reply)
         return decision
-
-    def _replace_agent(self, trouble: str) -> None:
-        self._session.renew_agent()
-        self._report(trouble, "a fresh agent was taught from the journal")
 
     def _report(self, trouble: str, reply: str) -> None:
         where = {"specimen": self._session.name, "step": self._env.step_number, "error": "Agent"}

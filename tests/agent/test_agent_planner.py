@@ -91,7 +91,8 @@ def test_of_equal_hopes_it_takes_the_nearer():
 
 
 def test_it_opens_a_patch_where_the_opened_ones_promise_more_than_what_they_still_hold():
-    poor, rich = Bench(PlannerSettings()), Bench(PlannerSettings())
+    settings = PlannerSettings(curiosity=1.0)
+    poor, rich = Bench(settings), Bench(settings)
     for bench, every in ((poor, 128), (rich, 8)):
         opened = bench.patches[:8]
         bench.open_patches(QUIET, opened)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from archive_samples import frame, intent, new_folder, recorder, step
@@ -56,3 +57,16 @@ def test_what_is_no_survey_is_named(tmp_path):
     new_folder(tmp_path / "s").close()
     with pytest.raises(ArchiveError, match=r"journal\.sqlite, found no such file"):
         SurveyReader(tmp_path / "s")
+
+
+def test_signals_come_back_in_the_instruments_order(tmp_path):
+    exposed = frame(1)
+    both = replace(
+        exposed, signals={"HAADF": next(iter(exposed.signals.values())), "BF": next(iter(exposed.signals.values()))}
+    )
+    with new_folder(tmp_path / "s") as folder:
+        keeper = recorder(folder)
+        keeper.commit(intent(keeper), both)
+        with SurveyReader(tmp_path / "s") as reader:
+            assert list(reader.recorded(1).signals) == ["HAADF", "BF"]
+        keeper.close()

@@ -76,16 +76,16 @@ def test_a_pole_touch_ends_the_night_as_a_safety_stop_and_stays_latched(tmp_path
 
 FAULTS = [
     {"kind": "stage_stuck", "at_s": 12.0, "duration_s": 14.0},
-    {"kind": "blank_frames", "at_s": 60.0, "duration_s": 5.0},
-    {"kind": "dewar_refill", "at_s": 110.0, "duration_s": 300.0},
-    {"kind": "valve_closed", "at_s": 430.0, "duration_s": 200.0},
-    {"kind": "camera_timeout", "at_s": 650.0, "duration_s": 0.0},
-    {"kind": "disconnect", "at_s": 700.0, "duration_s": 0.0},
+    {"kind": "blank_frames", "at_s": 50.0, "duration_s": 5.0},
+    {"kind": "dewar_refill", "at_s": 100.0, "duration_s": 120.0},
+    {"kind": "valve_closed", "at_s": 235.0, "duration_s": 40.0},
+    {"kind": "camera_timeout", "at_s": 310.0, "duration_s": 0.0},
+    {"kind": "disconnect", "at_s": 320.0, "duration_s": 0.0},
 ]
 
 
 def test_every_scripted_fault_is_told_with_its_reply_and_the_night_completes(tmp_path):
-    settings = small(10, instrument={"faults": FAULTS}, budget={"hours": 2.0})
+    settings = small(8, instrument={"faults": FAULTS}, budget={"hours": 2.0})
     summary = run_survey(open_night(settings, tmp_path / "n"))
     assert summary.reason is Reason.COMPLETE
     with SurveyReader(tmp_path / "n") as reader:
@@ -96,7 +96,7 @@ def test_every_scripted_fault_is_told_with_its_reply_and_the_night_completes(tmp
         until_s = fault["at_s"] + fault["duration_s"] + 30.0
         assert any(fault["at_s"] <= event.time_s <= until_s for event in faults), fault["kind"]
     exposed_at = [(r.start_s, r.end_s) for s in steps for r in s.exposures if r.committed]
-    assert not any(start < 410.0 and end > 110.0 for start, end in exposed_at), "nothing is exposed during a refill"
+    assert not any(start < 220.0 and end > 100.0 for start, end in exposed_at), "nothing is exposed during a refill"
     lost = [row for row in rows if row.state == "lost"]
     assert lost, "the camera gave no frame after the beam was on"
     again = [s.target for s in steps if s.fault is None and s.target is not None]

@@ -55,6 +55,7 @@ def test_a_stage_that_does_not_arrive_is_tried_after_1_2_4_s_then_skipped_then_p
 def test_what_may_have_been_exposed_is_never_tried_again(recovery, error):
     replies = [recovery.reply(step(error, electrons=1e6), 1.0) for _ in range(10)]
     assert not any(reply.again for reply in replies)
+    assert all(reply.give_up for reply in replies)
 
 
 def test_a_busy_instrument_is_left_alone_until_the_time_it_names(recovery):
@@ -88,10 +89,13 @@ def test_a_blank_frame_parks_and_costs_the_place_nothing_more(recovery):
     assert (reply.verb, reply.trouble, reply.again, reply.give_up) == (Verb.PARK, BLANK, False, False)
 
 
-def test_two_drifting_frames_in_a_row_wait_for_the_drift(recovery):
+def test_three_drifting_frames_in_a_row_wait_for_the_drift(recovery):
     drifting, still, silent = ({"drift_nm_per_s": 4.0}, {"drift_nm_per_s": 0.3}, {})
-    told = [recovery.reply(step(quality=q), 1.0).trouble for q in (drifting, still, drifting, silent, drifting)]
-    assert told == ["", "", "", "", DRIFT]
+    told = [
+        recovery.reply(step(quality=q), 1.0).trouble
+        for q in (*[drifting] * 2, still, *[drifting] * 2, silent, drifting)
+    ]
+    assert told == [*[""] * 6, DRIFT]
     assert recovery.reply(step(quality=drifting), 1.0).wait_s == 120.0
 
 

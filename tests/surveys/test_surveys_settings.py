@@ -99,6 +99,13 @@ def test_looks_outside_the_limits_are_refused():
         plan(small(limits={"dwell_us": [0.1, 1.0]}))
 
 
+def test_a_budget_over_the_limits_is_refused():
+    with pytest.raises(ConfigError, match=r"more than limits\.max_time_s"):
+        plan(small(limits={"max_time_s": 60.0}))
+    with pytest.raises(ConfigError, match=r"more than limits\.max_electrons"):
+        plan(small(limits={"max_electrons": 1e9}))
+
+
 def test_an_area_smaller_than_a_frame_is_refused():
     with pytest.raises(ConfigError, match=r"specimens.0 \(a\)"):
         plan(small(specimens=[{"name": "a", "area": {"width_nm": 60.0, "height_nm": 60.0}}]))

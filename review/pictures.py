@@ -1,0 +1,142 @@
+"""Frames as small pictures for the report, each a data URI."""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from archive.errors import ArchiveError
+from envs.novelty import image_of
+from envs.step import Purpose
+from envs.targets import pixel_of_place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from archive.reader import SurveyReader
+    from envs.step import ExposureRecord, Step
+    from instruments.types import Frame
+
+    Box: TypeAlias = tuple[int, int, int, int]
+
+Grey: TypeAlias = npt.NDArray[np.generic]
+Ratio: TypeAlias = float
+
+ACCENT = "#e0455b"
+SURROUNDINGS: Ratio = 5.0
+"""Width of what is shown around a flag, in widths of the flag."""
+_SIZE_PX = 256
+_KEPT_FRAMES = 16
+
+
+def thumbnail(image: Grey, *, box: Box | None = None, size_px: int = _SIZE_PX) -> str:
+    """A picture of ``image`` (H, W) between its 0.5 and 99.5 percentiles, at most ``size_px`` wide and high.
+
+    ``box``: (top, left, bottom, right) in pixels of ``image``, drawn round what is meant.
+    """
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    low, high = np.percentile(values, (0.5, 99.5))
+    grey = np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255
+    picture = Image.fromarray(grey.astype(np.uint8))
+    scale = size_px / max(picture.size)
+    picture = picture.resize(
+        (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)),
+        Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC,
+    )
+    if box is not None:
+        picture = picture.convert("RGB")
+        top, left, bottom, right = (round(edge * scale) for edge in box)
+        ImageDraw.Draw(picture).rectangle((left, top, right - 1, bottom - 1), outline=ACCENT, width=2)
+    stream = io.BytesIO()
+    picture.save(stream, format="JPEG", quality=85)
+    return uri(stream.getvalue(), "jpeg")
+
+
+def uri(data: bytes, kind: str) -> str:
+    """As a page carries it within itself."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+class Frames:
+    """Pictures out of a survey's frames. A frame that is missing or damaged has no picture: the report goes on."""
+
+    def __init__(self, reader: SurveyReader, steps: Sequence[Step], signal: str | None) -> None:
+        self._signal = signal
+        self._overviews = [
+            (step.specimen, record)
+            for step in steps
+            for record in step.exposures
+            if record.committed and record.purpose is Purpose.SURVEY
+        ]
+        self._frame = lru_cache(_KEPT_FRAMES)(reader.recorded)
+
+    def whole(self, exposure_id: int | None) -> str | None:
+        """The frame of an exposure."""
+        found = self._read(exposure_id)
+        return None if found is None else thumbnail(found[1])
+
+    def flag(self, flag: Mapping[str, Any]) -> str | None:
+        """The flagged place out of the frame that shows it best."""
+        found = self._read(flag["exposure_id"])
+        if found is None:
+            return None
+        frame, image = found
+        top, left, bottom, right = _crop(frame, image.shape, flag, margin=1.0)
+        return thumbnail(image[top:bottom, left:right])
+
+    def surroundings(self, flag: Mapping[str, Any]) -> str | None:
+        """What lies around a flag in the overview that has it nearest to its centre, with its box."""
+        near = [
+            (max(abs(record.footprint.x_nm - flag["x_nm"]), abs(record.footprint.y_nm - flag["y_nm"])), record)
+            for specimen, record in self._overviews
+            if specimen == flag["specimen"] and record.footprint.contains(flag["x_nm"], flag["y_nm"])
+        ]
+        found = self._read(min(near, key=lambda pair: pair[0])[1].exposure.id) if near else None
+        if found is None:
+            return None
+        frame, image = found
+        outer = _crop(frame, image.shape, flag, margin=SURROUNDINGS)
+        inner = _crop(frame, image.shape, flag, margin=1.0)
+        box = (inner[0] - outer[0], inner[1] - outer[1], inner[2] - outer[0], inner[3] - outer[1])
+        return thumbnail(image[outer[0] : outer[2], outer[1] : outer[3]], box=box)
+
+    def overviews(self, specimen: str) -> Iterator[tuple[ExposureRecord, npt.NDArray[np.float32]]]:
+        """Every overview of a specimen that can be read."""
+        for name, record in self._overviews:
+            found = self._read(record.exposure.id) if name == specimen else None
+            if found is not None:
+                yield record, found[1]
+
+    def _read(self, exposure_id: int | None) -> tuple[Frame, npt.NDArray[np.float32]] | None:
+        if exposure_id is None:
+            return None
+        try:
+            frame = self._frame(exposure_id)
+        except ArchiveError:
+            return None
+        return frame, image_of(frame, self._signal)
+
+
+def _crop(frame: Frame, shape: tuple[int, ...], flag: Mapping[str, Any], *, margin: Ratio) -> Box:
+    """(top, left, bottom, right): the flagged place times ``margin``, moved and cut to lie within the frame.
+
+    A turned frame is shown whole.
+    """
+    if frame.exposure.rotation_deg:
+        return 0, 0, shape[0], shape[1]
+    pixel_nm = frame.exposure.pixel_size_nm
+    down, right = pixel_of_place(frame.stage, pixel_nm, flag["x_nm"], flag["y_nm"])
+    edges: list[tuple[int, int]] = []
+    for length_nm, size, offset in zip((flag["height_nm"], flag["width_nm"]), shape, (down, right), strict=True):
+        length = min(max(round(margin * length_nm / pixel_nm), 1), size)
+        first = min(max(round((size - length) / 2 + offset), 0), size - length)
+        edges.append((first, first + length))
+    (top, bottom), (left, end) = edges
+    return top, left, bottom, end

@@ -1,0 +1,62 @@
+"""What ordinary scores look like, how many surprises to believe, and the order to show them in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from surveys.ranking import diverse_order
+from surveys.significance import q_values, region_scores, region_tail, simes, single_tail
+
+
+def test_tails_do_not_promise_more_than_noise_holds() -> None:
+    """p-values of normal noise, as it comes and with a tenth of it far off, are not too small where it matters."""
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal(100_000)
+    for tail in (single_tail(scores), region_tail(scores)):
+        p = tail.p_values(scores)
+        assert (p <= 1e-3).mean() < 1.5e-3
+        assert p.min() > 1e-8
+    contaminated = np.concatenate([scores[:90_000], np.full(10_000, 8.0)])
+    assert single_tail(contaminated).p_values(np.array([8.0]))[0] < 1e-3
+
+
+def test_a_common_kind_that_scores_high_widens_the_tail() -> None:
+    rng = np.random.default_rng(0)
+    two_kinds = np.concatenate([rng.standard_normal(800), 3 + rng.standard_normal(200)])
+    alone, among = (single_tail(values).p_values(np.array([5.0]))[0] for values in (two_kinds[:800], two_kinds))
+    assert among > 10 * alone
+
+
+def test_one_place_does_not_speak_for_its_region() -> None:
+    rows, columns = np.divmod(np.arange(100), 10)
+    single, line = np.zeros(100), np.zeros(100)
+    single[55] = 50.0
+    line[50:60] = 2.0
+    assert region_scores(line, rows, columns)[55] > 1.5 * region_scores(single, rows, columns)[55]
+    assert region_scores(line.reshape(10, 10).T.ravel(), rows, columns)[55] == pytest.approx(
+        region_scores(line, rows, columns)[55]
+    )
+
+
+@pytest.mark.parametrize("tail", [single_tail, region_tail])
+def test_too_few_scores_have_no_tail(tail: object) -> None:
+    with pytest.raises(ValueError, match="19 scores are too few"):
+        tail(np.zeros(19))  # type: ignore[operator]
+
+
+def test_combining_and_correcting_p_values() -> None:
+    assert simes(np.array([0.01, 0.5, 0.9])) == pytest.approx(0.03)
+    p = np.random.default_rng(0).uniform(size=200)
+    q = q_values(p)
+    assert (q >= p - 1e-12).all() and (q <= 1).all()
+    assert (np.diff(q[np.argsort(p)]) >= 0).all()
+
+
+def test_order_by_surprise_alone_and_with_diversity() -> None:
+    surprise = np.array([9.0, 8.0, 3.0])
+    why = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    places = np.array([[0.0, 0.0], [1.0, 0.0], [100.0, 0.0]])
+    assert diverse_order(surprise, why, places, near_nm=1.0, diversity=0.0) == [0, 1, 2]
+    assert diverse_order(surprise, why, places, near_nm=1.0, diversity=0.6) == [0, 2, 1]
+    assert diverse_order(np.zeros(0), np.zeros((0, 2)), np.zeros((0, 2)), near_nm=1.0, diversity=0.5) == []
