@@ -1,7 +1,7 @@
 """How many rare features an agent finds, against dose, time and area.
 
-    python benchmarks/find.py             about 9 minutes on two cores
-    python benchmarks/find.py --quick     4 small specimens
+    python -m benchmarks.find             about 9 minutes on two cores
+    python -m benchmarks.find --quick     4 small specimens
 
 Simulated specimens whose rare features cover under 2 % of the area, clustered in one half of them and uniform in the
 other. Every agent has the same atlas, skills, scorer and control sites, pays for all of them, and meets the same
@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
-from common import arguments, finish
 from matplotlib import pyplot as plt
 
 from agent.settings import PlannerSettings, RandomSettings, RasterSettings
+from benchmarks.common import arguments, finish
 from instruments.simulated.settings import SimulatedSettings, SpecimenSettings
 from training.episode import ORACLE, EpisodeSettings, Trace
 from training.evaluate import evaluate, found_at, interval, ratio_interval

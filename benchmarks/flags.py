@@ -1,7 +1,7 @@
 """Are the flags right, where the truth is known?
 
-    python benchmarks/flags.py            about 8 minutes on two cores
-    python benchmarks/flags.py --quick    4 specimens and one strip
+    python -m benchmarks.flags            about 8 minutes on two cores
+    python -m benchmarks.flags --quick    4 specimens and one strip
 
 Perception alone: where to look is fixed. Every patch of a specimen gets an overview, and a tenth of the sites, three
 quarters of them the most interesting and a quarter at random, a detail look; every method judges the same frames.
@@ -32,9 +32,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from common import arguments, finish
 from sklearn.ensemble import IsolationForest
 
+from benchmarks.common import arguments, finish
 from envs.actions import Look, LookAt
 from envs.descriptors import NAMES, transformed
 from envs.novelty import NoveltyScorer
@@ -53,7 +53,8 @@ from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import HoleSettings, SimulatedSettings, SpecimenSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure, Footprint
-from surveys.flagging import FlaggingSettings, flag_survey
+from surveys.flagging import FlaggingSettings
+from surveys.judging import judge_places
 from surveys.sights import Sight, by_look, sights
 from surveys.significance import FEWEST_SCORES, q_values, simes, single_tail
 from training.evaluate import interval
@@ -135,11 +136,9 @@ def survey(scope: Microscope, clock: SimulatedClock, task: SurveyTask, seed: int
 
 
 def verdicts(steps: list[Step], scorer: NoveltyScorer, tree: TargetTree) -> dict[str, Verdict]:
-    flags = flag_survey(steps, scorer, FlaggingSettings(most_flags=len(tree)), tree)
-    first = flag_survey(
-        steps, scorer, FlaggingSettings(false_discovery_rate=1 - 1e-9, diversity=0, most_flags=len(tree)), tree
-    )
-    result = {"adaptem": Verdict([flag.target for flag in first], {flag.target for flag in flags})}
+    judged = judge_places(steps, scorer.completed(), RATE, tree)
+    order = sorted(judged.places, key=lambda target: judged.places[target].p_value)
+    result = {"adaptem": Verdict(order, set(judged.called))}
     groups = by_look(sights(steps))
     return result | {name: _verdict(groups, score) for name, score in BASELINES.items()}
 

@@ -1,6 +1,6 @@
 """Known features of a real image among the first flags of a survey, over random starts.
 
-python benchmarks/known_features.py [--image FILE] [--starts 20] [--first 10] [--json FILE] [--quick]
+    python -m benchmarks.known_features [--image FILE] [--starts 20] [--first 10] [--json FILE] [--quick]
 
 Each start is one whole survey of ``configs/survey_replay.yaml`` (10 % of the area in detail looks) with another seed.
 A feature counts as found when the centre of one of the first flags lies inside a box that was drawn by hand before the

@@ -83,6 +83,13 @@ class Background:
         alone = reach - self._excuse * np.median(self._reach[near], axis=1)
         return np.asarray((alone - self._usual) / self._spread)
 
+    def akin(self, first: Array, second: Array) -> npt.NDArray[np.bool_]:
+        """(K,) whether K pairs (K, F) lie nearer to each other than either lies to the references it meets first."""
+        a, b = self._scaled(first), self._scaled(second)
+        order = 1 if self._metric == "cityblock" else 2
+        apart = np.log(np.linalg.norm(a - b, ord=order, axis=1) + _TINY)
+        return np.asarray(apart < np.minimum(self._nearest(a)[1], self._nearest(b)[1]))
+
     def neighbourhood(self, row: Array) -> Neighbourhood:
         """Explain one row (F,) of transformed descriptors by the ordinary rows most like it."""
         point = self._scaled(row[None, :])

@@ -67,6 +67,10 @@ class ExplainingScorer(Scorer, Protocol):
         """(K,) the same of what a place is made of, whatever single objects lie in it: what extended features share."""
         ...
 
+    def akin(self, look: str, first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """(K,) whether the fabrics of K pairs (K, F) are more like each other than either is like what is usual."""
+        ...
+
     def explain(self, look: str, descriptors: npt.NDArray[np.float64], *, fabric: bool = False) -> Explanation:
         """Of one place (F,), or of its fabric alone. Raises ValueError where the background is too young."""
         ...

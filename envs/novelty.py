@@ -96,6 +96,12 @@ class NoveltyScorer:
         """(K,) the same of what a place is made of, whatever single objects lie in it."""
         return self._judged(look, descriptors, lambda fit, rows: fit.fabric.score(rows[:, FABRIC]))
 
+    def akin(self, look: str, first: Array, second: Array) -> npt.NDArray[np.bool_]:
+        """(K,) whether the fabrics of K pairs (K, F) are more like each other than either is like what is usual."""
+        if look not in self._fitted:
+            return np.zeros(len(first), dtype=bool)
+        return self._fitted[look].fabric.akin(transformed(first)[:, FABRIC], transformed(second)[:, FABRIC])
+
     def _judged(self, look: str, descriptors: Array, score: Callable[[_Fit, Array], Array]) -> Array:
         values = np.atleast_2d(np.asarray(descriptors, dtype=np.float64))
         if look not in self._fitted:

@@ -144,10 +144,12 @@ def _lane(step: Step) -> str:
 
 
 def _flag(axes: Axes, flag: Mapping[str, Any]) -> None:
-    """Its box with its rank within, or beside where there is no room."""
+    """Its sites, with its rank in their middle."""
     place = (flag["x_nm"], flag["y_nm"])
-    corner = (place[0] - flag["width_nm"] / 2, place[1] - flag["height_nm"] / 2)
-    axes.add_patch(Rectangle(corner, flag["width_nm"], flag["height_nm"], fill=False, edgecolor=ACCENT, linewidth=1.4))
+    for site in flag["sites"]:
+        width, height = site["width_nm"], site["height_nm"]
+        corner = (site["x_nm"] - width / 2, site["y_nm"] - height / 2)
+        axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=ACCENT, linewidth=1.4))
     if flag["rank"] <= NUMBERED:
         axes.annotate(str(flag["rank"]), place, color="white", fontsize=6.5, ha="center", va="center",
                       fontweight="bold", bbox={"boxstyle": "round,pad=0.15", "fc": ACCENT, "ec": "none"})  # fmt: skip

@@ -83,27 +83,28 @@ class Frames:
         return None if found is None else thumbnail(found[1])
 
     def flag(self, flag: Mapping[str, Any]) -> str | None:
-        """The flagged place out of the frame that shows it best."""
+        """The most surprising site of a flag, out of the frame that shows it best."""
         found = self._read(flag["exposure_id"])
         if found is None:
             return None
         frame, image = found
-        top, left, bottom, right = _crop(frame, image.shape, flag, margin=1.0)
+        top, left, bottom, right = _crop(frame, image.shape, flag["sites"][0], margin=1.0)
         return thumbnail(image[top:bottom, left:right])
 
     def surroundings(self, flag: Mapping[str, Any]) -> str | None:
-        """What lies around a flag in the overview that has it nearest to its centre, with its box."""
+        """What lies around that site in the overview that has it nearest to its centre, with its box."""
+        site = flag["sites"][0]
         near = [
-            (max(abs(record.footprint.x_nm - flag["x_nm"]), abs(record.footprint.y_nm - flag["y_nm"])), record)
+            (max(abs(record.footprint.x_nm - site["x_nm"]), abs(record.footprint.y_nm - site["y_nm"])), record)
             for specimen, record in self._overviews
-            if specimen == flag["specimen"] and record.footprint.contains(flag["x_nm"], flag["y_nm"])
+            if specimen == flag["specimen"] and record.footprint.contains(site["x_nm"], site["y_nm"])
         ]
         found = self._read(min(near, key=lambda pair: pair[0])[1].exposure.id) if near else None
         if found is None:
             return None
         frame, image = found
-        outer = _crop(frame, image.shape, flag, margin=SURROUNDINGS)
-        inner = _crop(frame, image.shape, flag, margin=1.0)
+        outer = _crop(frame, image.shape, site, margin=SURROUNDINGS)
+        inner = _crop(frame, image.shape, site, margin=1.0)
         box = (inner[0] - outer[0], inner[1] - outer[1], inner[2] - outer[0], inner[3] - outer[1])
         return thumbnail(image[outer[0] : outer[2], outer[1] : outer[3]], box=box)
 
@@ -124,17 +125,17 @@ class Frames:
         return frame, image_of(frame, self._signal)
 
 
-def _crop(frame: Frame, shape: tuple[int, ...], flag: Mapping[str, Any], *, margin: Ratio) -> Box:
-    """(top, left, bottom, right): the flagged place times ``margin``, moved and cut to lie within the frame.
+def _crop(frame: Frame, shape: tuple[int, ...], site: Mapping[str, Any], *, margin: Ratio) -> Box:
+    """(top, left, bottom, right): a site times ``margin``, moved and cut to lie within the frame.
 
     A turned frame is shown whole.
     """
     if frame.exposure.rotation_deg:
         return 0, 0, shape[0], shape[1]
     pixel_nm = frame.exposure.pixel_size_nm
-    down, right = pixel_of_place(frame.stage, pixel_nm, flag["x_nm"], flag["y_nm"])
+    down, right = pixel_of_place(frame.stage, pixel_nm, site["x_nm"], site["y_nm"])
     edges: list[tuple[int, int]] = []
-    for length_nm, size, offset in zip((flag["height_nm"], flag["width_nm"]), shape, (down, right), strict=True):
+    for length_nm, size, offset in zip((site["height_nm"], site["width_nm"]), shape, (down, right), strict=True):
         length = min(max(round(margin * length_nm / pixel_nm), 1), size)
         first = min(max(round((size - length) / 2 + offset), 0), size - length)
         edges.append((first, first + length))

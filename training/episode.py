@@ -147,7 +147,10 @@ def play(settings: EpisodeSettings, agent: AgentSettings | str, seed: int, name:
     steps = _survey(env, player, settings, seed)
     flags = flag_survey(steps, scorer, settings.flagging, task.tree)
     env.close()
-    flagged = [Footprint(x_nm=f.x_nm, y_nm=f.y_nm, width_nm=f.width_nm, height_nm=f.height_nm) for f in flags]
+    flagged = [
+        [Footprint(x_nm=s.x_nm, y_nm=s.y_nm, width_nm=s.width_nm, height_nm=s.height_nm) for s in flag.sites]
+        for flag in flags
+    ]
     return _trace(settings, name, seed, features, steps, flagged)
 
 
@@ -176,8 +179,9 @@ def _trace(
     seed: int,
     features: tuple[Feature, ...],
     steps: list[Step],
-    flagged: list[Footprint],
+    flagged: list[list[Footprint]],
 ) -> Trace:
+    """``flagged``: the sites of each flag."""
     found: set[int] = set()
     seen: set[int] = set()
     counts: list[tuple[int, int]] = []
@@ -188,8 +192,9 @@ def _trace(
                 seen.add(-1 if step.target is None else step.target)
         counts.append((len(found), len(seen)))
     found_so_far, seen_so_far = np.array(counts, dtype=np.float64).reshape(-1, 2).T
-    named = {n for n in found for place in flagged if place.contains(features[n].x_nm, features[n].y_nm)}
-    true = [any(place.contains(f.x_nm, f.y_nm) for f in features) for place in flagged]
+    hits = [{n for n, f in enumerate(features) if any(s.contains(f.x_nm, f.y_nm) for s in sites)} for sites in flagged]
+    named = found.intersection(set[int]().union(*hits))
+    true = [bool(hit) for hit in hits]
     return Trace(
         agent=name,
         seed=seed,

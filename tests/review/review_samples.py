@@ -73,10 +73,11 @@ class MadeUp:
         self.folder.close()
 
 
-def flag(exposure_id: int, rank: int = 1, **changes: Any) -> dict[str, Any]:
-    """As ``surveys.flagging`` writes it."""
-    return {
-        "target": 4, "specimen": "a", "x_nm": 0.0, "y_nm": 0.0, "width_nm": 8.0, "height_nm": 8.0,
+def flag(exposure_id: int, rank: int = 1, *, x_nm: float = 0.0, y_nm: float = 0.0, **changes: Any) -> dict[str, Any]:
+    """As ``surveys.flagging`` writes it, of one site."""
+    place = {"x_nm": x_nm, "y_nm": y_nm, "width_nm": 8.0, "height_nm": 8.0}
+    return place | {
+        "sites": [{"target": 4} | place], "specimen": "a", "surprise": 3.7,
         "exposure_id": exposure_id, "score": 5.0, "p_value": 1e-4, "q_value": 0.01, "rank": rank,
         "reason": "In the detail: brighter; rougher. The ordinary place most like it is at x 1 nm, y 2 nm.",
         "contributions": {"local_brightness_ratio": 0.9, "snr": 0.1}, "tags": ["policy"],

@@ -96,6 +96,10 @@ def flagged(tree: TargetTree, steps: list[Step], **settings: float) -> list[Flag
     return flag_survey(steps, learned(steps), FlaggingSettings(**settings), tree)  # type: ignore[arg-type]
 
 
+def targets(flags: list[Flag]) -> set[int]:
+    return {site.target for flag in flags for site in flag.sites}
+
+
 def at(tree: TargetTree, row: int, column: int) -> int:
     return int(tree.of_kind("site")[row * SIDE + column])
 
@@ -105,7 +109,7 @@ def test_what_is_planted_is_flagged_first_with_its_reason(tree: TargetTree) -> N
     odd = at(tree, 5, 7)
     shown[odd, SPACING] *= 4
     first = flagged(tree, atlas(tree, shown))[0]
-    assert first.target == odd
+    assert [site.target for site in first.sites] == [odd]
     assert first.rank == 1
     assert (first.x_nm, first.y_nm) == (tree[odd].x_nm, tree[odd].y_nm)
     assert first.q_value <= 0.1
@@ -113,7 +117,7 @@ def test_what_is_planted_is_flagged_first_with_its_reason(tree: TargetTree) -> N
     assert "dominant spacing" in first.reason and "usually" in first.reason and "spreads above" in first.reason
     assert "ordinary place most like it is at x" in first.reason
     assert first.tags == ("policy", OVERVIEW_ONLY)
-    assert json.loads(json.dumps(asdict(first)))["target"] == odd
+    assert json.loads(json.dumps(asdict(first)))["sites"][0]["target"] == odd
 
 
 def test_without_anything_rare_flags_stay_at_the_set_rate(tree: TargetTree) -> None:
@@ -126,9 +130,11 @@ def test_a_line_of_slightly_unusual_places_is_flagged_as_one_feature(tree: Targe
     line = [at(tree, 12, column) for column in range(SIDE)]
     shown[line] *= np.exp(0.2)
     flags = flagged(tree, atlas(tree, shown))
-    on_line = [flag for flag in flags if abs(tree[flag.target].row - 12) <= 1]
-    assert len(on_line) >= SIDE / 2
-    assert len(on_line) >= 0.9 * len(flags)
+    on_line = [target for target in targets(flags) if abs(tree[target].row - 12) <= 1]
+    assert len(on_line) >= 0.9 * max(SIDE, len(targets(flags)))
+    assert len(flags) <= 4 and len(flags[0].sites) >= SIDE / 2
+    assert flags[0].reason.startswith(f"{len(flags[0].sites)} sites side by side")
+    assert abs(flags[0].y_nm - tree[line[0]].y_nm) < 5.0 and flags[0].width_nm > SIDE * 5.0
 
 
 def test_places_that_are_unusual_only_together_are_flagged_for_it(tree: TargetTree) -> None:
@@ -154,8 +160,8 @@ def test_places_that_are_unusual_only_together_are_flagged_for_it(tree: TargetTr
     band = [at(tree, row, column) for row in (12, 13) for column in range(SIDE)]
     steps = atlas(tree, shown)
     flags = flag_survey(steps, Judge(learned(steps).completed()), FlaggingSettings(), tree)  # type: ignore[arg-type]
-    assert len(flags) >= 10
-    assert all(abs(tree[flag.target].row - 12.5) <= 1.5 for flag in flags)
+    assert len(targets(flags)) >= 10
+    assert all(abs(tree[target].row - 12.5) <= 1.5 for target in targets(flags))
     assert all("In the overview, with the places around it: " in flag.reason for flag in flags)
 
 
@@ -166,17 +172,18 @@ def test_the_first_flags_are_not_all_of_one_thing(tree: TargetTree) -> None:
     other = at(tree, 20, 20)
     shown[other, BRIGHT] *= 5
     steps = atlas(tree, shown)
-    ranks = {flag.target: flag.rank for flag in flagged(tree, steps)}
-    assert ranks[other] <= 3
-    assert sorted(ranks.values()) == list(range(1, len(ranks) + 1))
-    assert ranks[other] <= {flag.target: flag.rank for flag in flagged(tree, steps, diversity=0)}[other]
+    flags = flagged(tree, steps)
+    rank = {site.target: flag.rank for flag in flags for site in flag.sites}
+    assert rank[other] <= 3
+    assert [flag.rank for flag in flags] == list(range(1, len(flags) + 1))
+    assert rank[other] <= next(f.rank for f in flagged(tree, steps, diversity=0) if f.sites[0].target == other)
 
 
 def test_a_lower_rate_flags_no_more(tree: TargetTree) -> None:
     shown = cells(tree)
     shown[[at(tree, 3, column) for column in range(0, SIDE, 2)], SPACING] *= np.linspace(1.2, 3, SIDE // 2)
     steps = atlas(tree, shown)
-    many, few = ({flag.target for flag in flagged(tree, steps, false_discovery_rate=rate)} for rate in (0.3, 0.01))
+    many, few = (targets(flagged(tree, steps, false_discovery_rate=rate)) for rate in (0.3, 0.01))
     assert few < many
     assert len(flagged(tree, steps, false_discovery_rate=0.3, most_flags=2)) == 2
 
@@ -188,17 +195,17 @@ def test_a_look_of_its_own_is_the_picture_shown(tree: TargetTree) -> None:
     steps = atlas(tree, shown)
     steps.append(look(tree, len(steps), odd, "detail", shown))
     flag = flagged(tree, steps)[0]
-    assert flag.target == odd
+    assert flag.sites[0].target == odd
     assert flag.exposure_id == len(steps)
     assert OVERVIEW_ONLY not in flag.tags
 
 
 def test_blank_frames_flag_nothing(tree: TargetTree) -> None:
     steps = atlas(tree, cells(tree))
-    ordinary = {flag.target for flag in flagged(tree, steps)}
+    ordinary = targets(flagged(tree, steps))
     dark = np.full((len(tree), len(NAMES)), 1e-6)
     steps[3] = look(tree, 3, 3, "overview", dark, blank=1.0)
-    assert {flag.target for flag in flagged(tree, steps)} <= ordinary
+    assert targets(flagged(tree, steps)) <= ordinary
 
 
 def test_controls_are_judged_by_frozen_parameters_and_teach_nothing(tree: TargetTree) -> None:
@@ -218,10 +225,10 @@ def test_controls_are_judged_by_frozen_parameters_and_teach_nothing(tree: Target
     alone = flag_survey(steps, scorer, FlaggingSettings(), tree)
     audited = flag_survey(steps, scorer, FlaggingSettings(), tree, describe)
     assert json.dumps(scorer.state()) == before
-    assert {flag.target for flag in audited} == {flag.target for flag in alone} | {odd}
-    assert next(flag for flag in audited if flag.target == odd).tags == ("control",)
-    kept = {flag.target: flag.p_value for flag in alone}
-    assert all(flag.p_value == kept[flag.target] for flag in audited if flag.target in kept)
+    assert targets(audited) == targets(alone) | {odd}
+    assert next(flag for flag in audited if flag.sites[0].target == odd).tags == ("control",)
+    kept = {flag.sites[0]: flag.p_value for flag in alone}
+    assert all(flag.p_value == kept[flag.sites[0]] for flag in audited if flag.sites[0] in kept)
 
 
 def test_a_retagged_exposure_is_in_both_streams(tree: TargetTree) -> None:
@@ -261,5 +268,5 @@ def test_a_scorer_that_cannot_explain_is_enough(tree: TargetTree) -> None:
     odd = at(tree, 5, 7)
     shown[odd, SPACING] *= 4
     flags = flag_survey(atlas(tree, shown), Plain(), FlaggingSettings(), tree)  # type: ignore[arg-type]
-    assert [flag.target for flag in flags] == [odd]
+    assert targets(flags) == {odd}
     assert flags[0].contributions == {}

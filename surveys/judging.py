@@ -1,0 +1,141 @@
+"""Which places of a specimen are significantly unusual: the evidence about each, and how much of it to believe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.explanations import ExplainingScorer
+from surveys.sights import Sight, by_look, control_sights, sights
+from surveys.significance import FEWEST_SCORES, UpperTail, q_values, region_scores, region_tail, single_tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from envs.scorers import Description, Scorer
+    from envs.step import Step
+    from envs.targets import TargetTree
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Ratio: TypeAlias = float
+
+_SHOWN, _REGION, _OWN = 0.5, 0.35, 0.15
+"""Weights of evidence. Looks made of a place itself weigh least: they were made where the agent expected something, so
+what is ordinary is known less well from them than from overviews, which show every place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How surprising one sight of a place is."""
+
+    sight: Sight
+    score: float
+    """Robust spreads above the survey's median."""
+    p_value: float
+    by_region: bool
+    """Judged by its fabric, together with the places around it."""
+
+
+@dataclass(slots=True)
+class Place:
+    """All evidence about one target."""
+
+    evidence: list[Evidence] = field(default_factory=list)
+
+    @property
+    def p_value(self) -> float:
+        """The smallest p-value, each divided by its share of the weights (Bonferroni with weights)."""
+        parts = [(e.p_value, _REGION if e.by_region else _OWN if e.sight.own else _SHOWN) for e in self.evidence]
+        total = sum(weight for _, weight in parts)
+        return min(1.0, *(p * total / weight for p, weight in parts))
+
+    @property
+    def telling(self) -> Evidence:
+        return min(self.evidence, key=lambda evidence: evidence.p_value)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The places of one specimen, by target."""
+
+    places: dict[int, Place]
+    q_values: dict[int, float]
+    """The smallest false-discovery rate at which each would be called."""
+    called: list[int]
+    """Those called at the rate that was set, the least likely by chance first."""
+    shows: dict[int, list[Sight]]
+    """Every sight of each, controls included, the latest last."""
+
+
+def judge_places(
+    steps: Sequence[Step],
+    judge: Scorer,
+    rate: Ratio,
+    tree: TargetTree,
+    describe_control: Callable[[Step], Description | None] | None = None,
+) -> Judged:
+    """Judge every place that the steps of one specimen showed.
+
+    A place seen by several looks is judged by all of them together. Control frames teach nothing: they are judged by
+    the background, the null and the threshold that the other streams gave. ``judge``: as it stands after the survey; it
+    is not changed. ``rate``: accepted share of false ones. ``describe_control``: describes the frame of a control step;
+    None = controls are not judged.
+    """
+    seen = sights(steps)
+    places: dict[int, Place] = {}
+    tails: dict[str, UpperTail] = {}
+    for look, everything in by_look(seen).items():
+        group, scores = _scored(judge, look, everything)
+        if len(group) >= FEWEST_SCORES:
+            tails[look] = single_tail(scores)
+            _add(places, group, scores, tails[look].p_values(scores), by_region=False)
+            if isinstance(judge, ExplainingScorer):
+                _add_regions(places, judge, look, group, tree)
+    p = np.array([place.p_value for place in places.values()])
+    q = dict(zip(places, q_values(p).tolist(), strict=True))
+    called = {target for target, value in q.items() if value <= rate}
+    threshold = max((places[target].p_value for target in called), default=rate / max(len(places), 1))
+
+    controls = control_sights(steps, describe_control) if describe_control else []
+    for look, everything in by_look(controls).items():
+        if look in tails:
+            group, scores = _scored(judge, look, everything)
+            _add(places, group, scores, tails[look].p_values(scores), by_region=False)
+    for target in {sight.target for sight in controls} & set(places) - called:
+        if places[target].p_value <= threshold:
+            q[target] = rate
+            called.add(target)
+
+    shows: dict[int, list[Sight]] = {}
+    for sight in seen + controls:
+        shows.setdefault(sight.target, []).append(sight)
+    return Judged(places, q, sorted(called, key=lambda target: (places[target].p_value, target)), shows)
+
+
+def _scored(judge: Scorer, look: str, group: list[Sight]) -> tuple[list[Sight], Array]:
+    """The sights that the scorer can judge, with their scores."""
+    rows = np.array([sight.descriptors for sight in group])
+    scores = judge.deviation(look, rows) if isinstance(judge, ExplainingScorer) else judge.interest(look, rows)
+    known = np.isfinite(scores)
+    return [sight for sight, good in zip(group, known, strict=True) if good], scores[known]
+
+
+def _add(places: dict[int, Place], group: list[Sight], scores: Array, p_values: Array, *, by_region: bool) -> None:
+    for sight, score, p in zip(group, scores.tolist(), p_values.tolist(), strict=True):
+        places.setdefault(sight.target, Place()).evidence.append(Evidence(sight, score, p, by_region))
+
+
+def _add_regions(
+    places: dict[int, Place], judge: ExplainingScorer, look: str, group: list[Sight], tree: TargetTree
+) -> None:
+    """An extended feature shows in places side by side. Looks of their own are too scattered for that."""
+    shown = [sight for sight in group if not sight.own]
+    if len(shown) < FEWEST_SCORES:
+        return
+    targets = np.array([sight.target for sight in shown])
+    fabric = judge.fabric(look, np.array([sight.descriptors for sight in shown]))
+    regions = region_scores(fabric, tree.row[targets], tree.column[targets])
+    _add(places, shown, fabric, region_tail(regions).p_values(regions), by_region=True)
