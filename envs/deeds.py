@@ -60,18 +60,20 @@ def image(
 
 def judge(situation: Situation, look: Look, target: Target, frame: Frame) -> Score:
     """Describe the cells of a frame and hold them against the background known so far."""
-    known = frame.stage.x_nm is not None and frame.stage.y_nm is not None
+    placed = frame.stage.x_nm is not None and frame.stage.y_nm is not None
     cells = windows(
-        situation.task.tree, target.id, frame.exposure, frame.stage if known else None, situation.stage_to_image
+        situation.task.tree, target.id, frame.exposure, frame.stage if placed else None, situation.stage_to_image
     )
     scorer = situation.scorer
     description = scorer.describe(frame, [window for _, window in cells])
     if description.quality.get("blank", 0.0) > 0:  # the beam was not there: nothing is to be learned about the place
         return Score(cells=(), descriptors=(), interest=(), quality=dict(description.quality))
-    interest = scorer.interest(look.name, description.descriptors) if cells else np.empty(0)
+    told = np.isfinite(description.descriptors).all(axis=1)  # of the others too little lies in the frame
+    rows = description.descriptors[told]
+    interest = scorer.interest(look.name, rows) if len(rows) else np.empty(0)
     return Score(
-        cells=tuple(cell for cell, _ in cells),
-        descriptors=tuple(tuple(row) for row in description.descriptors.tolist()),
+        cells=tuple(cell for (cell, _), known in zip(cells, told, strict=True) if known),
+        descriptors=tuple(tuple(row) for row in rows.tolist()),
         interest=tuple(interest.tolist()),
         quality=dict(description.quality),
     )

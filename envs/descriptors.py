@@ -133,16 +133,18 @@ def shows_nothing(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 def describe_windows(image: npt.NDArray[np.generic], windows: Sequence[Window], pixel_size_nm: float) -> Array:
     """Describe K windows of an image.
 
-    ``image``: (H, W) counts, row 0 on top. Returns (K, F) in the order of ``NAMES``.
-    Raises ValueError for a window outside the image or smaller than 8 px.
+    ``image``: (H, W) counts, row 0 on top. Returns (K, F) in the order of ``NAMES``; NaN where a window, cut off by the
+    frame's edge, has fewer than 8 px either way and tells nothing. Raises ValueError for a window outside the image.
     """
     pixels = np.asarray(image, dtype=np.float32)
     if pixels.ndim != 2:
         raise ValueError(f"descriptors are read from an image (H, W); got an array of shape {pixels.shape}")
-    result = np.empty((len(windows), len(DESCRIPTORS)))
+    result = np.full((len(windows), len(DESCRIPTORS)), np.nan)
     groups: dict[tuple[int, int], list[int]] = {}
     for number, window in enumerate(windows):
-        groups.setdefault(_shape_px(window, pixels.shape), []).append(number)
+        shape_px = _shape_px(window, pixels.shape)
+        if min(shape_px) >= SMALLEST_WINDOW_PX:
+            groups.setdefault(shape_px, []).append(number)
     for numbers in groups.values():
         inside = np.stack([_cut(pixels, windows[n]) for n in numbers])
         around = np.stack([_cut(pixels, _around(windows[n], pixels.shape)) for n in numbers])
@@ -171,8 +173,6 @@ def _shape_px(window: Window, shape: tuple[int, ...]) -> tuple[int, int]:
     (top, bottom), (left, right) = window.rows_px, window.columns_px
     if not (0 <= top < bottom <= shape[0] and 0 <= left < right <= shape[1]):
         raise ValueError(f"{window} reaches outside a frame of {shape[0]}×{shape[1]} px; clip it first")
-    if min(bottom - top, right - left) < SMALLEST_WINDOW_PX:
-        raise ValueError(f"{window} is smaller than {SMALLEST_WINDOW_PX} px; use a look with finer pixels")
     return bottom - top, right - left
 
 

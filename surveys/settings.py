@@ -19,6 +19,7 @@ from pydantic import (
 from agent.settings import AgentSettings, PlannerSettings, SkillSettings
 from configs.load import ConfigError, Settings
 from configs.who import Who
+from envs.descriptors import SMALLEST_WINDOW_PX
 from envs.novelty import NoveltySettings
 from instruments.drivers import registry
 from instruments.limits import Limits
@@ -64,6 +65,9 @@ class SpecimenSettings(Settings):
     """Its place in the loader; None = already in the column."""
 
 
+FEWEST_SITE_PX = 3 * SMALLEST_WINDOW_PX // 2
+
+
 class DetailSettings(Settings):
     """The close look, one site at a time."""
 
@@ -93,6 +97,21 @@ class LooksSettings(Settings):
 
     overview: OverviewSettings = OverviewSettings()
     detail: DetailSettings
+
+    @model_validator(mode="after")
+    def _sites_show(self) -> Self:
+        """A stage that is a little off must not leave too few pixels of a site to say anything."""
+        overview_px, detail_px = min(self.overview.shape) / self.overview.sites, min(self.detail.shape)
+        if overview_px < FEWEST_SITE_PX:
+            raise ValueError(
+                f"the overview shows a site {overview_px:.3g} pixels wide and needs {FEWEST_SITE_PX}; "
+                "raise overview.shape or lower overview.sites"
+            )
+        if detail_px < FEWEST_SITE_PX:
+            raise ValueError(
+                f"the detail look is {detail_px} pixels wide and needs {FEWEST_SITE_PX}; raise detail.shape"
+            )
+        return self
 
 
 class MotionSettings(Settings):

@@ -149,13 +149,18 @@ def test_a_bright_phase_is_not_an_object_to_its_own_middle() -> None:
     ("image", "window", "words"),
     [
         (noise(), Window((0, 300), (0, 64)), "reaches outside a frame of 256×256"),
-        (noise(), Window((0, 4), (0, 64)), "smaller than 8 px"),
         (np.zeros((2, 8, 8)), Window((0, 8), (0, 8)), "got an array of shape"),
     ],
 )
 def test_what_cannot_be_described_is_refused(image: Image, window: Window, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         describe_windows(image, [window], PIXEL_NM)
+
+
+def test_a_window_cut_off_by_the_edge_tells_nothing_and_stops_nothing() -> None:
+    rows = describe_windows(noise(), [Window((0, 64), (0, 7)), Window((0, 64), (0, 64))], PIXEL_NM)
+    assert np.isnan(rows[0]).all()
+    assert np.isfinite(rows[1]).all()
 
 
 def test_describing_is_quick_enough_for_the_loop() -> None:

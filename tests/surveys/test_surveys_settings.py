@@ -40,6 +40,18 @@ def test_an_unknown_instrument_is_refused_by_name():
         small(instrument={"kind": "simulatd"})
 
 
+@pytest.mark.parametrize(
+    ("looks", "told"),
+    [
+        ({"overview": {"sites": 4, "shape": [32, 64]}}, "shows a site 8 pixels wide and needs 12"),
+        ({"detail": {"field_of_view_nm": 50.0, "shape": [64, 8]}}, "is 8 pixels wide and needs 12"),
+    ],
+)
+def test_sites_of_too_few_pixels_are_refused(looks, told):
+    with pytest.raises(ValidationError, match=told):
+        small(looks=looks)
+
+
 def test_specimens_need_names_of_their_own():
     area = {"width_nm": 200.0, "height_nm": 200.0}
     with pytest.raises(ValidationError, match="names of their own"):
