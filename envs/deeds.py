@@ -68,7 +68,7 @@ def judge(situation: Situation, look: Look, target: Target, frame: Frame) -> Sco
     description = scorer.describe(frame, [window for _, window in cells])
     if description.quality.get("blank", 0.0) > 0:  # the beam was not there: nothing is to be learned about the place
         return Score(cells=(), descriptors=(), interest=(), quality=dict(description.quality))
-    told = np.isfinite(description.descriptors).all(axis=1)  # of the others too little lies in the frame
+    told = np.asarray(np.isfinite(description.descriptors).all(axis=1))  # of the others too little lies in the frame
     rows = description.descriptors[told]
     interest = scorer.interest(look.name, rows) if len(rows) else np.empty(0)
     return Score(

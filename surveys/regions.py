@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, stats
+from scipy import sparse, special
 
 from envs.explanations import ExplainingScorer
 
@@ -67,7 +67,7 @@ def surprise(p_values: Array) -> float:
     >>> round(surprise(np.array([0.001])), 2), round(surprise(np.array([0.001] * 4)), 2)
     (3.09, 6.18)
     """
-    return float(stats.norm.isf(np.maximum(p_values, _LEAST_P)).sum() / np.sqrt(len(p_values)))
+    return float(-special.ndtri(np.maximum(p_values, _LEAST_P)).sum() / np.sqrt(len(p_values)))
 
 
 def _touching(targets: npt.NDArray[np.intp], tree: TargetTree) -> npt.NDArray[np.intp]:

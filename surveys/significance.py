@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, stats
+from scipy import ndimage, special
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
@@ -42,7 +42,7 @@ class UpperTail:
     def p_values(self, scores: Array) -> Array:
         """(N,) → (N,) P(an ordinary place scores as much or more); 1 at or below the centre."""
         above = np.maximum(scores - self.centre, 0.0) / self.scale
-        return np.where(above > 0, stats.norm.sf(above ** (1 / self.shape)), 1.0)
+        return np.where(above > 0, special.ndtr(-(above ** (1 / self.shape))), 1.0)
 
 
 def single_tail(scores: Array) -> UpperTail:
@@ -53,7 +53,7 @@ def single_tail(scores: Array) -> UpperTail:
     Raises ValueError for fewer than 20 scores.
     """
     lower = _lower_half(scores, *_SINGLE)
-    deviates = stats.norm.ppf(_UPPER) ** lower.shape
+    deviates = special.ndtri(_UPPER) ** lower.shape
     above = np.maximum(np.quantile(scores, _UPPER) - lower.centre, 0.0)
     return replace(lower, scale=max(lower.scale, float(deviates @ above / (deviates @ deviates))))
 
@@ -79,7 +79,7 @@ def _lower_half(scores: Array, scale: Ratio, shape: Ratio) -> UpperTail:
         raise ValueError(f"{len(scores)} scores are too few to know the ordinary ones: {FEWEST_SCORES} are needed")
     low, centre, high = np.quantile(scores, (_LOWER, 0.5, 1 - _LOWER))
     # A scorer that calls every ordinary place 0 has no lower half: then the upper one must do.
-    spread = (centre - low if centre > low else high - centre) / -stats.norm.ppf(_LOWER)
+    spread = (centre - low if centre > low else high - centre) / -special.ndtri(_LOWER)
     return UpperTail(float(centre), float(max(scale * spread, 1e-6)), shape)
 
 
