@@ -114,7 +114,7 @@ def vertex(tried: dict[float, float], best_nm: float, reach_nm: float) -> float 
 
     The noise of the values is even, so a logarithm counts by the square of its value.
 
-    >>> vertex({-20.0: math.exp(-9), 0.0: math.exp(-1), 20.0: math.exp(-1)}, 0.0, 40.0)
+    >>> round(vertex({-20.0: np.exp(-9), 0.0: np.exp(-1), 20.0: np.exp(-1)}, 0.0, 40.0), 6)
     10.0
     """
     near = sorted((d, value) for d, value in tried.items() if abs(d - best_nm) <= reach_nm and value > 0)

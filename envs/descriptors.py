@@ -98,7 +98,7 @@ _CONTRASTS = [NAMES.index(f"{scale}_contrast_ratio") for scale in SCALES]
 def transformed(values: npt.ArrayLike) -> Array:
     """(K, F) natural values on the scales on which they spread evenly.
 
-    >>> row = np.zeros(len(DESCRIPTORS)); row[0] = 16.0
+    >>> row = np.ones(len(DESCRIPTORS)); row[0] = 16.0
     >>> float(transformed([row])[0, 0])
     4.0
     """
