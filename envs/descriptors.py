@@ -46,7 +46,13 @@ class Descriptor:
     """Says what a place is made of: not how its most extreme object looks, nor how a lattice falls into the window."""
 
 
-_FOLDS = (2, 4)
+_FOLDS = {
+    (2, "cos"): "vertical over horizontal stripes",
+    (2, "sin"): "rising over falling stripes",
+    (4, "cos"): "upright over diagonal texture",
+    (4, "sin"): "texture turned by 22.5° over that turned back",
+}
+"""What a 2-fold or 4-fold moment of the power over its direction means to the eye."""
 
 DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("mean_counts", "mean brightness", "counts", "sqrt"),
@@ -58,11 +64,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("lattice_strength_ratio", "strongest diffraction spot over its ring", "", "log", 15.0, 0.2),
     Descriptor("lattice_spots_number", "number of diffraction spots", "", "log", 2.0, 0.3),
     Descriptor("spacing_nm", "dominant spacing", "nm", "log", 1e-9),
-    *(
-        Descriptor(f"fold{fold}_{part}_ratio", f"{fold}-fold orientation ({part})", "", "none", 0.0, 0.05)
-        for fold in _FOLDS
-        for part in ("cos", "sin")
-    ),
+    *(Descriptor(f"fold{fold}_{part}_ratio", words, "", "none", 0.0, 0.05) for (fold, part), words in _FOLDS.items()),
     *(
         descriptor
         for kind in ("bright", "dark")

@@ -144,7 +144,7 @@ def _flag(
         p_value=float(p_values[0]),
         q_value=judged.q_values[first],
         surprise=surprise(p_values),
-        reason=reason if len(members) == 1 else f"{len(members)} sites side by side; of the clearest: {reason}",
+        reason=reason if len(members) == 1 else f"{reason} It is the clearest of {len(members)} sites side by side.",
         contributions=contributions,
         rank=0,
         tags=(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import doctest
 import importlib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from architecture_sources import ROOT, modules, name
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WITH_EXAMPLES = [path for path in modules() if ">>>" in path.read_text(encoding="utf-8")]
 

@@ -133,7 +133,7 @@ def test_a_line_of_slightly_unusual_places_is_flagged_as_one_feature(tree: Targe
     on_line = [target for target in targets(flags) if abs(tree[target].row - 12) <= 1]
     assert len(on_line) >= 0.9 * max(SIDE, len(targets(flags)))
     assert len(flags) <= 4 and len(flags[0].sites) >= SIDE / 2
-    assert flags[0].reason.startswith(f"{len(flags[0].sites)} sites side by side")
+    assert flags[0].reason.endswith(f"the clearest of {len(flags[0].sites)} sites side by side.")
     assert abs(flags[0].y_nm - tree[line[0]].y_nm) < 5.0 and flags[0].width_nm > SIDE * 5.0
 
 
