@@ -56,11 +56,7 @@ class SiteModel:
         """``places``: (N, 2) in site widths."""
         self._places = places
         self._settings = settings
-        reach = settings.reach_sites
-        tree = cKDTree(places)
-        near = tree.sparse_distance_matrix(tree, 2 * reach, output_type="coo_matrix").tocsr()
-        near.data = np.exp(-0.5 * (near.data / reach) ** 2)
-        self._around = near - sparse.diags_array(near.diagonal())
+        self._around = _neighbours(places, settings.reach_sites)
 
     def believe(self, above: Array, known: Mask, interest: Array, seen: Mask) -> Belief:
         """``above``: (N,) interest from above, used where ``known``; ``interest``: (N,) in detail, where ``seen``.
@@ -112,6 +108,14 @@ class SiteModel:
         slope = float(around[known] @ (remarkable[known] - share)) / (float(around[known] @ around[known]) + RIDGE)
         off = np.where(known, view - usual, 0.0)
         return np.column_stack([np.ones(len(view)), off, around]), usual, min(max(slope, 0.0), 1.0)
+
+
+def _neighbours(places: Array, reach: float) -> sparse.csr_array:
+    """(N, N) Gaussian weights of the sites within twice the reach of each; none of a site for itself."""
+    first, second = cKDTree(places).query_pairs(2 * reach, output_type="ndarray").astype(np.int32).T
+    weight = np.exp(-0.5 * (((places[first] - places[second]) ** 2).sum(axis=1) / reach**2))
+    half = sparse.csr_array((weight, (first, second)), shape=(len(places), len(places)))
+    return half + half.T
 
 
 def expected_excess(mean: Array, sd: Array, threshold: float) -> Array:

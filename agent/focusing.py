@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -121,7 +122,12 @@ def vertex(tried: dict[float, float], best_nm: float, reach_nm: float) -> float 
     if len(near) < 3:
         return None
     defocus_nm, values = np.array(near).T
-    curve, slope, _ = np.polyfit(defocus_nm - best_nm, np.log(values), 2, w=values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", np.exceptions.RankWarning)
+        try:
+            curve, slope, _ = np.polyfit(defocus_nm - best_nm, np.log(values), 2, w=values)
+        except np.exceptions.RankWarning:  # but one or two of the values count for anything
+            return None
     if curve >= 0:
         return None
     peak_nm = round(best_nm - float(slope / (2 * curve)), 3)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from archive.journal import Journal
     from archive.store import FrameStore
 
-NEWEST = 512
+NEWEST = 128
 """Signals that are read and compared at every start; of the older ones it is asked whether they are there."""
 
 

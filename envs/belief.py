@@ -10,6 +10,8 @@ import numpy.typing as npt
 from envs.step import Kind, Purpose
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from envs.scorers import Scorer
     from envs.step import ExposureRecord, Fault, Score, Step
     from envs.targets import Floats
@@ -101,8 +103,26 @@ class Belief:
         interest = float(np.nan_to_num(judged(np.array(score.interest[score.cells.index(target)]))))
         return interest / (interest + HALF_REWARD)
 
-    def absorb(self, step: Step) -> None:
-        """Take in one step. Raises ValueError where a step is missing before it."""
+    def fold(self, steps: Sequence[Step]) -> None:
+        """The same as absorbing each, but judging all anew only where it still shows in the end.
+
+        Raises ValueError where a step is missing.
+        """
+        last: dict[int, int] = {}
+        observed, refresh_at = list(self._observed), list(self._refresh_at)
+        for step in steps:
+            if (look := self._taught(step)) is not None and step.score is not None:
+                observed[look] += len(step.score.cells)
+                if observed[look] >= refresh_at[look]:
+                    refresh_at[look], last[look] = observed[look] * _REFRESH_GROWTH, step.number
+        for step in steps:
+            self.absorb(step, anew=step.number in last.values())
+
+    def absorb(self, step: Step, *, anew: bool = True) -> None:
+        """Take in one step. ``anew``: judge all interests again when it is time to.
+
+        Raises ValueError where a step is missing before it.
+        """
         if step.number != self.step_number:
             raise ValueError(
                 f"step {step.number} follows step {self.step_number - 1}: steps are missing from the journal"
@@ -125,8 +145,14 @@ class Belief:
             self.looks_done[step.target, look] += 1
         elif _blames_the_place(step.fault):
             self.failed[step.target] += 1
-        if step.score is not None:
-            self._learn(step, look)
+        if self._taught(step) is not None and step.score is not None:
+            self._learn(step, step.score, look, anew)
+
+    def _taught(self, step: Step) -> int | None:
+        """The look whose background learns from a step; None where none does."""
+        if step.kind is not Kind.LOOK or step.target is None or step.look is None:
+            return None
+        return self._task.look_number(step.look) if step.score is not None and step.score.cells else None
 
     def book(self, record: ExposureRecord) -> None:
         """Count the dose of an exposure: of a step, or cut off from its step by a crash."""
@@ -138,11 +164,8 @@ class Belief:
                 record.electrons * overlap_nm2 / (record.footprint.area_nm2 * target_nm2 * _A2_PER_NM2)
             )
 
-    def _learn(self, step: Step, look: int) -> None:
+    def _learn(self, step: Step, score: Score, look: int, anew: bool) -> None:
         """Keep what the scorer read, let it learn the background, and judge again when that has changed enough."""
-        score = step.score
-        if score is None or not score.cells:
-            return
         sharpness = score.quality.get("sharpness")
         if self._task.looks[look].purpose is Purpose.DETAIL and sharpness is not None and np.isfinite(sharpness):
             self._sharpness = [*self._sharpness[:_REFERENCE_FRAMES], sharpness]
@@ -157,6 +180,8 @@ class Belief:
         self._observed[look] += len(cells)
         if self._observed[look] >= self._refresh_at[look]:
             self._refresh_at[look] = self._observed[look] * _REFRESH_GROWTH
+            if not anew:
+                return
             known = self._look == look
             self.interest[known] = judged(self._scorer.interest(name, self._descriptors[known]))
 

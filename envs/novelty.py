@@ -57,7 +57,10 @@ class NoveltyScorer:
     def __init__(self, settings: NoveltySettings | None = None) -> None:
         self._settings = settings or NoveltySettings()
         self._rows: dict[str, list[list[float]]] = {}
+        self._counts: dict[str, int] = {}
+        """Rows, of each look, that its background stands on."""
         self._fitted: dict[str, _Fit] = {}
+        """Made when first asked for: a fold over many steps needs only the last."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,9 +83,9 @@ class NoveltyScorer:
         values = np.atleast_2d(np.asarray(descriptors, dtype=np.float64))
         rows = self._rows.setdefault(look, [])
         rows.extend(values[np.isfinite(values).all(axis=1) & ~shows_nothing(values)].tolist())
-        fitted = self._fitted[look].count if look in self._fitted else 0
-        if len(rows) >= max(self._settings.first_cells, fitted * (1 + self._settings.refit_growth)):
-            self._fit(look, len(rows))
+        stands_on = self._counts.get(look, 0)
+        if len(rows) >= max(self._settings.first_cells, stands_on * (1 + self._settings.refit_growth)):
+            self._counts[look] = len(rows)
 
     def interest(self, look: str, descriptors: Array) -> Array:
         """(K,) robust spreads beyond the survey's median, 0 = ordinary, NaN where the background is too young."""
@@ -98,19 +101,21 @@ class NoveltyScorer:
 
     def akin(self, look: str, first: Array, second: Array) -> npt.NDArray[np.bool_]:
         """(K,) whether the fabrics of K pairs (K, F) are more like each other than either is like what is usual."""
-        if look not in self._fitted:
+        fit = self._fit(look)
+        if fit is None:
             return np.zeros(len(first), dtype=bool)
-        return self._fitted[look].fabric.akin(transformed(first)[:, FABRIC], transformed(second)[:, FABRIC])
+        return fit.fabric.akin(transformed(first)[:, FABRIC], transformed(second)[:, FABRIC])
 
     def _judged(self, look: str, descriptors: Array, score: Callable[[_Fit, Array], Array]) -> Array:
         values = np.atleast_2d(np.asarray(descriptors, dtype=np.float64))
-        if look not in self._fitted:
+        fit = self._fit(look)
+        if fit is None:
             return np.full(len(values), np.nan)
         known = np.isfinite(values).all(axis=1)
         result = np.where(known, 0.0, np.nan)
         seen = known & ~shows_nothing(values)
         if seen.any():
-            result[seen] = score(self._fitted[look], transformed(values[seen]))
+            result[seen] = score(fit, transformed(values[seen]))
         return result
 
     def completed(self) -> NoveltyScorer:
@@ -119,17 +124,17 @@ class NoveltyScorer:
         for look, rows in self._rows.items():
             copy._rows[look] = list(rows)
             if len(rows) >= self._settings.first_cells:
-                copy._fit(look, len(rows))
+                copy._counts[look] = len(rows)
         return copy
 
     def explain(self, look: str, descriptors: Array, *, fabric: bool = False) -> Explanation:
         """Of one place (F,), or of its fabric alone. Raises ValueError where the background is too young."""
-        if look not in self._fitted:
+        fit = self._fit(look)
+        if fit is None:
             raise ValueError(
                 f"{len(self._rows.get(look, ()))} cells seen at look {look!r}, too few to say what is usual: "
                 f"{self._settings.first_cells} are needed"
             )
-        fit = self._fitted[look]
         columns = FABRIC if fabric else np.arange(len(DESCRIPTORS))
         row = transformed(descriptors)[0]
         around = (fit.fabric if fabric else fit.whole).neighbourhood(row[columns])
@@ -154,28 +159,29 @@ class NoveltyScorer:
         return Explanation(departures=tuple(departures), nearest=tuple(self._rows[look][around.nearest]))
 
     def state(self) -> Mapping[str, Any]:
-        return {
-            look: {"rows": rows, "fitted": self._fitted[look].count if look in self._fitted else 0}
-            for look, rows in self._rows.items()
-        }
+        return {look: {"rows": rows, "fitted": self._counts.get(look, 0)} for look, rows in self._rows.items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._rows = {look: [list(row) for row in kept["rows"]] for look, kept in state.items()}
+        self._counts = {look: kept["fitted"] for look, kept in state.items() if kept["fitted"]}
         self._fitted = {}
-        for look, kept in state.items():
-            if kept["fitted"]:
-                self._fit(look, kept["fitted"])
 
-    def _fit(self, look: str, count: int) -> None:
-        rows = transformed(self._rows[look][:count])
-        share = self._settings.common_ratio
-        self._fitted[look] = _Fit(
-            count=count,
-            whole=Background(rows, grain=_GRAIN, common_ratio=share, metric="euclidean", excuse=0.5),
-            fabric=Background(
-                rows[:, FABRIC], grain=_GRAIN[FABRIC], common_ratio=share, metric="cityblock", excuse=1.0
-            ),
-        )
+    def _fit(self, look: str) -> _Fit | None:
+        """The backgrounds of a look; None where too little is known."""
+        count = self._counts.get(look)
+        if count is None:
+            return None
+        if look not in self._fitted or self._fitted[look].count != count:
+            rows = transformed(self._rows[look][:count])
+            share = self._settings.common_ratio
+            self._fitted[look] = _Fit(
+                count=count,
+                whole=Background(rows, grain=_GRAIN, common_ratio=share, metric="euclidean", excuse=0.5),
+                fabric=Background(
+                    rows[:, FABRIC], grain=_GRAIN[FABRIC], common_ratio=share, metric="cityblock", excuse=1.0
+                ),
+            )
+        return self._fitted[look]
 
 
 def image_of(frame: Frame, signal: str | None = None) -> npt.NDArray[np.float32]:

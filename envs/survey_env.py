@@ -215,13 +215,13 @@ class SurveyEnv(gymnasium.Env[Observation, np.int64]):
         """Of the step that comes next."""
         return self.belief.step_number
 
-    def fold(self, step: Step) -> None:
-        """Take in a step of the journal, in order; no pixel is read and no instrument asked.
+    def fold(self, *steps: Step) -> None:
+        """Take in steps of the journal, in order; no pixel is read and no instrument asked.
 
-        Raises ValueError where a step is missing before it.
+        Raises ValueError where a step is missing before or among them.
         """
-        self.belief.absorb(step)
-        self.last_step = step
+        self.belief.fold(steps)
+        self.last_step = steps[-1] if steps else self.last_step
         self._closed_s = self.situation.clock.now_s()
 
     def book(self, record: ExposureRecord) -> None:

@@ -6,6 +6,7 @@ import queue
 import threading
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from envs.actions import LookAt, Stop
 from envs.step import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     Observation = Mapping[str, npt.NDArray[np.generic]]
 
 
+AT_ONCE = 64
+"""Steps of a history that are taught within one deadline."""
 MOST_LOSSES = 3
 """An agent that is lost so often without a decision in between is not asked again."""
 
@@ -64,8 +67,9 @@ class Mind:
         """Make a fresh agent and teach it; returns what went wrong, empty if nothing did."""
         made = self._worker.ask(self._make)
         self._agent = made.value
-        troubles = (self.learn(step) for step in history)
-        return made.trouble or next((trouble for trouble in troubles if trouble), "")
+        rest = iter(history)
+        batches = iter(lambda: list(islice(rest, AT_ONCE)), [])  # a night's steps are never in memory at once
+        return made.trouble or next((trouble for batch in batches if (trouble := self.learn(batch))), "")
 
     def decide(self, observation: Observation) -> Answer:
         """A Decision as ``value``. An agent that raises may be asked again, one that hangs is lost."""
@@ -78,11 +82,11 @@ class Mind:
             self._losses = 0
         return answer
 
-    def learn(self, step: Step) -> str:
-        """Let the agent observe a step; returns what went wrong, empty if nothing did. The agent is then lost."""
-        if self._agent is None:
+    def learn(self, steps: Sequence[Step]) -> str:
+        """Let the agent observe steps; returns what went wrong, empty if nothing did. The agent is then lost."""
+        if self._agent is None or not steps:
             return ""
-        answer = self._worker.ask(partial(self._agent.observe, step))
+        answer = self._worker.ask(partial(_teach, self._agent, steps))
         if answer.trouble:
             self._lose()
         return answer.trouble
@@ -95,6 +99,11 @@ class Mind:
         self._agent = None
         self._losses += 1
         self.given_up = self._losses >= MOST_LOSSES
+
+
+def _teach(agent: Agent, steps: Sequence[Step]) -> None:
+    for step in steps:
+        agent.observe(step)
 
 
 class _Worker:

@@ -85,6 +85,8 @@ class RecoverySettings(Settings):
     """After so long in trouble without a single success, stop."""
     drift_nm_per_s: PositiveFloat = 2.0
     """Faster is a burst of drift, and no stage that still settles. Read from looks of two frames or more."""
+    drift_px: PositiveFloat = 3.0
+    """So is what shifts the second frame of a look by more pixels: slow frames are blurred by less speed."""
     drifting_frames: PositiveInt = 3
     """So many looks in a row must drift: one may be in error, or its stage still creeping."""
     drift_wait_s: PositiveFloat = 60.0
@@ -174,5 +176,8 @@ class Recovery:
         drift_nm_per_s = quality.get("drift_nm_per_s")
         if drift_nm_per_s is None:  # this frame does not tell
             return None
-        self._drifting = self._drifting + 1 if drift_nm_per_s > self._settings.drift_nm_per_s else 0
+        exposure = step.exposures[-1].exposure
+        shift_px = drift_nm_per_s * exposure.duration_s / exposure.frames / exposure.pixel_size_nm
+        drifts = drift_nm_per_s > self._settings.drift_nm_per_s or shift_px > self._settings.drift_px
+        self._drifting = self._drifting + 1 if drifts else 0
         return DRIFT if self._drifting >= self._settings.drifting_frames else None

@@ -11,6 +11,8 @@ from surveys.controls import draw
 from surveys.deciding import Mind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from agent.protocol import Agent
     from archive.recorder import SurveyRecorder
     from envs.step import Step
@@ -55,15 +57,17 @@ class Session:
         self.spent = False
         """Nothing more can be paid."""
         self.mind = Mind(self._new_agent, settings.decision_deadline_s)
-        self.mind.renew(())
-        for step in record.rows.steps(self.name):
-            self.fold(step)
+        steps = list(record.rows.steps(self.name))
+        env.fold(*steps)
+        for step in steps:
+            self.take_in(step)
+        self.mind.renew(_open_to_it(steps))
         for event in record.rows.events("block"):
             if event.data["specimen"] == self.name:
                 env.block(int(event.data["target"]))
 
     def fold(self, step: Step) -> None:
-        """Take in a step of the journal."""
+        """Take in one more step of the journal."""
         self.env.fold(step)
         self.take_in(step)
         self.teach(step)
@@ -81,13 +85,13 @@ class Session:
 
     def teach(self, step: Step) -> str:
         """Tell the agent: everything but the controls, which it must never learn of. Returns what went wrong."""
-        return "" if step.kind is Kind.CONTROL else self.mind.learn(step)
+        return self.mind.learn(list(_open_to_it([step])))
 
     def renew_agent(self) -> str:
         """A fresh agent in place of one that was lost, taught by the journal; what came of it, in words."""
         if self.mind.given_up:
             return "the agent is no longer asked"
-        trouble = self.mind.renew(step for step in self.record.rows.steps(self.name) if step.kind is not Kind.CONTROL)
+        trouble = self.mind.renew(_open_to_it(self.record.rows.steps(self.name)))
         return trouble or "a fresh agent was taught from the journal"
 
     def progress(self) -> Progress:
@@ -118,3 +122,8 @@ class Session:
         return make_agent(
             self._settings.agent, situation.task, self.env.catalogue, situation.skills, self._settings.seed
         )
+
+
+def _open_to_it(steps: Iterable[Step]) -> Iterator[Step]:
+    """What an agent may learn from."""
+    return (step for step in steps if step.kind is not Kind.CONTROL)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.focusing import Refocus, band_power
+from agent.focusing import Refocus, band_power, vertex
 from agent.settings import RefocusSettings
 from envs.step import Purpose
 from instruments.clock import SimulatedClock
@@ -138,3 +138,7 @@ def test_band_power_is_blind_to_noise():
     waves = 20.0 + 5.0 * np.sin(np.arange(96) * 2 * np.pi * 0.1)[None, :].repeat(96, 0)
     assert power(waves) > 50 * np.std(flat)
     assert power(waves * 4) == pytest.approx(power(waves), rel=0.1), "brightness does not count as sharpness"
+
+
+def test_values_that_count_for_nothing_give_no_peak():
+    assert vertex({0.0: 1.0, 10.0: 1e-30, 20.0: 1e-31}, 0.0, 40.0) is None

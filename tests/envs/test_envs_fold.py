@@ -10,6 +10,7 @@ from envs_helpers import SETTINGS, SITES, Brightness, Diary, Focus, detail, over
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from envs.novelty import NoveltyScorer, NoveltySettings
 from envs.survey_env import SurveyEnv
 from instruments.simulated.settings import Fault
 
@@ -72,6 +73,25 @@ def test_folding_the_steps_gives_the_same_observation(acts, seed):
     assert again.step_number == env.step_number == len(steps)
     assert again.situation.scorer.state() == env.situation.scorer.state()
     assert again.belief.detail_exposure == env.belief.detail_exposure
+
+
+def test_steps_folded_at_once_are_judged_as_one_after_the_other():
+    """The background of a look is fitted and all its places are judged again several times on the way."""
+    script = [("look", overview(p)) for p in range(4)] + [("look", detail(s)) for s in SITES]
+    diary, scorers = Diary(), [NoveltyScorer(NoveltySettings(first_cells=8)) for _ in range(3)]
+    live = SurveyEnv(situation(seed=2, recorder=diary, scorer=scorers[0]))
+    for _, action in script:
+        live.apply(action)
+    one_by_one, at_once = (SurveyEnv(replace(live.situation, scorer=scorer)) for scorer in scorers[1:])
+    for step in diary.steps:
+        one_by_one.fold(step)
+    at_once.fold(*diary.steps[:13])
+    at_once.fold(*diary.steps[13:])
+    assert np.isfinite(live.belief.interest).sum() > len(SITES)
+    for again in (one_by_one, at_once):
+        np.testing.assert_array_equal(again.belief.interest, live.belief.interest)
+        assert again.situation.scorer.state() == live.situation.scorer.state()
+        assert_equal(again.observation(), live.observation())
 
 
 def test_the_folded_environment_goes_on_as_the_live_one_would():

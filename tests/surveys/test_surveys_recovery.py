@@ -3,11 +3,38 @@ from __future__ import annotations
 import pytest
 
 import instruments.errors
-from envs.step import Decision, Fault, Kind, Score, Step
+from envs.step import Decision, ExposureRecord, Fault, Kind, Purpose, Score, Step
+from instruments.types import Exposure, Footprint, Optics, StagePosition
 from surveys.recovery import BLANK, DRIFT, LATCHING, TABLE, Recovery, RecoverySettings, Verb
 
 
-def step(error=None, *, message="it failed", electrons=0.0, quality=None, target=4, latching=False, until_s=None):
+def burst(dwell_us):
+    """Two frames of 128 × 128 pixels of 0.5 nm."""
+    return ExposureRecord(
+        exposure=Exposure(field_of_view_nm=64.0, shape=(128, 128), dwell_us=dwell_us, frames=2, id=1),
+        purpose=Purpose.DETAIL,
+        tags=(),
+        footprint=Footprint(x_nm=0.0, y_nm=0.0, width_nm=64.0, height_nm=64.0),
+        stage=StagePosition(),
+        optics=Optics(),
+        start_s=0.0,
+        end_s=1.0,
+        electrons=0.0,
+        committed=True,
+    )
+
+
+def step(
+    error=None,
+    *,
+    message="it failed",
+    electrons=0.0,
+    quality=None,
+    target=4,
+    latching=False,
+    until_s=None,
+    dwell_us=10.0,
+):
     fault = error and Fault(error=error, message=message, latching=latching, until_s=until_s)
     score = Score(cells=(), descriptors=(), interest=(), quality=quality or {})
     return Step(
@@ -17,6 +44,7 @@ def step(error=None, *, message="it failed", electrons=0.0, quality=None, target
         decision=Decision(action=0),
         target=target,
         look="detail",
+        exposures=(burst(dwell_us),),
         score=None if fault else score,
         fault=fault,
         start_s=0.0,
@@ -97,6 +125,12 @@ def test_three_drifting_frames_in_a_row_wait_for_the_drift(recovery):
     ]
     assert told == [*[""] * 6, DRIFT]
     assert recovery.reply(step(quality=drifting), 1.0).wait_s == 120.0
+
+
+def test_a_drift_too_slow_for_quick_frames_blurs_slow_ones(recovery):
+    slow, quick = {"quality": {"drift_nm_per_s": 1.5}, "dwell_us": 400.0}, {"quality": {"drift_nm_per_s": 1.5}}
+    assert [recovery.reply(step(**quick), 1.0).trouble for _ in range(4)] == [""] * 4
+    assert [recovery.reply(step(**slow), 1.0).trouble for _ in range(3)] == ["", "", DRIFT]
 
 
 def test_a_masked_action_says_nothing_about_the_place(recovery):
