@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Frames are small: more threads would only wait for each other, and results would depend on their number.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help night test slow check notebooks bundle clean
+.PHONY: help night test slow check notebooks benchmarks bundle clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -23,7 +23,7 @@ night: .venv/core  ## Survey a simulated specimen and write the morning report (
 	$(BIN)/adaptem survey $(CONFIG)
 
 test: .venv/dev  ## The default tests, under 3 minutes on 2 cores
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadscope
 
 slow: .venv/dev  ## The campaigns: crash and stop tests, the offline bundle
 	$(BIN)/pytest -m slow
@@ -37,6 +37,10 @@ check: .venv/dev  ## Format, types, layers, security
 
 notebooks: .venv/dev  ## Run docs/notebooks
 	$(BIN)/pytest --nbmake --nbmake-timeout=300 docs/notebooks
+
+benchmarks: .venv/dev  ## Every benchmark, quickly, to see that it runs
+	for name in known_features flags find loop night resume; do \
+		$(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 bundle: .venv/core  ## A folder from which an offline machine installs (BUNDLE_FOR='--platform win_amd64 --python-version 3.11')
 	rm -rf build $(BUNDLE)
