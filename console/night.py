@@ -104,14 +104,15 @@ def stop(folder: Folder) -> None:
 def _run(night: Night, *, json: bool) -> None:
     from archive.errors import ArchiveError
     from console.progress import Reporter
-    from review.report import write_report
-    from review.words import counted
     from surveys.runner import run_survey
     from surveys.signals import stopping_on_signals
 
     with stopping_on_signals(night), Reporter(json_lines=json) as reporter:
         summary = run_survey(night, on_step=reporter)
     code = Exit(summary.exit_code)
+    from review.report import write_report  # draws, and the beam need not wait for that
+    from review.words import counted
+
     try:
         page = str(write_report(night.folder))
     except (ArchiveError, OSError) as error:  # the record is whole all the same

@@ -158,9 +158,9 @@ class Belief:
         """Count the dose of an exposure: of a step, or cut off from its step by a crash."""
         self.electrons_used += record.electrons
         if record.electrons > 0:
-            overlap_nm2 = _overlap_nm2(self._task, record.footprint)
-            target_nm2 = self._task.tree.width_nm * self._task.tree.height_nm
-            self.fluence_e_per_A2 += (
+            near, overlap_nm2 = _overlap_nm2(self._task, record.footprint)
+            target_nm2 = self._task.tree.width_nm[near] * self._task.tree.height_nm[near]
+            self.fluence_e_per_A2[near] += (
                 record.electrons * overlap_nm2 / (record.footprint.area_nm2 * target_nm2 * _A2_PER_NM2)
             )
 
@@ -195,11 +195,13 @@ def _blames_the_place(fault: Fault) -> bool:
     return fault.error not in _NOT_THE_PLACE and not fault.message.startswith(MASKED)
 
 
-def _overlap_nm2(task: SurveyTask, place: Footprint) -> Floats:
-    """(N,) area that each target shares with a footprint, its rotation left aside."""
+def _overlap_nm2(task: SurveyTask, place: Footprint) -> tuple[npt.NDArray[np.intp], Floats]:
+    """(K,) ids of the targets that may share area with a footprint, its rotation left aside, and (K,) that area."""
     tree = task.tree
-    across_nm = (tree.width_nm + place.width_nm) / 2 - np.abs(tree.x_nm - place.x_nm)
-    down_nm = (tree.height_nm + place.height_nm) / 2 - np.abs(tree.y_nm - place.y_nm)
-    across_nm = np.minimum(across_nm, np.minimum(tree.width_nm, place.width_nm))
-    down_nm = np.minimum(down_nm, np.minimum(tree.height_nm, place.height_nm))
-    return np.asarray(np.maximum(across_nm, 0.0) * np.maximum(down_nm, 0.0))
+    near = np.flatnonzero(np.abs(tree.x_nm - place.x_nm) < (tree.width_nm + place.width_nm) / 2)
+    width_nm, height_nm = tree.width_nm[near], tree.height_nm[near]
+    across_nm = (width_nm + place.width_nm) / 2 - np.abs(tree.x_nm[near] - place.x_nm)
+    down_nm = (height_nm + place.height_nm) / 2 - np.abs(tree.y_nm[near] - place.y_nm)
+    across_nm = np.minimum(across_nm, np.minimum(width_nm, place.width_nm))
+    down_nm = np.minimum(down_nm, np.minimum(height_nm, place.height_nm))
+    return near, np.asarray(np.maximum(across_nm, 0.0) * np.maximum(down_nm, 0.0))

@@ -24,6 +24,8 @@ class FluenceMap:
     def __init__(self) -> None:
         self._buckets: defaultdict[tuple[int, int], list[tuple[Footprint, float]]] = defaultdict(list)
         self._tiles: dict[tuple[int, int], np.ndarray] = {}
+        self._waiting: defaultdict[tuple[int, int], list[tuple[Footprint, float]]] = defaultdict(list)
+        """By tile, what is not drawn into it yet: a world that is opened again draws only where it is looked at."""
 
     def add(self, footprint: Footprint, fluence_e_per_A2: float) -> None:
         """Account for one exposure, even over its footprint."""
@@ -35,10 +37,7 @@ class FluenceMap:
                 self._buckets[i, j].append((footprint, fluence_e_per_A2))
         for i in _indices(x_range, _GRAIN_NM * _TILE):
             for j in _indices(y_range, _GRAIN_NM * _TILE):
-                covered = _coverage(footprint, i, j)
-                if covered.any():
-                    tile = self._tiles.setdefault((i, j), np.zeros((_TILE, _TILE), dtype=np.float32))
-                    tile += covered * np.float32(fluence_e_per_A2)
+                self._waiting[i, j].append((footprint, fluence_e_per_A2))
 
     def at(self, x_nm: float, y_nm: float) -> float:
         """Fluence that a place has received, in e/Å²: the sum over every exposure that covered it."""
@@ -51,7 +50,7 @@ class FluenceMap:
         rows = np.floor(canvas.ys_nm / _GRAIN_NM).astype(np.int64)
         i_tiles = range(int(columns.min()) // _TILE, int(columns.max()) // _TILE + 1)
         j_tiles = range(int(rows.min()) // _TILE, int(rows.max()) // _TILE + 1)
-        touched = [(i, j) for i in i_tiles for j in j_tiles if (i, j) in self._tiles]
+        touched = [(i, j) for i in i_tiles for j in j_tiles if self._drawn(i, j)]
         if not touched:
             return None
         block = np.zeros((len(j_tiles) * _TILE, len(i_tiles) * _TILE), dtype=np.float32)
@@ -61,6 +60,15 @@ class FluenceMap:
         across = block[:, columns - i_tiles.start * _TILE]
         fluence: Floats = across[rows - j_tiles.start * _TILE]
         return fluence if fluence.any() else None
+
+    def _drawn(self, i: int, j: int) -> bool:
+        """Draw what waits for a tile; whether it shows anything."""
+        for footprint, fluence_e_per_A2 in self._waiting.pop((i, j), ()):
+            covered = _coverage(footprint, i, j)
+            if covered.any():
+                tile = self._tiles.setdefault((i, j), np.zeros((_TILE, _TILE), dtype=np.float32))
+                tile += covered * np.float32(fluence_e_per_A2)
+        return (i, j) in self._tiles
 
 
 def _half_extent(footprint: Footprint) -> tuple[float, float]:
