@@ -11,6 +11,9 @@ from scipy.spatial import cKDTree
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
+AT_ONCE = 256
+"""Queries whose k × k matrices are held at a time: what fits a processor's cache."""
+
 
 def matern32(distance: Array) -> Array:
     """Correlation at (…) distances in length scales; once differentiable (Rasmussen & Williams 2006, eq. 4.17).
@@ -38,8 +41,19 @@ def predict(
         raise ValueError(f"need length > 0, noise > 0 and signal ≥ 0; found {length}, {noise} and {signal}")
     if not len(seen) or signal == 0:
         return np.zeros(len(query)), np.full(len(query), signal)
-    k = min(neighbours, len(seen))
-    near = cKDTree(seen).query(query, k=k)[1].reshape(len(query), k)
+    tree, k = cKDTree(seen), min(neighbours, len(seen))
+    parts = [
+        _predict(seen, values, query[first : first + AT_ONCE], tree, k, length, signal, noise)
+        for first in range(0, len(query), AT_ONCE)
+    ]
+    nothing = np.zeros(0)
+    return np.concatenate([nothing, *(m for m, _ in parts)]), np.concatenate([nothing, *(v for _, v in parts)])
+
+
+def _predict(
+    seen: Array, values: Array, query: Array, tree: cKDTree, k: int, length: float, signal: float, noise: float
+) -> tuple[Array, Array]:
+    near = tree.query(query, k=k)[1].reshape(len(query), k)
     points = seen[near]
     between = np.sqrt(sum(np.square(x[:, :, None] - x[:, None, :]) for x in np.moveaxis(points, -1, 0)))
     towards = np.linalg.norm(points - query[:, None, :], axis=-1)
