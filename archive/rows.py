@@ -169,6 +169,11 @@ class Rows:
     def step_count(self, specimen: str | None = None) -> int:
         return int(self._query("SELECT count(*) FROM steps WHERE ?1 IS NULL OR specimen = ?1", specimen)[0][0])
 
+    def last_s(self) -> float:
+        """The instrument's time of the last step or remark; 0 before the first."""
+        rows = self._query("SELECT max(end_s) FROM steps UNION ALL SELECT max(time_s) FROM events")
+        return max((float(row[0]) for row in rows if row[0] is not None), default=0.0)
+
     def exposures(self, specimen: str | None = None) -> Iterator[ExposureRow]:
         """Every exposure by id."""
         for row in self._pages(
@@ -212,6 +217,12 @@ class Rows:
             EventRow(id=i, kind=k, message=m, time_s=_number(t), utc=utc, data=parse(OBJECT, data))
             for i, k, m, t, utc, data in rows
         )
+
+    def open_proposal(self) -> EventRow | None:
+        """What waits for a person's agreement."""
+        proposals, answers = self.events("proposal"), self.events("answered")
+        answered = {event.data.get("proposal") for event in answers}
+        return proposals[-1] if proposals and proposals[-1].data.get("proposal") not in answered else None
 
     def requests(self, state: str | None = None) -> tuple[RequestRow, ...]:
         """What was asked, or what of it is in this state, in order."""

@@ -34,7 +34,7 @@ HALF_REWARD: Ratio = 6.0
 
 _A2_PER_NM2 = 100.0
 
-_NOT_THE_PLACE = frozenset({"BusyError", "Disconnected", "HardwareFault", "NoRoom"})
+_NOT_THE_PLACE = frozenset({"BusyError", "Disconnected", "HardwareFault", "Held", "NoRoom"})
 """Faults of the instrument: the same look may be tried again for ever."""
 
 _REFRESH_GROWTH: Ratio = 1.1

@@ -57,9 +57,10 @@ def check_move(target: StagePosition, start: StagePosition, limits: Limits) -> N
             ways[axis] = (found, found)
             continue
         asked = lowest = within(axis, asked, getattr(limits, axis))
-        if axis in LENGTHS:
-            lowest -= limits.backlash_nm
-            name = f"{axis} on the way to {asked:g} (less {limits.backlash_nm:g} nm of backlash)"
+        below, unit = (limits.backlash_nm, "nm") if axis in LENGTHS else (limits.backlash_deg, "°")
+        if below:
+            lowest -= below
+            name = f"{axis} on the way to {asked:g} (less {below:g} {unit} of backlash)"
             within(name, lowest, getattr(limits, axis))
         if found is None and axis in TILTS:
             raise NotSupported(f"{axis} = {asked:g} was asked, but this holder reads no {axis}: leave it out")

@@ -50,6 +50,10 @@ class BusyError(InstrumentError):
         self.until_s = until_s
 
 
+class Held(InstrumentError):
+    """Somebody said stop: the beam stays off until this survey is begun anew."""
+
+
 class NotSupported(InstrumentError):
     """This instrument, or this holder, has no such control."""
 

@@ -16,7 +16,7 @@ from instruments import errors
 from instruments import guard_checks as checks
 from instruments.bounds import LENGTHS, check_exposure, check_move, check_optics, merged
 from instruments.dose import current_of, fluence_of, place_of, swept
-from instruments.errors import BudgetError, BusyError, HardwareFault, InstrumentError, LimitError, ReachError
+from instruments.errors import BudgetError, BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
 from instruments.guard_powers import guarded
 from instruments.powers import HasValves
 from instruments.types import Outcome
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from instruments.protocol import Microscope, P
     from instruments.types import Exposure, Footprint, Frame, Optics, StagePosition, State
 
-_READBACK_INTERVAL_S = 0.2
-"""Between the two read-backs that must agree before a stage counts as still."""
+_READBACK_INTERVAL_S = 0.2  # between the two read-backs that must agree before a stage counts as still
 
 
 class Guard:
@@ -40,8 +39,7 @@ class Guard:
     def __init__(self, microscope: Microscope, limits: Limits, ledger: Ledger, clock: Clock) -> None:
         self.limits = limits
         self.ledger = ledger
-        self.denials = 0
-        """Requests refused by the guard itself."""
+        self.denials = 0  # requests refused by the guard itself
         self.last_denial: str | None = None
         self._microscope = microscope
         self._clock = clock
@@ -49,6 +47,7 @@ class Guard:
         self._starts: deque[float] = deque(maxlen=limits.max_exposures_per_min)
         self._seen: StagePosition | None = None
         self._closed = False
+        self._held: Held | None = None
         self.blank()
 
     def state(self) -> State:
@@ -98,6 +97,8 @@ class Guard:
             self._starts.append(self._clock.now_s())
             try:
                 with self._driver() as microscope:
+                    if self._held:
+                        raise self._held
                     frame = microscope.acquire(exposure)
             finally:
                 self.blank()
@@ -105,8 +106,14 @@ class Guard:
                 place, electrons = swept(place, frame.stage), 0.0
             if frame.electrons > electrons * (1 + 1e-9):  # more, or elsewhere, than was booked: booked on top
                 self.ledger.reserve(replace(exposure, id=None), place, frame.electrons - electrons)
-            self.ledger.settle(ticket)
+            with suppress(InstrumentError):  # unsettled is just as spent, and no reason to lose the frame
+                self.ledger.settle(ticket)
             return frame
+
+    def hold(self, reason: str) -> None:
+        """Blank, and refuse every exposure from now on: whatever is on its way must not unblank again."""
+        self._held = Held(f"the beam is held off: {reason}; resume the survey to expose again")
+        self.blank()
 
     def blank(self) -> None:
         """Blank and look. Latches where it fails or the beam reads on: nobody knows what the beam does then."""
@@ -154,6 +161,8 @@ class Guard:
     def _plan(self, exposure: Exposure, state: State, stage: StagePosition) -> tuple[Footprint, float]:
         """What the exposure would hit and cost: (place, electrons). Raises where it is refused; changes nothing."""
         limits, ledger = self.limits, self.ledger
+        if self._held:
+            raise self._held
         check_exposure(exposure, limits)
         self._check_latch_and_time(exposure.duration_s)
         if exposure.id is not None and ledger.booked(exposure.id):
@@ -184,9 +193,8 @@ class Guard:
             raise HardwareFault(f"latched: {reason}; a person must look and clear the latch", latching=True)
         used_s = self.ledger.time_used_s() + self._clock.now_s() - self._counted_s
         if not (used_s < self.limits.max_time_s and used_s + duration_s <= self.limits.max_time_s):
-            raise BudgetError(
-                f"{duration_s:g} s were asked and {used_s:g} s are used of {self.limits.max_time_s:g} s: stop here"
-            )
+            used = f"{used_s:g} s are used of {self.limits.max_time_s:g} s"
+            raise BudgetError(f"{duration_s:g} s were asked and {used}: stop here")
 
     def _check_still(self, stage: StagePosition) -> None:
         """The read-back agrees with the one before it: a driver's "ready" alone is not believed."""
@@ -246,15 +254,14 @@ class Guard:
                 self.blank()
             if (tilt := self.ledger.intended_tilt()) is None:
                 self.ledger.intend_tilt(state.stage)
-            elif checks.touched(
-                tilt, merged(state.stage, tilt)
-            ):  # or still on its way, where the process before this one died
+            elif checks.touched(tilt, merged(state.stage, tilt)):  # or still on its way, after a process that died
                 self._seen = self._still_stage()[0]
                 if wrong := checks.touched(tilt, merged(self._seen, tilt)):
                     self._latch(wrong)
             yield state
         finally:
-            self._spend_time()
+            with suppress(InstrumentError):  # what cannot be written down now is counted at the next request
+                self._spend_time()
 
     @contextmanager
     def _judging(self) -> Iterator[None]:

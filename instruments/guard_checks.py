@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from instruments.limits import Limits
     from instruments.types import StagePosition, State
 
-TOUCH_DEG = 0.1
-"""A tilt further than this from where it should be means a pole touch (SerialEM's TSMaxTiltError)."""
+TOUCH_DEG = 0.1  # a tilt further than this from where it should be means a pole touch (SerialEM's TSMaxTiltError)
 
 
 def check_idle(state: State) -> None:
@@ -38,9 +37,8 @@ def check_beam_path(state: State, limits: Limits, *, has_valves: bool) -> None:
     if vacuum is None or not vacuum.valid or vacuum.value is None or not math.isfinite(vacuum.value):
         raise BusyError(f"the vacuum reading is not valid ({vacuum}): see to the gauge")
     if not 0 <= vacuum.age_s <= limits.max_reading_age_s:
-        raise BusyError(
-            f"the vacuum reading is {vacuum.age_s:g} s old, allowed is 0 to {limits.max_reading_age_s:g} s: wait"
-        )
+        allowed = f"allowed is 0 to {limits.max_reading_age_s:g} s"
+        raise BusyError(f"the vacuum reading is {vacuum.age_s:g} s old, {allowed}: wait")
     if limits.max_vacuum_Pa is not None and not (vacuum.unit == "Pa" and vacuum.value <= limits.max_vacuum_Pa):
         raise BusyError(f"the vacuum reads {vacuum.value:g} {vacuum.unit}, allowed {limits.max_vacuum_Pa:g} Pa: wait")
 

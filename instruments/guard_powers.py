@@ -35,10 +35,8 @@ class GuardedValves:
 
 
 @dataclass(frozen=True, slots=True)
-class GuardedStop:
-    """Stopping is always allowed."""
-
-    motion: CanStop
+class GuardedStop:  # noqa: D101
+    motion: CanStop  # stopping is always allowed
 
     def stop(self) -> None:
         self.motion.stop()
@@ -53,9 +51,8 @@ class GuardedTilt:
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
         allowed = {"alpha_deg": self.limits.alpha_deg, "beta_deg": self.limits.beta_deg}
+        found = self.tilt.tilt_range_deg().items()
         both = {
-            axis: (max(lowest, limit[0]), min(highest, limit[1]))
-            for axis, (lowest, highest) in self.tilt.tilt_range_deg().items()
-            if (limit := allowed.get(axis)) is not None
+            a: (max(r[0], limit[0]), min(r[1], limit[1])) for a, r in found if (limit := allowed.get(a)) is not None
         }
         return {axis: (lowest, highest) for axis, (lowest, highest) in both.items() if lowest <= highest}

@@ -41,6 +41,8 @@ class Limits(Settings):
     """Corners (z_nm, alpha_deg), in order, of the convex region the holder may be in; None = no coupling."""
     backlash_nm: float = Field(ge=0)
     """A move may pass this far below its target on x, y and z, to approach from one side; the limits hold there too."""
+    backlash_deg: float = Field(default=0.0, ge=0)
+    """The same for a tilt."""
     stage_uncertainty_nm: float = Field(ge=0)
     """How far the true position may be from the read-back: drift, creep, and the play of a motion that was broken off.
 

@@ -21,10 +21,12 @@ def status_of(folder: Path) -> dict[str, Any]:
     process, health = holder(folder), _health(folder)
     with closing(open_read_only(folder / "journal.sqlite")) as journal:
         content = summarise(meta, Rows(journal), running=process is not None)
+        waiting = Rows(journal).open_proposal() if process is not None else None
     done, ended, faults = content["done"], content["ended"], content["faults"]
     return {
         "survey": content["survey"],
         "state": _state(process, ended, health),
+        "asks": None if waiting is None else f"proposal {waiting.data['proposal']}: {waiting.message}",
         "last_heard_s": None if process is None else health.get("age_s"),
         "specimen": content["specimens"][-1] if content["specimens"] else None,
         "steps": done["steps"],

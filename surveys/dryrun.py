@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agent.factory import make_skills
@@ -122,6 +123,7 @@ def plan(settings: SurveySettings) -> Plan:
             draw(tasks[-1].tree.leaves.tolist(), settings.controls, settings.seed, number)
         except ValueError as error:
             problems.append(f"specimens.{number} ({specimen.name}): {error}")
+    problems += _overlaps(settings)
     looks = [_look_plan(look, settings) for look in survey_looks(settings)]
     problems += _problems(settings, looks)
     if problems:
@@ -133,6 +135,17 @@ def plan(settings: SurveySettings) -> Plan:
         looks=tuple(looks),
         specimens=tuple(_specimen_plan(settings, number, task, looks) for number, task in enumerate(tasks)),
     )
+
+
+def _overlaps(settings: SurveySettings) -> list[str]:
+    """Specimens of one holder that share a place: its dose would be that of both."""
+    held = [specimen for specimen in settings.specimens if specimen.position is None]
+    return [
+        f"specimens: the areas of {one.name} and {other.name} overlap; move one, or survey them one after the other"
+        for one, other in combinations(held, 2)
+        if abs(one.area.x_nm - other.area.x_nm) < (one.area.width_nm + other.area.width_nm) / 2
+        and abs(one.area.y_nm - other.area.y_nm) < (one.area.height_nm + other.area.height_nm) / 2
+    ]
 
 
 def _look_plan(look: Look, settings: SurveySettings) -> LookPlan:

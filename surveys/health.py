@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from archive.folder import write_health
@@ -32,6 +33,7 @@ class Health:
             return
         self._due_s = self._clock.now_s() + EVERY_S
         free = free_bytes(self._folder)
-        write_health(
-            self._folder, {"state": state, "pid": os.getpid(), "beat": self._beat, "free_bytes": free, **facts}
-        )
+        with suppress(OSError):  # a watcher then sees the file grow old; the record is another matter
+            write_health(
+                self._folder, {"state": state, "pid": os.getpid(), "beat": self._beat, "free_bytes": free, **facts}
+            )

@@ -29,7 +29,7 @@ from instruments.guard import Guard
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.powers import HasLoader
 from surveys.dryrun import plan
-from surveys.readonly import ReadOnly
+from surveys.readonly import HandsOff, ReadOnly
 from surveys.requests import forget_stale
 from surveys.resume import report_cut_off
 from surveys.session import Session
@@ -68,13 +68,7 @@ class Night:
     def begin(self, number: int) -> Session:
         """The specimen of this number, loaded, with all that the journal knows of it. Raises InstrumentError."""
         specimen = self.settings.specimens[number]
-        if specimen.position is not None:
-            loader = self.guard.power(HasLoader)
-            if loader is None:
-                raise InstrumentError(
-                    f"specimen {specimen.name} is at {specimen.position}, but this instrument has no loader: "
-                    "load it by hand and leave out position"
-                )
+        if specimen.position is not None and (loader := self.guard.power(HasLoader)) is not None:
             loader.load(specimen.position)
         settings = self.settings
         self._check_current()
@@ -124,11 +118,16 @@ class Night:
 
 
 def default_folder(settings: SurveySettings) -> Path:
-    """The first of NAME-001, NAME-002, … in ``settings.out`` that does not exist."""
+    """The first of NAME-001, NAME-002, … in ``settings.out`` of which nothing exists, a world's truth neither."""
     number = 1
-    while (folder := settings.out / f"{settings.name}-{number:03d}").exists():
+    while (folder := settings.out / f"{settings.name}-{number:03d}").exists() or truth_beside(folder).exists():
         number += 1
     return folder
+
+
+def truth_beside(folder: Path) -> Path:
+    """Where a simulated world keeps its truth unless the settings say otherwise."""
+    return folder.with_name(f"{folder.name}.truth.jsonl")
 
 
 def open_night(
@@ -144,6 +143,7 @@ def open_night(
     for a survey that cannot begin is taken away again.
     """
     planned = plan(settings)
+    truth = settings.truth or truth_beside(folder)
     before = set(folder.iterdir()) if folder.is_dir() else None
     meta = Meta.new(
         created=utc_now(),
@@ -152,11 +152,16 @@ def open_night(
         who=settings.who.model_dump(mode="json"),
     )
     place = SurveyFolder.create(folder, meta, room_bytes=planned.first_look_bytes)
+    free = not truth.exists()
     try:
+        if not free:
+            raise ConfigError(f"{truth}: another survey's world keeps its truth here; remove it, or use another folder")
         return _assemble(settings, place, people, free_bytes)
     except BaseException:
         place.close()
         _take_away(folder, before)
+        if free:
+            truth.unlink(missing_ok=True)
         raise
 
 
@@ -185,17 +190,28 @@ def resume_night(folder: Path, *, people: Clock | None = None) -> Night:
 def _assemble(
     settings: SurveySettings, place: SurveyFolder, people: Clock | None, free_bytes: Callable[[Path], int]
 ) -> Night:
-    clock: Clock = RealClock() if getattr(settings.instrument, "real_time", True) else SimulatedClock()
-    truth = settings.truth or place.path.with_name(f"{place.path.name}.truth.jsonl")
-    microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
+    record = SurveyRecorder(place, free_bytes=free_bytes)
+    start_s = record.rows.last_s()  # a clock never runs backwards, not over a resume either
+    clock: Clock = (RealClock if getattr(settings.instrument, "real_time", True) else SimulatedClock)(start_s)
+    truth = settings.truth or truth_beside(place.path)
     try:
-        if settings.autonomy == "advise":
-            microscope = ReadOnly(microscope)
-        guard = Guard(microscope, settings.limits, SqliteLedger(place.ledger), clock)
-        record = SurveyRecorder(place, free_bytes=free_bytes)
+        microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
+    except BaseException:
+        record.close()
+        raise
+    try:
+        advises = settings.autonomy == "advise"
+        microscope, guarding = (ReadOnly(microscope), HandsOff) if advises else (microscope, Guard)
+        guard = guarding(microscope, settings.limits, SqliteLedger(place.ledger), clock)
+        if any(specimen.position for specimen in settings.specimens) and guard.power(HasLoader) is None:
+            raise ConfigError(
+                "specimens have a position, but this instrument has no loader: leave it out, load by hand"
+            )
         forget_stale(record)
+        _tell_damages(record, clock.now_s())
     except BaseException:
         microscope.close()
+        record.close()
         raise
     return Night(
         settings=settings,
@@ -207,3 +223,12 @@ def _assemble(
         people=people or RealClock(),
         stop=Interruption(),
     )
+
+
+def _tell_damages(record: SurveyRecorder, now_s: float) -> None:
+    """Committed frames that are missing or changed: found at the start, and never passed over in silence."""
+    told = {event.message for event in record.rows.events("fault")}
+    for damage in record.recovery.damaged:
+        if damage not in told:
+            record.event("fault", damage, time_s=now_s, data={"error": "DamagedFrame"})
+            record.event("reply", "left as it is: what was read out of it before stays", time_s=now_s, data={})

@@ -1,10 +1,11 @@
-"""A microscope that can be read and nothing else: what an adviser holds."""
+"""A microscope that can be read and nothing else, and the guard over it: what an adviser holds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from instruments.errors import NotSupported
+from instruments.guard import Guard
 
 if TYPE_CHECKING:
     from instruments.protocol import Microscope
@@ -40,6 +41,13 @@ class ReadOnly:
     def power(self, kind: type[P]) -> P | None:
         """None: powers write."""
         return None
+
+
+class HandsOff(Guard):
+    """A guard that leaves the beam to the operator, who may well have it on."""
+
+    def blank(self) -> None:
+        """Nothing."""
 
 
 def _refusal(what: str) -> NotSupported:

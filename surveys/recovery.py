@@ -65,6 +65,7 @@ TABLE: Mapping[str, Rule] = {
     "BusyError": Rule(Verb.PARK),
     "NoRoom": Rule(Verb.PARK),
     "HardwareFault": Rule(Verb.PARK),
+    "Held": Rule(Verb.CARRY_ON),
     LATCHING: Rule(Verb.STOP),
     BLANK: Rule(Verb.PARK),
     DRIFT: Rule(Verb.PARK),

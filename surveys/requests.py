@@ -33,8 +33,8 @@ WISHES: tuple[str, ...] = get_args(Wish)
 def ask(folder: Path, kind: Wish, data: Mapping[str, object] | None = None, *, person: str | None = None) -> int:
     """Leave a request for the survey in ``folder``; returns its number.
 
-    ``skip`` needs ``{"target": id}``, ``look_here`` needs ``{"x_nm": …, "y_nm": …}``; ``approve`` and ``reject`` may
-    name a ``{"proposal": number}``. Raises FolderError where there is no survey, ValueError for an unknown kind.
+    ``skip`` needs ``{"target": id}``, ``look_here`` needs ``{"x_nm": …, "y_nm": …}``; ``approve`` and ``reject`` need
+    ``{"proposal": number}``. Raises FolderError where there is no survey, ValueError for an unknown kind.
     """
     if kind not in WISHES:
         raise ValueError(f"a request is one of {', '.join(WISHES)}, got {kind!r}")
@@ -73,8 +73,10 @@ class Inbox:
     paused: bool = False
     stopped_by: str | None = None
     """Who asked for the end."""
-    verdicts: list[RequestRow] = field(default_factory=list)
-    """Approvals and rejections that no proposal has met yet."""
+    proposal: int | None = None
+    """The one that waits for an answer."""
+    verdict: RequestRow | None = None
+    """The answer to it."""
     places: list[RequestRow] = field(default_factory=list)
     """Places that a person wants to see."""
 
@@ -95,8 +97,7 @@ class Inbox:
                     self.places.append(row)
                     self.record.answer(row.id, "accepted", "next turn")
                 case "approve" | "reject":
-                    self.verdicts.append(row)
-                    self.record.answer(row.id, "done")
+                    self._verdict(row)
                 case _:
                     self.record.answer(row.id, "refused", f"a request is one of {', '.join(WISHES)}")
 
@@ -109,6 +110,15 @@ class Inbox:
             except (KeyError, TypeError, ValueError) as error:
                 self.record.answer(row.id, "refused", str(error))
         return None
+
+    def _verdict(self, row: RequestRow) -> None:
+        """Only what a person has seen can be approved: the answer must name the proposal that is waiting."""
+        if self.proposal is None or row.data.get("proposal") != self.proposal:
+            waits = "no proposal waits" if self.proposal is None else f"proposal {self.proposal} waits"
+            self.record.answer(row.id, "refused", f"{waits}, not {row.data.get('proposal', 'one without a number')}")
+            return
+        self.verdict = self.verdict or row
+        self.record.answer(row.id, "done")
 
     def _skip(self, row: RequestRow, env: SurveyEnv, now_s: float) -> None:
         target = row.data.get("target")

@@ -65,6 +65,7 @@ class Session:
         for event in record.rows.events("block"):
             if event.data["specimen"] == self.name:
                 env.block(int(event.data["target"]))
+                self.tried |= {int(event.data["target"])} & set(self.controls.sites)
 
     def fold(self, step: Step) -> None:
         """Take in one more step of the journal."""

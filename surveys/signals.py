@@ -27,7 +27,9 @@ class Interruption(threading.Event):
 
 @contextmanager
 def stopping_on_signals(night: Night) -> Iterator[None]:
-    """While open, each of ``SIGNALS`` blanks at once and ends the survey at its next safe point.
+    """While open, each of ``SIGNALS`` blanks for good and ends the survey at its next safe point.
+
+    A SIGHUP that was ignored from the start stays so: ``nohup`` means it.
 
     Only the main thread may install handlers (ValueError otherwise); afterwards the old ones are back.
     """
@@ -36,11 +38,15 @@ def stopping_on_signals(night: Night) -> Iterator[None]:
         night.stop.signal_name = signal.Signals(number).name
         night.stop.set()
         with suppress(InstrumentError):  # the guard has latched; the loop meets it at its next request
-            night.guard.blank()
+            night.guard.hold(f"{night.stop.signal_name} said stop")
 
-    previous = {number: signal.signal(number, handler) for number in SIGNALS}
+    previous = {number: signal.signal(number, handler) for number in SIGNALS if not _left_alone(number)}
     try:
         yield
     finally:
         for number, old in previous.items():
             signal.signal(number, old)
+
+
+def _left_alone(number: signal.Signals) -> bool:
+    return number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN

@@ -13,7 +13,6 @@ from surveys.requests import Inbox, block
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archive.rows import RequestRow
     from envs.step import Decision, Step
     from surveys.health import Health
     from surveys.night import Night
@@ -35,7 +34,6 @@ class Turns:
         self._health = health
         self._inbox = Inbox(night.record)
         self._again: Act | None = None
-        self._proposals = 0
 
     def over(self) -> Ending | None:
         """Why nothing more is to be done here; None while there is. Reads the requests, sits out a pause."""
@@ -61,16 +59,22 @@ class Turns:
     def next(self) -> Act | None:
         """The next deed, ready to be called; None where a person has refused one, or a pause came between."""
         if self._again is not None:
-            act, self._again = self._again, None
-            return act
+            again, self._again = self._again, None
+            return again
         session = self._session
         site = session.control_due(1.0 if session.full else session.progress().done_ratio)
+        asks = self._night.settings.autonomy == "confirm"
+        act: Act
         if site is not None:
-            return partial(self._env.control, site, session.controls.inclusion_probability)
+            act = partial(self._env.control, site, session.controls.inclusion_probability)
+            label = f"random control at target {site}"
+            return self._agreed(label, "drawn by chance", act, partial(self._refuse_control, site)) if asks else act
         decision = self._inbox.wish(self._env) or self._decide()
-        if self._night.settings.autonomy == "confirm" and decision.decided_by != "person":
-            return self._agreed(decision)
-        return partial(self._env.apply, decision.action, decision)
+        act = partial(self._env.apply, decision.action, decision)
+        if not asks or decision.decided_by == "person":
+            return act
+        label = decision.candidates[0].label if decision.candidates else decision.reason
+        return self._agreed(label, decision.reason, act, partial(self._refuse, decision))
 
     def repeat(self, act: Act | None) -> None:
         """Do this again next."""
@@ -108,39 +112,44 @@ class Turns:
         self._night.event("fault", trouble, **where)
         self._night.event("reply", reply, **where)
 
-    def _agreed(self, decision: Decision) -> Act | None:
+    def _agreed(self, label: str, reason: str, act: Act, refuse: Callable[[str], None]) -> Act | None:
         """The deed once a person has approved it; parks, blanked, when the deadline passes without an answer."""
-        night = self._night
-        self._proposals += 1
-        number, label = self._proposals, decision.candidates[0].label if decision.candidates else decision.reason
-        night.event("proposal", label, proposal=number, action=decision.action, reason=decision.reason)
+        night, inbox = self._night, self._inbox
+        number = 1 + len(night.record.rows.events("proposal"))
+        night.event("proposal", label, proposal=number, specimen=self._session.name, reason=reason)
+        inbox.proposal, inbox.verdict = number, None
         deadline_s, parked = night.people.now_s() + night.settings.confirm_deadline_s, False
-        while True:
-            self._inbox.read(self._env, night.clock.now_s())
-            if self._inbox.stopped_by is not None or self._inbox.paused or night.stop.is_set():
-                return None
-            verdict = self._verdict(number)
-            if verdict is not None:
-                break
-            if not parked and night.people.now_s() >= deadline_s:
-                parked = True
-                night.blank()
-                night.event("park", f"nobody answered proposal {number} in {night.settings.confirm_deadline_s:g} s")
-            self._health.tell("parked" if parked else "waiting for a person", proposal=number, label=label)
-            night.people.wait(POLL_S)
+        try:
+            while inbox.verdict is None:
+                inbox.read(self._env, night.clock.now_s())
+                if inbox.stopped_by is not None or inbox.paused or night.stop.is_set():
+                    night.event("answered", f"proposal {number} is withdrawn", proposal=number)
+                    return None
+                if not parked and night.people.now_s() >= deadline_s:
+                    parked = True
+                    night.blank()
+                    night.event("park", f"nobody answered proposal {number} in {night.settings.confirm_deadline_s:g} s")
+                state = "parked" if parked else "waiting for a person"
+                self._health.tell(state, proposal=number, label=label)
+                if inbox.verdict is None:
+                    night.people.wait(POLL_S)
+        finally:
+            inbox.proposal = None
+        verdict = inbox.verdict
+        night.event("answered", f"{verdict.person}: {verdict.kind}", proposal=number, verdict=verdict.kind)
         if verdict.kind == "approve":
-            return partial(self._env.apply, decision.action, decision)
-        action = self._env.catalogue.decode(decision.action)
-        if isinstance(action, LookAt):
-            block(self._env, night.record, action.slot, f"{verdict.person} rejected it", night.clock.now_s())
-        elif isinstance(action, Stop):
-            self._inbox.paused = True
+            return act
+        refuse(f"{verdict.person} rejected it")
         return None
 
-    def _verdict(self, proposal: int) -> RequestRow | None:
-        """The first answer to this proposal; answers to others are let go."""
-        while self._inbox.verdicts:
-            row = self._inbox.verdicts.pop(0)
-            if row.data.get("proposal", proposal) == proposal:
-                return row
-        return None
+    def _refuse(self, decision: Decision, why: str) -> None:
+        """A rejected look is not proposed again; a rejected stop leaves it to the person to go on."""
+        action = self._env.catalogue.decode(decision.action)
+        if isinstance(action, LookAt):
+            block(self._env, self._night.record, action.slot, why, self._night.clock.now_s())
+        elif isinstance(action, Stop):
+            self._inbox.paused = True
+
+    def _refuse_control(self, site: int, why: str) -> None:
+        self._session.tried.add(site)
+        block(self._env, self._night.record, site, why, self._night.clock.now_s())

@@ -150,6 +150,35 @@ SLOW = {"shape": [64, 64], "dwell_us": 1000.0}
 """4 s of beam a frame, so that a signal falls into an exposure."""
 
 
+@pytest.mark.parametrize("moment", ["move", "tune"])
+def test_the_beam_does_not_come_on_after_a_stop(nursery, tmp_path, moment):
+    """Said between two exposures, on the way to a place or in the midst of focusing."""
+    settings = small(
+        4,
+        instrument={"real_time": True},
+        looks={"overview": {"sites": 2, **SLOW}, "detail": {"field_of_view_nm": 50.0, **SLOW}},
+        skills={"refocus": {"pixels": 64}},
+        agent={"kind": "planner"} if moment == "tune" else {"kind": "raster", "corner": 0, "refocus_every": 0},
+        limits={"max_fluence_e_per_A2": 1e9},
+    )
+    folder = tmp_path / "n"
+    truth = folder.with_name("n.truth.jsonl")
+    asked = []
+
+    def end(pid, made):
+        if made == 0:
+            wait_for(truth, moment)
+            asked.append(time.monotonic())
+            os.kill(pid, signal.SIGTERM)
+
+    said, code = nursery.live(folder, settings, end)
+    assert code == 130
+    boot = next(row for row in rows_of(truth) if row["row"] == "boot")
+    came_on = [boot["monotonic_s"] + row["t_s"] - boot["t_s"] for row in rows_of(truth) if row["row"] == "unblank"]
+    assert not [at for at in came_on if at > asked[0] + 0.05]
+    assert next(t for t, word in said if word == "D") - asked[0] < 10.0
+
+
 @pytest.mark.parametrize("how", ["stop", "SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_the_beam_is_blanked_within_two_seconds(nursery, tmp_path, how, times):
@@ -189,12 +218,16 @@ def rows_of(truth):
 
 def wait_for_beam(truth):
     """Until the world's last row says that the beam is on."""
+    wait_for(truth, "unblank")
+
+
+def wait_for(truth, kind):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        if truth.exists() and rows_of(truth)[-1:] and rows_of(truth)[-1]["row"] == "unblank":
+        if truth.exists() and rows_of(truth)[-1:] and rows_of(truth)[-1]["row"] == kind:
             return
-        time.sleep(0.02)
-    raise AssertionError("the beam never came on")
+        time.sleep(0.01)
+    raise AssertionError(f"the world's last row was never {kind}")
 
 
 def last_blank_monotonic(truth):

@@ -8,8 +8,10 @@ from survey_samples import small
 
 import surveys.session
 from archive.reader import SurveyReader
+from configs.load import ConfigError
 from envs.step import Kind, Stream
 from instruments.clock import SimulatedClock
+from instruments.simulated.microscope import SimulatedMicroscope
 from surveys.endings import Reason
 from surveys.night import open_night, resume_night
 from surveys.requests import ask
@@ -65,9 +67,9 @@ def test_two_specimens_one_after_the_other(tmp_path):
 
 def test_a_loader_that_is_not_there_is_said_before_anything_moves(tmp_path):
     area = {"width_nm": 200.0, "height_nm": 200.0}
-    summary = run(small(specimens=[{"name": "a", "area": area, "position": "slot 3"}]), tmp_path / "n")
-    assert summary.exit_code == 4
-    assert "slot 3" in summary.message
+    with pytest.raises(ConfigError, match="has no loader"):
+        run(small(specimens=[{"name": "a", "area": area, "position": "slot 3"}]), tmp_path / "n")
+    assert list(tmp_path.iterdir()) == []
 
 
 class Hanging:
@@ -185,6 +187,65 @@ def test_confirm_waits_for_a_person_and_parks_after_the_deadline(tmp_path):
     rejected = events(folder, "block")
     assert len(rejected) == 1
     assert "Ada rejected" in rejected[0].message
+    assert [event.data["proposal"] for event in events(folder, "answered")] == [1, 2, 3]
+
+
+def test_only_what_waits_can_be_approved(tmp_path):
+    """Answers without a number, to another proposal, or many at once approve nothing that nobody has seen."""
+    folder = tmp_path / "n"
+    night = open_night(small(autonomy="confirm"), folder, people=SimulatedClock())
+    polls = []
+
+    class People(SimulatedClock):
+        def wait(self, duration_s):
+            super().wait(duration_s)
+            polls.append(duration_s)
+            if len(polls) == 2:
+                for data in ({}, {"proposal": 2}, {"proposal": 1}, {"proposal": 1}, {}):
+                    ask(folder, "approve", data, person="Ada")
+            if len(polls) == 8:
+                ask(folder, "stop", person="Ada")
+
+    run_survey(replace(night, people=People()), lambda step, progress: None)
+    assert len(steps(folder)) == 1
+    with SurveyReader(folder) as reader:
+        states = [row.state for row in reader.requests() if row.kind == "approve"]
+    assert states == ["refused", "refused", "done", "done", "refused"]
+
+
+def test_controls_wait_for_a_person_too(tmp_path):
+    folder = tmp_path / "n"
+    night = open_night(small(autonomy="confirm", controls={"count": 3}), folder, people=SimulatedClock())
+
+    class People(SimulatedClock):
+        def wait(self, duration_s):
+            super().wait(duration_s)
+            with SurveyReader(folder) as reader:
+                waiting = reader.rows.open_proposal()
+            if waiting is not None:
+                verdict = "reject" if "control" in waiting.message else "approve"
+                ask(folder, verdict, {"proposal": waiting.data["proposal"]}, person="Ada")
+
+    summary = run_survey(replace(night, people=People()), lambda step, progress: None)
+    assert summary.reason is Reason.COMPLETE
+    assert not any(step.kind is Kind.CONTROL for step in steps(folder))
+    asked = [event for event in events(folder, "proposal") if "control" in event.message]
+    assert len(asked) == len(events(folder, "block")) == 3
+
+
+@pytest.mark.parametrize("blanked", [True, False])
+def test_advice_leaves_a_beam_that_is_on_to_the_operator(tmp_path, monkeypatch, blanked):
+    written = []
+    for verb in ("move", "tune", "acquire", "blank"):
+        monkeypatch.setattr(SimulatedMicroscope, verb, lambda self, *a, verb=verb: written.append(verb))
+    state = SimulatedMicroscope.state
+    monkeypatch.setattr(SimulatedMicroscope, "state", lambda self: replace(state(self), blanked=blanked))
+    night = open_night(small(autonomy="advise", budget={"hours": 5 / 3600.0}), tmp_path / "n", people=SimulatedClock())
+    night.guard.hold("a signal")
+    summary = run_survey(night)
+    assert summary.reason is Reason.COMPLETE
+    assert written == []
+    assert events(tmp_path / "n", "advice")[0].data["operator"]["blanked"] is blanked
 
 
 @pytest.mark.parametrize("proposals", [500, pytest.param(10_000, marks=pytest.mark.slow)])
