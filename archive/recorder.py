@@ -55,7 +55,8 @@ class SurveyRecorder:
         self._bytes_per_pixel = bytes_per_pixel
         self._room = Room(folder.path, reserve_bytes=reserve_bytes, free_bytes=free_bytes)
         self.journal = Journal(folder.journal, now_utc=now_utc, create=True)
-        self._store = FrameStore(folder.frames, self.journal.rows.used())
+        about = {"survey": folder.path.name, "created": folder.meta.created_utc, "who": dict(folder.meta.who)}
+        self._store = FrameStore(folder.frames, self.journal.rows.used(), about)
         self.recovery = recover(self.journal, self._store, folder.path)
         self._room.fill_ballast()
 

@@ -32,8 +32,11 @@ class FrameStore:
     written over.
     """
 
-    def __init__(self, frames: Path, used: Mapping[str, int] | None = None) -> None:
-        """``used`` None: only to read."""
+    def __init__(
+        self, frames: Path, used: Mapping[str, int] | None = None, about: Mapping[str, Any] | None = None
+    ) -> None:
+        """``used`` None: only to read. ``about`` goes into the metadata of every new stream."""
+        self._about = about
         self._frames = frames
         self._used = dict(used or {})
         self._mode: Literal["r", "r+"] = "r" if used is None else "r+"
@@ -46,7 +49,7 @@ class FrameStore:
         """
         stream = Stream.of(name, signal)
         if not (self._frames / f"{stream.name}.zarr").is_dir():
-            make_stream(self._frames, stream)
+            make_stream(self._frames, stream, self._about)
         data = np.asarray(signal.data, dtype=little_endian(signal.data.dtype), order="C")
         count = data.shape[0] if is_burst(signal) else 1
         first = self._used.get(stream.name, 0)

@@ -21,6 +21,7 @@ from archive.schema import dump
 from instruments.types import Axis
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from instruments.types import Signal
@@ -104,14 +105,17 @@ def array_folder(frames: Path, stream: str) -> Path:
     return group / "0" if (group / "0").is_dir() else group
 
 
-def make_stream(frames: Path, stream: Stream) -> None:
-    """Make the array and its metadata, durably and in one piece. Raises OSError."""
+def make_stream(frames: Path, stream: Stream, about: Mapping[str, Any] | None = None) -> None:
+    """Make the array and its metadata, durably and in one piece. Raises OSError.
+
+    ``about``: whose it is and who may use it, for those who find the array without its survey.
+    """
     final = frames / f"{stream.name}.zarr"
     partial = frames / f"{stream.name}.zarr.partial"
     if partial.exists():
         shutil.rmtree(partial)
     make_folder(frames)
-    ours = {"signal": stream.signal, "unit": stream.unit, "index": "journal.sqlite, table frames"}
+    ours = {"signal": stream.signal, "unit": stream.unit, "index": "journal.sqlite, table frames", **(about or {})}
     if stream.is_image:
         zarr.create_group(partial, attributes={"ome": _ome(stream), "adaptem": ours})
         _make_array(partial / "0", stream, ("t", "y", "x"), {})

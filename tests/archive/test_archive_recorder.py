@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import zarr
 from archive_samples import EXPOSURE, counts, frame, intent, new_folder, recorder, step
 
 import archive.store as store_module
@@ -196,3 +197,16 @@ def test_a_full_disk_harms_no_committed_frame(small_disk, checked):
     with SurveyReader(path) as reader:
         for exposure_id in committed:
             np.testing.assert_array_equal(reader.frame(exposure_id)["HAADF"], counts(exposure_id))
+
+
+def test_every_stream_says_whose_it_is(tmp_path):
+    """Found without its survey, an array still tells the survey's name, its people and its licence."""
+    with new_folder(tmp_path / "s") as folder:
+        keeper = recorder(folder)
+        exposure_id = intent(keeper)
+        keeper.commit(exposure_id, frame(exposure_id))
+        keeper.close()
+        streams = [zarr.open_group(path, mode="r") for path in folder.frames.glob("*.zarr") if (path / "0").is_dir()]
+        told = [stream.attrs["adaptem"] for stream in streams]
+    assert told
+    assert all(about["survey"] == "s" and about["who"] == dict(folder.meta.who) for about in told)
