@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from configs.load import ConfigError, load
 from instruments.drivers.registry import kinds
 from instruments.images import read_image
+from surveys.geometry import FEWEST_PX
 from surveys.settings import SurveySettings
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from configs.document import Loc
 
 CONFIG_ENDINGS = (".yaml", ".yml")
+SITES_ACROSS, OVERVIEW_SITES = 32, 8
+"""As the packaged config for an image has them; a small image holds fewer."""
 CROSSING_S = 10.0
 """The time that a replayed stage takes across its image, as the driver's own default has it."""
 _TEMPLATES = {"simulated": "survey_demo.yaml", "replay": "survey_replay.yaml"}
@@ -76,7 +79,12 @@ def _of_image(
             f"{image}: the file does not tell its pixel size; give it by --set instrument.pixel_size_nm=0.1, "
             "or let `adaptem init --image` ask for it"
         )
-    return {
+    if not pixel_nm > 0:
+        raise ConfigError(f"instrument.pixel_size_nm: a pixel is more than 0 nm wide, found {pixel_nm:g}")
+    shorter_px = min(found.data.shape)
+    across = shorter_px // min(max(shorter_px // SITES_ACROSS, FEWEST_PX), shorter_px)
+    small: dict[Loc, object] = {("looks", "overview", "sites"): across} if across < OVERVIEW_SITES else {}
+    return small | {
         ("name",): _plain(image.stem),
         ("instrument", "image"): str(image),
         ("instrument", "pixel_size_nm"): pixel_nm,

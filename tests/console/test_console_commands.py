@@ -145,6 +145,17 @@ def test_any_image_is_a_specimen(micrograph, tmp_path):
     assert json.loads((tmp_path / "night" / "survey.json").read_text())["config"]["name"] == "my_micrograph"
 
 
+def test_a_small_image_gets_as_many_sites_as_it_holds(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (200, 300), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "small.png")
+    words = ("survey", tmp_path / "small.png", "--set", "instrument.pixel_size_nm=0.1", "--out", tmp_path / "n")
+    result = adaptem(*words)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "n" / "survey.json").read_text())["config"]["looks"]["overview"]["sites"] == 3
+    negative = adaptem(*words[:3], "instrument.pixel_size_nm=-1")
+    assert "more than 0 nm wide, found -1" in refused(negative)
+
+
 def test_status_and_explain_agree_with_the_report(finished):
     report = strict((finished / "report.json").read_text())
     status = strict(adaptem("status", finished, "--json").stdout)
