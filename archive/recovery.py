@@ -42,16 +42,20 @@ def recover(journal: Journal, store: FrameStore, folder: Path) -> Recovery:
 
 def damages(journal: Journal, store: FrameStore, *, newest: int | None = NEWEST) -> tuple[str, ...]:
     """Committed signals that are missing or changed; ``newest=None`` reads and compares them all."""
-    found = []
-    for number, stored in enumerate(journal.rows.all_signals()):
-        if newest is not None and number >= newest:
-            if store.missing(stored):
-                found.append(f"{stored.signal} at {stored.first} of frames/{stored.stream}.zarr is missing")
-            continue
+    found, read = [], set()
+    for stored in journal.rows.newest_signals(newest):
+        read.add((stored.stream, stored.first))
         try:
             store.read(stored)
         except DamagedFrame as damage:
             found.append(str(damage))
+    older: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for signal, stream, first, count in journal.rows.places():
+        if (stream, first) not in read:
+            older.setdefault((signal, stream), []).append((first, count))
+    for (signal, stream), places in older.items():
+        gone = store.missing(stream, places)
+        found += [f"{signal} at {first} of frames/{stream}.zarr is missing" for first in gone]
     return tuple(found)
 
 

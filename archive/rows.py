@@ -201,9 +201,15 @@ class Rows:
         rows = self._query("SELECT * FROM frames WHERE exposure = ? ORDER BY rowid", exposure_id)
         return tuple(map(StoredSignal.of, rows))
 
-    def all_signals(self) -> tuple[StoredSignal, ...]:
-        """What is stored of all exposures, the newest first."""
-        return tuple(map(StoredSignal.of, self._query("SELECT * FROM frames ORDER BY exposure DESC, rowid")))
+    def newest_signals(self, count: int | None = None) -> tuple[StoredSignal, ...]:
+        """What is stored of the newest exposures, ``count`` signals at most; None = of all. The newest first."""
+        sql = "SELECT * FROM frames ORDER BY exposure DESC, rowid LIMIT ?"
+        return tuple(map(StoredSignal.of, self._query(sql, -1 if count is None else count)))
+
+    def places(self) -> Iterator[tuple[str, str, int, int]]:
+        """(signal, stream, first, count) of everything that is stored: where it lies, and no more."""
+        for row in self._query("SELECT signal, stream, first, count FROM frames ORDER BY exposure DESC, rowid"):
+            yield row["signal"], row["stream"], row["first"], row["count"]
 
     def used(self) -> dict[str, int]:
         """Length of the committed part of each stream."""

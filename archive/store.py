@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +20,7 @@ from archive.rows import StoredSignal
 from archive.streams import BLOCK, Stream, array_folder, is_burst, little_endian, make_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from instruments.types import Signal
@@ -97,14 +98,22 @@ class FrameStore:
             raise DamagedFrame(f"{place} was committed, found changed (checksum differs): restore it from a copy")
         return data
 
-    def missing(self, stored: StoredSignal) -> bool:
-        """Whether a chunk of it is not there; quick, and blind to changed bytes (``read`` is not)."""
+    def missing(self, stream: str, places: Iterable[tuple[int, int]]) -> list[int]:
+        """Which of the places (first, count) of a stream lack a chunk, by ``first``.
+
+        Quick, for a folder is listed once, and blind to changed bytes (``read`` is not).
+        """
         try:
-            array, folder = self._array(stored.stream)
+            array, folder = self._array(stream)
+            there = set(os.listdir(folder))
         except (OSError, ValueError, KeyError):
-            return True
-        chunks = _chunks(array, stored.first, stored.first + stored.count)
-        return not all((folder / chunk).is_file() for chunk in chunks)
+            return [first for first, _ in places]
+        parts = [chunk.split(".", 2)[2:] for chunk in _chunks(array, 0, 1)]
+        return [
+            first
+            for first, count in places
+            if any(".".join(["c", str(n), *part]) not in there for n in range(first, first + count) for part in parts)
+        ]
 
     def trim(self) -> None:
         """Shorten every array to its committed length: others then see no blank frames at its end."""
