@@ -59,9 +59,12 @@ def config(sites: int) -> dict[str, Any]:
     }
 
 
-def exposures(truth: Path) -> list[dict[str, Any]]:
-    """What the world says it was exposed to."""
-    rows = [json.loads(line) for line in truth.read_text().splitlines() if line.endswith("}")]
+def exposures(truth: Path, offset: int = 0) -> list[dict[str, Any]]:
+    """What the world says it was exposed to, from this byte of its truth on."""
+    with truth.open("rb") as file:
+        file.seek(offset)
+        lines = file.read().splitlines()
+    rows = [json.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
     return [row for row in rows if row["row"] == "unblank"]
 
 
@@ -102,12 +105,12 @@ def main() -> int:
         run_until(["survey", str(path), "--out", str(folder)], lambda _: counted(folder) >= steps, log)
         kept = committed(folder)
         for _ in range(kills):
-            size, known = truth.stat().st_size, len(exposures(truth))
+            size = truth.stat().st_size
 
-            def exposed(passed_s: float, size: int = size, known: int = known) -> bool:
+            def exposed(passed_s: float, size: int = size) -> bool:
                 if passed_s > PATIENCE_S:
                     raise TimeoutError(f"no new exposure within {PATIENCE_S:g} s:\n{log.read_text()[-2000:]}")
-                return truth.stat().st_size > size and len(exposures(truth)) > known
+                return truth.stat().st_size > size and bool(exposures(truth, size))  # the rest would cost CPU time
 
             waited_s = run_until(["resume", str(folder)], exposed, log)
             now, made = committed(folder), exposures(truth)
@@ -127,9 +130,10 @@ def main() -> int:
             )
             kept = now
     finish(rows, options, title="killed and resumed")
-    good = all(not row["lost"] and not row["changed"] and not row["twice"] and row["dose"] >= 1 - 1e-9 for row in rows)
-    print(f"the slowest exposed again after {max(row['first_exposure_s'] for row in rows):.1f} s, to be under 10 s")
-    return 0 if good else 1
+    whole = all(not row["lost"] and not row["changed"] and not row["twice"] and row["dose"] >= 1 - 1e-9 for row in rows)
+    slowest_s = max(row["first_exposure_s"] for row in rows)
+    print(f"the slowest exposed again after {slowest_s:.1f} s, to be under 10 s")
+    return 0 if whole and (options.quick or slowest_s < 10.0) else 1
 
 
 def counted(folder: Path) -> int:

@@ -70,6 +70,9 @@ class Belief:
         self._descriptors: Floats = np.full((2, n, len(scorer.names)), np.nan)
         self._look: npt.NDArray[np.int32] = np.full((2, n), -1, dtype=np.int32)
         """(2, N) number of the look that the interest was read from."""
+        self._by_x = np.argsort(task.tree.x_nm, kind="stable")
+        self._x_nm = task.tree.x_nm[self._by_x]
+        self._half_nm = float(task.tree.width_nm.max()) / 2
         self._observed = [0] * len(task.looks)
         self._refresh_at = [1.0] * len(task.looks)
 
@@ -158,11 +161,23 @@ class Belief:
         """Count the dose of an exposure: of a step, or cut off from its step by a crash."""
         self.electrons_used += record.electrons
         if record.electrons > 0:
-            near, overlap_nm2 = _overlap_nm2(self._task, record.footprint)
+            near, overlap_nm2 = self._overlap_nm2(record.footprint)
             target_nm2 = self._task.tree.width_nm[near] * self._task.tree.height_nm[near]
             self.fluence_e_per_A2[near] += (
                 record.electrons * overlap_nm2 / (record.footprint.area_nm2 * target_nm2 * _A2_PER_NM2)
             )
+
+    def _overlap_nm2(self, place: Footprint) -> tuple[npt.NDArray[np.intp], Floats]:
+        """(K,) ids of the targets that may share area with a footprint, its rotation left aside, and (K,) that area."""
+        reach_nm = self._half_nm + place.width_nm / 2
+        first, last = np.searchsorted(self._x_nm, (place.x_nm - reach_nm, place.x_nm + reach_nm))
+        near, tree = self._by_x[first:last], self._task.tree
+        width_nm, height_nm = tree.width_nm[near], tree.height_nm[near]
+        across_nm = (width_nm + place.width_nm) / 2 - np.abs(tree.x_nm[near] - place.x_nm)
+        down_nm = (height_nm + place.height_nm) / 2 - np.abs(tree.y_nm[near] - place.y_nm)
+        across_nm = np.minimum(across_nm, np.minimum(width_nm, place.width_nm))
+        down_nm = np.minimum(down_nm, np.minimum(height_nm, place.height_nm))
+        return near, np.asarray(np.maximum(across_nm, 0.0) * np.maximum(down_nm, 0.0))
 
     def _learn(self, step: Step, score: Score, look: int, anew: bool) -> None:
         """Keep what the scorer read, let it learn the background, and judge again when that has changed enough."""
@@ -193,15 +208,3 @@ def judged(interest: Floats) -> Floats:
 
 def _blames_the_place(fault: Fault) -> bool:
     return fault.error not in _NOT_THE_PLACE and not fault.message.startswith(MASKED)
-
-
-def _overlap_nm2(task: SurveyTask, place: Footprint) -> tuple[npt.NDArray[np.intp], Floats]:
-    """(K,) ids of the targets that may share area with a footprint, its rotation left aside, and (K,) that area."""
-    tree = task.tree
-    near = np.flatnonzero(np.abs(tree.x_nm - place.x_nm) < (tree.width_nm + place.width_nm) / 2)
-    width_nm, height_nm = tree.width_nm[near], tree.height_nm[near]
-    across_nm = (width_nm + place.width_nm) / 2 - np.abs(tree.x_nm[near] - place.x_nm)
-    down_nm = (height_nm + place.height_nm) / 2 - np.abs(tree.y_nm[near] - place.y_nm)
-    across_nm = np.minimum(across_nm, np.minimum(width_nm, place.width_nm))
-    down_nm = np.minimum(down_nm, np.minimum(height_nm, place.height_nm))
-    return near, np.asarray(np.maximum(across_nm, 0.0) * np.maximum(down_nm, 0.0))
