@@ -65,7 +65,7 @@ TABLE: Mapping[str, Rule] = {
     "BusyError": Rule(Verb.PARK),
     "NoRoom": Rule(Verb.PARK),
     "HardwareFault": Rule(Verb.PARK),
-    "Held": Rule(Verb.CARRY_ON),
+    "Held": Rule(Verb.CARRY_ON),  # to where the loop hears the stop that it comes from
     LATCHING: Rule(Verb.STOP),
     BLANK: Rule(Verb.PARK),
     DRIFT: Rule(Verb.PARK),
@@ -136,6 +136,8 @@ class Recovery:
             self._in_trouble_since_s = step.start_s
         message = step.fault.message if step.fault else f"seen in the {step.look} of target {step.target}"
         rule = TABLE.get(trouble, Rule(Verb.PARK))
+        if rule.then is Verb.CARRY_ON:
+            return Reply(verb=Verb.CARRY_ON)
         lasted_s = now_s - self._in_trouble_since_s
         failed, spent = step.fault is not None, step.electrons > 0
         give_up = failed and (spent or (rule.then is Verb.SKIP and trouble != MASKED_ACTION))
