@@ -136,10 +136,10 @@ class Recovery:
             self._in_trouble_since_s = step.start_s
         message = step.fault.message if step.fault else f"seen in the {step.look} of target {step.target}"
         rule = TABLE.get(trouble, Rule(Verb.PARK))
-        if rule.then is Verb.CARRY_ON:
-            return Reply(verb=Verb.CARRY_ON)
         lasted_s = now_s - self._in_trouble_since_s
         failed, spent = step.fault is not None, step.electrons > 0
+        if rule.then is Verb.CARRY_ON and not spent:
+            return Reply(verb=Verb.CARRY_ON)
         give_up = failed and (spent or (rule.then is Verb.SKIP and trouble != MASKED_ACTION))
         reply = partial(Reply, trouble=trouble, give_up=give_up)
         if rule.then is Verb.STOP:

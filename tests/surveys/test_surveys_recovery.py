@@ -86,6 +86,10 @@ def test_what_may_have_been_exposed_is_never_tried_again(recovery, error):
     assert all(reply.give_up for reply in replies)
 
 
+def test_what_a_stop_held_off_is_no_trouble(recovery):
+    assert recovery.reply(step("Held"), 1.0).verb is Verb.CARRY_ON
+
+
 def test_a_busy_instrument_is_left_alone_until_the_time_it_names(recovery):
     reply = recovery.reply(step("BusyError", until_s=700.0), 100.0)
     assert (reply.verb, reply.wait_s, reply.again) == (Verb.PARK, 600.0, True)
