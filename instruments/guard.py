@@ -93,6 +93,8 @@ class Guard:
             with self._judging():
                 place, electrons = self._plan(exposure, state, state.stage)
                 self._check_still(state.stage)
+                if self._held:  # at the last moment: what is refused here is not booked
+                    raise self._held
                 ticket = self.ledger.reserve(exposure, place, electrons)
             self._starts.append(self._clock.now_s())
             try:
@@ -161,8 +163,6 @@ class Guard:
     def _plan(self, exposure: Exposure, state: State, stage: StagePosition) -> tuple[Footprint, float]:
         """What the exposure would hit and cost: (place, electrons). Raises where it is refused; changes nothing."""
         limits, ledger = self.limits, self.ledger
-        if self._held:
-            raise self._held
         check_exposure(exposure, limits)
         self._check_latch_and_time(exposure.duration_s)
         if exposure.id is not None and ledger.booked(exposure.id):

@@ -138,7 +138,7 @@ class Recovery:
         rule = TABLE.get(trouble, Rule(Verb.PARK))
         lasted_s = now_s - self._in_trouble_since_s
         failed, spent = step.fault is not None, step.electrons > 0
-        if rule.then is Verb.CARRY_ON and not spent:
+        if rule.then is Verb.CARRY_ON and not any(r.electrons > 0 and not r.committed for r in step.exposures):
             return Reply(verb=Verb.CARRY_ON)
         give_up = failed and (spent or (rule.then is Verb.SKIP and trouble != MASKED_ACTION))
         reply = partial(Reply, trouble=trouble, give_up=give_up)

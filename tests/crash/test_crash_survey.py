@@ -179,9 +179,6 @@ def test_the_beam_does_not_come_on_after_a_stop(nursery, tmp_path, moment):
     if late:  # in the moment before the signal was there: then it is cut short
         assert late[0] < asked[0] + 0.5 and len(late) == 1
         assert last_blank_monotonic(truth) < asked[0] + 2.0
-    else:
-        with SurveyReader(folder) as reader:
-            assert reader.events("fault") == ()  # a stop is no fault
     assert next(t for t, word in said if word == "D") - asked[0] < 10.0
 
 

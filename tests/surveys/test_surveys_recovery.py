@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import instruments.errors
@@ -79,15 +81,19 @@ def test_a_stage_that_does_not_arrive_is_tried_after_1_2_4_s_then_skipped_then_p
     assert [r.give_up for r in replies if r.verb in (Verb.SKIP, Verb.PARK)] == [True, True, True]
 
 
-@pytest.mark.parametrize("error", sorted(TABLE))
+@pytest.mark.parametrize("error", sorted(set(TABLE) - {"Held"}))
 def test_what_may_have_been_exposed_is_never_tried_again(recovery, error):
     replies = [recovery.reply(step(error, electrons=1e6), 1.0) for _ in range(10)]
     assert not any(reply.again for reply in replies)
     assert all(reply.give_up for reply in replies)
 
 
-def test_what_a_stop_held_off_is_no_trouble(recovery):
+def test_what_a_stop_held_off_is_no_trouble_unless_it_was_booked(recovery):
     assert recovery.reply(step("Held"), 1.0).verb is Verb.CARRY_ON
+    assert recovery.reply(step("Held", electrons=1e6), 1.0).verb is Verb.CARRY_ON  # of frames that were kept
+    booked = replace(burst(10.0), committed=False, electrons=1e6)
+    reply = recovery.reply(replace(step("Held", electrons=1e6), exposures=(booked,)), 1.0)
+    assert (reply.give_up, reply.again) == (True, False)
 
 
 def test_a_busy_instrument_is_left_alone_until_the_time_it_names(recovery):
