@@ -1,6 +1,6 @@
 """How many rare features an agent finds, against dose, time and area.
 
-    python -m benchmarks.find             about 9 minutes on two cores
+    python -m benchmarks.find             about 15 minutes on two cores
     python -m benchmarks.find --quick     4 small specimens
 
 Simulated specimens whose rare features cover under 2 % of the area, clustered in one half of them and uniform in the
