@@ -68,13 +68,11 @@ class SurveyReader:
             raise ArchiveError(
                 f"asked for the frame of exposure {exposure_id}, found it {row.state} ({row.error or 'no frame yet'})"
             )
-        order = row.frame.signals
-        in_order = sorted(row.signals, key=lambda stored: order.index(stored.signal) if stored.signal in order else 0)
         return Frame(
             exposure=row.frame.exposure,
             signals={
                 stored.signal: Signal(self._store.read(stored), stored.axes, stored.unit, stored.calibration)
-                for stored in in_order
+                for stored in row.signals
             },
             stage=row.frame.stage,
             optics=row.frame.optics,

@@ -197,7 +197,7 @@ class Rows:
         return tuple(row[0] for row in self._query("SELECT id FROM exposures WHERE state = 'intent' ORDER BY id"))
 
     def signals(self, exposure_id: int) -> tuple[StoredSignal, ...]:
-        """What is stored of one exposure, by name."""
+        """What is stored of one exposure, in the order in which the instrument gave it."""
         rows = self._query("SELECT * FROM frames WHERE exposure = ? ORDER BY rowid", exposure_id)
         return tuple(map(StoredSignal.of, rows))
 

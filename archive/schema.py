@@ -128,8 +128,6 @@ class FrameRecord:
     end_s: float
     electrons: float
     holder: Mapping[str, Reading]
-    signals: tuple[str, ...] = ()
-    """Names in the order in which the instrument gave them: readers take the first image by default."""
 
     @classmethod
     def of(cls, frame: Frame) -> FrameRecord:
@@ -141,7 +139,6 @@ class FrameRecord:
             end_s=frame.end_s,
             electrons=frame.electrons,
             holder=frame.holder,
-            signals=tuple(frame.signals),
         )
 
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+LIMITS = {"backlash_nm": 80.0, "stage_uncertainty_nm": 15.0, "max_current_pA": 60.0, "max_fluence_e_per_A2": 1e5}
+"""Of a config, as the simulated stage needs them, and with dose enough for any place."""
+
+
 def arguments(doc: str | None) -> argparse.ArgumentParser:
     """A parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -17,7 +17,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import surveys.runner
-from benchmarks.common import arguments, finish
+from benchmarks.common import LIMITS, arguments, finish
 from surveys.night import open_night
 from surveys.runner import run_survey
 from surveys.settings import SurveySettings
@@ -78,12 +78,7 @@ def settings_of(sites: int) -> SurveySettings:
             },
             "budget": {"hours": 8.0, "electrons": 1e13, "detail_fraction": sites / 1024},
             "controls": {"count": 2},
-            "limits": {
-                "backlash_nm": 80.0,
-                "stage_uncertainty_nm": 15.0,
-                "max_current_pA": 60.0,
-                "max_fluence_e_per_A2": 1e5,
-            },
+            "limits": LIMITS,
         }
     )
 

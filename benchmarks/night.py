@@ -27,7 +27,7 @@ from scipy import stats
 import surveys.session
 from archive.reader import SurveyReader
 from archive.room import free_bytes
-from benchmarks.common import arguments, finish
+from benchmarks.common import LIMITS, arguments, finish
 from surveys.night import open_night
 from surveys.runner import run_survey
 from surveys.settings import SurveySettings
@@ -105,12 +105,7 @@ def settings_of(seed: int, hours: float) -> SurveySettings:
                 "detail": {"field_of_view_nm": 100.0, "shape": [128, 128], "dwell_us": 400.0, "frames": 2},
             },
             "budget": {"hours": hours, "electrons": 1e14},
-            "limits": {
-                "backlash_nm": 80.0,
-                "stage_uncertainty_nm": 15.0,
-                "max_current_pA": 60.0,
-                "max_fluence_e_per_A2": 1e5,
-            },
+            "limits": LIMITS,
             "controls": {"count": 40},
             "decision_time_s": DECISION_S,
             "decision_deadline_s": 1.0,

@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from archive.reader import SurveyReader
-from benchmarks.common import arguments, finish
+from benchmarks.common import LIMITS, arguments, finish
 from instruments.ledger_sqlite import SqliteLedger
 
 SITE_NM, PIXELS = 50.0, 32
@@ -48,12 +48,7 @@ def config(sites: int) -> dict[str, Any]:
             "detail": {"field_of_view_nm": SITE_NM, "shape": [PIXELS, PIXELS], "dwell_us": 10.0},
         },
         "budget": {"hours": 48.0, "electrons": 1e13},
-        "limits": {
-            "backlash_nm": 80.0,
-            "stage_uncertainty_nm": 15.0,
-            "max_current_pA": 60.0,
-            "max_fluence_e_per_A2": 1e5,
-        },
+        "limits": LIMITS,
         "agent": {"kind": "raster", "corner": 0, "refocus_every": 0},
         "controls": {"count": 20},
     }

@@ -71,13 +71,8 @@ def _answer(folder: Path, kind: Wish, proposal: int | None) -> None:
 
 def _ask(folder: Path, kind: Wish, data: Mapping[str, object]) -> None:
     with plain_errors():
-        from archive.errors import FolderError
-        from archive.folder import holder, read_meta
-        from surveys.requests import ask
+        from surveys.requests import ask_running
 
-        read_meta(folder)
-        if holder(folder) is None:
-            raise FolderError(f"nothing runs in {folder} that could hear it; `adaptem resume {folder}` goes on")
-        number = ask(folder, kind, data)
+        number = ask_running(folder, kind, data)
         words = ", ".join(f"{name} {value}" for name, value in data.items())
         say(f"asked the survey in {folder}: {kind} ({words}), request {number}")

@@ -82,14 +82,9 @@ def resume(
 def pause(folder: Folder) -> None:
     """Pause a running survey after its present step, beam blanked, until `resume` or `stop`."""
     with plain_errors():
-        from archive.errors import FolderError
-        from archive.folder import holder, read_meta
-        from surveys.requests import ask
+        from surveys.requests import ask_running
 
-        read_meta(folder)
-        if holder(folder) is None:
-            raise FolderError(f"nothing runs in {folder}, so there is nothing to pause; `adaptem resume` goes on")
-        ask(folder, "pause")
+        ask_running(folder, "pause")
         say(f"asked the survey in {folder} to pause; `adaptem resume {folder}` goes on")
 
 

@@ -114,10 +114,10 @@ class Belief:
         last: dict[int, int] = {}
         observed, refresh_at = list(self._observed), list(self._refresh_at)
         for step in steps:
-            if (look := self._taught(step)) is not None and step.score is not None:
-                observed[look] += len(step.score.cells)
-                if observed[look] >= refresh_at[look]:
-                    refresh_at[look], last[look] = observed[look] * _REFRESH_GROWTH, step.number
+            if step.kind is Kind.LOOK and step.look is not None and step.score is not None:
+                look = self._task.look_number(step.look)
+                if _grown(observed, refresh_at, look, len(step.score.cells)):
+                    last[look] = step.number
         for step in steps:
             self.absorb(step, anew=step.number in last.values())
 
@@ -148,14 +148,8 @@ class Belief:
             self.looks_done[step.target, look] += 1
         elif _blames_the_place(step.fault):
             self.failed[step.target] += 1
-        if self._taught(step) is not None and step.score is not None:
+        if step.score is not None and step.score.cells:
             self._learn(step, step.score, look, anew)
-
-    def _taught(self, step: Step) -> int | None:
-        """The look whose background learns from a step; None where none does."""
-        if step.kind is not Kind.LOOK or step.target is None or step.look is None:
-            return None
-        return self._task.look_number(step.look) if step.score is not None and step.score.cells else None
 
     def book(self, record: ExposureRecord) -> None:
         """Count the dose of an exposure: of a step, or cut off from its step by a crash."""
@@ -192,13 +186,18 @@ class Belief:
         self.interest[source, cells] = judged(np.array(score.interest))
         name = self._task.looks[look].name
         self._scorer.observe(name, descriptors)
-        self._observed[look] += len(cells)
-        if self._observed[look] >= self._refresh_at[look]:
-            self._refresh_at[look] = self._observed[look] * _REFRESH_GROWTH
-            if not anew:
-                return
+        if _grown(self._observed, self._refresh_at, look, len(cells)) and anew:
             known = self._look == look
             self.interest[known] = judged(self._scorer.interest(name, self._descriptors[known]))
+
+
+def _grown(observed: list[int], refresh_at: list[float], look: int, cells: int) -> bool:
+    """Count ``cells`` more of a look; whether its background has grown enough to judge all of them anew."""
+    observed[look] += cells
+    if not cells or observed[look] < refresh_at[look]:
+        return False
+    refresh_at[look] = observed[look] * _REFRESH_GROWTH
+    return True
 
 
 def judged(interest: Floats) -> Floats:

@@ -174,10 +174,8 @@ class Guard:
             raise BusyError(f"{most}: wait {wait_s:.1f} s", until_s=state.time_s + wait_s)
         electrons, spent = exposure.electrons(current_of(state, limits)), ledger.electrons()
         if not spent + electrons <= limits.max_electrons:
-            raise BudgetError(
-                f"{electrons:.3g} electrons were asked and {spent:.3g} are spent of {limits.max_electrons:.3g}: "
-                "use a shorter dwell_us, or stop"
-            )
+            used = f"{spent:.3g} are spent of {limits.max_electrons:.3g}"
+            raise BudgetError(f"{electrons:.3g} electrons were asked and {used}: use a shorter dwell_us, or stop")
         place = place_of(exposure, stage, limits.stage_uncertainty_nm)
         before = ledger.fluence_e_per_A2(place)
         after = before + fluence_of(exposure, place, electrons)

@@ -35,8 +35,10 @@ class GuardedValves:
 
 
 @dataclass(frozen=True, slots=True)
-class GuardedStop:  # noqa: D101
-    motion: CanStop  # stopping is always allowed
+class GuardedStop:
+    """Stopping is always allowed."""
+
+    motion: CanStop
 
     def stop(self) -> None:
         self.motion.stop()

@@ -190,16 +190,14 @@ def resume_night(folder: Path, *, people: Clock | None = None) -> Night:
 def _assemble(
     settings: SurveySettings, place: SurveyFolder, people: Clock | None, free_bytes: Callable[[Path], int]
 ) -> Night:
-    record = SurveyRecorder(place, free_bytes=free_bytes)
-    start_s = record.rows.last_s()  # a clock never runs backwards, not over a resume either
-    clock: Clock = (RealClock if getattr(settings.instrument, "real_time", True) else SimulatedClock)(start_s)
-    truth = settings.truth or truth_beside(place.path)
-    try:
+    with ExitStack() as undone:  # unless all of it opens
+        record = SurveyRecorder(place, free_bytes=free_bytes)
+        undone.callback(record.close)
+        start_s = record.rows.last_s()  # a clock never runs backwards, not over a resume either
+        clock: Clock = (RealClock if getattr(settings.instrument, "real_time", True) else SimulatedClock)(start_s)
+        truth = settings.truth or truth_beside(place.path)
         microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
-    except BaseException:
-        record.close()
-        raise
-    try:
+        undone.callback(microscope.close)
         advises = settings.autonomy == "advise"
         microscope, guarding = (ReadOnly(microscope), HandsOff) if advises else (microscope, Guard)
         guard = guarding(microscope, settings.limits, SqliteLedger(place.ledger), clock)
@@ -209,10 +207,7 @@ def _assemble(
             )
         forget_stale(record)
         _tell_damages(record, clock.now_s())
-    except BaseException:
-        microscope.close()
-        record.close()
-        raise
+        undone.pop_all()
     return Night(
         settings=settings,
         place=place,

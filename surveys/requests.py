@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from archive.errors import FolderError
 from archive.folder import holder, read_meta
 from archive.journal import Journal
 from archive.recorder import SurveyRecorder
@@ -44,6 +45,15 @@ def ask(folder: Path, kind: Wish, data: Mapping[str, object] | None = None, *, p
         return journal.request(kind, data, person=person or getpass.getuser())
     finally:
         journal.close()
+
+
+def ask_running(folder: Path, kind: Wish, data: Mapping[str, object] | None = None) -> int:
+    """The same, of a survey that must be there to hear it: FolderError where nothing runs."""
+    read_meta(folder)
+    if holder(folder) is None:
+        told = f"nothing runs in {folder}, so there is nothing to {kind.split('_')[0]}"
+        raise FolderError(f"{told}; `adaptem resume` goes on")
+    return ask(folder, kind, data)
 
 
 def ask_to_stop(folder: Path, *, person: str | None = None) -> str:

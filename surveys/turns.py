@@ -120,22 +120,22 @@ class Turns:
         inbox.proposal, inbox.verdict = number, None
         deadline_s, parked = night.people.now_s() + night.settings.confirm_deadline_s, False
         try:
-            while inbox.verdict is None:
+            while True:
                 inbox.read(self._env, night.clock.now_s())
                 if inbox.stopped_by is not None or inbox.paused or night.stop.is_set():
                     night.event("answered", f"proposal {number} is withdrawn", proposal=number)
                     return None
+                if (verdict := inbox.verdict) is not None:
+                    break
                 if not parked and night.people.now_s() >= deadline_s:
                     parked = True
                     night.blank()
                     night.event("park", f"nobody answered proposal {number} in {night.settings.confirm_deadline_s:g} s")
                 state = "parked" if parked else "waiting for a person"
                 self._health.tell(state, proposal=number, label=label)
-                if inbox.verdict is None:
-                    night.people.wait(POLL_S)
+                night.people.wait(POLL_S)
         finally:
             inbox.proposal = None
-        verdict = inbox.verdict
         night.event("answered", f"{verdict.person}: {verdict.kind}", proposal=number, verdict=verdict.kind)
         if verdict.kind == "approve":
             return act

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from surveys.settings import SurveySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from envs.step import Step
+    from surveys.night import Night
 
 
 def small(sites: int = 4, **changes: Any) -> SurveySettings:
@@ -33,3 +39,13 @@ def small(sites: int = 4, **changes: Any) -> SurveySettings:
         merge = key != "agent" and isinstance(value, dict) and isinstance(data.get(key), dict)
         data[key] = {**data[key], **value} if merge else value
     return SurveySettings.model_validate(data)
+
+
+def stop_after(night: Night, count: int) -> Callable[[Step, object], None]:
+    """For ``run_survey``: the program says stop once step ``count`` is made."""
+
+    def on_step(step: Step, progress: object) -> None:
+        if step.number == count:
+            night.stop.set()
+
+    return on_step

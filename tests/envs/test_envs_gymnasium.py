@@ -123,7 +123,7 @@ def thumbnail(frame, window, size=16):
 
 
 def test_the_environments_own_share_of_a_step_is_small():
-    """At 1088 targets: everything but the frame and its description, against a whole step of the demo's kind."""
+    """At 1088 targets: everything but the frame and its description costs less than describing one frame."""
     env = make_survey_env(scorer=Brightness)
     env.reset(seed=0)
     for patch in range(20):

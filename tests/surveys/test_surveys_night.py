@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import ndimage
-from survey_samples import small
+from survey_samples import small, stop_after
 
 from archive.errors import FolderError, FolderInUse
 from archive.folder import holder
@@ -113,14 +113,6 @@ def test_controls_teach_nobody(tmp_path):
     controls = [step for step in taught if step.kind is Kind.CONTROL]
     assert len(controls) == 12
     assert all(step.score is None for step in controls)
-
-
-def stop_after(night, count):
-    def on_step(step, progress):
-        if step.number == count:
-            night.stop.set()
-
-    return on_step
 
 
 def test_exposures_cut_off_from_their_step_are_reported_on_resume(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from survey_samples import small
+from survey_samples import small, stop_after
 
 from archive.reader import SurveyReader
 from configs.load import ConfigError, load
@@ -17,14 +17,6 @@ from instruments.clock import SimulatedClock
 from surveys.night import default_folder, open_night, resume_night
 from surveys.runner import run_survey
 from surveys.settings import SurveySettings
-
-
-def stop_after(night, count):
-    def on_step(step, progress):
-        if step.number == count:
-            night.stop.set()
-
-    return on_step
 
 
 def test_a_damaged_frame_is_told_once_on_resume(tmp_path):

@@ -4,7 +4,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from survey_samples import small
+from survey_samples import small, stop_after
 
 import surveys.session
 from archive.reader import SurveyReader
@@ -269,16 +269,9 @@ def test_what_is_resumed_equals_what_was_never_stopped(tmp_path):
     run(small(), whole)
     night = open_night(small(), parts, people=SimulatedClock())
 
-    def stop_after(count):
-        def on_step(step, progress):
-            if step.number == count:
-                night.stop.set()
-
-        return on_step
-
-    assert run_survey(night, stop_after(7)).exit_code == 130
+    assert run_survey(night, stop_after(night, 7)).exit_code == 130
     night = resume_night(parts, people=SimulatedClock())
-    assert run_survey(night, stop_after(13)).exit_code == 130
+    assert run_survey(night, stop_after(night, 13)).exit_code == 130
     assert run_survey(resume_night(parts, people=SimulatedClock())).reason is Reason.COMPLETE
 
     def deeds(folder):
