@@ -1,0 +1,247 @@
+"""A view where atoms show, compiled: every body by its columns of atoms, each as thick as the body is there."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from instruments.simulated import film as films
+from instruments.simulated import shapes
+from instruments.simulated.counter import at, key, unit
+
+AX, AY, BX, BY, FIRST, LAST, FIELDS = range(7)
+"""Columns of a table of lattices: two vectors in nm, first site and the one after the last."""
+_ATOM_NM = 0.25
+"""An amorphous body is one cluster of atoms at a random place of each square of this width."""
+
+
+@numba.njit(inline="always", cache=True)
+def to_pixel(view, x, y):
+    """(column, row) of a place."""
+    dx, dy = x - view[0], y - view[1]
+    return dx * view[6] + dy * view[7], dx * view[8] + dy * view[9]
+
+
+@numba.njit(inline="always", cache=True)
+def _splat(out, column, row, weights, n, first, factor):
+    """Share a point of the weights ``weights[n, first:]`` between the four pixels round it."""
+    height, width = out.shape[1:]
+    c, r = math.floor(column), math.floor(row)
+    f, g = column - c, row - r
+    if 0 <= c < width - 1 and 0 <= r < height - 1:
+        for s in range(out.shape[0]):
+            w = weights[n, first + s] * factor
+            right, low = w * f, w * g
+            out[s, r, c] += w - right - low + right * g
+            out[s, r, c + 1] += right - right * g
+            out[s, r + 1, c] += low - right * g
+            out[s, r + 1, c + 1] += right * g
+
+
+@numba.njit(inline="always", cache=True)
+def _kept(depth):
+    """(1 − exp(−depth)) / depth: what of single scattering remains in a thick body."""
+    return 1 - depth / 2 + depth * depth / 6 if depth < 0.1 else (1 - math.exp(-depth)) / depth
+
+
+@numba.njit(cache=True)
+def _embedded_nm(populations, near, x, y):
+    """How much of the film is replaced by particles in it, at a place."""
+    replaced = 0.0
+    for n in range(len(near)):
+        population = populations[int(near[n, 0])]
+        if population[shapes.EMBEDDED] > 0:
+            dx, dy, turn = x - near[n, 1], y - near[n, 2], near[n, 4]
+            u, v = dx * math.cos(turn) + dy * math.sin(turn), dy * math.cos(turn) - dx * math.sin(turn)
+            shell, core = shapes.layers(population, near[n, 3], near[n, 5], 0.2, u, v)
+            replaced += shell + core
+    return replaced
+
+
+@numba.njit(cache=True)
+def film_columns(out, view, box, seed, film, lattices, sites, doped, paths, populations, near):
+    """A crystalline film, grain by grain."""
+    pitch = film[films.GRAIN_NM]
+    pairs = films.defects(seed, film, box[0], box[1], box[2], box[3])
+    if pitch == 0:
+        _grain_columns(out, view, box, seed, film, lattices, sites, doped, paths, populations, near, pairs, 0.0, 0.0,
+                       film[films.ANGLE_RAD], 0, 0, True)  # fmt: skip
+        return
+    i, j = films.grain_at(seed, film, box[0], box[2])
+    alone = True  # grains are convex: a box with its corners in one lies in it
+    for x in box[:2]:
+        for y in box[2:]:
+            alone = alone and films.grain_at(seed, film, x, y) == (i, j)
+    if alone:
+        x, y, bits = films.grain_seed(seed, film, i, j)
+        _grain_columns(out, view, box, seed, film, lattices, sites, doped, paths, populations, near, pairs, x, y,
+                       films.grain_angle(film, bits), i, j, True)  # fmt: skip
+        return
+    for i in range(math.floor(box[0] / pitch) - 1, math.floor(box[1] / pitch) + 2):
+        for j in range(math.floor(box[2] / pitch) - 1, math.floor(box[3] / pitch) + 2):
+            x, y, bits = films.grain_seed(seed, film, i, j)
+            far = 1.5 * pitch
+            part = (max(box[0], x - far), min(box[1], x + far), max(box[2], y - far), min(box[3], y + far))
+            if part[0] < part[1] and part[2] < part[3]:
+                _grain_columns(out, view, part, seed, film, lattices, sites, doped, paths, populations, near, pairs, x,
+                               y, films.grain_angle(film, bits), i, j, False)  # fmt: skip
+
+
+@numba.njit(cache=True)
+def _grain_columns(out, view, box, seed, film, lattices, sites, doped, paths, populations, near, pairs, x0, y0, turn,
+                   grain_i, grain_j, alone):  # fmt: skip
+    """The atomic columns of one grain within a box of places; its lattice starts at its seed."""
+    lattice = lattices[int(film[films.LATTICE])]
+    cos, sin = math.cos(turn), math.sin(turn)
+    ax, ay = cos * lattice[AX] - sin * lattice[AY], sin * lattice[AX] + cos * lattice[AY]
+    bx, by = cos * lattice[BX] - sin * lattice[BY], sin * lattice[BX] + cos * lattice[BY]
+    det = ax * by - ay * bx
+    us = np.array([((x - x0) * by - (y - y0) * bx) / det for x in box[:2] for y in box[2:]])
+    vs = np.array([((y - y0) * ax - (x - x0) * ay) / det for x in box[:2] for y in box[2:]])
+    disturbed = film[films.VACANCY] + film[films.DOPANT] > 0
+    seeds = np.empty((24, 2))
+    others = 0
+    if not alone:
+        for i in range(grain_i - 2, grain_i + 3):
+            for j in range(grain_j - 2, grain_j + 3):
+                if i != grain_i or j != grain_j:
+                    seeds[others, 0], seeds[others, 1], _ = films.grain_seed(seed, film, i, j)
+                    others += 1
+    material = int(film[films.MATERIAL])
+    start = key(seed, films.S_SITE) ^ at(key(seed, films.S_GRAIN), grain_i, grain_j)
+    flat = film[films.HOLES] == films.NO_HOLES  # then the thickness varies slowly: once a cell is enough
+    margin = 2 + 2 * max(math.hypot(ax, ay), math.hypot(bx, by)) / math.sqrt(view[10])
+    for i in range(math.floor(us.min()) - 1, math.ceil(us.max()) + 1):
+        for j in range(math.floor(vs.min()) - 1, math.ceil(vs.max()) + 1):
+            cell_x, cell_y = x0 + i * ax + j * bx, y0 + i * ay + j * by
+            column, row = to_pixel(view, cell_x, cell_y)
+            if column < -margin or row < -margin or column > out.shape[2] + margin or row > out.shape[1] + margin:
+                continue
+            thick = films.film_nm(seed, film, cell_x, cell_y, 0.2) if flat else 0.0
+            bits = at(start, i, j) if disturbed else np.uint64(0)
+            moved_x, moved_y, at_core = 0.0, 0.0, False
+            if len(pairs):
+                at_core, u, v = films.displacement(film, pairs, cell_x, cell_y)
+                moved_x, moved_y = cos * u - sin * v, sin * u + cos * v
+            if films.other_phase(seed, film, cell_x, cell_y):
+                moved_x += 0.5 * (ax + bx)
+                moved_y += 0.5 * (ay + by)
+            for n in range(int(lattice[FIRST]), int(lattice[LAST])):
+                x = cell_x + sites[n, 0] * ax + sites[n, 1] * bx
+                y = cell_y + sites[n, 0] * ay + sites[n, 1] * by
+                if not alone and not _nearest(x, y, x0, y0, seeds, others):
+                    continue
+                if at_core:
+                    _, u, v = films.displacement(film, pairs, x, y)
+                    x += cos * u - sin * v
+                    y += sin * u + cos * v
+                else:
+                    x += moved_x
+                    y += moved_y
+                t = thick if flat else films.film_nm(seed, film, x, y, 0.2)
+                if len(near):
+                    t -= _embedded_nm(populations, near, x, y)
+                if t <= 0:
+                    continue
+                column, row = to_pixel(view, x, y)
+                factor = t * _kept(t * paths[material, 0]) / view[10]
+                if disturbed:
+                    chance = unit(at(bits, n, 0))
+                    if chance < film[films.VACANCY]:
+                        factor *= 0.5  # of the atoms of a column, some are missing
+                    elif chance > 1 - film[films.DOPANT]:
+                        _splat(out, column, row, doped, n, 0, factor)
+                        continue
+                _splat(out, column, row, sites, n, 2, factor)
+
+
+@numba.njit(inline="always", cache=True)
+def _nearest(x, y, x0, y0, seeds, others):
+    """Whether (x0, y0) is nearer to a place than all other seeds."""
+    own = (x - x0) ** 2 + (y - y0) ** 2
+    for k in range(others):
+        if (x - seeds[k, 0]) ** 2 + (y - seeds[k, 1]) ** 2 < own:
+            return False
+    return True
+
+
+@numba.njit(cache=True)
+def film_atoms(out, view, box, seed, film, paths, populations, near):
+    """An amorphous film: clusters of atoms at random places."""
+    start, material = key(seed, films.S_ATOM), int(film[films.MATERIAL])
+    for i in range(math.floor(box[0] / _ATOM_NM), math.floor(box[1] / _ATOM_NM) + 1):
+        for j in range(math.floor(box[2] / _ATOM_NM), math.floor(box[3] / _ATOM_NM) + 1):
+            bits = at(start, i, j)
+            x, y = (i + unit(at(bits, 0, 0))) * _ATOM_NM, (j + unit(at(bits, 1, 0))) * _ATOM_NM
+            t = films.film_nm(seed, film, x, y, 0.2)
+            if len(near):
+                t -= _embedded_nm(populations, near, x, y)
+            if t > 0:
+                more = 1 + film[films.TEXTURE] * 3.4641016 * (unit(at(bits, 2, 0)) - 0.5)
+                column, row = to_pixel(view, x, y)
+                factor = max(more, 0.0) * t * _kept(t * paths[material, 0]) * _ATOM_NM**2 / view[10]
+                _splat(out, column, row, paths, material, 0, factor)
+
+
+@numba.njit(cache=True)
+def particle_columns(out, view, box, found, population, lattices, sites, paths):
+    """The atoms of one particle: on its own lattice, of two orientations where it is twinned; at random without one."""
+    x0, y0, radius, aspect = found[1], found[2], found[3], found[5]
+    size = radius * aspect * 1.2
+    part = (max(box[0], x0 - size), min(box[1], x0 + size), max(box[2], y0 - size), min(box[3], y0 + size))
+    if part[0] >= part[1] or part[2] >= part[3]:
+        return
+    for layer in range(2):
+        if layer == 1 and population[shapes.INNER] == 0:
+            continue
+        material = int(population[shapes.MATERIAL] if layer == 0 else population[shapes.CORE])
+        if material < 0:
+            continue
+        lattice_index = int(population[shapes.LATTICE] if layer == 0 else population[shapes.CORE_LATTICE])
+        for twin in range(2):
+            if twin == 1 and population[shapes.TWINNED] == 0:
+                continue
+            _body_columns(
+                out, view, part, found, population, lattices, sites, paths, material, lattice_index, layer, twin
+            )
+
+
+@numba.njit(cache=True)
+def _body_columns(out, view, part, found, population, lattices, sites, paths, material, lattice_index, layer, twin):
+    x0, y0, radius, turn, aspect = found[1], found[2], found[3], found[4], found[5]
+    cos, sin = math.cos(turn), math.sin(turn)
+    if lattice_index < 0:
+        ax, ay, bx, by, first, last = _ATOM_NM, 0.0, 0.0, _ATOM_NM, 0, 1
+    else:
+        lattice = lattices[lattice_index]
+        mirror = -1.0 if twin == 1 else 1.0  # in the particle's frame: (u, v) → (u, −v)
+        ax, ay = cos * lattice[AX] - sin * lattice[AY] * mirror, sin * lattice[AX] + cos * lattice[AY] * mirror
+        bx, by = cos * lattice[BX] - sin * lattice[BY] * mirror, sin * lattice[BX] + cos * lattice[BY] * mirror
+        first, last = int(lattice[FIRST]), int(lattice[LAST])
+    det = ax * by - ay * bx
+    us = np.array([((x - x0) * by - (y - y0) * bx) / det for x in part[:2] for y in part[2:]])
+    vs = np.array([((y - y0) * ax - (x - x0) * ay) / det for x in part[:2] for y in part[2:]])
+    start = key(np.int64(x0 * 1e3), np.int64(y0 * 1e3))
+    for i in range(math.floor(us.min()) - 1, math.ceil(us.max()) + 1):
+        for j in range(math.floor(vs.min()) - 1, math.ceil(vs.max()) + 1):
+            for n in range(first, last):
+                if lattice_index < 0:
+                    bits = at(start, i, j)
+                    f, g = unit(at(bits, 0, 0)), unit(at(bits, 1, 0))
+                else:
+                    f, g = sites[n, 0], sites[n, 1]
+                x, y = x0 + (i + f) * ax + (j + g) * bx, y0 + (i + f) * ay + (j + g) * by
+                u, v = (x - x0) * cos + (y - y0) * sin, (y - y0) * cos - (x - x0) * sin
+                if population[shapes.TWINNED] > 0 and lattice_index >= 0 and (v < 0) != (twin == 1):
+                    continue
+                shell, core = shapes.layers(population, radius, aspect, 0.2, u, v)
+                t = shell if layer == 0 else core
+                if t > 0:
+                    column, row = to_pixel(view, x, y)
+                    factor = t * _kept(t * paths[material, 0]) / view[10]
+                    if lattice_index < 0:
+                        _splat(out, column, row, paths, material, 0, factor * _ATOM_NM**2)
+                    else:
+                        _splat(out, column, row, sites, n, 2, factor)

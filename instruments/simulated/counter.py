@@ -1,0 +1,57 @@
+"""Random numbers by counting, compiled: a number is a hash of what it is for, so no order of asking changes it."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_ODD = np.uint64(0x2545F4914F6CDD1D)
+
+
+@numba.njit(inline="always", cache=True)
+def mix(z):
+    """The finaliser of splitmix64 (Steele, Lea & Flood, OOPSLA 2014)."""
+    z = (z ^ (z >> np.uint64(30))) * _FIRST
+    z = (z ^ (z >> np.uint64(27))) * _SECOND
+    return z ^ (z >> np.uint64(31))
+
+
+@numba.njit(inline="always", cache=True)
+def key(seed, stream):
+    """Where one stream of a seed's numbers starts."""
+    return mix(np.uint64(seed) * _ODD + np.uint64(stream) * _STEP)
+
+
+@numba.njit(inline="always", cache=True)
+def at(start, i, j):
+    """64 random bits for a pair of whole numbers, of a stream that starts at ``start``."""
+    return mix(mix(start + np.uint64(i) * _STEP) + np.uint64(j) * _STEP)
+
+
+@numba.njit(inline="always", cache=True)
+def unit(bits):
+    """A number in [0, 1) from the upper 53 of 64 random bits."""
+    return float(bits >> np.uint64(11)) * 2.0**-53
+
+
+@numba.njit(cache=True)
+def noise(start, x, y):
+    """A smooth random field at a point: mean 0, standard deviation 1, correlated over about one unit.
+
+    Quadratic B-splines over uniform random nodes, as ``hashing.smooth_noise`` makes of whole grids.
+    """
+    left, top = np.floor(x), np.floor(y)
+    f, g = x - left, y - top
+    i, j = np.int64(left), np.int64(top)
+    total = 0.0
+    for m in range(3):
+        down = (1 - g) ** 2 / 2 if m == 0 else (0.5 + g - g * g if m == 1 else g * g / 2)
+        row = 0.0
+        for n in range(3):
+            across = (1 - f) ** 2 / 2 if n == 0 else (0.5 + f - f * f if n == 1 else f * f / 2)
+            row += across * (unit(at(start, i + n, j + m)) - 0.5)
+        total += down * row
+    return total * 6.298366572977735  # √12 / 0.55: uniform nodes have variance 1/12, the spline keeps 0.55² of it

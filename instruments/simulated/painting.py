@@ -1,0 +1,106 @@
+"""From a specimen's numbers to what every pixel holds, compiled: by columns of atoms, or by thickness where none shows.
+
+The same functions of place say how thick a body is, whether they are asked at columns of atoms or at pixels: a signal's
+mean does not change with the magnification. A view is (x0, y0, x_column, y_column, x_row, y_row, …): the place of pixel
+(0, 0), the steps in nm to the next column and row, the inverse of their matrix, and the area of a pixel.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from instruments.simulated import film as films
+from instruments.simulated import shapes
+from instruments.simulated.atoms import film_atoms, film_columns, particle_columns
+from instruments.simulated.pixels import film_pixels, mean_pixels, particle_pixels
+
+_MEAN_BELOW_PX = 1.5
+"""Where a cell of a population is smaller than this, its particles are a mean density."""
+
+
+@numba.njit(cache=True)
+def view(x, y, height, width, pixel_nm, turn_rad):
+    """A view of the place (x, y): pixel (r, c) looks at (x − pixel · c, y − pixel · r) where it is not turned."""
+    cos, sin = math.cos(turn_rad), math.sin(turn_rad)
+    xc, xr, yc, yr = -cos * pixel_nm, sin * pixel_nm, -sin * pixel_nm, -cos * pixel_nm
+    x0 = x - xc * (width - 1) / 2 - xr * (height - 1) / 2
+    y0 = y - yc * (width - 1) / 2 - yr * (height - 1) / 2
+    area = pixel_nm**2
+    return np.array([x0, y0, xc, yc, xr, yr, yr / area, -xr / area, -yc / area, xc / area, area])
+
+
+@numba.njit(cache=True)
+def paint_batch(out, places, turns, pixel_nm, seeds, fine, film, lattices, sites, doped, paths, populations, volumes):
+    """``paint`` B views: ``out`` (B, S, H, W), ``places`` (B, 2) nm, ``turns`` (B,) rad, ``seeds`` (B,)."""
+    for n in range(len(out)):
+        seen = view(places[n, 0], places[n, 1], out.shape[2], out.shape[3], pixel_nm, turns[n])
+        paint(out[n], seen, seeds[n], fine, film, lattices, sites, doped, paths, populations, volumes)
+
+
+@numba.njit(cache=True)
+def paint(out, view, seed, fine, film, lattices, sites, doped, paths, populations, volumes):
+    """Add what lies under a view to ``out`` (S, H, W), one plane a signal.
+
+    ``fine``: by atomic columns; else by thickness. ``lattices`` (L, 6), ``sites`` (N, 2 + S): fractional place, and
+    cross-section in nm² per nm of thickness; ``doped`` (N, S): that where the site is doped; ``paths`` (M, S): depth
+    per nm of a material, that is 1 / mean free path; ``populations`` (P, FIELDS), ``volumes`` (P, 2): mean nm³
+    of a particle's shell and core.
+    """
+    height, width = out.shape[1:]
+    pixel = math.sqrt(view[10])
+    corners_x = np.array([view[0] + view[2] * c + view[4] * r for c in (0, width - 1) for r in (0, height - 1)])
+    corners_y = np.array([view[1] + view[3] * c + view[5] * r for c in (0, width - 1) for r in (0, height - 1)])
+    box = (corners_x.min() - pixel, corners_x.max() + pixel, corners_y.min() - pixel, corners_y.max() + pixel)
+    near = _gather(seed, populations, box, pixel)
+    if film[films.THICK] > 0:
+        if fine and film[films.LATTICE] >= 0:
+            film_columns(out, view, box, seed, film, lattices, sites, doped, paths, populations, near)
+        elif fine:
+            film_atoms(out, view, box, seed, film, paths, populations, near)
+        else:
+            film_pixels(out, view, seed, film, paths)
+    for n in range(len(near)):
+        population = populations[int(near[n, 0])]
+        if fine:
+            particle_columns(out, view, box, near[n], population, lattices, sites, paths)
+        else:
+            particle_pixels(out, view, near[n], population, film, paths)
+    if not fine:
+        for p in range(len(populations)):
+            if populations[p, shapes.CELL] < _MEAN_BELOW_PX * pixel:
+                mean_pixels(out, view, seed, populations[p], volumes[p], paths)
+
+
+@numba.njit(cache=True)
+def _gather(seed, populations, box, pixel):
+    """Particles that touch a box of places: (N, 6) population, x, y, radius, turn, aspect."""
+    found = np.empty((64, 6))
+    n = 0
+    for p in range(len(populations)):
+        population = populations[p]
+        cell, far = population[shapes.CELL], shapes.reach(population)
+        if cell < _MEAN_BELOW_PX * pixel:
+            continue
+        for i in range(math.floor((box[0] - far) / cell), math.floor((box[1] + far) / cell) + 1):
+            for j in range(math.floor((box[2] - far) / cell), math.floor((box[3] + far) / cell) + 1):
+                there, x, y, radius, turn, aspect = shapes.particle(seed, population, i, j)
+                size = radius * aspect * 1.2 + pixel
+                if not there or x + size < box[0] or x - size > box[1] or y + size < box[2] or y - size > box[3]:
+                    continue
+                if n == len(found):
+                    larger = np.empty((2 * n, 6))
+                    larger[:n] = found
+                    found = larger
+                found[n, 0], found[n, 1], found[n, 2], found[n, 3], found[n, 4], found[n, 5] = (
+                    p,
+                    x,
+                    y,
+                    radius,
+                    turn,
+                    aspect,
+                )
+                n += 1
+    return found[:n]

@@ -1,0 +1,217 @@
+"""Many worlds as one batch: frames of one shape and pixel size from many specimens, places and probes at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from configs.errors import ConfigError
+from instruments.aberrations import Aperture
+from instruments.simulated.gridbars import draw_bars
+from instruments.simulated.optics import image, probe_reach_nm
+from instruments.simulated.packing import Annulus, Packed, annular_weights, pack
+from instruments.simulated.painting import paint_batch
+from instruments.simulated.poisson import count_
+from instruments.simulated.recipe import Recipe
+
+FINE_PX_NM = 0.15
+"""Up to this pixel size atomic columns are drawn."""
+_CHUNK_PX = 8 * 160 * 160
+"""Frames of this many pixels together stay in the processor's cache."""
+_SLICE_NM = 3.0
+"""A thick object is scattered from at depths this far apart; the depth of focus λ/α² is 5 nm at 22 mrad and 200 kV."""
+_MOST_SLICES = 9
+_MAX_PX = 1 << 28
+_EVERYTHING_MRAD = 1000.0
+"""An annulus that reaches so far stands for all that leaves the bright field: what is stopped is lost to it, too."""
+
+
+def open_device(name: str) -> torch.device:
+    """``auto`` (a GPU where there is one), ``cpu`` or ``cuda``. Raises ConfigError where it is not there."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device {name!r} was asked; give auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device 'cuda' was asked, but torch finds none here: give auto or cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """What B frames look at, and how."""
+
+    seeds: npt.NDArray[np.int64]
+    """(B,) of the worlds."""
+    places_nm: npt.NDArray[np.float64]
+    """(B, 2) x, y under the middle of the frame."""
+    coefficients_nm: torch.Tensor
+    """(B, 8) float32, in the order of ``aberrations.NAMES``, of the probe that scans."""
+    electrons: torch.Tensor
+    """(B,) float32, sent on each pixel."""
+    frames: npt.NDArray[np.int64]
+    """(B,) numbers that make the noise of each frame its own."""
+    rotations_rad: npt.NDArray[np.float64] | None = None
+    """(B,) of the scan, counter-clockwise; None: not rotated. Coefficients are along the scan's own axes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """What frames of one kind share."""
+
+    shape: tuple[int, int]
+    pixel_nm: float
+    annuli_mrad: tuple[Annulus, ...] = ((70.0, 200.0),)
+    """One signal each."""
+    voltage_kV: float = 200.0
+    convergence_mrad: float = 21.4
+    source_size_nm: float = 0.035
+    """Standard deviation of the source's image."""
+
+    def __post_init__(self) -> None:
+        rows, columns = self.shape
+        if rows < 4 or columns < 4 or rows * columns > _MAX_PX:
+            raise ConfigError(
+                f"frames of {rows} × {columns} pixels were asked; give 4 × 4 at least, {_MAX_PX} pixels at most"
+            )
+        if not (math.isfinite(self.pixel_nm) and self.pixel_nm > 0):
+            raise ConfigError(f"pixel_nm = {self.pixel_nm} was asked; give a length above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """Renders views of one recipe with one camera. One thread, float32; results do not depend on the batch."""
+
+    recipe: Recipe
+    camera: Camera
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    _packed: Packed = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        weights = annular_weights(self.recipe, self.camera.annuli_mrad, self.camera.voltage_kV)
+        object.__setattr__(self, "_packed", pack(self.recipe, weights))
+
+    @property
+    def fine(self) -> bool:
+        return self.camera.pixel_nm <= FINE_PX_NM
+
+    def shares(self, views: Views) -> torch.Tensor:
+        """Expected share of the electrons on each annulus: (B, S, H, W), on the device.
+
+        Raises ConfigError: a coefficient, place or number of electrons that is not finite, or arrays of unequal length.
+        """
+        _check(views)
+        rows, columns = self.camera.shape
+        batch, most = len(views.seeds), max(1, _CHUNK_PX // (rows * columns))
+        parts = [self._chunk(views, slice(n, n + most)) for n in range(0, batch, most)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def electrons(self, views: Views, *, rest: bool = False) -> torch.Tensor:
+        """Counted electrons: (B, S, H, W) float32 whole numbers, with Poisson's statistics. Raises as ``shares`` does.
+
+        ``rest``: those that miss the annulus, as a bright field counts them.
+        """
+        mean = self.shares(views)
+        if rest:
+            mean = mean.neg_().add_(1)
+        mean *= views.electrons.to(mean.device)[:, None, None, None]
+        batch, signals = mean.shape[:2]
+        with np.errstate(over="ignore"):
+            seeds = (views.seeds * np.int64(0x632BE59BD9B4E019) + views.frames)[:, None] * np.int64(64) + np.arange(
+                signals
+            )
+        count_(mean.view(batch * signals, *mean.shape[2:]), torch.from_numpy(np.ascontiguousarray(seeds).ravel()))
+        return mean
+
+    def _chunk(self, views: Views, part: slice) -> torch.Tensor:
+        coefficients = views.coefficients_nm[part]
+        camera, depths = self.camera, self._depths_nm()
+        margin = self._margin_px(coefficients, depths[-1])
+        rows, columns = (_canvas(n, margin) for n in camera.shape)
+        objects = np.zeros((len(coefficients), len(camera.annuli_mrad), rows, columns), dtype=np.float32)
+        top, left = (rows - camera.shape[0]) // 2, (columns - camera.shape[1]) // 2
+        turns = np.zeros(len(objects)) if views.rotations_rad is None else views.rotations_rad[part]
+        paint_batch(
+            objects,
+            views.places_nm[part],
+            turns,
+            camera.pixel_nm,
+            views.seeds[part],
+            self.fine,
+            *self._packed.arguments(),
+        )
+        shares = torch.from_numpy(objects)
+        layers = torch.from_numpy(self._packed.layers).float()[None, :, None, None]
+        if not self.fine:
+            shares = torch.expm1(shares.clamp_(min=0).add_(layers).neg_()).neg_()
+        elif self.recipe.layers_nm:
+            shares += 1 - torch.exp(-layers)
+        if self.recipe.bars is not None:
+            stopped = np.array([float(outer >= _EVERYTHING_MRAD) for _, outer in camera.annuli_mrad], dtype=np.float32)
+            for n, drawn in enumerate(shares.numpy()):
+                seed, place = int(views.seeds[part][n]), views.places_nm[part][n]
+                draw_bars(drawn, self.recipe.bars, place, float(turns[n]), camera.pixel_nm, seed, stopped)
+        shares = shares.to(self.device)
+        shares = image(
+            shares,
+            coefficients.to(self.device),
+            Aperture((rows, columns), camera.pixel_nm, camera.voltage_kV, camera.convergence_mrad),
+            blur_nm=math.hypot(camera.source_size_nm, self._thermal_nm() if self.fine else 0.0),
+            depths_nm=depths,
+        )
+        return shares[..., top : top + camera.shape[0], left : left + camera.shape[1]].clamp(0, 1).contiguous()
+
+    def _margin_px(self, coefficients: torch.Tensor, depth_nm: float) -> int:
+        """How far the widest probe of a batch reaches, in pixels; half a frame at most."""
+        reach_nm = probe_reach_nm(coefficients, self.camera.convergence_mrad, depth_nm)
+        return min(math.ceil((reach_nm + 0.15) / self.camera.pixel_nm), max(self.camera.shape) // 2)
+
+    def _depths_nm(self) -> tuple[float, ...]:
+        thick = self.thickness_nm()
+        nodes = min(max(1, math.ceil(thick / _SLICE_NM)), _MOST_SLICES)
+        return tuple(thick * (n + 0.5) / nodes for n in range(nodes))
+
+    def thickness_nm(self) -> float:
+        """Of the crystal that a fine view shows: the film where it is one, else the typical particle."""
+        film = self.recipe.film
+        if film is not None and self.recipe.materials[film.material].crystal is not None:
+            return film.thickness_nm
+        for population in self.recipe.populations.values():
+            if self.recipe.materials[population.material].crystal is not None:
+                return 2 * population.radius_nm * population.height
+        return film.thickness_nm if film is not None else 0.0
+
+    def _thermal_nm(self) -> float:
+        film = self.recipe.film
+        materials = self.recipe.materials
+        return (materials[film.material] if film is not None else next(iter(materials.values()))).debye_waller_nm
+
+
+def _canvas(pixels: int, margin: int) -> int:
+    """A length that transforms fast (2ⁿ, 3 · 2ⁿ or 5 · 2ⁿ), with the same margin on both sides of an even frame."""
+    least = pixels + 2 * margin
+    wide = min(factor << max(0, math.ceil(math.log2(least / factor))) for factor in (2, 6, 10))
+    return wide + (wide - pixels) % 2
+
+
+def _check(views: Views) -> None:
+    batch = len(views.seeds)
+    if not 1 <= batch <= 1 << 20:
+        raise ConfigError(f"a batch of {batch} frames was asked; give from 1 to {1 << 20}")
+    sizes = {"places_nm": len(views.places_nm), "coefficients_nm": len(views.coefficients_nm),
+             "electrons": len(views.electrons), "frames": len(views.frames)}  # fmt: skip
+    for name, size in sizes.items():
+        if size != batch:
+            raise ConfigError(f"{name} has {size} rows, seeds has {batch}: give one row a frame")
+    if views.coefficients_nm.shape[1:] != (8,):
+        raise ConfigError(f"coefficients_nm has the shape {tuple(views.coefficients_nm.shape)}: give (B, 8)")
+    finite = {
+        "places_nm": np.isfinite(views.places_nm).all(),
+        "coefficients_nm": torch.isfinite(views.coefficients_nm).all(),
+        "electrons": torch.isfinite(views.electrons).all() and (views.electrons >= 0).all(),
+    }
+    for name, is_finite in finite.items():
+        if not is_finite:
+            raise ConfigError(f"{name} holds what is not a finite number (or electrons below 0): nothing was rendered")
