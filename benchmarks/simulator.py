@@ -180,7 +180,7 @@ def _abtem() -> tuple[Any, Any]:
 
 def _scan(abtem: Any, waves: Any, potential: Any, across: int) -> float:
     grid = abtem.GridScan((4.0, 4.0), (4.0 + 0.2 * across, 4.0 + 0.2 * across), gpts=(across, across))
-    detector = abtem.AnnularDetector(70, 200)
+    detector = abtem.AnnularDetector(60, 110)
     start = time.process_time()
     if potential is None:
         waves.scan(scan=grid, detectors=detector).compute(scheduler="single-threaded", progress_bar=False)

@@ -71,10 +71,10 @@ def _lens(aperture: Aperture, window_nm: float, blur_nm: float, device: torch.de
 def probe_reach_nm(coefficients_nm: torch.Tensor, convergence_mrad: float, depth_nm: float = 0.0) -> float:
     """How far from its middle the widest of B probes (B, 8) throws a ray, at most ``depth_nm`` below the surface."""
     alpha = convergence_mrad * 1e-3
-    size = coefficients_nm.abs().amax(0).tolist()
-    reach = alpha * (size[0] + depth_nm + math.hypot(size[1], size[2]))
-    reach += alpha**2 * (math.hypot(size[3], size[4]) + math.hypot(size[5], size[6])) + alpha**3 * size[7]
-    return float(reach)
+    size = coefficients_nm.abs()
+    reach = alpha * (size[:, 0] + depth_nm + torch.hypot(size[:, 1], size[:, 2])) + alpha**3 * size[:, 7]
+    reach += alpha**2 * (torch.hypot(size[:, 3], size[:, 4]) + torch.hypot(size[:, 5], size[:, 6]))
+    return float(reach.max())
 
 
 def image(

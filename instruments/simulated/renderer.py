@@ -25,6 +25,8 @@ _CHUNK_PX = 8 * 160 * 160
 _SLICE_NM = 3.0
 """A thick object is scattered from at depths this far apart; the depth of focus λ/α² is 5 nm at 22 mrad and 200 kV."""
 _MOST_SLICES = 9
+_TAIL_NM = 0.12
+"""Beyond its rays a probe has its first bright ring."""
 _MAX_PX = 1 << 28
 _EVERYTHING_MRAD = 1000.0
 """An annulus that reaches so far stands for all that leaves the bright field: what is stopped is lost to it, too."""
@@ -166,7 +168,7 @@ class Renderer:
     def _margin_px(self, coefficients: torch.Tensor, depth_nm: float) -> int:
         """How far the widest probe of a batch reaches, in pixels; half a frame at most."""
         reach_nm = probe_reach_nm(coefficients, self.camera.convergence_mrad, depth_nm)
-        return min(math.ceil((reach_nm + 0.15) / self.camera.pixel_nm), max(self.camera.shape) // 2)
+        return min(math.ceil((reach_nm + _TAIL_NM) / self.camera.pixel_nm), max(self.camera.shape) // 2)
 
     def _depths_nm(self) -> tuple[float, ...]:
         thick = self.thickness_nm()
