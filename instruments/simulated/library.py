@@ -44,7 +44,6 @@ SPECIMENS = {
             antiphase_nm=40.0,
         ),
         populations={"pinhole": Population(material="void", per_um2=60.0, radius_nm=3.0, embedded=True, rare=True)},
-        critical_fluence_e_per_A2=5e6,
         look_nm=8.0,
     ),
     "zeolite": Recipe(
@@ -63,8 +62,6 @@ SPECIMENS = {
             ),
         },
         bars=_BARS,
-        critical_fluence_e_per_A2=300.0,
-        mass_loss=0.3,
         look_nm=400.0,
     ),
     "oxide_flakes": Recipe(
@@ -190,7 +187,6 @@ SPECIMENS = {
                 material="cluster", per_um2=120.0, radius_nm=1.0, shape="plate", height=0.4, rare=True
             )
         },
-        critical_fluence_e_per_A2=1e7,
         look_nm=6.0,
     ),
     "graphene": Recipe(
@@ -207,7 +203,6 @@ SPECIMENS = {
             misorientation_deg=30.0,
         ),
         populations={"soot": Population(material="soot", per_um2=400.0, radius_nm=8.0, height=0.3, clump=0.9)},
-        critical_fluence_e_per_A2=1e8,
         look_nm=5.0,
     ),
 }

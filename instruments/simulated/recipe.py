@@ -127,12 +127,6 @@ class Recipe(Settings):
     bars: GridBars | None = None
     layers_nm: dict[str, Positive] = Field(default_factory=dict)
     """Featureless layers by material, such as a liquid and its windows."""
-    slope_nm_per_um: NotNegative = 25.0
-    waviness_nm: NotNegative = 15.0
-    critical_fluence_e_per_A2: Positive = 1e6
-    contamination_nm: NotNegative = 1.0
-    mass_loss: Fraction = 0.0
-    """Share of the matter that long exposure takes away."""
     look_nm: Positive = 200.0
     """Field of view that shows what it is about."""
 
