@@ -1,6 +1,6 @@
 """How true the batch renderer's annular dark field is: against frozen-phonon multislice (abTEM), cell by cell.
 
-    python -m benchmarks.fidelity            about ten minutes; needs abTEM (extra 'validation', which is GPL)
+    python -m benchmarks.fidelity            about ten minutes; needs abTEM (GPL; no extra brings it)
     python -m benchmarks.fidelity --quick    two defoci, one phonon configuration
 
 Normalised cross-correlation and contrast, (max − min) / mean, over one projected unit cell, 200 kV, 21.4 mrad,
@@ -57,18 +57,24 @@ def cell_nm(case: Case) -> tuple[float, float, float]:
     return (a, b, c) if case.is_square else (a, a * 3**0.5, c)
 
 
-def multislice(case: Case, defocus_nm: float, phonons: int) -> npt.NDArray[np.float64]:
-    """(exits, POINTS, POINTS) shares, axes x and y."""
-    import abtem
+def unit_cell(name: str) -> Any:
+    """One cell of a crystal of ours, for abTEM."""
     from ase import Atoms
 
-    crystal = CRYSTALS[case.crystal]
-    atoms = Atoms(
+    crystal = CRYSTALS[name]
+    return Atoms(
         [atom[0] for atom in crystal.atoms],
         scaled_positions=[atom[1:] for atom in crystal.atoms],
         cell=crystal.vectors_nm() * 10,
         pbc=True,
     )
+
+
+def multislice(case: Case, defocus_nm: float, phonons: int) -> npt.NDArray[np.float64]:
+    """(exits, POINTS, POINTS) shares, axes x and y."""
+    import abtem
+
+    atoms = unit_cell(case.crystal)
     if not case.is_square:
         atoms = abtem.orthogonalize_cell(atoms)
     atoms = atoms * case.repeats
@@ -134,10 +140,11 @@ def ours(case: Case, defocus_nm: float, thick_nm: float) -> npt.NDArray[np.float
     )
     image = Renderer(recipe, camera).shares(views)[0, 0].numpy().astype(np.float64)
     # pixel (r, c) looks at (−c, −r) · fine; points lie at n · x / POINTS, and the crystal repeats
-    first = np.array([pixels // 4, pixels // 4]) * fine
-    at_x = np.arange(POINTS) * x / POINTS + np.ceil(first[0] / x) * x
-    at_y = np.arange(POINTS) * y / POINTS + np.ceil(first[1] / y) * y
-    columns, rows = np.rint(at_x / fine).astype(int), np.rint(at_y / fine).astype(int)
+    inside = pixels // 4 * fine
+    columns, rows = (
+        np.rint((np.arange(POINTS) * side / POINTS + np.ceil(inside / side) * side) / fine).astype(int)
+        for side in (x, y)
+    )
     seen = image[np.ix_(rows, columns)].T
     return np.roll(seen[::-1, ::-1], 1, axis=(0, 1))
 
@@ -182,13 +189,13 @@ def single_atoms(elements: tuple[str, ...]) -> list[dict[str, Any]]:
         found = probe.scan(potential, scan=grid, detectors=abtem.AnnularDetector(60, 130)).compute(
             scheduler="single-threaded"
         )
-        share = float(np.asarray(found.array).mean())
+        share = float(np.asarray(found.array).mean())  # of a cell of 1 nm²
         rows.append(
             {
                 "element": element,
                 "Z": atomic_number(element),
                 "nm2": cross_section_nm2(element, 60, 130, 200),
-                "nm2_multislice": share * 1.0,  # of a cell of 1 nm²
+                "nm2_multislice": share,
             }
         )
     return rows
@@ -210,7 +217,9 @@ def main() -> None:
     atoms = single_atoms(ATOMS[::3] if options.quick else ATOMS)
     print_table(atoms, title="Single atoms, 60–130 mrad, 200 kV")
     powers = {"exponent": exponent(atoms, "nm2"), "exponent_multislice": exponent(atoms, "nm2_multislice")}
-    finish([*rows, *atoms, powers], options, title="All rows") if options.json else print_table([powers])
+    print_table([powers])
+    if options.json:
+        finish([*rows, *atoms, powers], options, title="All rows")
 
 
 if __name__ == "__main__":

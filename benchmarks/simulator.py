@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.common import arguments, finish, print_table
+from benchmarks.fidelity import unit_cell
 from instruments.simulated.library import named
 from instruments.simulated.memory import keep_memory
 from instruments.simulated.recipe import Film, Material, Recipe
@@ -169,23 +170,17 @@ def detwin(pixels: int, times: int) -> float:
 
 def _abtem() -> tuple[Any, Any]:
     import abtem
-    from ase import Atoms
 
     abtem.config.set({"device": "cpu", "local_diagnostics.progress_bar": False, "dask.lazy": True})
-    a = 3.905
-    places = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
-    cell = Atoms("SrTiO3", scaled_positions=places, cell=(a, a, a), pbc=True)
-    return abtem, abtem.Potential(cell * (7, 7, 7), gpts=384, slice_thickness=2.73)
+    return abtem, abtem.Potential(unit_cell("SrTiO3") * (7, 7, 7), gpts=384, slice_thickness=2.73)
 
 
 def _scan(abtem: Any, waves: Any, potential: Any, across: int) -> float:
     grid = abtem.GridScan((4.0, 4.0), (4.0 + 0.2 * across, 4.0 + 0.2 * across), gpts=(across, across))
     detector = abtem.AnnularDetector(60, 110)
     start = time.process_time()
-    if potential is None:
-        waves.scan(scan=grid, detectors=detector).compute(scheduler="single-threaded", progress_bar=False)
-    else:
-        waves.scan(potential, scan=grid, detectors=detector).compute(scheduler="single-threaded", progress_bar=False)
+    through = () if potential is None else (potential,)
+    waves.scan(*through, scan=grid, detectors=detector).compute(scheduler="single-threaded", progress_bar=False)
     return (time.process_time() - start) / across**2
 
 

@@ -101,8 +101,7 @@ def edges_undone(
 
     The likelihood takes the image to be (window · object) ⊗ probe, where it is window · (object ⊗ probe). The
     difference is worked out for the object and the aberrations found so far. ``whole`` is the same images
-    under a window that
-    leaves nearly all of the frame, at the frequencies of ``everywhere``, the lowest among them.
+    under a window that leaves nearly all of the frame, at the frequencies of ``everywhere``, the lowest among them.
     """
     shape, at = probe.aperture.shape, everywhere.at
     factor = phases(at, shifts_px, probe.aperture.pixel_nm) * np.exp(gains)[:, None]

@@ -24,6 +24,15 @@ def to_pixel(view, x, y):
     return dx * view[6] + dy * view[7], dx * view[8] + dy * view[9]
 
 
+@numba.njit(cache=True)
+def _cells(box, x0, y0, ax, ay, bx, by):
+    """First cell and the one after the last, along either vector of a lattice, that may touch a box of places."""
+    det = ax * by - ay * bx
+    us = np.array([((x - x0) * by - (y - y0) * bx) / det for x in box[:2] for y in box[2:]])
+    vs = np.array([((y - y0) * ax - (x - x0) * ay) / det for x in box[:2] for y in box[2:]])
+    return math.floor(us.min()) - 1, math.ceil(us.max()) + 1, math.floor(vs.min()) - 1, math.ceil(vs.max()) + 1
+
+
 @numba.njit(inline="always", cache=True)
 def _splat(out, column, row, weights, n, first, factor):
     """Share a point of the weights ``weights[n, first:]`` between the four pixels round it."""
@@ -97,9 +106,7 @@ def _grain_columns(out, view, box, seed, film, lattices, sites, doped, paths, po
     cos, sin = math.cos(turn), math.sin(turn)
     ax, ay = cos * lattice[AX] - sin * lattice[AY], sin * lattice[AX] + cos * lattice[AY]
     bx, by = cos * lattice[BX] - sin * lattice[BY], sin * lattice[BX] + cos * lattice[BY]
-    det = ax * by - ay * bx
-    us = np.array([((x - x0) * by - (y - y0) * bx) / det for x in box[:2] for y in box[2:]])
-    vs = np.array([((y - y0) * ax - (x - x0) * ay) / det for x in box[:2] for y in box[2:]])
+    first_i, last_i, first_j, last_j = _cells(box, x0, y0, ax, ay, bx, by)
     disturbed = film[films.VACANCY] + film[films.DOPANT] > 0
     seeds = np.empty((24, 2))
     others = 0
@@ -113,8 +120,8 @@ def _grain_columns(out, view, box, seed, film, lattices, sites, doped, paths, po
     start = key(seed, films.S_SITE) ^ at(key(seed, films.S_GRAIN), grain_i, grain_j)
     flat = film[films.HOLES] == films.NO_HOLES  # then the thickness varies slowly: once a cell is enough
     margin = 2 + 2 * max(math.hypot(ax, ay), math.hypot(bx, by)) / math.sqrt(view[10])
-    for i in range(math.floor(us.min()) - 1, math.ceil(us.max()) + 1):
-        for j in range(math.floor(vs.min()) - 1, math.ceil(vs.max()) + 1):
+    for i in range(first_i, last_i):
+        for j in range(first_j, last_j):
             cell_x, cell_y = x0 + i * ax + j * bx, y0 + i * ay + j * by
             column, row = to_pixel(view, cell_x, cell_y)
             if column < -margin or row < -margin or column > out.shape[2] + margin or row > out.shape[1] + margin:
@@ -220,12 +227,10 @@ def _body_columns(out, view, part, found, population, lattices, sites, paths, ma
         ax, ay = cos * lattice[AX] - sin * lattice[AY] * mirror, sin * lattice[AX] + cos * lattice[AY] * mirror
         bx, by = cos * lattice[BX] - sin * lattice[BY] * mirror, sin * lattice[BX] + cos * lattice[BY] * mirror
         first, last = int(lattice[FIRST]), int(lattice[LAST])
-    det = ax * by - ay * bx
-    us = np.array([((x - x0) * by - (y - y0) * bx) / det for x in part[:2] for y in part[2:]])
-    vs = np.array([((y - y0) * ax - (x - x0) * ay) / det for x in part[:2] for y in part[2:]])
+    first_i, last_i, first_j, last_j = _cells(part, x0, y0, ax, ay, bx, by)
     start = key(np.int64(x0 * 1e3), np.int64(y0 * 1e3))
-    for i in range(math.floor(us.min()) - 1, math.ceil(us.max()) + 1):
-        for j in range(math.floor(vs.min()) - 1, math.ceil(vs.max()) + 1):
+    for i in range(first_i, last_i):
+        for j in range(first_j, last_j):
             for n in range(first, last):
                 if lattice_index < 0:
                     bits = at(start, i, j)

@@ -15,18 +15,16 @@ import torch
 
 from instruments.aberrations import NAMES, Array, basis
 from instruments.physics import wavelength_nm
-from instruments.simulated.scattering import xray_factor
+from instruments.simulated.scattering import MOTT_BETHE_NM, REST_KEV, xray_factor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_REST_KEV = 510.99895
-_MOTT_BETHE_NM = 0.0023934
-"""fₑ [nm] = this · (f₀(0) − f₀(s)) / s², s in 1/Å: 1 / (8π² a₀) (Kirkland 2010, eq. 5.19 with q = 2s)."""
 _VOLT_NM2 = 0.478776
 """h² / (2π m₀ e): projected potential in V nm, times nm², of a scattering factor in nm (Kirkland 2010, eq. 5.9)."""
 _SMALLEST_S_PER_A = 1e-3
-_BAND = 2 / 3
+BAND = 2 / 3
+"""Share of the Nyquist limit that is kept: beyond, products of two waves fold back (Kirkland 2010, section 6.8)."""
 _TAPS = 4
 """Points a side on which an atom is laid: a cubic B-spline, whose own spectrum is divided out again."""
 
@@ -63,9 +61,8 @@ class PhaseObject:
 
     def transmission(self, world: int) -> torch.Tensor:
         """(S, Y, X) of one world."""
-        phase = self.phase_rad[world]
-        size = torch.ones_like(phase) if self.absorption is None else torch.exp(-self.absorption[world] / 2)
-        return torch.polar(size, phase).view(-1, *phase.shape[-2:])
+        absorption = None if self.absorption is None else self.absorption[world]
+        return transmitted(self.phase_rad[world], absorption).view(-1, *self.phase_rad.shape[-2:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +101,12 @@ class Illumination:
             )
 
 
+def transmitted(phase_rad: torch.Tensor, absorption: torch.Tensor | None) -> torch.Tensor:
+    """What a phase object (…) makes of a wave of 1; of the intensity exp(−absorption) passes."""
+    size = torch.ones_like(phase_rad) if absorption is None else torch.exp(-absorption / 2)
+    return torch.polar(size, phase_rad)
+
+
 def finite(name: str, tensor: torch.Tensor) -> None:
     """Raise ValueError where a tensor is not of float32, or holds NaN or infinity."""
     if tensor.dtype != torch.float32:
@@ -118,7 +121,7 @@ def interaction_constant(voltage_kV: float) -> float:
     >>> round(interaction_constant(100.0), 6), round(interaction_constant(200.0), 6)
     (0.009244, 0.007288)
     """
-    total = (_REST_KEV + voltage_kV) / (2 * _REST_KEV + voltage_kV)
+    total = (REST_KEV + voltage_kV) / (2 * REST_KEV + voltage_kV)
     return 2 * math.pi * total / (wavelength_nm(voltage_kV) * voltage_kV * 1e3)
 
 
@@ -130,7 +133,7 @@ def electron_factor_nm(element: str, s_per_A: Array) -> Array:
     """
     s = np.maximum(np.asarray(s_per_A, dtype=np.float64), _SMALLEST_S_PER_A)
     bound = xray_factor(element, np.zeros(1))[0]
-    return np.asarray(_MOTT_BETHE_NM * (bound - xray_factor(element, s)) / s**2)
+    return np.asarray(MOTT_BETHE_NM * (bound - xray_factor(element, s)) / s**2)
 
 
 def atom_potential_spectrum(element: str, q_per_nm: Array, *, debye_waller_nm2: float = 0.0) -> Array:
@@ -192,8 +195,7 @@ def ctem(
     """
     _check(phase_rad, coefficients_nm, absorption, focal_nodes)
     optics = _optics(Grid((phase_rad.shape[1], phase_rad.shape[2]), pixel_nm), illumination, phase_rad.device)
-    size = torch.ones_like(phase_rad) if absorption is None else torch.exp(-absorption / 2)
-    wave = torch.fft.fft2(torch.polar(size, phase_rad))
+    wave = torch.fft.fft2(transmitted(phase_rad, absorption))
     tilt = torch.einsum("bn,ngyx->bgyx", coefficients_nm, optics.gradient)
     angle_rad = illumination.illumination_semi_angle_mrad * 1e-3
     damped = optics.passed * torch.exp(tilt.square().sum(1) * (-(angle_rad**2) / 4))
@@ -241,7 +243,7 @@ def _grating_filter(
     ky, kx = np.fft.fftfreq(grid.shape[0])[:, None], np.fft.rfftfreq(grid.shape[1])[None, :]
     q_px = np.hypot(ky, kx)
     spectrum = atom_potential_spectrum(element, q_px / grid.pixel_nm, debye_waller_nm2=debye_waller_nm2)
-    spectrum = spectrum / (np.sinc(ky) * np.sinc(kx)) ** _TAPS * (q_px <= _BAND / 2)
+    spectrum = spectrum / (np.sinc(ky) * np.sinc(kx)) ** _TAPS * (q_px <= BAND / 2)
     phase = spectrum * interaction_constant(voltage_kV) / grid.pixel_nm**2
     return torch.from_numpy(phase).float().to(device)
 
@@ -266,7 +268,7 @@ def _optics(grid: Grid, illumination: Illumination, device: torch.device) -> _Ob
     h = 1e-5  # rad: the forms are polynomials of degree 4, so that differences err by h² only
     slopes = [basis(x + h, y, voltage_kV) - basis(x - h, y, voltage_kV)]
     slopes += [basis(x, y + h, voltage_kV) - basis(x, y - h, voltage_kV)]
-    limit = _BAND * wavelength / (2 * grid.pixel_nm)
+    limit = BAND * wavelength / (2 * grid.pixel_nm)
     if illumination.objective_mrad is not None:
         limit = min(limit, illumination.objective_mrad * 1e-3)
     tensors = chi, np.stack(slopes, axis=1) / (2 * h), np.hypot(x, y) <= limit

@@ -148,7 +148,7 @@ class Conditions:
             raise LimitError(
                 f"{name}: {value} was asked, allowed is {limits.lowest} … {limits.highest}; nothing was set"
             )
-        _refuse_time(t_s)
+        refuse_time(t_s)
         if self._set and t_s < self._set[-1].t_s:
             raise LimitError(
                 f"{name}: an order at {t_s} s would change the past, the last was at {self._set[-1].t_s} s; "
@@ -160,7 +160,7 @@ class Conditions:
 
     def at(self, name: str, t_s: float) -> Amount:
         """The true value at a time. Raises as ``set`` does."""
-        _refuse_time(t_s)
+        refuse_time(t_s)
         return float(self._track(name).truth_at(np.array([t_s]))[0])
 
     def along(self, name: str, times_s: Doubles) -> Doubles:
@@ -169,7 +169,7 @@ class Conditions:
 
     def set_point(self, name: str, t_s: float) -> Amount:
         """Where the ramp stands: what the controller aims at now."""
-        _refuse_time(t_s)
+        refuse_time(t_s)
         return float(self._track(name).ordered_at(np.array([t_s]))[0])
 
     def edges_s(self) -> Doubles:
@@ -182,7 +182,7 @@ class Conditions:
 
     def read(self, name: str, t_s: float) -> Reading:
         """What the sensor last measured: truth + calibration error + noise, or None. Raises as ``set`` does."""
-        _refuse_time(t_s)
+        refuse_time(t_s)
         track = self._track(name)
         settings, word = track.settings, zlib.crc32(name.encode())
         tick = math.floor(t_s / settings.interval_s)
@@ -199,8 +199,8 @@ class Conditions:
 
     def log(self, t0_s: float, t1_s: float) -> tuple[LogRow, ...]:
         """The holder's own log for t0 ≤ t < t1, at whole multiples of its interval."""
-        _refuse_time(t0_s)
-        _refuse_time(t1_s)
+        refuse_time(t0_s)
+        refuse_time(t1_s)
         if t1_s < t0_s:
             raise LimitError(f"a log from {t0_s} to {t1_s} s was asked; give the earlier time first")
         step_s = self._settings.log_interval_s
@@ -223,6 +223,7 @@ class Conditions:
         return self._tracks[name]
 
 
-def _refuse_time(t_s: float) -> None:
+def refuse_time(t_s: float) -> None:
+    """Raises LimitError unless a time is finite and not before 0."""
     if not math.isfinite(t_s) or t_s < 0:
         raise LimitError(f"time {t_s} s was asked; a time is finite and not before 0, when the world begins")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND = np.uint64(0x94D049BB133111EB)
-_ODD = np.uint64(0x2545F4914F6CDD1D)
+from instruments.simulated.hashing import FIRST, ODD, SECOND, STEP, TO_UNIT_VARIANCE
+
+_STEP, _ODD, _FIRST, _SECOND = (np.uint64(word) for word in (STEP, ODD, FIRST, SECOND))
+_TO_UNIT_VARIANCE = float(TO_UNIT_VARIANCE)
 
 
 @numba.njit(inline="always", cache=True)
@@ -54,4 +54,4 @@ def noise(start, x, y):
             across = (1 - f) ** 2 / 2 if n == 0 else (0.5 + f - f * f if n == 1 else f * f / 2)
             row += across * (unit(at(start, i + n, j + m)) - 0.5)
         total += down * row
-    return total * 6.298366572977735  # √12 / 0.55: uniform nodes have variance 1/12, the spline keeps 0.55² of it
+    return total * _TO_UNIT_VARIANCE

@@ -16,6 +16,7 @@ from instruments.simulated.counter import at, key, noise, unit
 """Columns of a film's row of numbers."""
 NO_HOLES, ROUND, LACEY = range(3)
 S_THICK, S_GRAIN, S_SITE, S_DISLOCATION, S_BOUNDARY, S_LACE, S_ATOM = range(900, 907)
+S_TEXTURE = 926
 """Streams of randomness."""
 _POISSON_RATIO = 0.3
 _CORE_NM = 3.0

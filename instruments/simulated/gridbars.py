@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numba
 
 from instruments.simulated.counter import at, key, unit
+from instruments.simulated.painting import view
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +35,9 @@ def draw_bars(
     middle = (place + pitch / 2) % pitch - pitch / 2
     i, j = (math.floor((at_nm + pitch / 2) / pitch) for at_nm in place)
     clear = max(abs(middle[0]), abs(middle[1])) + half < opening / 2
-    if not clear or _broken(int(seed), i, j, bars.broken):
-        _draw(shares, place, turn_rad, pixel_nm, int(seed), pitch, opening, bars.broken, stopped)
+    if not clear or _broken(seed, i, j, bars.broken):
+        seen = view(place[0], place[1], shares.shape[1], shares.shape[2], pixel_nm, turn_rad)
+        _draw(shares, seen, seed, pitch, opening, bars.broken, stopped)
 
 
 @numba.njit(cache=True)
@@ -44,14 +46,11 @@ def _broken(seed, i, j, share):
 
 
 @numba.njit(cache=True)
-def _draw(shares, place, turn, pixel, seed, pitch, opening, broken, stopped):
-    height, width = shares.shape[1:]
-    cos, sin = math.cos(turn) * pixel, math.sin(turn) * pixel
-    edge = max(pixel, _EDGE_NM)
-    for r in range(height):
-        for c in range(width):
-            dc, dr = c - (width - 1) / 2, r - (height - 1) / 2
-            x, y = place[0] - cos * dc + sin * dr, place[1] - sin * dc - cos * dr
+def _draw(shares, view, seed, pitch, opening, broken, stopped):
+    edge = max(math.sqrt(view[10]), _EDGE_NM)
+    for r in range(shares.shape[1]):
+        for c in range(shares.shape[2]):
+            x, y = view[0] + view[2] * c + view[4] * r, view[1] + view[3] * c + view[5] * r
             i, j = math.floor((x + pitch / 2) / pitch), math.floor((y + pitch / 2) / pitch)
             inside = opening / 2 - max(abs(x - i * pitch), abs(y - j * pitch))
             open_share = min(max(inside / edge + 0.5, 0.0), 1.0)

@@ -14,13 +14,15 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Doubles: TypeAlias = npt.NDArray[np.float64]
 Whole: TypeAlias = npt.NDArray[np.int64]
 
-_STEP = 0x9E3779B97F4A7C15
+STEP, ODD = 0x9E3779B97F4A7C15, 0x2545F4914F6CDD1D
+FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+"""Of splitmix64, and an odd number that spreads seeds: also for the compiled twin, ``counter``."""
 _WORD = (1 << 64) - 1
 
 
 def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(FIRST)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND)
     return z ^ (z >> np.uint64(31))
 
 
@@ -32,9 +34,9 @@ def uniform(seed: int, stream: int, *indices: npt.ArrayLike) -> Floats:
     >>> float(uniform(7, 0, 3, -4)) == float(uniform(7, 0, [1, 3], [-4])[1])
     True
     """
-    z = _mix(np.full(1, (seed * 0x2545F4914F6CDD1D + stream * _STEP) & _WORD, dtype=np.uint64))
+    z = _mix(np.full(1, (seed * ODD + stream * STEP) & _WORD, dtype=np.uint64))
     for index in indices:
-        steps = np.atleast_1d(np.asarray(index, dtype=np.int64)).view(np.uint64) * np.uint64(_STEP)
+        steps = np.atleast_1d(np.asarray(index, dtype=np.int64)).view(np.uint64) * np.uint64(STEP)
         z = _mix(z + steps)
     values = (z >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
     return values.reshape(np.broadcast_shapes(*(np.shape(index) for index in indices)))
@@ -57,12 +59,12 @@ def smooth_noise(seed: int, stream: int, xs_nm: Doubles, ys_nm: Doubles, grain_n
         np.arange(left, int(columns.max()) + 3)[:, None],
     )
     nodes -= np.float32(0.5)
-    nodes *= _TO_UNIT_VARIANCE
+    nodes *= np.float32(TO_UNIT_VARIANCE)
     wide = np.ascontiguousarray(_blend(nodes, columns - left, across).T)
     return _blend(wide, rows - top, down)
 
 
-_TO_UNIT_VARIANCE = np.float32(np.sqrt(12.0) / 0.55)
+TO_UNIT_VARIANCE = np.sqrt(12.0) / 0.55
 """Uniform nodes have variance 1/12; the spline keeps 0.55² of it on average (exactly (11/20)², over both axes)."""
 
 

@@ -17,6 +17,7 @@ from scipy.special import ndtri, pdtrik
 
 from configs.load import Settings
 from instruments.errors import LimitError
+from instruments.simulated.conditions import refuse_time
 from instruments.simulated.hashing import Doubles, Whole
 from instruments.simulated.kinetics import fine_uniform
 from instruments.simulated.settings import NotNegative, Positive, Ratio
@@ -181,12 +182,6 @@ def list_events(
                 event = Event(row.kind, float(row.times_s[n]), *place, int(points.id[n]), float(row.sizes_nm[n]))
                 found.append(event)
     return tuple(sorted(found, key=lambda event: (event.t_s, event.id, event.kind)))
-
-
-def refuse_time(t_s: float) -> None:
-    """Raises LimitError unless a time is finite and not before 0."""
-    if not math.isfinite(t_s) or t_s < 0:
-        raise LimitError(f"time {t_s} s was asked; a time is finite and not before 0, when the world begins")
 
 
 def _inside(places_nm: Doubles, range_nm: Range) -> npt.NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from instruments.aberrations import NAMES, Aperture, pupil, pupil_on, rows_kept
+from instruments.aberrations import NAMES, Aperture, pupil, pupil_on, rows_kept, source_envelope
 from instruments.physics import wavelength_nm
 
 _WAVE_PX_NM = 0.05
@@ -51,10 +51,8 @@ def _lens(aperture: Aperture, window_nm: float, blur_nm: float, device: torch.de
     basis = np.zeros((len(NAMES), block[0] * block[1]), dtype=np.float32)
     amplitude[flat], basis[:, flat] = lens.amplitude, lens.basis
     low, high, wide = rows_kept(whole.shape, aperture.shape)
-    ky = torch.fft.fftfreq(aperture.shape[0], aperture.pixel_nm, dtype=torch.float64)
-    kx = torch.fft.rfftfreq(aperture.shape[1], aperture.pixel_nm, dtype=torch.float64)[:wide]
-    ky = torch.cat([ky[:low], ky[len(ky) - high :]])
-    envelope = rows * columns * torch.exp(-2 * math.pi**2 * blur_nm**2 * (ky[:, None] ** 2 + kx[None, :] ** 2))
+    full = source_envelope(aperture, blur_nm)[:, :wide]
+    envelope = rows * columns * np.concatenate([full[:low], full[len(full) - high :]])
     return _Lens(
         window=(rows, columns),
         shape=whole.shape,
@@ -64,7 +62,7 @@ def _lens(aperture: Aperture, window_nm: float, blur_nm: float, device: torch.de
         low=low,
         high=high,
         wide=wide,
-        envelope=envelope.float().to(device),
+        envelope=torch.from_numpy(envelope).float().to(device),
     )
 
 

@@ -14,7 +14,7 @@ from instruments.simulated.crystals import CRYSTALS, Columns, columns
 from instruments.simulated.scattering import cross_section_nm2
 
 if TYPE_CHECKING:
-    from instruments.simulated.recipe import Material, Recipe
+    from instruments.simulated.recipe import Material, Population, Recipe
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Annulus: TypeAlias = tuple[float, float]
@@ -86,7 +86,7 @@ def pack(recipe: Recipe, weights: dict[str, Array]) -> Packed:
 def populations(recipe: Recipe) -> list[Array]:
     """A row of ``shapes.FIELDS`` numbers for each population."""
     names, index = list(recipe.materials), _lattice_index(recipe)
-    return [_population(recipe, n, names, index) for n in range(len(recipe.populations))]
+    return [_population(made, n, names, index) for n, made in enumerate(recipe.populations.values())]
 
 
 def _lattice_index(recipe: Recipe) -> dict[str, int]:
@@ -139,8 +139,7 @@ def _film(recipe: Recipe, names: list[str], index: dict[str, int]) -> Array:
     return row
 
 
-def _population(recipe: Recipe, n: int, names: list[str], index: dict[str, int]) -> Array:
-    made = list(recipe.populations.values())[n]
+def _population(made: Population, n: int, names: list[str], index: dict[str, int]) -> Array:
     row = np.zeros(shapes.FIELDS)
     per_nm2 = made.per_um2 * 1e-6
     # at most every other cell is taken, so that clumps have room to be denser

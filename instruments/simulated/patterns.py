@@ -17,7 +17,7 @@ import torch
 from instruments.aberrations import NAMES, pupil_on
 from instruments.annuli import angles, mask
 from instruments.physics import wavelength_nm
-from instruments.simulated.coherent import PhaseObject, finite
+from instruments.simulated.coherent import BAND, PhaseObject, finite
 from instruments.simulated.optics import probe_reach_nm
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from instruments.annuli import Annulus
 
-_BAND = 2 / 3
-"""Share of the Nyquist limit that is kept: beyond, products of two waves fold back (Kirkland 2010, section 6.8)."""
 _AT_ONCE_BYTES = 1 << 20
 """Complex waves worked on in one step: they stay in a core's cache."""
 _PARTS = 1024
@@ -65,7 +63,7 @@ class Window:
     @property
     def limit_mrad(self) -> float:
         """Electrons that leave beyond this angle are in no pattern."""
-        return _BAND * wavelength_nm(self.voltage_kV) / (2 * self.pixel_nm) * 1e3
+        return BAND * wavelength_nm(self.voltage_kV) / (2 * self.pixel_nm) * 1e3
 
     @property
     def frame(self) -> tuple[tuple[int, int], tuple[float, float], tuple[float, float]]:
@@ -103,7 +101,7 @@ def detect(
     size = window.size_px
     if masks.ndim != 2 or len(masks) != size**2:
         raise ValueError(f"masks of shape {tuple(masks.shape)} were given; take those of masks_of(window, …)")
-    first = math.floor(size / 2 - _BAND * size / 2)  # rows beyond the band limit are not read
+    first = math.floor(size / 2 - BAND * size / 2)  # rows beyond the band limit are not read
     rows = slice(first, size - first + 1)
     # real and imaginary parts lie side by side in memory: to weigh both is faster than to add them
     weights = (masks.view(size, size, -1) * _band(window, masks.device)[..., None])[rows]
@@ -277,7 +275,7 @@ def _lens(window: Window, device: torch.device) -> tuple[torch.Tensor, torch.Ten
     row, column, lens = pupil_on((size, size), (pixel, pixel), window.voltage_kV, window.convergence_mrad)
     turns = (torch.from_numpy(np.stack([row, column])) - size // 2) * (2 * math.pi / size)
     return (
-        torch.from_numpy(row * size + column).to(device),
+        torch.from_numpy(lens.inside).to(device),
         torch.from_numpy(lens.amplitude).float().to(device),
         torch.from_numpy(lens.basis).float().to(device),
         turns.float().to(device),

@@ -114,12 +114,12 @@ def take(
         frames=np.zeros(1, dtype=np.int64),
     )
     per_pixel_A2 = (camera.pixel_nm * 10) ** 2
+    shares = renderer.shares(views)
     if fluence_e_per_A2 is None:
-        shares = renderer.shares(views)[0, 0]
-        bright = float(torch.quantile((1 - shares if is_rest else shares)[::4, ::4], 0.99))
+        bright = float(torch.quantile((1 - shares if is_rest else shares)[0, 0, ::4, ::4], 0.99))
         fluence_e_per_A2 = _CLEAR / max(bright, _FAINT) / per_pixel_A2
     views = replace(views, electrons=torch.tensor([fluence_e_per_A2 * per_pixel_A2]))
-    counted = renderer.electrons(views, rest=is_rest)[0, 0].numpy()
+    counted = renderer.count(shares, views, rest=is_rest)[0, 0].numpy()
     shown = detector.upper() if detector in DETECTORS else detector
     caption = f"{recipe.title} · {shown} · {length(width)} wide · {fluence_e_per_A2:.2g} e/Å²"
     return Picture(counted, camera.pixel_nm, caption)

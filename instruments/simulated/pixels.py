@@ -20,9 +20,8 @@ def film_pixels(out, view, seed, film, paths):
     pixel = math.sqrt(view[10])
     path, pitch, edge = paths[int(film[films.MATERIAL])], film[films.GRAIN_NM], max(pixel, 0.5)
     grains = pitch > 0 and film[films.CONTRAST] > 0 and pitch > pixel
-    textured = film[films.TEXTURE] > 0
-    start = key(seed, films.S_ATOM + 20)
-    texture = film[films.TEXTURE] * 0.3 / (1 + pixel) if textured else 0.0
+    start = key(seed, films.S_TEXTURE)
+    texture = film[films.TEXTURE] * 0.3 / (1 + pixel)
     last_i, last_j = np.int64(1 << 60), np.int64(0)
     seeds = np.empty((9, 3))
     stride = 8 if film[films.WAVE_NM] > 64 * pixel else 1  # between, slow waves are as good as straight
@@ -97,14 +96,10 @@ def mean_pixels(out, view, seed, population, volumes, paths):
     """Particles too many to tell apart: their mean thickness."""
     cell = population[shapes.CELL]
     shell, core = paths[int(population[shapes.MATERIAL])], int(population[shapes.CORE])
-    grain = max(population[shapes.CLUMP_NM], 1e-9)
-    start = key(seed, int(population[shapes.STREAM]) + 1)
     mean = population[shapes.CHANCE] / cell**2
     for r in range(out.shape[1]):
         for c in range(out.shape[2]):
-            t = mean
-            if population[shapes.CLUMP] > 0:
-                x, y = view[0] + view[2] * c + view[4] * r, view[1] + view[3] * c + view[5] * r
-                t *= min(max(1 + population[shapes.CLUMP] * noise(start, x / grain, y / grain), 0), 2)
+            x, y = view[0] + view[2] * c + view[4] * r, view[1] + view[3] * c + view[5] * r
+            t = mean * shapes.crowding(seed, population, x, y)
             for s in range(out.shape[0]):
                 out[s, r, c] += t * (volumes[0] * shell[s] + (volumes[1] * paths[core, s] if core >= 0 else 0.0))

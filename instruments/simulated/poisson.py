@@ -18,6 +18,7 @@ from scipy.special import ndtri
 from scipy.stats import poisson
 
 from instruments.simulated.counter import mix
+from instruments.simulated.hashing import FIRST, SECOND, STEP
 
 MANY = 16.0
 _STEPS = 8
@@ -25,7 +26,7 @@ _BITS, _NORMAL_BITS = 12, 14
 _END, _FINE_BITS = 32, 6
 """A table has 2^BITS entries; each of the END first and last of them is split into 2^FINE_BITS."""
 _FINE = 1 << _FINE_BITS
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_GOLDEN = np.uint64(STEP)
 _SIXTH, _KURTOSIS = np.float32(1 / 6), np.float32(1 / 72)
 _SERIES = tuple(np.float32(value) for value in (1 / 2, 1 / 6, 1 / 24))
 
@@ -60,7 +61,7 @@ def count_tensors(mean: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
     flat = mean.view(len(mean), -1)
     table, ends, normals, normal_ends = (torch.from_numpy(values).to(mean.device) for values in _tables())
     index = torch.arange(flat.shape[1], device=mean.device, dtype=torch.int64)
-    bits = _mix(_mix(seeds.to(mean.device))[:, None] + index[None, :] * _signed(int(_GOLDEN)))
+    bits = _mix(_mix(seeds.to(mean.device))[:, None] + index[None, :] * _signed(STEP))
     m = torch.where(flat > 0, flat, torch.zeros_like(flat))  # also NaN
     few = torch.clamp(m, max=MANY - 1e-3)
     step = (few * _STEPS).long()
@@ -134,8 +135,8 @@ def _end(bits, place, width):
 
 
 def _mix(z: torch.Tensor) -> torch.Tensor:
-    z = (z ^ _shift(z, 30)) * _signed(0xBF58476D1CE4E5B9)
-    z = (z ^ _shift(z, 27)) * _signed(0x94D049BB133111EB)
+    z = (z ^ _shift(z, 30)) * _signed(FIRST)
+    z = (z ^ _shift(z, 27)) * _signed(SECOND)
     return z ^ _shift(z, 31)
 
 

@@ -84,7 +84,10 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """Renders views of one recipe with one camera. One thread, float32; results do not depend on the batch."""
+    """Renders views of one recipe with one camera, in float32.
+
+    A frame's margin is that of the widest probe in its chunk: beside frames of other optics it differs a little.
+    """
 
     recipe: Recipe
     camera: Camera
@@ -115,15 +118,16 @@ class Renderer:
 
         ``rest``: those that miss the annulus, as a bright field counts them.
         """
-        mean = self.shares(views)
-        if rest:
-            mean = mean.neg_().add_(1)
+        return self.count(self.shares(views), views, rest=rest)
+
+    def count(self, shares: torch.Tensor, views: Views, *, rest: bool = False) -> torch.Tensor:
+        """``electrons`` from the views' ``shares``, which are used up."""
+        mean = shares.neg_().add_(1) if rest else shares
         mean *= views.electrons.to(mean.device)[:, None, None, None]
         batch, signals = mean.shape[:2]
         with np.errstate(over="ignore"):
-            seeds = (views.seeds * np.int64(0x632BE59BD9B4E019) + views.frames)[:, None] * np.int64(64) + np.arange(
-                signals
-            )
+            exposures = views.seeds * np.int64(0x632BE59BD9B4E019) + views.frames
+            seeds = exposures[:, None] * np.int64(64) + np.arange(signals)
         count_(mean.view(batch * signals, *mean.shape[2:]), torch.from_numpy(np.ascontiguousarray(seeds).ravel()))
         return mean
 

@@ -10,9 +10,9 @@ import xraydb
 
 from instruments.physics import wavelength_nm
 
-_MOTT_BETHE_NM = 0.0023934
+MOTT_BETHE_NM = 0.0023934
 """fₑ [nm] = this · (Z − f₀(s)) / s², s in 1/Å (Reimer & Kohl, Transmission Electron Microscopy, 5th ed., eq. 5.39)."""
-_REST_KEV = 510.99895
+REST_KEV = 510.99895
 _STEPS = 400
 
 
@@ -32,8 +32,8 @@ def cross_section_nm2(element: str, inner_mrad: float, outer_mrad: float, voltag
         raise ValueError(f"an annulus from {inner_mrad} to {outer_mrad} mrad was asked; give 0 ≤ inner < outer ≤ 1500")
     angle = np.linspace(max(inner_mrad, 0.05) * 1e-3, outer_mrad * 1e-3, _STEPS)
     s_per_A = np.sin(angle / 2) / (wavelength_nm(voltage_kV) * 10)
-    amplitude_nm = _MOTT_BETHE_NM * (atomic_number(element) - xray_factor(element, s_per_A)) / s_per_A**2
-    gamma = 1 + voltage_kV / _REST_KEV
+    amplitude_nm = MOTT_BETHE_NM * (atomic_number(element) - xray_factor(element, s_per_A)) / s_per_A**2
+    gamma = 1 + voltage_kV / REST_KEV
     return float(np.trapezoid(2 * math.pi * np.sin(angle) * (gamma * amplitude_nm) ** 2, angle))
 
 

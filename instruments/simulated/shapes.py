@@ -21,7 +21,17 @@ _LARGEST = 2.5
 """Radius at most, in medians."""
 _TO_UNIT = math.sqrt(3.0)
 """Four uniform numbers have a variance of 1/3 together."""
-_CENTRE_X, _CENTRE_Y, _SIZE, _TURN, _LONG, _EXTRA = range(6)
+_CENTRE_X, _CENTRE_Y, _SIZE, _TURN, _LONG = range(5)
+
+
+@numba.njit(cache=True)
+def crowding(seed, population, x, y):
+    """How much denser than on average a population is at a place, 0 to 2."""
+    if population[CLUMP] == 0:
+        return 1.0
+    grain = population[CLUMP_NM]
+    field = noise(key(seed, int(population[STREAM]) + 1), x / grain, y / grain)
+    return min(max(1 + population[CLUMP] * field, 0.0), 2.0)
 
 
 @numba.njit(cache=True)
@@ -29,12 +39,7 @@ def particle(seed, population, i, j):
     """The particle of cell (i, j): (there, x_nm, y_nm, radius_nm, turn_rad, aspect)."""
     start = key(seed, int(population[STREAM]))
     cell = population[CELL]
-    chance = population[CHANCE]
-    if population[CLUMP] > 0:
-        grain = population[CLUMP_NM] / cell
-        chance *= min(
-            max(1 + population[CLUMP] * noise(key(seed, int(population[STREAM]) + 1), i / grain, j / grain), 0), 2
-        )
+    chance = population[CHANCE] * crowding(seed, population, i * cell, j * cell)
     bits = at(start, i, j)
     if unit(bits) >= chance:
         return False, 0.0, 0.0, 0.0, 0.0, 1.0
@@ -94,9 +99,19 @@ def mean_volumes_nm3(population: npt.NDArray[np.float64]) -> tuple[float, float]
     aspect = population[ASPECT]
     side = 1.3 * radius * max(1.0, aspect)
     grid = ((np.arange(128) + 0.5) / 64 - 1) * side
-    whole = sum(thickness(shape, radius, aspect, height, 1e-3 * radius, u, v) for u in grid for v in grid)
+    whole = _sum(grid, shape, radius, aspect, height)
     normal = np.asarray(sum(np.meshgrid(*[(np.arange(16) + 0.5) / 16] * 4))) - 2.0
     sizes = np.minimum(np.exp(population[SPREAD] * normal * _TO_UNIT), _LARGEST)
     volume = float(whole * (side / 64) ** 2 * np.mean(sizes**3))
     core = population[INNER] ** 3
     return volume * (1 - core), volume * core
+
+
+@numba.njit(cache=True)
+def _sum(grid, shape, radius, aspect, height):
+    """Of the thickness over a square grid of points."""
+    total = 0.0
+    for u in grid:
+        for v in grid:
+            total += thickness(shape, radius, aspect, height, 1e-3 * radius, u, v)
+    return total

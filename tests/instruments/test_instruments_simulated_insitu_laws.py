@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
+from insitu_samples import HOLDER, HOT, STEADY, run
 from scipy.integrate import quad, solve_ivp
 from scipy.stats import chi2, kstest, poisson
 
@@ -17,7 +18,6 @@ from instruments.simulated.holders import (
     FURNACE,
     HEATING_CHIP,
     LIQUID_CELL,
-    ConditionSettings,
     HolderSettings,
 )
 from instruments.simulated.insitu import BLOCK_NM, PopulationSettings, Process, populate
@@ -37,26 +37,8 @@ from instruments.simulated.kinetics import RateLaw, lsw_radius, lsw_survival
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HOLDER = HolderSettings(
-    conditions={
-        "temperature_K": ConditionSettings(start=300.0, lowest=100.0, highest=1300.0, ramp_per_s=50.0, lag_s=1.0),
-        "concentration_mM": ConditionSettings(start=0.0, lowest=0.0, highest=5.0, lag_s=2.0),
-        "bias_V": ConditionSettings(start=0.0, lowest=-1.0, highest=1.0),
-    }
-)
-STEADY = RateLaw(at_reference=0.01)
-HOT = RateLaw(at_reference=0.01, activation_eV=1.5, reference_K=900.0)
 BIG = ((-2000.0, 2000.0), (0.0, 4000.0))
 SMALL = ((-130.0, 480.0), (50.0, 700.0))
-
-
-def run(seed: int = 0) -> Conditions:
-    conditions = Conditions(HOLDER, seed)
-    conditions.set("concentration_mM", 1.0, 5.0)
-    conditions.set("temperature_K", 900.0, 20.0)
-    conditions.set("bias_V", 0.06, 30.0)
-    conditions.set("concentration_mM", 0.4, 60.0)
-    return conditions
 
 
 def test_populations_are_poisson_uniform_and_log_normal() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
+pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 
-from scipy import stats  # noqa: E402
+import torch
+from scipy import stats
 
-from instruments.simulated.poisson import count_, count_tensors  # noqa: E402
+from instruments.simulated.poisson import count_, count_tensors
 
 MEANS = (0.004, 0.1, 0.37, 1.0, 3.3, 7.9, 12.6, 15.99, 16.0, 41.0, 230.0, 9000.0)
 

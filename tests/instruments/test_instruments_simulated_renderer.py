@@ -8,15 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
+pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 
-from configs.errors import ConfigError  # noqa: E402
-from instruments.aberrations import Aperture, transfer  # noqa: E402
-from instruments.simulated.features import particles  # noqa: E402
-from instruments.simulated.library import SPECIMENS, named  # noqa: E402
-from instruments.simulated.optics import image  # noqa: E402
-from instruments.simulated.recipe import Film, Material, Population, Recipe  # noqa: E402
-from instruments.simulated.renderer import Camera, Renderer, Views, open_device  # noqa: E402
+import torch
+
+from configs.errors import ConfigError
+from instruments.aberrations import Aperture, transfer
+from instruments.simulated.features import particles
+from instruments.simulated.library import SPECIMENS, named
+from instruments.simulated.optics import image
+from instruments.simulated.recipe import Film, Material, Population, Recipe
+from instruments.simulated.renderer import Camera, Renderer, Views, open_device
 
 ATOMS = Camera(shape=(64, 64), pixel_nm=0.02)
 COARSE = Camera(shape=(64, 64), pixel_nm=1.0)
