@@ -53,6 +53,7 @@ class SurveyRecorder:
         """
         self._path = folder.path
         self._bytes_per_pixel = bytes_per_pixel
+        self._large: dict[str, int] = {}
         self._room = Room(folder.path, reserve_bytes=reserve_bytes, free_bytes=free_bytes)
         self.journal = Journal(folder.journal, now_utc=now_utc, create=True)
         about = {"survey": folder.path.name, "created": folder.meta.created_utc, "who": dict(folder.meta.who)}
@@ -65,12 +66,18 @@ class SurveyRecorder:
         """What was recorded."""
         return self.journal.rows
 
+    def expect(self, bytes_per_pixel: Mapping[str, int]) -> None:
+        """Signals that are large and read only where an exposure names them: room for them is booked with it."""
+        self._large = dict(bytes_per_pixel)
+
     def intent(
         self, exposure: Exposure, *, purpose: Purpose, tags: tuple[Tag, ...], footprint: Footprint, specimen: str
     ) -> int:
         """Make the intention durable and return the exposure's id. Raises NoRoom without room on disk."""
         pixels = math.prod(exposure.shape) * exposure.frames
-        self._room.require(int(pixels * self._bytes_per_pixel) + _OVERHEAD_BYTES, f"an exposure of {pixels} pixels")
+        large = sum(self._large.get(name, 0) for name in exposure.signals or ())
+        needed = int(pixels * (self._bytes_per_pixel + large)) + _OVERHEAD_BYTES
+        self._room.require(needed, f"an exposure of {pixels} pixels")
         return self._kept(
             lambda: self.journal.intent(exposure, purpose=purpose, tags=tags, footprint=footprint, specimen=specimen)
         )
@@ -93,7 +100,7 @@ class SurveyRecorder:
         for signal in stored:
             self._store.keep(signal)
         pixels = math.prod(frame.exposure.shape) * frame.exposure.frames
-        size = sum(signal.data.nbytes for signal in frame.signals.values())
+        size = sum(signal.data.nbytes for name, signal in frame.signals.items() if name not in self._large)
         self._bytes_per_pixel = max(self._bytes_per_pixel, size / pixels)
 
     def fail(self, exposure_id: int, reason: str, *, spent: bool) -> None:

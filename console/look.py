@@ -1,4 +1,4 @@
-"""Commands that look at a survey and change nothing: status, explain, report."""
+"""Commands that look at a survey and change nothing: status, explain, report, signals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDE = 160
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    for command in (status, explain, report):
+    for command in (status, explain, report, signals):
         app.command()(command)
 
 
@@ -73,3 +73,28 @@ def report(folder: Folder) -> None:
         from review.report import write_report
 
         say(f"report: {write_report(folder)}")
+
+
+def signals(
+    folder: Folder,
+    detector: Annotated[
+        list[str],
+        typer.Option(
+            help="annulus:30-60, disc:0-10, bf:10, segment:30-60:0-90 (mrad, degrees), com, energy:280-330 (eV)."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the images go; by itself the survey's name and -signals.")
+    ] = None,
+    exposure: Annotated[int | None, typer.Option(help="Of this exposure only.")] = None,
+    centre: Annotated[
+        bool, typer.Option("--find-centre", help="Take the beam's middle from the patterns, not from their axes.")
+    ] = False,
+) -> None:
+    """Make a new contrast from the patterns and spectra that a survey kept."""
+    with plain_errors():
+        from review.signals import make_signals
+
+        place = out if out is not None else Path(f"{folder.resolve().name}-signals")
+        for made in make_signals(folder, detector, place, exposure=exposure, centre=centre, told=say):
+            say(f"{made.detector}: {len(made.files)} image(s) in {place}, shown in {made.picture}")

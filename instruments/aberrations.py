@@ -41,6 +41,24 @@ def basis(x_rad: Array, y_rad: Array, voltage_kV: float) -> Array:
     return np.stack(forms) * (2 * math.pi / wavelength_nm(voltage_kV))
 
 
+_FOLD = ((1, 2, 2), (3, 4, 1), (5, 6, 3))
+"""Pairs of coefficients with the number of times that they repeat around the axis."""
+
+
+def rotated(coefficients_nm: npt.ArrayLike, angle_rad: float) -> Array:
+    """Coefficients (…, 8) along axes that are turned by an angle from +x towards +y.
+
+    >>> rotated([0, 5, 0, 0, 0, 0, 0, 0], math.pi / 2).round(6).tolist()[1]
+    -5.0
+    """
+    turned = np.array(coefficients_nm, dtype=np.float64)
+    for a, b, fold in _FOLD:
+        cos, sin = math.cos(fold * angle_rad), math.sin(fold * angle_rad)
+        along, across = turned[..., a].copy(), turned[..., b].copy()
+        turned[..., a], turned[..., b] = cos * along + sin * across, cos * across - sin * along
+    return turned
+
+
 @dataclass(frozen=True, slots=True)
 class Aperture:
     """A convergent probe's aperture, sampled for a frame of (rows, columns) pixels: equal keys share one sampling."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LENGTHS = ("x_nm", "y_nm", "z_nm")
 TILTS = ("alpha_deg", "beta_deg")
+_LARGEST_ID = 2**63 - 1
+"""What a database takes for a whole number."""
 
 
 def number(name: str, value: object) -> float:
@@ -98,6 +100,11 @@ def check_optics(target: Optics, limits: Limits) -> None:
         ("defocus_nm", limits.defocus_nm),
         ("stig_a_nm", limits.stig_nm),
         ("stig_b_nm", limits.stig_nm),
+        ("coma_a_nm", limits.coma_nm),
+        ("coma_b_nm", limits.coma_nm),
+        ("threefold_a_nm", limits.threefold_nm),
+        ("threefold_b_nm", limits.threefold_nm),
+        ("spherical_nm", limits.spherical_nm),
         ("convergence_mrad", limits.convergence_mrad),
         ("current_pA", (0.0, limits.max_current_pA)),
     ):
@@ -123,7 +130,7 @@ def check_exposure(exposure: Exposure, limits: Limits) -> None:
         pixels *= int(count)
     if pixels > limits.max_pixels:
         raise LimitError(f"{pixels} pixels in one exposure were asked, allowed are {limits.max_pixels}: use fewer")
-    if exposure.id is not None and (not isinstance(exposure.id, int) or isinstance(exposure.id, bool)):
+    if exposure.id is not None and not (type(exposure.id) is int and 0 <= exposure.id <= _LARGEST_ID):
         raise LimitError(f"exposure id = {exposure.id!r}: give the recorder's whole number")
     _check_signals(exposure.signals, limits.detectors)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from instruments.limits import Limits
-from instruments.powers import CanStop, HasTilt, HasValves
+from instruments.powers import CanStop, HasDiffraction, HasSpectra, HasTilt, HasValves
 
 
 def guarded(kind: type, power: object, limits: Limits, blank: Callable[[], None]) -> object:
@@ -17,6 +17,10 @@ def guarded(kind: type, power: object, limits: Limits, blank: Callable[[], None]
         return GuardedTilt(power, limits)
     if kind is CanStop and isinstance(power, CanStop):
         return GuardedStop(power)
+    if kind is HasSpectra and isinstance(power, HasSpectra):
+        return GuardedSpectra(dict(power.channels()))
+    if kind is HasDiffraction and isinstance(power, HasDiffraction):
+        return GuardedDiffraction(dict(power.patterns()))
     return None
 
 
@@ -42,6 +46,26 @@ class GuardedStop:
 
     def stop(self) -> None:
         self.motion.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedSpectra:
+    """What there is to be named; the exposure itself goes through the guard's ``acquire``."""
+
+    known: Mapping[str, int]
+
+    def channels(self) -> Mapping[str, int]:
+        return self.known
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedDiffraction:
+    """What there is to be named; the exposure itself goes through the guard's ``acquire``."""
+
+    known: Mapping[str, tuple[int, int]]
+
+    def patterns(self) -> Mapping[str, tuple[int, int]]:
+        return self.known
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,11 @@ class Limits(Settings):
     defocus_nm: Range | None = (-2000.0, 2000.0)
     stig_nm: Range | None = (-200.0, 200.0)
     """Each component of two-fold astigmatism."""
+    coma_nm: Range | None = None
+    """Each component of axial coma."""
+    threefold_nm: Range | None = None
+    """Each component of three-fold astigmatism."""
+    spherical_nm: Range | None = None
     convergence_mrad: PositiveRange | None = None
 
     field_of_view_nm: PositiveRange = (1.0, 1e5)

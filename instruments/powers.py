@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from instruments.types import Exposure, Frame, Outcome
+    from instruments.types import Outcome
 
 
 @runtime_checkable
@@ -21,16 +21,20 @@ class HasTilt(Protocol):
 
 @runtime_checkable
 class HasSpectra(Protocol):
-    """Spectrum images: a signal (H, W, E) per detector."""
+    """Detectors that give a spectrum at every pixel: ``acquire`` reads them where the exposure names them."""
 
-    def acquire_spectra(self, exposure: Exposure) -> Frame: ...
+    def channels(self) -> Mapping[str, int]:
+        """Numbers of each at one pixel, by the detector's name."""
+        ...
 
 
 @runtime_checkable
 class HasDiffraction(Protocol):
-    """Diffraction patterns per pixel: a signal (H, W, Ky, Kx)."""
+    """Cameras that give a pattern at every pixel: ``acquire`` reads them where the exposure names them."""
 
-    def acquire_patterns(self, exposure: Exposure) -> Frame: ...
+    def patterns(self) -> Mapping[str, tuple[int, int]]:
+        """Rows and columns of each pattern, by the camera's name."""
+        ...
 
 
 @runtime_checkable

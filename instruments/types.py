@@ -45,6 +45,16 @@ class Optics:
     """Two-fold astigmatism C12 along the column axis."""
     stig_b_nm: float | None = None
     """Two-fold astigmatism C12 at 45 degrees."""
+    coma_a_nm: float | None = None
+    """Axial coma C21 along the column axis; this and what follows only where there is a corrector."""
+    coma_b_nm: float | None = None
+    """Axial coma C21 along the row axis."""
+    threefold_a_nm: float | None = None
+    """Three-fold astigmatism C23 along the column axis."""
+    threefold_b_nm: float | None = None
+    """Three-fold astigmatism C23 at 30 degrees."""
+    spherical_nm: float | None = None
+    """Spherical aberration C30."""
     current_pA: float | None = None
     convergence_mrad: float | None = None
     voltage_kV: float | None = None

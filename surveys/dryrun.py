@@ -12,8 +12,10 @@ from surveys.controls import draw
 from surveys.task import survey_looks, survey_task
 
 if TYPE_CHECKING:
+    from configs.load import Settings
     from envs.actions import Look
     from envs.tasks import SurveyTask
+    from instruments.types import Exposure
     from surveys.settings import SurveySettings
 
 Ratio: TypeAlias = float
@@ -160,8 +162,14 @@ def _look_plan(look: Look, settings: SurveySettings) -> LookPlan:
         whole_s=exposure.duration_s + travel_s + settings.decision_time_s,
         electrons=exposure.electrons(current_pA),
         fluence_e_per_A2=exposure.fluence_e_per_A2(current_pA),
-        bytes=exposure.shape[0] * exposure.shape[1] * exposure.frames * BYTES_PER_PIXEL,
+        bytes=exposure.shape[0] * exposure.shape[1] * exposure.frames * _bytes_per_pixel(exposure, settings.instrument),
     )
+
+
+def _bytes_per_pixel(exposure: Exposure, instrument: Settings) -> int:
+    """Of what the exposure reads; a driver's settings may tell how many numbers its slow detectors give at a pixel."""
+    slow: dict[str, int] = getattr(instrument, "slow_detectors", dict)()
+    return BYTES_PER_PIXEL + sum(2 * slow.get(name, 0) for name in exposure.signals or ())
 
 
 def _problems(settings: SurveySettings, looks: list[LookPlan]) -> list[str]:

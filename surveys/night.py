@@ -27,7 +27,7 @@ from instruments.drivers.registry import open_microscope
 from instruments.errors import InstrumentError
 from instruments.guard import Guard
 from instruments.ledger_sqlite import SqliteLedger
-from instruments.powers import HasLoader
+from instruments.powers import HasDiffraction, HasLoader, HasSpectra
 from surveys.dryrun import plan
 from surveys.readonly import HandsOff, ReadOnly
 from surveys.requests import forget_stale
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 Ratio: TypeAlias = float
 
 _CURRENT_TOLERANCE: Ratio = 0.2
+_BYTES_PER_VALUE = 4
+"""Of a count in a spectrum or pattern, at most; before compression."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +207,7 @@ def _assemble(
             raise ConfigError(
                 "specimens have a position, but this instrument has no loader: leave it out, load by hand"
             )
+        record.expect(_large_signals(guard))
         forget_stale(record)
         _tell_damages(record, clock.now_s())
         undone.pop_all()
@@ -218,6 +221,15 @@ def _assemble(
         people=people or RealClock(),
         stop=Interruption(),
     )
+
+
+def _large_signals(guard: Guard) -> dict[str, int]:
+    """Bytes at one pixel of the signals that are read only where they are named."""
+    spectra, diffraction = guard.power(HasSpectra), guard.power(HasDiffraction)
+    channels = {} if spectra is None else dict(spectra.channels())
+    patterns = {} if diffraction is None else diffraction.patterns()
+    values = channels | {name: rows * columns for name, (rows, columns) in patterns.items()}
+    return {name: count * _BYTES_PER_VALUE for name, count in values.items()}
 
 
 def _tell_damages(record: SurveyRecorder, now_s: float) -> None:

@@ -80,6 +80,8 @@ class DetailSettings(Settings):
     """(rows, columns)."""
     dwell_us: PositiveFloat = 4.0
     frames: PositiveInt = 1
+    signals: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Detectors to read; left out, every one that is in. A camera or a spectrometer is read only where it is named."""
 
 
 class OverviewSettings(Settings):
@@ -90,6 +92,7 @@ class OverviewSettings(Settings):
     shape: tuple[PositiveInt, PositiveInt] = (256, 256)
     dwell_us: PositiveFloat = 2.0
     frames: PositiveInt = 1
+    signals: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
 
 class LooksSettings(Settings):

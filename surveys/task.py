@@ -27,6 +27,7 @@ def survey_looks(settings: SurveySettings) -> tuple[Look, Look]:
                 shape=overview.shape,
                 dwell_us=overview.dwell_us,
                 frames=overview.frames,
+                signals=overview.signals,
             ),
         ),
         Look(
@@ -38,6 +39,7 @@ def survey_looks(settings: SurveySettings) -> tuple[Look, Look]:
                 shape=detail.shape,
                 dwell_us=detail.dwell_us,
                 frames=detail.frames,
+                signals=detail.signals,
             ),
         ),
     )

@@ -34,14 +34,14 @@ def _cells(box, x0, y0, ax, ay, bx, by):
 
 
 @numba.njit(inline="always", cache=True)
-def _splat(out, column, row, weights, n, first, factor):
-    """Share a point of the weights ``weights[n, first:]`` between the four pixels round it."""
+def _splat(out, column, row, weights, n, first, factor, t, paths, material):
+    """Share a point of ``weights[n, first:]`` between the four pixels round it, in a body ``t`` nm thick."""
     height, width = out.shape[1:]
     c, r = math.floor(column), math.floor(row)
     f, g = column - c, row - r
     if 0 <= c < width - 1 and 0 <= r < height - 1:
         for s in range(out.shape[0]):
-            w = weights[n, first + s] * factor
+            w = weights[n, first + s] * factor * _kept(t * paths[material, s])
             right, low = w * f, w * g
             out[s, r, c] += w - right - low + right * g
             out[s, r, c + 1] += right - right * g
@@ -153,15 +153,15 @@ def _grain_columns(out, view, box, seed, film, lattices, sites, doped, paths, po
                 if t <= 0:
                     continue
                 column, row = to_pixel(view, x, y)
-                factor = t * _kept(t * paths[material, 0]) / view[10]
+                factor = t / view[10]
                 if disturbed:
                     chance = unit(at(bits, n, 0))
                     if chance < film[films.VACANCY]:
                         factor *= 0.5  # of the atoms of a column, some are missing
                     elif chance > 1 - film[films.DOPANT]:
-                        _splat(out, column, row, doped, n, 0, factor)
+                        _splat(out, column, row, doped, n, 0, factor, t, paths, material)
                         continue
-                _splat(out, column, row, sites, n, 2, factor)
+                _splat(out, column, row, sites, n, 2, factor, t, paths, material)
 
 
 @numba.njit(inline="always", cache=True)
@@ -188,8 +188,8 @@ def film_atoms(out, view, box, seed, film, paths, populations, near):
             if t > 0:
                 more = 1 + film[films.TEXTURE] * 3.4641016 * (unit(at(bits, 2, 0)) - 0.5)
                 column, row = to_pixel(view, x, y)
-                factor = max(more, 0.0) * t * _kept(t * paths[material, 0]) * _ATOM_NM**2 / view[10]
-                _splat(out, column, row, paths, material, 0, factor)
+                factor = max(more, 0.0) * t * _ATOM_NM**2 / view[10]
+                _splat(out, column, row, paths, material, 0, factor, t, paths, material)
 
 
 @numba.njit(cache=True)
@@ -245,8 +245,8 @@ def _body_columns(out, view, part, found, population, lattices, sites, paths, ma
                 t = shell if layer == 0 else core
                 if t > 0:
                     column, row = to_pixel(view, x, y)
-                    factor = t * _kept(t * paths[material, 0]) / view[10]
+                    factor = t / view[10]
                     if lattice_index < 0:
-                        _splat(out, column, row, paths, material, 0, factor * _ATOM_NM**2)
+                        _splat(out, column, row, paths, material, 0, factor * _ATOM_NM**2, t, paths, material)
                     else:
-                        _splat(out, column, row, sites, n, 2, factor)
+                        _splat(out, column, row, sites, n, 2, factor, t, paths, material)

@@ -168,7 +168,8 @@ def phase_grating(
     total: torch.Tensor | None = None
     for element, places in atoms.items():
         spectrum = torch.fft.rfft2(_lay(element, places, grid.shape, worlds))
-        spectrum *= _grating_filter(element, grid, voltage_kV, factors.get(element, 0.0), places.device)
+        made = grating_filter(element, grid.shape, grid.pixel_nm, voltage_kV, factors.get(element, 0.0))
+        spectrum *= made.to(places.device)
         total = spectrum if total is None else total.add_(spectrum)
     if total is None:
         raise ValueError("no element was given: name one, with no atoms (0, 3) for an empty frame")
@@ -236,16 +237,15 @@ def _spline(rest: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=256)
-def _grating_filter(
-    element: str, grid: Grid, voltage_kV: float, debye_waller_nm2: float, device: torch.device
+def grating_filter(
+    element: str, shape: tuple[int, int], pixel_nm: float, voltage_kV: float, debye_waller_nm2: float, taps: int = _TAPS
 ) -> torch.Tensor:
-    """(Y, X // 2 + 1) rad per atom and pixel, the spline divided out."""
-    ky, kx = np.fft.fftfreq(grid.shape[0])[:, None], np.fft.rfftfreq(grid.shape[1])[None, :]
+    """(Y, X // 2 + 1) phase in rad per atom and pixel, with the B-spline over ``taps`` pixels a side divided out."""
+    ky, kx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
     q_px = np.hypot(ky, kx)
-    spectrum = atom_potential_spectrum(element, q_px / grid.pixel_nm, debye_waller_nm2=debye_waller_nm2)
-    spectrum = spectrum / (np.sinc(ky) * np.sinc(kx)) ** _TAPS * (q_px <= BAND / 2)
-    phase = spectrum * interaction_constant(voltage_kV) / grid.pixel_nm**2
-    return torch.from_numpy(phase).float().to(device)
+    spectrum = atom_potential_spectrum(element, q_px / pixel_nm, debye_waller_nm2=debye_waller_nm2)
+    spectrum = spectrum / (np.sinc(ky) * np.sinc(kx)) ** taps * (q_px <= BAND / 2)
+    return torch.from_numpy(spectrum * interaction_constant(voltage_kV) / pixel_nm**2).float()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,13 @@ class Probe:
     stig_b_nm: float
     convergence_mrad: float
     source_size_nm: float
+    higher_nm: tuple[float, ...] = (0.0,) * 5
+    """C21a, C21b, C23a, C23b, C30: what a closed form leaves out and wave optics does not."""
+
+    @property
+    def coefficients_nm(self) -> tuple[float, ...]:
+        """In the order of ``aberrations.NAMES``."""
+        return self.defocus_nm, self.stig_a_nm, self.stig_b_nm, *self.higher_nm
 
     def covariance_nm2(self) -> tuple[float, float, float]:
         """(xx, yy, xy)."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _GRAIN_NM = 12.5
 _TILE = 64
 _BUCKET_NM = 500.0
+_MOST_BUCKETS, _MOST_EXPOSURES = 64, 64
+"""Near a frame, to be gone through one by one; beyond, the coarse map is read."""
 
 
 class FluenceMap:
@@ -29,25 +31,48 @@ class FluenceMap:
 
     def add(self, footprint: Footprint, fluence_e_per_A2: float) -> None:
         """Account for one exposure, even over its footprint."""
+        row = footprint, fluence_e_per_A2
         half_x, half_y = _half_extent(footprint)
         x_range = footprint.x_nm - half_x, footprint.x_nm + half_x
         y_range = footprint.y_nm - half_y, footprint.y_nm + half_y
         for i in _indices(x_range, _BUCKET_NM):
             for j in _indices(y_range, _BUCKET_NM):
-                self._buckets[i, j].append((footprint, fluence_e_per_A2))
+                self._buckets[i, j].append(row)
         for i in _indices(x_range, _GRAIN_NM * _TILE):
             for j in _indices(y_range, _GRAIN_NM * _TILE):
-                self._waiting[i, j].append((footprint, fluence_e_per_A2))
+                self._waiting[i, j].append(row)
 
     def at(self, x_nm: float, y_nm: float) -> float:
         """Fluence that a place has received, in e/Å²: the sum over every exposure that covered it."""
         bucket = self._buckets.get((math.floor(x_nm / _BUCKET_NM), math.floor(y_nm / _BUCKET_NM)), [])
         return math.fsum(fluence for footprint, fluence in bucket if footprint.contains(x_nm, y_nm))
 
+    def under(self, xs_nm: np.ndarray, ys_nm: np.ndarray) -> Floats | None:
+        """Fluence at places (H, W), in e/Å²; None where nothing was exposed yet. Exact while few exposures are near."""
+        near = self._near(xs_nm, ys_nm)
+        if near is None:
+            return self._drawn_at(np.floor(xs_nm / _GRAIN_NM), np.floor(ys_nm / _GRAIN_NM))
+        fluence = np.zeros(xs_nm.shape, dtype=np.float32)
+        for footprint, fluence_e_per_A2 in near:
+            fluence[_inside(footprint, xs_nm, ys_nm)] += np.float32(fluence_e_per_A2)
+        return fluence if fluence.any() else None
+
+    def _near(self, xs_nm: np.ndarray, ys_nm: np.ndarray) -> list[tuple[Footprint, float]] | None:
+        """The exposures that may cover some of the places; None where they are too many to go through."""
+        across = _indices((float(xs_nm.min()), float(xs_nm.max())), _BUCKET_NM)
+        down = _indices((float(ys_nm.min()), float(ys_nm.max())), _BUCKET_NM)
+        if len(across) * len(down) > _MOST_BUCKETS:
+            return None
+        found = {id(row): row for i in across for j in down for row in self._buckets.get((i, j), ())}
+        return list(found.values()) if len(found) <= _MOST_EXPOSURES else None
+
     def on(self, canvas: Canvas) -> Floats | None:
         """Fluence under every pixel, (H, W) in e/Å²; None where nothing was exposed yet."""
-        columns = np.floor(canvas.xs_nm / _GRAIN_NM).astype(np.int64)
-        rows = np.floor(canvas.ys_nm / _GRAIN_NM).astype(np.int64)
+        return self._drawn_at(np.floor(canvas.xs_nm / _GRAIN_NM)[None, :], np.floor(canvas.ys_nm / _GRAIN_NM)[:, None])
+
+    def _drawn_at(self, columns: np.ndarray, rows: np.ndarray) -> Floats | None:
+        """From the tiles, at grains that broadcast to (H, W)."""
+        columns, rows = columns.astype(np.int64), rows.astype(np.int64)
         i_tiles = range(int(columns.min()) // _TILE, int(columns.max()) // _TILE + 1)
         j_tiles = range(int(rows.min()) // _TILE, int(rows.max()) // _TILE + 1)
         touched = [(i, j) for i in i_tiles for j in j_tiles if self._drawn(i, j)]
@@ -57,8 +82,7 @@ class FluenceMap:
         for i, j in touched:
             top, left = (j - j_tiles.start) * _TILE, (i - i_tiles.start) * _TILE
             block[top : top + _TILE, left : left + _TILE] = self._tiles[i, j]
-        across = block[:, columns - i_tiles.start * _TILE]
-        fluence: Floats = across[rows - j_tiles.start * _TILE]
+        fluence: Floats = block[rows - j_tiles.start * _TILE, columns - i_tiles.start * _TILE]
         return fluence if fluence.any() else None
 
     def _drawn(self, i: int, j: int) -> bool:
@@ -81,16 +105,20 @@ def _indices(range_nm: tuple[float, float], step_nm: float) -> range:
     return range(math.floor(range_nm[0] / step_nm), math.floor(range_nm[1] / step_nm) + 1)
 
 
+def _inside(footprint: Footprint, xs_nm: np.ndarray, ys_nm: np.ndarray) -> np.ndarray:
+    """Which of the places (H, W), or what broadcasts to that, an exposure covered."""
+    dx, dy = xs_nm - footprint.x_nm, ys_nm - footprint.y_nm
+    angle = math.radians(footprint.rotation_deg)
+    along, across = dx * math.cos(angle) + dy * math.sin(angle), dy * math.cos(angle) - dx * math.sin(angle)
+    return np.asarray((np.abs(along) <= footprint.width_nm / 2) & (np.abs(across) <= footprint.height_nm / 2))
+
+
 def _coverage(footprint: Footprint, i: int, j: int) -> np.ndarray:
     """Share of each grain of a tile that a footprint covers, (rows y, columns x)."""
     left, low = i * _TILE * _GRAIN_NM, j * _TILE * _GRAIN_NM
     if footprint.rotation_deg:
         middles = (np.arange(_TILE) + 0.5) * _GRAIN_NM
-        dx, dy = left + middles[None, :] - footprint.x_nm, low + middles[:, None] - footprint.y_nm
-        angle = math.radians(footprint.rotation_deg)
-        along, across = dx * math.cos(angle) + dy * math.sin(angle), dy * math.cos(angle) - dx * math.sin(angle)
-        inside = (np.abs(along) <= footprint.width_nm / 2) & (np.abs(across) <= footprint.height_nm / 2)
-        return inside.astype(np.float32)
+        return _inside(footprint, left + middles[None, :], low + middles[:, None]).astype(np.float32)
     shares = []
     for start, centre, size in ((left, footprint.x_nm, footprint.width_nm), (low, footprint.y_nm, footprint.height_nm)):
         edges = start + np.arange(_TILE + 1) * _GRAIN_NM

@@ -12,11 +12,15 @@ from instruments.simulated.packing import populations as rows_of
 if TYPE_CHECKING:
     from instruments.simulated.recipe import Recipe
 
+_INDEX = (1 << 29) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Particle:
     """One particle, exactly."""
 
+    id: int
+    """The same whenever it is asked for."""
     kind: str
     """The population's name."""
     x_nm: float
@@ -24,6 +28,7 @@ class Particle:
     size_nm: float
     """Diameter across, where it is narrowest."""
     length_nm: float
+    turn_rad: float
     rare: bool
 
 
@@ -37,7 +42,8 @@ def particles(
 ) -> tuple[Particle, ...]:
     """All particles whose centres lie in a rectangle of places, population by population."""
     found = []
-    for (name, population), row in zip(recipe.populations.items(), rows_of(recipe), strict=True):
+    rows = zip(recipe.populations.items(), rows_of(recipe), strict=True)
+    for number, ((name, population), row) in enumerate(rows):
         if rare_only and not population.rare:
             continue
         cell = row[shapes.CELL]
@@ -45,7 +51,8 @@ def particles(
         down = range(math.floor(y_range_nm[0] / cell), math.floor(y_range_nm[1] / cell) + 1)
         for i in across:
             for j in down:
-                there, x, y, radius, _, aspect = shapes.particle(seed, row, i, j)
+                there, x, y, radius, turn, aspect = shapes.particle(seed, row, i, j)
                 if there and x_range_nm[0] <= x < x_range_nm[1] and y_range_nm[0] <= y < y_range_nm[1]:
-                    found.append(Particle(name, x, y, 2 * radius, 2 * radius * aspect, population.rare))
+                    identity = number << 58 | (i & _INDEX) << 29 | j & _INDEX
+                    found.append(Particle(identity, name, x, y, 2 * radius, 2 * radius * aspect, turn, population.rare))
     return tuple(found)

@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 import numba
+import numpy as np
 
 from instruments.simulated.counter import at, key, unit
 from instruments.simulated.painting import view
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from instruments.simulated.recipe import GridBars
@@ -36,8 +36,17 @@ def draw_bars(
     i, j = (math.floor((at_nm + pitch / 2) / pitch) for at_nm in place)
     clear = max(abs(middle[0]), abs(middle[1])) + half < opening / 2
     if not clear or _broken(seed, i, j, bars.broken):
-        seen = view(place[0], place[1], shares.shape[1], shares.shape[2], pixel_nm, turn_rad)
+        seen = view(place[0], place[1], shares.shape[1], shares.shape[2], pixel_nm, turn_rad, 0.0, 0.0)
         _draw(shares, seen, seed, pitch, opening, bars.broken, stopped)
+
+
+def passed(
+    bars: GridBars, place: npt.NDArray[np.float64], turn_rad: float, pixel_nm: float, shape: tuple[int, int], seed: int
+) -> npt.NDArray[np.float32]:
+    """(H, W) share of the electrons that no bar stops; nothing comes through as if scattered."""
+    whole = np.ones((1, *shape), dtype=np.float32)
+    draw_bars(whole, bars, place, turn_rad, pixel_nm, seed, np.zeros(1, dtype=np.float32))
+    return whole[0]
 
 
 @numba.njit(cache=True)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from configs.load import Settings
 from configs.settings import UNITS
-from instruments.simulated.settings import NotNegative, Positive, Ratio
+from instruments.simulated.numbers import NotNegative, Positive, Ratio
 
 Amount: TypeAlias = float
 """In the unit that stands at the end of the condition's name."""

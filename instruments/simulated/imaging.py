@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from instruments.simulated.column import Probe
     from instruments.simulated.damage import FluenceMap
     from instruments.simulated.hashing import Floats
-    from instruments.simulated.settings import Ratio
+    from instruments.simulated.numbers import Ratio
     from instruments.simulated.specimen import Specimen
     from instruments.types import Exposure
 

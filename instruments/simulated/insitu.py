@@ -20,7 +20,7 @@ from instruments.errors import LimitError
 from instruments.simulated.conditions import refuse_time
 from instruments.simulated.hashing import Doubles, Whole
 from instruments.simulated.kinetics import fine_uniform
-from instruments.simulated.settings import NotNegative, Positive, Ratio
+from instruments.simulated.numbers import NotNegative, Positive, Ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

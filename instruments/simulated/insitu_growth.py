@@ -25,7 +25,7 @@ from instruments.simulated.insitu import (
     scatter,
 )
 from instruments.simulated.kinetics import Drive, Progress, RateLaw, sphere_nm3
-from instruments.simulated.settings import NotNegative, Positive, Ratio
+from instruments.simulated.numbers import NotNegative, Positive, Ratio
 
 if TYPE_CHECKING:
     import numpy.typing as npt

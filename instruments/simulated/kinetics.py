@@ -14,7 +14,7 @@ import numpy as np
 from configs.load import Settings
 from instruments.simulated.hashing import Doubles, uniform
 from instruments.simulated.holders import Amount
-from instruments.simulated.settings import NotNegative, Positive
+from instruments.simulated.numbers import NotNegative, Positive
 
 if TYPE_CHECKING:
     import numpy.typing as npt

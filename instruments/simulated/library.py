@@ -63,6 +63,8 @@ SPECIMENS = {
         },
         bars=_BARS,
         look_nm=400.0,
+        critical_fluence_e_per_A2=300.0,
+        mass_loss=0.1,
     ),
     "oxide_flakes": Recipe(
         title="MgO smoke cubes and flakes on carbon",
@@ -168,11 +170,16 @@ SPECIMENS = {
         },
         layers_nm={"water": 150.0, "nitride": 60.0},
         look_nm=1500.0,
+        critical_fluence_e_per_A2=1000.0,
+        mass_loss=0.05,
     ),
     "mos2": Recipe(
         title="MoS₂ monolayer with vacancies and dopants",
-        source="Hong et al., Nature Commun. 6 (2015) 6293: defects of monolayer MoS₂",
-        materials={"sulfide": Material(crystal="MoS2", doped="Mo", dopant="W"), "cluster": Material(crystal="Au")},
+        source="Hong et al., Nature Commun. 6 (2015) 6293; sulphur goes at 6.9 eV: Komsa et al., PRL 109 (2012) 035503",
+        materials={
+            "sulfide": Material(crystal="MoS2", doped="Mo", dopant="W", displacement_eV=6.9),
+            "cluster": Material(crystal="Au"),
+        },
         film=Film(
             material="sulfide",
             thickness_nm=0.615,
@@ -191,8 +198,11 @@ SPECIMENS = {
     ),
     "graphene": Recipe(
         title="Graphene with silicon dopants on lacey carbon",
-        source="Susi et al., Phys. Rev. Lett. 113 (2014) 115501: Si in graphene",
-        materials={"graphene": Material(crystal="graphene", doped="C", dopant="Si"), "soot": _CARBON},
+        source="Si in graphene: Susi et al., PRL 113 (2014) 115501; displacement: Zobelli et al., PRB 75 (2007) 245402",
+        materials={
+            "graphene": Material(crystal="graphene", doped="C", dopant="Si", displacement_eV=22.0),
+            "soot": _CARBON,
+        },
         film=Film(
             material="graphene",
             thickness_nm=0.3354,

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from instruments.errors import BusyError, Disconnected, InstrumentError, ReachError, Timeout
-from instruments.powers import HasTilt, HasValves
-from instruments.simulated.detectors import DETECTORS, count, read_out
-from instruments.simulated.imaging import render
+from instruments.powers import HasDiffraction, HasTilt, HasValves
 from instruments.simulated.requests import check_exposure, check_move, check_optics, named
+from instruments.simulated.scenes import Sight
 from instruments.simulated.world import World
 from instruments.types import (
     ELECTRONS_PER_PA_S,
@@ -28,9 +27,7 @@ from instruments.types import (
 )
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from instruments.simulated.settings import DetectorSettings
+    from instruments.simulated.scenes import Counts
     from instruments.types import Exposure, Optics
 
 P = TypeVar("P")
@@ -50,7 +47,6 @@ class SimulatedMicroscope:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._detectors = dict(zip(DETECTORS, (world.settings.haadf, world.settings.bf), strict=True))
 
     def state(self) -> State:
         self._connect()
@@ -133,9 +129,7 @@ class SimulatedMicroscope:
             raise Timeout(f"no frame {_NO_ANSWER_S} s after the exposure: its dose is spent; do not repeat it here")
         return Frame(
             exposure=exposure,
-            signals={
-                name: _signal([frame[name] for frame in frames], exposure, self._detectors[name]) for name in names
-            },
+            signals={name: self._signal(name, [frame[name] for frame in frames], exposure) for name in names},
             stage=world.stage.readback(world.now_s()),
             optics=world.optics,
             start_s=start_s,
@@ -156,9 +150,12 @@ class SimulatedMicroscope:
             return cast("P", _Tilt({"alpha_deg": tilt_deg}))
         if kind is HasValves:
             return cast("P", _Valves(self._world))
+        camera = self._world.settings.camera
+        if kind is HasDiffraction and camera is not None:
+            return cast("P", _Diffraction({"camera": (camera.pixels, camera.pixels)}))
         return None
 
-    def _expose(self, exposure: Exposure, names: tuple[str, ...], calls: int) -> dict[str, npt.NDArray[np.uint16]]:
+    def _expose(self, exposure: Exposure, names: tuple[str, ...], calls: int) -> dict[str, Counts]:
         """One frame: what it will show, the beam on the specimen, what the detectors counted."""
         world = self._world
         rows = exposure.shape[0]
@@ -166,15 +163,16 @@ class SimulatedMicroscope:
         start_s = world.now_s()
         reaches = self._valve_open() and world.faults.on("blank_frames", start_s) is None
         (x0, y0), (x, y), (x1, y1) = (world.place_nm(start_s + part * beam_on_s) for part in (0.0, 0.5, 1.0))
-        shares = render(
-            world.specimen,
-            world.fluence,
-            world.probe(start_s + 0.5 * beam_on_s),
-            exposure,
-            (x, y),
+        sight = Sight(
+            exposure=exposure,
+            centre_nm=(x, y),
+            probe=world.probe(start_s + 0.5 * beam_on_s),
+            fluence=world.fluence,
+            number=world.unblankings + 1,
             row_drift_nm=((x1 - x0) / rows, (y1 - y0) / rows),
             thicker=1 / math.cos(math.radians(world.stage.position(start_s)[3])),
         )
+        shares = world.scene.look(sight, names)
         if world.blank_calls != calls:
             raise InstrumentError("blank was called before the beam was on: nothing was exposed")
         done, whole = world.irradiate(
@@ -195,11 +193,23 @@ class SimulatedMicroscope:
                 "its dose until then is spent, its frame is lost"
             )
         sent = (world.optics.current_pA or 0.0) * ELECTRONS_PER_PA_S * exposure.dwell_us * 1e-6 * reaches
-        rng = world.rng()
-        frame = {}
-        for name, detector in self._detectors.items():  # all of them, so that asking for fewer changes no count
-            frame[name] = read_out(count(shares[name] * np.float32(sent), rng), detector, rng)
-        return {name: frame[name] for name in names}
+        return world.scene.read(shares, sent, world.unblankings)
+
+    def _signal(self, name: str, frames: list[Counts], exposure: Exposure) -> Signal:
+        pixel, detector = exposure.pixel_size_nm, self._world.settings.detectors().get(name)
+        axes = (Axis("row", pixel, "nm"), Axis("column", pixel, "nm"), *self._world.scene.inner_axes(name))
+        calibration = {"gain_counts_per_electron": 1.0, "offset_counts": 0.0}  # of a detector that counts
+        if detector is not None:
+            calibration = {
+                "gain_counts_per_electron": detector.gain_counts_per_electron,
+                "offset_counts": detector.offset_counts,
+                "read_noise_counts": detector.read_noise_counts,
+                "saturation_counts": float(detector.saturation_counts),
+            }
+        if exposure.frames == 1:
+            return Signal(frames[0], axes, "counts", calibration)
+        frame_s = exposure.beam_on_s / exposure.frames + exposure.interval_s
+        return Signal(np.stack(frames), (Axis("frame", frame_s, "s"), *axes), "counts", calibration)
 
     def _connect(self) -> None:
         world = self._world
@@ -229,24 +239,17 @@ class _Tilt:
 
 
 @dataclass(frozen=True, slots=True)
+class _Diffraction:
+    cameras: Mapping[str, tuple[int, int]]
+
+    def patterns(self) -> Mapping[str, tuple[int, int]]:
+        return self.cameras
+
+
+@dataclass(frozen=True, slots=True)
 class _Valves:
     world: World
 
     def close_valves(self) -> None:
         self.world.blank()
         self.world.set_valve(is_open=False)
-
-
-def _signal(frames: list[npt.NDArray[np.uint16]], exposure: Exposure, detector: DetectorSettings) -> Signal:
-    pixel = exposure.pixel_size_nm
-    axes = (Axis("row", pixel, "nm"), Axis("column", pixel, "nm"))
-    calibration = {
-        "gain_counts_per_electron": detector.gain_counts_per_electron,
-        "offset_counts": detector.offset_counts,
-        "read_noise_counts": detector.read_noise_counts,
-        "saturation_counts": float(detector.saturation_counts),
-    }
-    if exposure.frames == 1:
-        return Signal(frames[0], axes, "counts", calibration)
-    frame_s = exposure.beam_on_s / exposure.frames + exposure.interval_s
-    return Signal(np.stack(frames), (Axis("frame", frame_s, "s"), *axes), "counts", calibration)

@@ -66,13 +66,18 @@ def _lens(aperture: Aperture, window_nm: float, blur_nm: float, device: torch.de
     )
 
 
-def probe_reach_nm(coefficients_nm: torch.Tensor, convergence_mrad: float, depth_nm: float = 0.0) -> float:
-    """How far from its middle the widest of B probes (B, 8) throws a ray, at most ``depth_nm`` below the surface."""
+def probe_reach_nm(coefficients_nm: torch.Tensor, convergence_mrad: float, depth_nm: float = 0.0) -> torch.Tensor:
+    """(B,) how far from its middle each of B probes (B, 8) throws a ray, at most ``depth_nm`` below the surface."""
     alpha = convergence_mrad * 1e-3
     size = coefficients_nm.abs()
     reach = alpha * (size[:, 0] + depth_nm + torch.hypot(size[:, 1], size[:, 2])) + alpha**3 * size[:, 7]
     reach += alpha**2 * (torch.hypot(size[:, 3], size[:, 4]) + torch.hypot(size[:, 5], size[:, 6]))
-    return float(reach.max())
+    return reach
+
+
+def probe_window_nm(reach_nm: torch.Tensor) -> torch.Tensor:
+    """(B,) widths of the squares that hold probes, rounded up in steps, so that few are prepared."""
+    return torch.ceil((2 * reach_nm + _TAIL_NM) / _WINDOW_STEP_NM) * _WINDOW_STEP_NM
 
 
 def image(
@@ -82,20 +87,22 @@ def image(
     *,
     blur_nm: float,
     depths_nm: tuple[float, ...],
+    window_nm: float | None = None,
 ) -> torch.Tensor:
     """Incoherent images of B objects (B, S, H, W) by B probes with coefficients (B, 8): the same shape and device.
 
     ``blur_nm``: standard deviation of the source's image and the atoms' thermal motion together. The probe is averaged
-    over ``depths_nm`` below the entrance face, where it has C10 = 0. Borders wrap: leave a margin.
+    over ``depths_nm`` below the entrance face, where it has C10 = 0. ``window_nm``: the square in which the probes are
+    made; None is as wide as the widest needs. Borders wrap: leave a margin.
     """
     spectrum = torch.fft.rfft2(objects)
     if aperture.pixel_nm > _WAVE_PX_NM:
         spectrum *= _rays(coefficients_nm, aperture, blur_nm, depths_nm)[:, None]
         blurred: torch.Tensor = torch.fft.irfft2(spectrum, s=aperture.shape)
         return blurred
-    reach_nm = probe_reach_nm(coefficients_nm, aperture.convergence_mrad, max(depths_nm))
-    # rounded up in steps, so that few windows are prepared
-    window_nm = math.ceil((2 * reach_nm + _TAIL_NM) / _WINDOW_STEP_NM) * _WINDOW_STEP_NM
+    if window_nm is None:
+        reach_nm = probe_reach_nm(coefficients_nm, aperture.convergence_mrad, max(depths_nm))
+        window_nm = float(probe_window_nm(reach_nm).max())
     lens = _lens(aperture, window_nm, blur_nm, objects.device)
     transfer = _waves(coefficients_nm, lens, depths_nm)[:, None]
     low, high, wide = lens.low, lens.high, lens.wide

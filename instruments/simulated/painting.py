@@ -22,21 +22,27 @@ _MEAN_BELOW_PX = 1.5
 
 
 @numba.njit(cache=True)
-def view(x, y, height, width, pixel_nm, turn_rad):
-    """A view of the place (x, y): pixel (r, c) looks at (x − pixel · c, y − pixel · r) where it is not turned."""
+def view(x, y, height, width, pixel_nm, turn_rad, drift_x, drift_y):
+    """A view of the place (x, y): pixel (r, c) looks at (x − pixel · c, y − pixel · r) where it is not turned.
+
+    ``drift_x``, ``drift_y``: what the specimen moves by, in nm, while a row is scanned.
+    """
     cos, sin = math.cos(turn_rad), math.sin(turn_rad)
-    xc, xr, yc, yr = -cos * pixel_nm, sin * pixel_nm, -sin * pixel_nm, -cos * pixel_nm
+    xc, xr, yc, yr = -cos * pixel_nm, sin * pixel_nm + drift_x, -sin * pixel_nm, -cos * pixel_nm + drift_y
     x0 = x - xc * (width - 1) / 2 - xr * (height - 1) / 2
     y0 = y - yc * (width - 1) / 2 - yr * (height - 1) / 2
-    area = pixel_nm**2
+    area = xc * yr - xr * yc
     return np.array([x0, y0, xc, yc, xr, yr, yr / area, -xr / area, -yc / area, xc / area, area])
 
 
 @numba.njit(cache=True)
-def paint_batch(out, places, turns, pixel_nm, seeds, fine, film, lattices, sites, doped, paths, populations, volumes):
-    """``paint`` B views: ``out`` (B, S, H, W), ``places`` (B, 2) nm, ``turns`` (B,) rad, ``seeds`` (B,)."""
+def paint_batch(
+    out, places, turns, drifts, pixel_nm, seeds, fine, film, lattices, sites, doped, paths, populations, volumes
+):
+    """``paint`` B views: ``out`` (B, S, H, W), ``places``, ``drifts`` (B, 2) nm, ``turns`` (B,) rad, ``seeds`` (B,)."""
     for n in range(len(out)):
-        seen = view(places[n, 0], places[n, 1], out.shape[2], out.shape[3], pixel_nm, turns[n])
+        height, width = out.shape[2], out.shape[3]
+        seen = view(places[n, 0], places[n, 1], height, width, pixel_nm, turns[n], drifts[n, 0], drifts[n, 1])
         paint(out[n], seen, seeds[n], fine, film, lattices, sites, doped, paths, populations, volumes)
 
 

@@ -83,7 +83,7 @@ def patterns(
     """
     size = window.size_px
     device = specimen.phase_rad.device
-    kept = _band(window, device)
+    kept = band(window, device)
     found = torch.empty(len(specimen.phase_rad), len(positions_px), size, size, device=device)
     for world, where, squares in _scan(specimen, positions_px, coefficients_nm, window):
         torch.add(squares[..., 0], squares[..., 1], out=found[world, where]).mul_(kept)
@@ -104,7 +104,7 @@ def detect(
     first = math.floor(size / 2 - BAND * size / 2)  # rows beyond the band limit are not read
     rows = slice(first, size - first + 1)
     # real and imaginary parts lie side by side in memory: to weigh both is faster than to add them
-    weights = (masks.view(size, size, -1) * _band(window, masks.device)[..., None])[rows]
+    weights = (masks.view(size, size, -1) * band(window, masks.device)[..., None])[rows]
     weights = weights.repeat_interleave(2, dim=1).flatten(0, 1).T.contiguous()
     device = specimen.phase_rad.device
     found = torch.empty(len(specimen.phase_rad), len(positions_px), masks.shape[1], device=device)
@@ -179,7 +179,8 @@ def probes(
             f"of {', '.join(NAMES)}"
         )
     finite("coefficients_nm", coefficients_nm)
-    reach_nm, held_nm = probe_reach_nm(coefficients_nm, window.convergence_mrad), size * window.pixel_nm / 2
+    reach_nm = float(probe_reach_nm(coefficients_nm, window.convergence_mrad).max())
+    held_nm = size * window.pixel_nm / 2
     if reach_nm > held_nm:
         raise ValueError(
             f"the probe's rays reach {reach_nm:.3g} nm from its middle; a patch of {size} pixels of "
@@ -265,7 +266,7 @@ def propagator(window: Window, slice_nm: float, device: torch.device) -> torch.T
     """(k, k) what a path of ``slice_nm`` does to a spectrum with angle 0 in the middle; the band limit is applied."""
     turn = angles(*window.frame) * 1e-3
     phase = torch.from_numpy((turn**2).sum(0) * (-math.pi * slice_nm / wavelength_nm(window.voltage_kV))).float()
-    return torch.polar(_band(window, torch.device("cpu")), phase).to(device)
+    return torch.polar(band(window, torch.device("cpu")), phase).to(device)
 
 
 @lru_cache(maxsize=64)
@@ -283,7 +284,7 @@ def _lens(window: Window, device: torch.device) -> tuple[torch.Tensor, torch.Ten
 
 
 @lru_cache(maxsize=64)
-def _band(window: Window, device: torch.device) -> torch.Tensor:
+def band(window: Window, device: torch.device) -> torch.Tensor:
     """(k, k) 1 within the band limit, 0 beyond, angle 0 in the middle."""
     inside: torch.Tensor = torch.from_numpy((angles(*window.frame) ** 2).sum(0)) <= window.limit_mrad**2
     return inside.float().to(device)

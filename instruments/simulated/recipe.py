@@ -8,9 +8,8 @@ from pydantic import Field, model_validator
 
 from configs.load import Settings
 from instruments.simulated.crystals import CRYSTALS
-from instruments.simulated.settings import NotNegative, Positive, Ratio
+from instruments.simulated.numbers import Fraction, NotNegative, Positive, Ratio
 
-Fraction = Annotated[Ratio, Field(ge=0, le=1)]
 Shape: TypeAlias = Literal["ellipsoid", "facetted", "plate", "rod", "cube"]
 
 
@@ -26,6 +25,8 @@ class Material(Settings):
     doped: str | None = None
     debye_waller_nm: NotNegative = 0.008
     """Root mean square displacement of the atoms along one axis."""
+    displacement_eV: Positive | None = None
+    """Energy that knocks an atom out of it; None: not before something else destroys it."""
 
     @model_validator(mode="after")
     def _known(self) -> Material:
@@ -129,6 +130,12 @@ class Recipe(Settings):
     """Featureless layers by material, such as a liquid and its windows."""
     look_nm: Positive = 200.0
     """Field of view that shows what it is about."""
+    critical_fluence_e_per_A2: Positive = 1e6
+    """Structure fades as exp(−fluence ÷ this)."""
+    mass_loss: Fraction = 0.0
+    """Share of the matter that goes with the structure."""
+    deposit_e_per_A2: Positive = 3e3
+    """Carbon comes as 1 − exp(−fluence ÷ this)."""
 
     @model_validator(mode="after")
     def _made_of_its_materials(self) -> Recipe:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import torch
 from configs.errors import ConfigError
 from instruments.aberrations import Aperture
 from instruments.simulated.gridbars import draw_bars
-from instruments.simulated.optics import image, probe_reach_nm
+from instruments.simulated.optics import image, probe_reach_nm, probe_window_nm
 from instruments.simulated.packing import Annulus, Packed, annular_weights, pack
 from instruments.simulated.painting import paint_batch
 from instruments.simulated.poisson import count_
@@ -57,6 +58,16 @@ class Views:
     """(B,) numbers that make the noise of each frame its own."""
     rotations_rad: npt.NDArray[np.float64] | None = None
     """(B,) of the scan, counter-clockwise; None: not rotated. Coefficients are along the scan's own axes."""
+    row_drifts_nm: npt.NDArray[np.float64] | None = None
+    """(B, 2) x, y that the specimen moves by while a row is scanned; None: it stands still."""
+    thicker: npt.NDArray[np.float64] | None = None
+    """(B,) path through the specimen over its thickness, where it is tilted; None: 1."""
+
+    def part(self, chosen: npt.NDArray[np.int64]) -> Views:
+        """Those frames only."""
+        arrays: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        taken: dict[str, Any] = {name: None if value is None else value[chosen] for name, value in arrays.items()}
+        return Views(**taken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +92,14 @@ class Camera:
         if not (math.isfinite(self.pixel_nm) and self.pixel_nm > 0):
             raise ConfigError(f"pixel_nm = {self.pixel_nm} was asked; give a length above 0")
 
+    def seeing(self, annuli_mrad: tuple[Annulus, ...]) -> Camera:
+        """The same with other signals."""
+        return replace(self, annuli_mrad=annuli_mrad)
+
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """Renders views of one recipe with one camera, in float32.
-
-    A frame's margin is that of the widest probe in its chunk: beside frames of other optics it differs a little.
-    """
+    """Renders views of one recipe with one camera, in float32. What else is in a batch changes no frame."""
 
     recipe: Recipe
     camera: Camera
@@ -108,10 +120,23 @@ class Renderer:
         Raises ConfigError: a coefficient, place or number of electrons that is not finite, or arrays of unequal length.
         """
         _check(views)
-        rows, columns = self.camera.shape
-        batch, most = len(views.seeds), max(1, _CHUNK_PX // (rows * columns))
-        parts = [self._chunk(views, slice(n, n + most)) for n in range(0, batch, most)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        shape = self.camera.shape
+        depths = self._depths_nm()
+        reach_nm = probe_reach_nm(views.coefficients_nm, self.camera.convergence_mrad, depths[-1])
+        margins = torch.ceil((reach_nm + _TAIL_NM) / self.camera.pixel_nm).clamp(max=max(shape) // 2).long()
+        sizes = np.array([[_canvas(n, int(margin)) for n in shape] for margin in margins])
+        # what is rendered together has canvases and probe windows of one size: a frame is the same in any company
+        keys = np.column_stack([sizes, torch.round(probe_window_nm(reach_nm) * 1e6).long().cpu().numpy()])
+        kinds, kind = np.unique(keys, axis=0, return_inverse=True)
+        most = max(1, _CHUNK_PX // (shape[0] * shape[1]))
+        found = torch.empty(len(views.seeds), len(self.camera.annuli_mrad), *shape, device=self.device)
+        for n, (rows, columns, window) in enumerate(kinds.tolist()):
+            members = np.flatnonzero(kind.ravel() == n)
+            for first in range(0, len(members), most):
+                chosen = members[first : first + most]
+                part = views if len(chosen) == len(views.seeds) else views.part(chosen)
+                found[torch.from_numpy(chosen)] = self._chunk(part, (rows, columns), window * 1e-6, depths)
+        return found
 
     def electrons(self, views: Views, *, rest: bool = False) -> torch.Tensor:
         """Counted electrons: (B, S, H, W) float32 whole numbers, with Poisson's statistics. Raises as ``shares`` does.
@@ -131,25 +156,30 @@ class Renderer:
         count_(mean.view(batch * signals, *mean.shape[2:]), torch.from_numpy(np.ascontiguousarray(seeds).ravel()))
         return mean
 
-    def _chunk(self, views: Views, part: slice) -> torch.Tensor:
-        coefficients = views.coefficients_nm[part]
-        camera, depths = self.camera, self._depths_nm()
-        margin = self._margin_px(coefficients, depths[-1])
-        rows, columns = (_canvas(n, margin) for n in camera.shape)
-        objects = np.zeros((len(coefficients), len(camera.annuli_mrad), rows, columns), dtype=np.float32)
+    def _chunk(
+        self, views: Views, canvas: tuple[int, int], window_nm: float, depths_nm: tuple[float, ...]
+    ) -> torch.Tensor:
+        camera, batch, (rows, columns) = self.camera, len(views.seeds), canvas
+        objects = np.zeros((batch, len(camera.annuli_mrad), rows, columns), dtype=np.float32)
         top, left = (rows - camera.shape[0]) // 2, (columns - camera.shape[1]) // 2
-        turns = np.zeros(len(objects)) if views.rotations_rad is None else views.rotations_rad[part]
+        turns = np.zeros(batch) if views.rotations_rad is None else views.rotations_rad
+        drifts = np.zeros((batch, 2)) if views.row_drifts_nm is None else views.row_drifts_nm
         paint_batch(
             objects,
-            views.places_nm[part],
+            views.places_nm,
             turns,
+            drifts,
             camera.pixel_nm,
-            views.seeds[part],
+            views.seeds,
             self.fine,
             *self._packed.arguments(),
         )
         shares = torch.from_numpy(objects)
         layers = torch.from_numpy(self._packed.layers).float()[None, :, None, None]
+        if views.thicker is not None:
+            longer = torch.from_numpy(views.thicker).float()[:, None, None, None]
+            shares *= longer
+            layers = layers * longer
         if not self.fine:
             shares = torch.expm1(shares.clamp_(min=0).add_(layers).neg_()).neg_()
         elif self.recipe.layers_nm:
@@ -157,22 +187,18 @@ class Renderer:
         if self.recipe.bars is not None:
             stopped = np.array([float(outer >= _EVERYTHING_MRAD) for _, outer in camera.annuli_mrad], dtype=np.float32)
             for n, drawn in enumerate(shares.numpy()):
-                seed, place = int(views.seeds[part][n]), views.places_nm[part][n]
+                seed, place = int(views.seeds[n]), views.places_nm[n]
                 draw_bars(drawn, self.recipe.bars, place, float(turns[n]), camera.pixel_nm, seed, stopped)
         shares = shares.to(self.device)
         shares = image(
             shares,
-            coefficients.to(self.device),
+            views.coefficients_nm.to(self.device),
             Aperture((rows, columns), camera.pixel_nm, camera.voltage_kV, camera.convergence_mrad),
+            window_nm=window_nm,
             blur_nm=math.hypot(camera.source_size_nm, self._thermal_nm() if self.fine else 0.0),
-            depths_nm=depths,
+            depths_nm=depths_nm,
         )
-        return shares[..., top : top + camera.shape[0], left : left + camera.shape[1]].clamp(0, 1).contiguous()
-
-    def _margin_px(self, coefficients: torch.Tensor, depth_nm: float) -> int:
-        """How far the widest probe of a batch reaches, in pixels; half a frame at most."""
-        reach_nm = probe_reach_nm(coefficients, self.camera.convergence_mrad, depth_nm)
-        return min(math.ceil((reach_nm + _TAIL_NM) / self.camera.pixel_nm), max(self.camera.shape) // 2)
+        return shares[..., top : top + camera.shape[0], left : left + camera.shape[1]].clamp(0, 1)
 
     def _depths_nm(self) -> tuple[float, ...]:
         thick = self.thickness_nm()

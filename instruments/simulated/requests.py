@@ -7,7 +7,6 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from instruments.errors import LimitError, NotSupported
-from instruments.simulated.detectors import DETECTORS
 
 if TYPE_CHECKING:
     from instruments.simulated.settings import SimulatedSettings, StageSettings
@@ -58,12 +57,18 @@ def check_optics(target: Optics, settings: SimulatedSettings) -> dict[str, float
         NotSupported: not a control of this column.
     """
     column = settings.column
-    ranges = {
+    known = {
         "defocus_nm": column.defocus_nm,
         "stig_a_nm": column.stig_nm,
         "stig_b_nm": column.stig_nm,
+        "coma_a_nm": column.coma_nm,
+        "coma_b_nm": column.coma_nm,
+        "threefold_a_nm": column.threefold_nm,
+        "threefold_b_nm": column.threefold_nm,
+        "spherical_nm": column.spherical_nm,
         "current_pA": (0.0, column.max_current_pA),
     }
+    ranges = {name: allowed for name, allowed in known.items() if allowed is not None}
     changes = named(target)
     for name, value in changes.items():
         if name not in ranges:
@@ -90,8 +95,16 @@ def check_exposure(exposure: Exposure, settings: SimulatedSettings) -> tuple[str
     within("dwell_us", exposure.dwell_us, settings.dwell_us)
     within("interval_s", exposure.interval_s, (0.0, 86400.0))
     within("rotation_deg", exposure.rotation_deg, (-360.0, 360.0))
-    names = DETECTORS if exposure.signals is None else exposure.signals
+    point, slow = settings.detectors(), settings.slow_detectors()
+    names = tuple(point) if exposure.signals is None else exposure.signals
     for name in names:
-        if name not in DETECTORS:
-            raise NotSupported(f"signal {name!r} was asked; the detectors that are in are {', '.join(DETECTORS)}")
+        if name not in point and name not in slow:
+            raise NotSupported(f"signal {name!r} was asked; the detectors that are in are {', '.join((*point, *slow))}")
+        if (values := math.prod((exposure.frames, rows, columns, slow.get(name, 1)))) > settings.max_values:
+            raise LimitError(
+                f"{name} of {exposure.frames} frame(s) of {rows} × {columns} pixels makes {values} numbers, "
+                f"at most {settings.max_values} are possible: scan fewer pixels"
+            )
+    if settings.specimen_by_recipe is not None and min(exposure.shape) < 4:
+        raise LimitError(f"frames of {rows} × {columns} pixels were asked; 4 × 4 at least are possible")
     return tuple(names)

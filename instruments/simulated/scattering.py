@@ -51,3 +51,9 @@ def atomic_number(element: str) -> int:
         raise ValueError(
             f"{element!r} is no chemical element that is tabulated: give its symbol, such as 'Au'"
         ) from error
+
+
+def atomic_weight(element: str) -> float:
+    """In daltons. Raises ValueError where there is no such element."""
+    atomic_number(element)
+    return float(xraydb.atomic_mass(element))

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from configs.load import Settings
-
-Ratio: TypeAlias = float
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-
-
-def _ordered(value: tuple[float, float]) -> tuple[float, float]:
-    if value[0] >= value[1]:
-        raise ValueError(f"from {value[0]} to {value[1]} is no range: give the smaller number first")
-    return value
-
-
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+from instruments.simulated.numbers import NotNegative, Positive, Range, Ratio
+from instruments.simulated.sample_settings import SampleSettings
 
 RareKind: TypeAlias = Literal["void", "rod", "cluster", "lattice", "crack"]
 RARE_KINDS: tuple[RareKind, ...] = ("void", "rod", "cluster", "lattice", "crack")
@@ -87,8 +76,24 @@ class ColumnSettings(Settings):
     """Spread of the true focus against the read-back when the world begins."""
     stig_offset_nm: NotNegative = 4.0
     """Spread of the residual two-fold astigmatism."""
+    coma_offset_nm: NotNegative = 0.0
+    """Spread of the residual axial coma C21; this and what follows shows on specimens by recipe only."""
+    threefold_offset_nm: NotNegative = 0.0
+    """Spread of the residual three-fold astigmatism C23."""
+    spherical_offset_nm: NotNegative = 0.0
+    """Spread of the residual spherical aberration C30."""
+    defocus_drift_nm: NotNegative = 0.0
+    """The lens wanders so far, slowly."""
+    stig_drift_nm: NotNegative = 0.0
+    """Each component of the two-fold astigmatism wanders so far."""
     defocus_nm: Range = (-3000.0, 3000.0)
     stig_nm: Range = (-500.0, 500.0)
+    coma_nm: Range | None = None
+    """Each component of the corrector's C21; None: no such corrector."""
+    threefold_nm: Range | None = None
+    """Each component of the corrector's C23."""
+    spherical_nm: Range | None = None
+    """The corrector's C30."""
     max_current_pA: Positive = 500.0
     settle_s: NotNegative = 0.2
     """Time a change of the optics takes."""
@@ -101,6 +106,42 @@ class DetectorSettings(Settings):
     offset_counts: NotNegative = 100.0
     read_noise_counts: NotNegative = 5.0
     saturation_counts: Annotated[int, Field(gt=0, le=65535)] = 65535
+    angles_mrad: tuple[NotNegative, Positive] | None = None
+    """From, to. None: the usual ones of its name. A specimen without a recipe knows HAADF and BF of its own."""
+
+    @model_validator(mode="after")
+    def _is_a_ring(self) -> DetectorSettings:
+        if self.angles_mrad is not None and not self.angles_mrad[0] < self.angles_mrad[1] <= 1500:
+            raise ValueError(f"angles_mrad {self.angles_mrad} is no ring: give inner < outer, 1500 at most")
+        return self
+
+
+class BrightDetectorSettings(DetectorSettings):
+    """A detector within the probe's cone, which most electrons meet."""
+
+    gain_counts_per_electron: Positive = 2.0
+
+
+class CameraSettings(Settings):
+    """A pixelated detector under the specimen, which counts electrons."""
+
+    pixels: Annotated[int, Field(ge=16, le=256, multiple_of=2)] = 64
+    """Rows and columns of a pattern."""
+    reach_mrad: Positive = 64.0
+    """Widest angle on it."""
+    dead_fraction: Annotated[Ratio, Field(ge=0, le=0.1)] = 0.0
+    """Pixels that never count."""
+
+
+class ScanSettings(Settings):
+    """What the scan coils do to a frame."""
+
+    line_jitter_nm: NotNegative = 0.0
+    """Standard deviation of the start of a line."""
+    flyback_nm: NotNegative = 0.0
+    """How far behind the beam is when a line begins."""
+    flyback_us: Positive = 30.0
+    """Time constant with which it catches up."""
 
 
 class StageSettings(Settings):
@@ -152,20 +193,65 @@ class Fault(Settings):
     """Of a drift burst."""
 
 
+def _specimen(value: Any) -> Any:
+    """By what it says: a recipe (or its name alone), or the numbers of a specimen without one."""
+    if isinstance(value, str):
+        return SampleSettings(recipe=value)  # type: ignore[arg-type]
+    if not isinstance(value, dict):
+        return value
+    return (SampleSettings if "recipe" in value else SpecimenSettings).model_validate(value)
+
+
+USUAL_MRAD = {"HAADF": (70.0, 200.0), "ADF": (35.0, 70.0), "ABF": (11.0, 22.0), "BF": (0.0, 10.0)}
+"""Angles of a detector by its name."""
+
+
 class SimulatedSettings(Settings):
     """A simulated microscope."""
 
     kind: Literal["simulated"] = "simulated"
-    specimen: SpecimenSettings = SpecimenSettings()
+    specimen: Annotated[SpecimenSettings | SampleSettings, BeforeValidator(_specimen)] = SpecimenSettings()
+    """`recipe: au_on_carbon` (or that name alone) is one of the library; other keys shape one without a recipe."""
     column: ColumnSettings = ColumnSettings()
     haadf: DetectorSettings = DetectorSettings()
-    bf: DetectorSettings = DetectorSettings(gain_counts_per_electron=8.0)
+    bf: DetectorSettings | None = DetectorSettings(gain_counts_per_electron=8.0)
+    """None: out. Where atoms show, a bright field takes long to compute: a second a frame and more."""
+    adf: DetectorSettings | None = None
+    """None: out."""
+    abf: BrightDetectorSettings | None = None
+    camera: CameraSettings | None = None
+    """Patterns at every pixel; it is read only where an exposure names it, for it is large."""
+    scan: ScanSettings = ScanSettings()
     stage: StageSettings = StageSettings()
-    field_of_view_nm: Range = (10.0, 20000.0)
+    field_of_view_nm: Range = (1.0, 20000.0)
     dwell_us: Range = (0.05, 1000.0)
     max_pixels: Annotated[int, Field(gt=0)] = 4096 * 4096
+    max_values: Annotated[int, Field(gt=0)] = 1 << 27
+    """Numbers that one exposure of a detector may give: patterns and spectra are large."""
     overhead_s: NotNegative = 0.1
     """Time an exposure costs beside its pixels."""
     faults: tuple[Fault, ...] = ()
     real_time: bool = False
     """Whether the world runs on the computer's clock (demonstrations, tests of signals)."""
+
+    @model_validator(mode="after")
+    def _recipe_for_more(self) -> SimulatedSettings:
+        asked = [name for name in ("adf", "abf", "camera") if getattr(self, name) is not None]
+        if asked and not isinstance(self.specimen, SampleSettings):
+            raise ValueError(f"{', '.join(asked)} needs a specimen by recipe, such as `specimen: au_on_carbon`")
+        if self.bf is None and not isinstance(self.specimen, SampleSettings):
+            raise ValueError("bf: null needs a specimen by recipe, such as `specimen: au_on_carbon`")
+        return self
+
+    def detectors(self) -> dict[str, DetectorSettings]:
+        """Every detector that is in and gives one number a pixel, by name."""
+        found = {"HAADF": self.haadf, "ADF": self.adf, "ABF": self.abf, "BF": self.bf}
+        return {name: detector for name, detector in found.items() if detector is not None}
+
+    def slow_detectors(self) -> dict[str, int]:
+        """Those that are read only where an exposure names them, and how many numbers each gives a pixel."""
+        return {} if self.camera is None else {"camera": self.camera.pixels**2}
+
+    @property
+    def specimen_by_recipe(self) -> SampleSettings | None:
+        return self.specimen if isinstance(self.specimen, SampleSettings) else None

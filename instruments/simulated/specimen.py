@@ -15,6 +15,7 @@ from instruments.simulated.hashing import Floats, smooth_noise, uniform
 from instruments.simulated.projection import Canvas, Ellipsoids, join
 from instruments.simulated.rare import CELL_NM as RARE_CELL_NM
 from instruments.simulated.rare import Feature, rare_features
+from instruments.simulated.relief import Relief
 
 if TYPE_CHECKING:
     from instruments.simulated.settings import HoleSettings, SpecimenSettings
@@ -28,7 +29,7 @@ _LARGEST: float = 2.5
 BLOCK_CELLS = 8
 BLOCK_NM = BLOCK_CELLS * CELL_NM
 _CLUMP_NM: float = 160.0
-_THICK, _WAVE, _CLUMP, _HEAVY, _LIGHT, _HEIGHT, _SLOPE, _GRAIN = range(8)
+_THICK, _WAVE, _CLUMP, _HEAVY, _LIGHT, _GRAIN = 0, 1, 2, 3, 4, 7  # 5 and 6 are those of the relief
 """Streams of randomness; each finer grain takes the next."""
 
 
@@ -48,18 +49,7 @@ class Specimen:
         self._settings = settings
         self._seed = seed
         self._block = lru_cache(maxsize=512)(self._make_block)
-        direction, steepness = uniform(seed, _SLOPE, np.arange(2)).astype(np.float64)
-        slope = settings.slope_nm_per_um * 1e-3 * (0.5 + 0.5 * steepness)
-        self._slope = slope * math.cos(2 * math.pi * direction), slope * math.sin(2 * math.pi * direction)
-        waves = uniform(seed, _HEIGHT, np.arange(4)[:, None], np.arange(3)[None, :]).astype(np.float64)
-        turns, lengths = 2 * math.pi * waves[:, 0], 1500 + 4000 * waves[:, 1]
-        self._waves = 2 * math.pi * np.stack([np.cos(turns) / lengths, np.sin(turns) / lengths, waves[:, 2]])
-
-    def height_nm(self, x_nm: float, y_nm: float) -> float:
-        """Height of the specimen at a place over its height at (0, 0): a tilted plane with waves of 1.5…5.5 µm."""
-        kx, ky, phase = self._waves
-        waves = float(np.mean(np.sin(kx * x_nm + ky * y_nm + phase) - np.sin(phase)))
-        return float(self._slope[0] * x_nm + self._slope[1] * y_nm) + self._settings.waviness_nm * waves
+        self.height_nm = Relief(settings.slope_nm_per_um, settings.waviness_nm, seed).height_nm
 
     def features(self, x_range_nm: tuple[float, float], y_range_nm: tuple[float, float]) -> tuple[Feature, ...]:
         """Rare features whose centres lie in a rectangle of places."""

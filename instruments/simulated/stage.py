@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instruments.simulated.hashing import uniform
+from instruments.simulated.wander import WAVES, Wander
 from instruments.types import StagePosition
 
 if TYPE_CHECKING:
-    from instruments.simulated.settings import Ratio, StageSettings
+    from instruments.simulated.numbers import Ratio
+    from instruments.simulated.settings import StageSettings
 
 AXES = ("x_nm", "y_nm", "z_nm", "alpha_deg")
 _REACH, _CREEP, _READ, _DRIFT = 301, 302, 303, 304
@@ -40,8 +42,7 @@ class Stage:
         self._settings = settings
         self._seed = seed
         self._motion = _Motion([0.0] * 4, [0.0] * 4)
-        draws = uniform(seed, _DRIFT, np.arange(3)[:, None], np.arange(4)[None, :]).astype(np.float64)
-        self._rates, self._phases = 2 * math.pi / (1800 + 7200 * draws[:, :2]), 2 * math.pi * draws[:, 2:]
+        self._wander = Wander(seed, _DRIFT, 2)
 
     def go(self, target: StagePosition, now_s: float, *, part: Ratio = 1.0, tilt_part: Ratio = 1.0) -> float:
         """Set off for a target; returns when the drive will stand still (instrument clock).
@@ -110,6 +111,6 @@ class Stage:
         return [a + (b - a) * gone for a, b in zip(motion.start, motion.end, strict=True)]
 
     def _drift(self, now_s: float) -> tuple[float, float]:
-        """A sum of three slow waves per axis (periods 0.5…2.5 h): it wanders but stays within ``drift_nm``."""
-        x, y = self._settings.drift_nm / 3 * np.sin(self._rates * now_s + self._phases).sum(axis=0)
+        """It wanders but stays within ``drift_nm`` on each axis."""
+        x, y = self._settings.drift_nm / WAVES * self._wander.at(now_s)
         return float(x), float(y)

@@ -8,14 +8,11 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from configs.load import ConfigError
-from instruments.simulated.column import Probe
 from instruments.simulated.damage import FluenceMap
 from instruments.simulated.faults import FaultScript
-from instruments.simulated.hashing import uniform
-from instruments.simulated.specimen import Specimen
+from instruments.simulated.lenses import Lenses, at_rest
+from instruments.simulated.scenes import open_scene
 from instruments.simulated.stage import Stage
 from instruments.simulated.truth import Row, TruthLog
 from instruments.types import ELECTRONS_PER_PA_S, Footprint, Optics
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from instruments.clock import Clock
+    from instruments.simulated.column import Probe
     from instruments.simulated.rare import Feature
     from instruments.simulated.settings import SimulatedSettings
     from instruments.types import Exposure
@@ -66,17 +64,10 @@ class World:
     def __init__(self, settings: SimulatedSettings, seed: int, clock: Clock, truth: Path | None = None) -> None:
         self.settings = settings
         self.seed = seed
-        self.optics = Optics(
-            defocus_nm=0.0,
-            stig_a_nm=0.0,
-            stig_b_nm=0.0,
-            current_pA=settings.column.current_pA,
-            convergence_mrad=settings.column.convergence_mrad,
-            voltage_kV=settings.column.voltage_kV,
-        )
+        self.optics = at_rest(settings.column)
         self.valve_open = True
         self.stage = Stage(settings.stage, seed)
-        self.specimen = Specimen(settings.specimen, seed)
+        self.scene = open_scene(settings, seed)
         self.fluence = FluenceMap()
         self._exposures: list[TrueExposure] = []
         self._frames = 0
@@ -84,9 +75,7 @@ class World:
         self._blanked_s = 0.0
         self.blank_calls = 0
         """How often ``blank`` was called: an exposure that began before the latest call does not go on."""
-        offsets = 2 * uniform(seed, 400, np.arange(3)).astype(np.float64) - 1
-        self._focus_offset_nm = settings.column.focus_offset_nm * float(offsets[0])
-        self._stig_offset_nm = tuple(settings.column.stig_offset_nm * offsets[1:])
+        self._lenses = Lenses(settings.column, seed)
         self._clock = clock
         self._ahead_s = 0.0
         self._truth = TruthLog(truth)
@@ -125,32 +114,25 @@ class World:
         x, y, _, _ = self.stage.position(at_s)
         return x + self.faults.drift_nm(at_s), y
 
-    def defocus_nm(self, at_s: float | None = None) -> float:
-        """The true defocus under the beam: the lens against the height of the specimen there.
+    def probe(self, at_s: float | None = None) -> Probe:
+        """The probe that really scans the specimen: the lenses against the height of the specimen there.
 
         Raising the specimen brings it nearer to the lens, as weakening the lens would: underfocus.
         """
         at_s = self.now_s() if at_s is None else at_s
         x, y = self.place_nm(at_s)
         _, _, z, alpha = self.stage.position(at_s)
-        height = z + self.specimen.height_nm(x, y) + y * math.tan(math.radians(alpha))
-        return (self.optics.defocus_nm or 0.0) + self._focus_offset_nm - height
+        height_nm = z + self.scene.height_nm(x, y) + y * math.tan(math.radians(alpha))
+        return self._lenses.probe(self.optics, height_nm, at_s)
 
-    def probe(self, at_s: float | None = None) -> Probe:
-        """The probe that really scans the specimen."""
-        column = self.settings.column
-        return Probe(
-            defocus_nm=self.defocus_nm(at_s),
-            stig_a_nm=(self.optics.stig_a_nm or 0.0) + self._stig_offset_nm[0],
-            stig_b_nm=(self.optics.stig_b_nm or 0.0) + self._stig_offset_nm[1],
-            convergence_mrad=self.optics.convergence_mrad or column.convergence_mrad,
-            source_size_nm=column.source_size_nm,
-        )
+    def defocus_nm(self, at_s: float | None = None) -> float:
+        """The true defocus under the beam."""
+        return self.probe(at_s).defocus_nm
 
     def features(self, area: Footprint) -> tuple[Feature, ...]:
         """Rare features whose centres lie inside an area of places."""
         half = math.hypot(area.width_nm, area.height_nm) / 2
-        around = self.specimen.features((area.x_nm - half, area.x_nm + half), (area.y_nm - half, area.y_nm + half))
+        around = self.scene.features((area.x_nm - half, area.x_nm + half), (area.y_nm - half, area.y_nm + half))
         return tuple(feature for feature in around if area.contains(feature.x_nm, feature.y_nm))
 
     def exposures(self) -> tuple[TrueExposure, ...]:
@@ -161,11 +143,10 @@ class World:
         """What a place has really received."""
         return self.fluence.at(x_nm, y_nm)
 
-    def rng(self) -> np.random.Generator:
-        """The noise of the latest unblanking: a new one each time, the same after a resume."""
-        return np.random.Generator(
-            np.random.SFC64([self.seed & 0xFFFFFFFF, self.seed >> 32 & 0xFFFFFFFF, self._frames])
-        )
+    @property
+    def unblankings(self) -> int:
+        """How often the beam was on: the number of the latest frame, the same after a resume."""
+        return self._frames
 
     def record(self, row: str, **values: Any) -> None:
         """Write a row of truth, with the state of the stage as it is now."""

@@ -153,7 +153,7 @@ def test_no_limit_is_exceeded_in_the_worlds_truth() -> None:
     run_state_machine_as_test(
         Adversary,
         settings=settings(
-            max_examples=125,
+            max_examples=150,
             stateful_step_count=50,
             derandomize=True,
             database=None,

@@ -152,8 +152,11 @@ class Valves:
     def set_condition(self, name: str, value: float) -> None:
         raise AssertionError
 
-    def acquire_patterns(self, exposure: object) -> None:
-        raise AssertionError
+    def channels(self) -> Mapping[str, int]:
+        return {"EELS": 1024}
+
+    def patterns(self) -> Mapping[str, tuple[int, int]]:
+        return {"camera": (64, 64)}
 
 
 def nothing() -> None:

@@ -18,9 +18,9 @@ def test_powers_are_handed_out_guarded_or_not_at_all(scope: FakeMicroscope) -> N
     assert [guard.power(kind) for kind in every] == [None] * len(every)
     raw = Valves(scope.calls)
     scope.powers = dict.fromkeys(every, raw)
-    for kind in (HasSpectra, HasDiffraction, HasHolder, HasLoader, object, Valves):
+    for kind in (HasHolder, HasLoader, object, Valves):
         assert guard.power(kind) is None
-    for kind in (HasValves, CanStop, HasTilt):
+    for kind in (HasValves, CanStop, HasTilt, HasSpectra, HasDiffraction):
         power = guard.power(kind)
         assert isinstance(power, kind)
         assert power is not raw
@@ -48,6 +48,16 @@ def test_stopping_needs_no_permission(scope: FakeMicroscope) -> None:
     assert motion is not None
     motion.stop()
     assert scope.calls == ["stop"]
+
+
+def test_detectors_that_give_more_than_a_number_are_told_and_no_more(scope: FakeMicroscope) -> None:
+    guard = guarded(scope)
+    scope.powers = dict.fromkeys((HasSpectra, HasDiffraction), Valves([]))
+    spectra, diffraction = guard.power(HasSpectra), guard.power(HasDiffraction)
+    assert spectra is not None
+    assert diffraction is not None
+    assert spectra.channels() == {"EELS": 1024}
+    assert diffraction.patterns() == {"camera": (64, 64)}
 
 
 def test_tilt_range_is_what_both_allow(scope: FakeMicroscope) -> None:

@@ -210,6 +210,8 @@ def test_optics_allowed() -> None:
         ({"id": True}, "id"),
         ({"id": "7"}, "id"),
         ({"id": 1.0}, "id"),
+        ({"id": -1}, "id"),
+        ({"id": 2**63}, "id"),
         ({"signals": ()}, "signals"),
         ({"signals": "HAADF"}, "signals"),
         ({"signals": (3,)}, "signals"),

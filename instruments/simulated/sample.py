@@ -1,0 +1,188 @@
+"""A specimen by recipe under the beam: what every detector round it gets."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+
+from instruments.aberrations import rotated
+from instruments.simulated.brightfield import Phases
+from instruments.simulated.darkroom import Darkroom
+from instruments.simulated.detectors import read_out
+from instruments.simulated.diffraction import patterns_at
+from instruments.simulated.features import particles
+from instruments.simulated.gridbars import passed
+from instruments.simulated.harm import Harm, harm, harmed
+from instruments.simulated.hashing import Floats, uniform
+from instruments.simulated.poisson import count_
+from instruments.simulated.rare import Feature
+from instruments.simulated.relief import Relief
+from instruments.simulated.renderer import FINE_PX_NM, Camera, Views
+from instruments.simulated.scan import distorted
+from instruments.simulated.settings import USUAL_MRAD, SimulatedSettings
+from instruments.simulated.thin import bright_field
+from instruments.types import Axis
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from instruments.simulated.scenes import Counts, Sight
+
+Ring: TypeAlias = tuple[float, float]
+
+_EVERYTHING_MRAD = 1500.0
+_WITHIN_THE_CONE = frozenset({"BF", "ABF"})
+"""There waves interfere where atoms show."""
+_DETECTORS = (*USUAL_MRAD, "camera")
+_DEAD = 411
+"""Stream of randomness."""
+
+
+class Sample:
+    """Implements ``scenes.Scene`` for a specimen by recipe."""
+
+    def __init__(self, settings: SimulatedSettings, seed: int, darkroom: Darkroom | None = None) -> None:
+        """``darkroom``: where annular images are rendered, by itself or with those of other worlds; None: its own."""
+        made = settings.specimen_by_recipe
+        if made is None:
+            raise ValueError("these settings describe a specimen without recipe: open it with open_scene")
+        self._settings, self._seed, self._recipe = settings, seed, made.recipe
+        self._contamination_nm = made.contamination_nm
+        self._darkroom = Darkroom(made.recipe) if darkroom is None else darkroom
+        self._phases = Phases(made.recipe, settings.column.voltage_kV)
+        self._rings = {
+            name: detector.angles_mrad or USUAL_MRAD[name] for name, detector in settings.detectors().items()
+        }
+        self.height_nm = Relief(made.slope_nm_per_um, made.waviness_nm, seed).height_nm
+
+    def features(self, x_range_nm: Ring, y_range_nm: Ring) -> tuple[Feature, ...]:
+        """Rare particles whose centres lie in a rectangle of places."""
+        return tuple(
+            Feature(
+                id=each.id,
+                kind=each.kind,
+                x_nm=each.x_nm,
+                y_nm=each.y_nm,
+                size_nm=each.length_nm,
+                rare=True,
+                direction_rad=each.turn_rad,
+            )
+            for each in particles(self._recipe, self._seed, x_range_nm, y_range_nm, rare_only=True)
+        )
+
+    def look(self, sight: Sight, names: tuple[str, ...]) -> Mapping[str, Floats]:
+        """Expected shares by detector: (H, W), of the camera (H, W, Ky, Kx)."""
+        views, camera, done = self._views(sight), self._camera(sight), self._harm(sight)
+        thick_nm = self._darkroom.thickness_nm(camera) * sight.thicker
+        fine = camera.pixel_nm <= FINE_PX_NM
+        waves = [name for name in names if name in self._rings and name in _WITHIN_THE_CONE and fine]
+        plain = [name for name in names if name in self._rings and name not in waves]
+        shares = self._incoherent(plain, views, camera, done)
+        for name in waves:
+            ring = self._rings[name]
+            image = bright_field(self._phases, views, camera, ring, thickness_nm=thick_nm, done=done)[0].numpy()
+            shares[name] = self._behind_bars(image, views, camera)
+        scan = self._settings.scan
+        for name, image in shares.items():
+            shares[name] = distorted(image, scan, sight.exposure, self._seed, sight.number)
+        if "camera" in names and self._settings.camera is not None:
+            seen = patterns_at(self._phases, views, camera, self._settings.camera, thickness_nm=thick_nm, done=done)
+            seen *= self._alive()
+            shares["camera"] = self._behind_bars(seen, views, camera)
+        return shares
+
+    def read(self, shares: Mapping[str, Floats], sent_electrons: float, number: int) -> dict[str, Counts]:
+        """Counted electrons as each detector tells them."""
+        detectors, counts = self._settings.detectors(), {}
+        for name, share in shares.items():
+            mean = torch.from_numpy(np.ascontiguousarray(share) * np.float32(sent_electrons))
+            noise = (self._seed * 0x632BE59BD9B4E019 + number * len(_DETECTORS) + _DETECTORS.index(name)) & (2**63 - 1)
+            counted = count_(mean.view(1, share.shape[0], -1), torch.tensor([noise])).numpy().reshape(share.shape)
+            if name in detectors:
+                rng = np.random.Generator(np.random.SFC64([noise & 0xFFFFFFFF, noise >> 32]))
+                counts[name] = read_out(counted, detectors[name], rng)
+            else:
+                counts[name] = np.minimum(counted, 65535).astype(np.uint16)
+        return counts
+
+    def inner_axes(self, name: str) -> tuple[Axis, ...]:
+        """Of the camera: ky, kx in mrad."""
+        camera = self._settings.camera
+        if name != "camera" or camera is None:
+            return ()
+        step = 2 * camera.reach_mrad / camera.pixels
+        first = -(camera.pixels // 2) * step
+        return Axis("ky", step, "mrad", first), Axis("kx", step, "mrad", first)
+
+    def _incoherent(self, names: list[str], views: Views, camera: Camera, done: Harm | None) -> dict[str, Floats]:
+        """Where waves do not interfere, or no longer show it: what is scattered, or what that leaves over."""
+        if not names:
+            return {}
+        alpha = camera.convergence_mrad
+        outside = tuple(
+            (self._rings[n][1], _EVERYTHING_MRAD) if n in _WITHIN_THE_CONE else self._rings[n] for n in names
+        )
+        images = self._darkroom.shares(camera.seeing(outside), views)[0].cpu().numpy()
+        found = {}
+        for name, ring, image in zip(names, outside, images, strict=True):
+            scattered = image if done is None else harmed(image, done, ring, camera.voltage_kV, camera.pixel_nm)
+            if name in _WITHIN_THE_CONE:
+                inner, outer = (min(angle, alpha) for angle in self._rings[name])
+                scattered = np.float32((outer**2 - inner**2) / alpha**2) * (1 - scattered)
+            found[name] = scattered
+        return found
+
+    def _behind_bars(self, image: Floats, views: Views, camera: Camera) -> Floats:
+        if self._recipe.bars is None:
+            return image
+        turn = 0.0 if views.rotations_rad is None else float(views.rotations_rad[0])
+        place, seed = views.places_nm[0], int(views.seeds[0])
+        through = passed(self._recipe.bars, place, turn, camera.pixel_nm, camera.shape, seed)
+        return np.asarray(image * through.reshape(*through.shape, *(1,) * (image.ndim - 2)))
+
+    def _alive(self) -> Floats:
+        """(K, K) 1 where a camera's pixel counts."""
+        camera = self._settings.camera
+        if camera is None:
+            return np.ones((1, 1), dtype=np.float32)
+        index = np.arange(camera.pixels)
+        return (uniform(self._seed, _DEAD, index[:, None], index[None, :]) >= camera.dead_fraction).astype(np.float32)
+
+    def _camera(self, sight: Sight) -> Camera:
+        return Camera(
+            shape=sight.exposure.shape,
+            pixel_nm=sight.exposure.pixel_size_nm,
+            voltage_kV=self._settings.column.voltage_kV,
+            convergence_mrad=sight.probe.convergence_mrad,
+            source_size_nm=sight.probe.source_size_nm,
+        )
+
+    def _views(self, sight: Sight) -> Views:
+        turn_rad = math.radians(sight.exposure.rotation_deg)
+        along = rotated(sight.probe.coefficients_nm, turn_rad)
+        return Views(
+            seeds=np.array([self._seed]),
+            places_nm=np.array([sight.centre_nm]),
+            coefficients_nm=torch.from_numpy(along[None]).float(),
+            electrons=torch.ones(1),
+            frames=np.array([sight.number]),
+            rotations_rad=np.array([turn_rad]),
+            row_drifts_nm=np.array([sight.row_drift_nm]),
+            thicker=np.array([sight.thicker]),
+        )
+
+    def _harm(self, sight: Sight) -> Harm | None:
+        """What earlier exposures have done under this frame; None where there was none."""
+        rows, columns = sight.exposure.shape
+        pixel, turn = sight.exposure.pixel_size_nm, math.radians(sight.exposure.rotation_deg)
+        row, column = np.ogrid[:rows, :columns]
+        across, down = column - (columns - 1) / 2, row - (rows - 1) / 2
+        xs = sight.centre_nm[0] - pixel * (math.cos(turn) * across - math.sin(turn) * down)
+        ys = sight.centre_nm[1] - pixel * (math.sin(turn) * across + math.cos(turn) * down)
+        fluence = sight.fluence.under(xs, ys)
+        if fluence is None:
+            return None
+        return harm(self._recipe, fluence, self._settings.column.voltage_kV, self._contamination_nm)

@@ -1,0 +1,40 @@
+"""A specimen of the library, or one that a person wrote down, in the microscope."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from configs.load import ConfigError, Settings, load
+from instruments.simulated.library import named
+from instruments.simulated.numbers import NotNegative
+from instruments.simulated.recipe import Recipe
+
+
+def _recipe(value: Any) -> Any:
+    """A name in the library, the path of a YAML file, or the recipe itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return load(value, Recipe) if Path(value).suffix in (".yaml", ".yml") else named(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+class SampleSettings(Settings):
+    """A specimen by its recipe, and how it lies in the microscope."""
+
+    recipe: Annotated[Recipe, BeforeValidator(_recipe)]
+    """A name in the library (`adaptem simulate --list`), a YAML file, or the recipe written here."""
+    slope_nm_per_um: NotNegative = 25.0
+    """Tilt of the specimen plane, in a direction that the seed draws."""
+    waviness_nm: NotNegative = 15.0
+    """Amplitude of the film's waves, a few µm long."""
+    contamination_nm: NotNegative = 1.5
+    """Carbon that long exposure deposits."""
+
+    @property
+    def critical_fluence_e_per_A2(self) -> float:
+        return self.recipe.critical_fluence_e_per_A2

@@ -1,0 +1,208 @@
+"""Specimens by recipe under the microscope: geometry, counting, harm, patterns, truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
+
+from pydantic import ValidationError
+
+from instruments.annuli import Annulus, mask
+from instruments.checks import check_microscope
+from instruments.clock import SimulatedClock
+from instruments.errors import LimitError, NotSupported
+from instruments.simulated.damage import FluenceMap
+from instruments.simulated.library import named
+from instruments.simulated.microscope import SimulatedMicroscope
+from instruments.simulated.scenes import Sight
+from instruments.simulated.settings import ColumnSettings, SimulatedSettings, StageSettings
+from instruments.simulated.world import World
+from instruments.types import Exposure, Footprint, Optics
+
+SHARP = ColumnSettings(source_size_nm=0.035, convergence_mrad=21.4, focus_offset_nm=0.0, stig_offset_nm=0.0)
+STILL = StageSettings(drift_nm=0.0, creep_nm=0.0, reach_nm=0.0, readback_nm=0.0)
+ATOMS = Exposure(field_of_view_nm=2.0, shape=(64, 64), dwell_us=20.0)
+WIDE = Exposure(field_of_view_nm=128.0, shape=(64, 64), dwell_us=20.0)
+
+
+def world(name: object = "srtio3_on_ge", seed: int = 1, **changes: object) -> World:
+    settings = {"specimen": name, "column": SHARP, "stage": STILL, "abf": {}, "adf": {"angles_mrad": (35, 60)}}
+    return World(SimulatedSettings.model_validate({**settings, **changes}), seed, SimulatedClock())
+
+
+def focused(made: World, by_nm: float = 0.0) -> SimulatedMicroscope:
+    scope = SimulatedMicroscope(made)
+    scope.tune(Optics(defocus_nm=by_nm - made.defocus_nm()))
+    return scope
+
+
+def look(made: World, exposure: Exposure, *names: str, fluence: FluenceMap | None = None) -> dict[str, np.ndarray]:
+    sight = Sight(
+        exposure=exposure,
+        centre_nm=made.place_nm(),
+        probe=made.probe(),
+        fluence=fluence or FluenceMap(),
+        number=1,
+    )
+    return dict(made.scene.look(sight, names))
+
+
+def test_the_conformance_suite_passes():
+    results = check_microscope(
+        SimulatedMicroscope(World(SimulatedSettings(specimen="au_on_carbon"), 3, SimulatedClock()))
+    )
+    assert [result for result in results if not result.ok] == []
+    assert sum(result.checked for result in results) >= 7
+
+
+@pytest.mark.parametrize("name", ["srtio3_on_ge", "battery_liquid_cell"])
+def test_one_seed_one_frame_and_two_seeds_two(name):
+    frames = [focused(world(name, seed)).acquire(ATOMS).signals["HAADF"].data for seed in (1, 1, 2)]
+    assert np.array_equal(frames[0], frames[1])
+    assert not np.array_equal(frames[0], frames[2])
+
+
+def test_asking_for_fewer_detectors_changes_no_count():
+    every = focused(world()).acquire(ATOMS).signals
+    one = focused(world()).acquire(replace(ATOMS, signals=("ADF",))).signals
+    assert list(every) == ["HAADF", "ADF", "ABF", "BF"]
+    assert list(one) == ["ADF"]
+    assert np.array_equal(one["ADF"].data, every["ADF"].data)
+
+
+@pytest.mark.parametrize("exposure", [ATOMS, WIDE], ids=["atoms", "wide"])
+@pytest.mark.parametrize("detector", ["HAADF", "ABF"])
+def test_a_scan_that_is_turned_shows_the_same_place_turned(exposure, detector):
+    made = world("au_on_carbon" if exposure is WIDE else "srtio3_on_ge")
+    scope = focused(made)
+    scope.tune(Optics(stig_a_nm=3.0, stig_b_nm=1.0))  # the lens does not turn with the scan
+    straight = look(made, exposure, detector)[detector]
+    turned = look(made, replace(exposure, rotation_deg=90.0), detector)[detector]
+    # along +column the place now moves by −y instead of −x, along +row by +x
+    np.testing.assert_allclose(np.rot90(turned, -1), straight, atol=0.03 * float(np.ptp(straight)))
+
+
+def test_defocus_and_coma_blur_and_the_corrector_takes_coma_away():
+    made = world(column=SHARP.model_copy(update={"coma_offset_nm": 400.0, "coma_nm": (-1000.0, 1000.0)}))
+    scope = focused(made, -2.0)
+    c21 = made.probe().higher_nm[:2]
+    before = look(made, ATOMS, "HAADF")["HAADF"].std()
+    scope.tune(Optics(coma_a_nm=-c21[0], coma_b_nm=-c21[1]))
+    after = look(made, ATOMS, "HAADF")["HAADF"].std()
+    scope.tune(Optics(defocus_nm=(scope.state().optics.defocus_nm or 0.0) - 25.0))
+    blurred = look(made, ATOMS, "HAADF")["HAADF"].std()
+    assert np.hypot(*c21) > 100
+    assert after > 1.1 * before
+    assert blurred < 0.7 * after
+    with pytest.raises(NotSupported, match="coma_a_nm"):
+        focused(world()).tune(Optics(coma_a_nm=1.0))
+
+
+def test_the_beam_takes_the_structure_where_it_was_and_nowhere_else():
+    tender = named("srtio3_on_ge").model_copy(update={"critical_fluence_e_per_A2": 300.0, "mass_loss": 0.1})
+    made = world({"recipe": tender, "contamination_nm": 0.0})
+    scope, exposure = focused(made), replace(ATOMS, field_of_view_nm=4.0, signals=("HAADF",))
+    x_nm, y_nm = made.place_nm()
+    here = Footprint(x_nm=x_nm, y_nm=y_nm, width_nm=4.0, height_nm=4.0)
+    fluence = FluenceMap()
+    fluence.add(replace(here, x_nm=x_nm + 100.0), 1e5)
+    fresh = look(made, exposure, "HAADF")["HAADF"]
+    assert np.array_equal(fresh, look(made, exposure, "HAADF", fluence=fluence)["HAADF"])
+    fluence.add(here, 3000.0)
+    spent = look(made, exposure, "HAADF", fluence=fluence)["HAADF"]
+    assert spent.std() < 0.5 * fresh.std()
+    assert spent.mean() == pytest.approx(0.9 * fresh.mean(), rel=0.02)
+    scope.acquire(exposure)
+    assert made.true_fluence_e_per_A2(x_nm, y_nm) > 0
+
+
+def test_knock_on_needs_the_voltage_and_carbon_comes_to_stay():
+    fluence = FluenceMap()
+    fluence.add(Footprint(x_nm=0.0, y_nm=0.0, width_nm=500.0, height_nm=500.0), 3e6)
+    for voltage_kV, kept in ((60.0, 1.0), (200.0, 0.55)):
+        column = SHARP.model_copy(update={"voltage_kV": voltage_kV})
+        made = world({"recipe": "mos2", "contamination_nm": 0.0}, column=column)
+        fresh, spent = (look(made, ATOMS, "HAADF", fluence=map_)["HAADF"].mean() for map_ in (FluenceMap(), fluence))
+        assert spent / fresh < kept + 1e-3
+        assert (spent / fresh > 0.99) == (voltage_kV == 60.0) or spent / fresh > 0.02
+    dirty = world({"recipe": "graphene", "contamination_nm": 3.0}, column=SHARP.model_copy(update={"voltage_kV": 60.0}))
+    before, after = (look(dirty, ATOMS, "HAADF", fluence=map_)["HAADF"].mean() for map_ in (FluenceMap(), fluence))
+    assert after > 2 * before  # 3 nm of carbon on one layer of it
+
+
+def test_patterns_hold_what_the_other_detectors_get():
+    made = world(camera={}, column=SHARP.model_copy(update={"source_size_nm": 0.0}))
+    focused(made)
+    exposure = Exposure(field_of_view_nm=1.6, shape=(16, 16), dwell_us=100.0)
+    seen = look(made, exposure, "BF", "ABF", "camera")
+    patterns = seen["camera"]
+    assert patterns.shape == (16, 16, 64, 64)
+    assert patterns.sum((2, 3)).mean() == pytest.approx(0.99, abs=0.01)  # what leaves beyond 64 mrad
+    for name, ring in (("BF", Annulus(0.0, 10.0)), ("ABF", Annulus(11.0, 22.0))):
+        virtual = (patterns * mask(ring, (64, 64), (2.0, 2.0), (32.0, 32.0))).sum((2, 3))
+        assert virtual.mean() == pytest.approx(seen[name].mean(), rel=0.03)
+        assert np.corrcoef(virtual.ravel(), seen[name].ravel())[0, 1] > 0.95
+
+
+def test_the_camera_counts_every_electron_once_and_its_dead_pixels_none():
+    made = world("graphene", camera={"pixels": 32})
+    exposure = Exposure(field_of_view_nm=2.0, shape=(8, 8), dwell_us=500.0, signals=("camera",))
+    frame = focused(made).acquire(exposure)
+    signal = frame.signals["camera"]
+    assert [axis.name for axis in signal.axes] == ["row", "column", "ky", "kx"]
+    assert (signal.axes[2].scale, signal.axes[2].offset) == (4.0, -64.0)
+    assert signal.data.sum() == pytest.approx(frame.electrons, rel=0.01)
+    worn = focused(world("graphene", camera={"pixels": 32, "dead_fraction": 0.05})).acquire(exposure)
+    dead = (worn.signals["camera"].data != signal.data).any((0, 1))
+    assert 0 < dead[10:22, 10:22].sum() < 25
+    assert (worn.signals["camera"].data[..., dead] == 0).all()
+    with pytest.raises(LimitError, match="scan fewer pixels"):
+        focused(made).acquire(replace(exposure, shape=(2048, 2048)))
+    with pytest.raises(LimitError, match="focus first"):
+        focused(made, 900.0).acquire(exposure)
+    with pytest.raises(NotSupported, match="camera"):
+        focused(world()).acquire(exposure)
+
+
+def test_lines_that_start_off_their_place_differ_from_frame_to_frame():
+    made = world("au_on_carbon", scan={"line_jitter_nm": 1.0})
+    plain = look(world("au_on_carbon"), WIDE, "HAADF")["HAADF"]
+    jittered = look(made, WIDE, "HAADF")["HAADF"]
+    assert np.array_equal(plain, look(world("au_on_carbon", scan={}), WIDE, "HAADF")["HAADF"])
+    assert not np.allclose(jittered, plain)
+    assert jittered.mean() == pytest.approx(plain.mean(), rel=0.02)
+    lagging = look(world("au_on_carbon", scan={"flyback_nm": 6.0}), WIDE, "HAADF")["HAADF"]
+    np.testing.assert_allclose(lagging[:, 40:], plain[:, 40:], atol=0.02 * np.ptp(plain))
+    assert np.abs(lagging[:, :8] - plain[:, :8]).max() > 0.1 * np.ptp(plain) or plain[:, :8].std() < 1e-4
+
+
+def test_rare_particles_are_where_the_truth_says():
+    made = world("oxide_flakes")
+    feature = next(iter(made.features(Footprint(x_nm=0.0, y_nm=0.0, width_nm=4000.0, height_nm=4000.0))))
+    assert feature.rare
+    again = made.features(Footprint(x_nm=feature.x_nm, y_nm=feature.y_nm, width_nm=1.0, height_nm=1.0))
+    assert feature in again
+    sight = Sight(
+        exposure=WIDE, centre_nm=(feature.x_nm, feature.y_nm), probe=made.probe(), fluence=FluenceMap(), number=1
+    )
+    image = made.scene.look(sight, ("HAADF",))["HAADF"]
+    assert image[30:34, 30:34].mean() > 3 * np.median(image)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"specimen": "au_on_carbo"}, "did you mean 'au_on_carbon'"),
+        ({"specimen": {"recipe": "nowhere.yaml"}}, "no such file"),
+        ({"specimen": {"recipe": "graphene", "slope": 1}}, "slope"),
+        ({"abf": {}}, "needs a specimen by recipe"),
+        ({"specimen": "graphene", "haadf": {"angles_mrad": (90, 50)}}, "is no ring"),
+    ],
+)
+def test_what_cannot_be_is_told(settings, told):
+    with pytest.raises(ValidationError, match=told):
+        SimulatedSettings.model_validate(settings)
