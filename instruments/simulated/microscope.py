@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from instruments.errors import BusyError, Disconnected, InstrumentError, ReachError, Timeout
-from instruments.powers import HasDiffraction, HasTilt, HasValves
+from instruments.powers import HasDiffraction, HasSpectra, HasTilt, HasValves
 from instruments.simulated.requests import check_exposure, check_move, check_optics, named
 from instruments.simulated.scenes import Sight
 from instruments.simulated.world import World
@@ -153,6 +153,9 @@ class SimulatedMicroscope:
         camera = self._world.settings.camera
         if kind is HasDiffraction and camera is not None:
             return cast("P", _Diffraction({"camera": (camera.pixels, camera.pixels)}))
+        channels = {name: n for name, n in self._world.settings.slow_detectors().items() if name != "camera"}
+        if kind is HasSpectra and channels:
+            return cast("P", _Spectra(channels))
         return None
 
     def _expose(self, exposure: Exposure, names: tuple[str, ...], calls: int) -> dict[str, Counts]:
@@ -236,6 +239,14 @@ class _Tilt:
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
         return self.ranges_deg
+
+
+@dataclass(frozen=True, slots=True)
+class _Spectra:
+    spectrometers: Mapping[str, int]
+
+    def channels(self) -> Mapping[str, int]:
+        return self.spectrometers
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from instruments.simulated.relief import Relief
 from instruments.simulated.renderer import FINE_PX_NM, Camera, Views
 from instruments.simulated.scan import distorted
 from instruments.simulated.settings import USUAL_MRAD, SimulatedSettings
+from instruments.simulated.spectra import Spectrometers
 from instruments.simulated.thin import bright_field
 from instruments.types import Axis
 
@@ -36,7 +37,10 @@ Ring: TypeAlias = tuple[float, float]
 _EVERYTHING_MRAD = 1500.0
 _WITHIN_THE_CONE = frozenset({"BF", "ABF"})
 """There waves interfere where atoms show."""
-_DETECTORS = (*USUAL_MRAD, "camera")
+_DETECTORS = (*USUAL_MRAD, "camera", "EELS", "EDS")
+"""Each has a stream of noise of its own."""
+_TYPES = {"EELS": np.uint32}
+"""A zero loss holds nearly all electrons of a pixel."""
 _DEAD = 411
 """Stream of randomness."""
 
@@ -52,6 +56,7 @@ class Sample:
         self._settings, self._seed, self._recipe = settings, seed, made.recipe
         self._contamination_nm = made.contamination_nm
         self._darkroom = Darkroom(made.recipe) if darkroom is None else darkroom
+        self._spectrometers = Spectrometers(settings)
         self._phases = Phases(made.recipe, settings.column.voltage_kV)
         self._rings = {
             name: detector.angles_mrad or USUAL_MRAD[name] for name, detector in settings.detectors().items()
@@ -74,7 +79,7 @@ class Sample:
         )
 
     def look(self, sight: Sight, names: tuple[str, ...]) -> Mapping[str, Floats]:
-        """Expected shares by detector: (H, W), of the camera (H, W, Ky, Kx)."""
+        """Expected shares by detector: (H, W), of the camera (H, W, Ky, Kx), of spectrometers (H, W, E)."""
         views, camera, done = self._views(sight), self._camera(sight), self._harm(sight)
         thick_nm = self._darkroom.thickness_nm(camera) * sight.thicker
         fine = camera.pixel_nm <= FINE_PX_NM
@@ -92,7 +97,7 @@ class Sample:
             seen = patterns_at(self._phases, views, camera, self._settings.camera, thickness_nm=thick_nm, done=done)
             seen *= self._alive()
             shares["camera"] = self._behind_bars(seen, views, camera)
-        return shares
+        return shares | self._spectrometers.look(names, views, camera, done)
 
     def read(self, shares: Mapping[str, Floats], sent_electrons: float, number: int) -> dict[str, Counts]:
         """Counted electrons as each detector tells them."""
@@ -105,14 +110,14 @@ class Sample:
                 rng = np.random.Generator(np.random.SFC64([noise & 0xFFFFFFFF, noise >> 32]))
                 counts[name] = read_out(counted, detectors[name], rng)
             else:
-                counts[name] = np.minimum(counted, 65535).astype(np.uint16)
+                counts[name] = counted.astype(_TYPES.get(name, np.uint16))
         return counts
 
     def inner_axes(self, name: str) -> tuple[Axis, ...]:
-        """Of the camera: ky, kx in mrad."""
+        """Of the camera: ky, kx in mrad; of spectrometers: energy in eV."""
         camera = self._settings.camera
         if name != "camera" or camera is None:
-            return ()
+            return self._spectrometers.inner_axes(name)
         step = 2 * camera.reach_mrad / camera.pixels
         first = -(camera.pixels // 2) * step
         return Axis("ky", step, "mrad", first), Axis("kx", step, "mrad", first)

@@ -133,6 +133,37 @@ class CameraSettings(Settings):
     """Pixels that never count."""
 
 
+class EnergySettings(Settings):
+    """Channels of a spectrum."""
+
+    offset_eV: float
+    """Energy of the first."""
+    step_eV: Positive
+    channels: Annotated[int, Field(ge=16, le=8192)] = 2048
+
+
+class EelsSettings(EnergySettings):
+    """An energy-loss spectrometer under the specimen, which counts electrons."""
+
+    offset_eV: float = -20.0
+    step_eV: Positive = 0.5
+    collection_mrad: Positive = 30.0
+    """Half angle of what enters."""
+    resolution_eV: Positive = 1.0
+    """Full width at half maximum of the zero loss."""
+
+
+class EdsSettings(EnergySettings):
+    """X-ray detectors above the specimen."""
+
+    offset_eV: float = 0.0
+    step_eV: Positive = 10.0
+    solid_angle_sr: Positive = 0.7
+    takeoff_deg: Positive = 18.0
+    noise_eV: Positive = 45.0
+    """Full width at half maximum of a line of energy 0."""
+
+
 class ScanSettings(Settings):
     """What the scan coils do to a frame."""
 
@@ -220,7 +251,9 @@ class SimulatedSettings(Settings):
     """None: out."""
     abf: BrightDetectorSettings | None = None
     camera: CameraSettings | None = None
-    """Patterns at every pixel; it is read only where an exposure names it, for it is large."""
+    """Patterns at every pixel. It is read only where an exposure names it, for it is large; so are the next two."""
+    eels: EelsSettings | None = None
+    eds: EdsSettings | None = None
     scan: ScanSettings = ScanSettings()
     stage: StageSettings = StageSettings()
     field_of_view_nm: Range = (1.0, 20000.0)
@@ -236,7 +269,7 @@ class SimulatedSettings(Settings):
 
     @model_validator(mode="after")
     def _recipe_for_more(self) -> SimulatedSettings:
-        asked = [name for name in ("adf", "abf", "camera") if getattr(self, name) is not None]
+        asked = [name for name in ("adf", "abf", "camera", "eels", "eds") if getattr(self, name) is not None]
         if asked and not isinstance(self.specimen, SampleSettings):
             raise ValueError(f"{', '.join(asked)} needs a specimen by recipe, such as `specimen: au_on_carbon`")
         if self.bf is None and not isinstance(self.specimen, SampleSettings):
@@ -250,7 +283,9 @@ class SimulatedSettings(Settings):
 
     def slow_detectors(self) -> dict[str, int]:
         """Those that are read only where an exposure names them, and how many numbers each gives a pixel."""
-        return {} if self.camera is None else {"camera": self.camera.pixels**2}
+        cameras = {} if self.camera is None else {"camera": self.camera.pixels**2}
+        spectrometers = {"EELS": self.eels, "EDS": self.eds}
+        return cameras | {name: made.channels for name, made in spectrometers.items() if made is not None}
 
     @property
     def specimen_by_recipe(self) -> SampleSettings | None:

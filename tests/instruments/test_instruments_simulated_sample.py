@@ -15,6 +15,7 @@ from instruments.annuli import Annulus, mask
 from instruments.checks import check_microscope
 from instruments.clock import SimulatedClock
 from instruments.errors import LimitError, NotSupported
+from instruments.powers import HasDiffraction, HasSpectra
 from instruments.simulated.damage import FluenceMap
 from instruments.simulated.library import named
 from instruments.simulated.microscope import SimulatedMicroscope
@@ -166,6 +167,27 @@ def test_the_camera_counts_every_electron_once_and_its_dead_pixels_none():
         focused(made, 900.0).acquire(exposure)
     with pytest.raises(NotSupported, match="camera"):
         focused(world()).acquire(exposure)
+
+
+def test_spectrometers_are_read_where_they_are_named_and_count_what_is_there():
+    made = world(eels={"step_eV": 1.0, "channels": 600}, eds={})
+    scope = focused(made)
+    assert set(scope.acquire(ATOMS).signals) == {"HAADF", "ADF", "ABF", "BF"}
+    exposure = Exposure(field_of_view_nm=2.0, shape=(16, 16), dwell_us=1000.0, signals=("EELS", "EDS"))
+    frame = scope.acquire(exposure)
+    eels, eds = frame.signals["EELS"], frame.signals["EDS"]
+    assert eels.data.shape == (16, 16, 600)
+    assert (eels.axes[-1].name, eels.axes[-1].unit, eels.axes[-1].offset) == ("energy", "eV", -20.0)
+    energies = -20.0 + np.arange(600)
+    spectrum = eels.data.sum((0, 1))
+    assert energies[spectrum.argmax()] == 0.0
+    before, behind = (int(spectrum[(energies > e) & (energies < e + 20)].sum()) for e in (430, 460))
+    assert behind > before + 5 * np.sqrt(before + behind)  # titanium's edge at 456 eV
+    assert 0 < eds.data.sum() < 1e-4 * frame.electrons
+    assert scope.power(HasSpectra).channels() == {"EELS": 600, "EDS": 2048}
+    assert scope.power(HasDiffraction) is None
+    again = focused(world(eels={"step_eV": 1.0, "channels": 600})).acquire(replace(exposure, signals=("EELS",)))
+    assert not np.array_equal(again.signals["EELS"].data, eels.data)  # frame 1, not frame 2
 
 
 def test_lines_that_start_off_their_place_differ_from_frame_to_frame():
