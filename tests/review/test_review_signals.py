@@ -56,8 +56,8 @@ def survey(tmp_path_factory):
 
 
 def kept(folder):
-    """Every file and its size; SQLite's own beside a database come and go with its readers."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(("-shm", "-wal")))
+    """Every file of the frames, and those beside them that are no database, with its size."""
+    files = (path for path in folder.rglob("*") if path.is_file() and ".sqlite" not in path.name)
     return sorted((path, path.stat().st_size) for path in files)
 
 
