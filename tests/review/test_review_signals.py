@@ -78,7 +78,8 @@ def test_a_ring_over_what_was_kept_is_the_sum_of_its_pixels(survey, tmp_path):
         assert file.imagej_metadata["unit"] == "nm"
         assert file.pages[0].resolution[0] == pytest.approx(6.0, rel=1e-3)
     assert tifffile.imread(moved.files[0]).shape == (2, 12, 12)
-    assert Image.open(ring.picture).width > 200
+    with Image.open(ring.picture) as picture:
+        assert picture.width > 200
 
 
 def test_a_window_of_energies_over_spectra(survey, tmp_path):
