@@ -1,5 +1,10 @@
-"""Decisions at a microscope as a gymnasium environment: ``gymnasium.make("envs:adaptem/Survey-v0")``."""
+"""Decisions at a microscope as gymnasium environments: ``gymnasium.make("envs:adaptem/Survey-v0")``, ``Focus-v0``."""
 
 from gymnasium.envs.registration import register
 
 register(id="adaptem/Survey-v0", entry_point="envs.registration:make_survey_env")
+register(
+    id="adaptem/Focus-v0",
+    entry_point="envs.focus_worlds:make_focus_env",
+    vector_entry_point="envs.focus_worlds:make_focus_vector_env",
+)

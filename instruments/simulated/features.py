@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from instruments.simulated.recipe import Recipe
 
 _INDEX = (1 << 29) - 1
+_ATOMIC_NM = 20.0
+"""A view of a crystalline film up to this width shows its atoms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +58,15 @@ def particles(
                     identity = number << 58 | (i & _INDEX) << 29 | j & _INDEX
                     found.append(Particle(identity, name, x, y, 2 * radius, 2 * radius * aspect, turn, population.rare))
     return tuple(found)
+
+
+def nearest(recipe: Recipe, seed: int, width_nm: float) -> tuple[float, float]:
+    """Where a view so wide shows something: (0, 0) on a crystal, else the nearest particle of the first population."""
+    film = recipe.film
+    is_crystal = film is not None and recipe.materials[film.material].crystal is not None
+    if not recipe.populations or (is_crystal and width_nm < _ATOMIC_NM):
+        return 0.0, 0.0
+    kind, population = next(iter(recipe.populations.items()))
+    half = 3e3 / math.sqrt(population.per_um2)
+    found = [each for each in particles(recipe, seed, (-half, half), (-half, half)) if each.kind == kind]
+    return min(((each.x_nm, each.y_nm) for each in found), key=lambda place: math.hypot(*place), default=(0.0, 0.0))

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from configs.errors import ConfigError
 from instruments.aberrations import NAMES
-from instruments.simulated.features import particles
+from instruments.simulated.features import nearest
 from instruments.simulated.renderer import Camera, Renderer, Views
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _BAR_OF_WIDTH = 0.25
 _CLEAR = 400.0
 """Electrons counted in the brightest pixels of a clear picture."""
 _FAINT = 1e-5
-_ATOMIC_NM = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ def take(
     coefficients[0, 0] = -renderer.thickness_nm() / 2 if defocus_nm is None else defocus_nm
     views = Views(
         seeds=np.array([seed]),
-        places_nm=np.array([_nearest(recipe, seed, width) if place_nm is None else place_nm], dtype=np.float64),
+        places_nm=np.array([nearest(recipe, seed, width) if place_nm is None else place_nm], dtype=np.float64),
         coefficients_nm=coefficients,
         electrons=torch.ones(1),
         frames=np.zeros(1, dtype=np.int64),
@@ -123,18 +122,6 @@ def take(
     shown = detector.upper() if detector in DETECTORS else detector
     caption = f"{recipe.title} · {shown} · {length(width)} wide · {fluence_e_per_A2:.2g} e/Å²"
     return Picture(counted, camera.pixel_nm, caption)
-
-
-def _nearest(recipe: Recipe, seed: int, width_nm: float) -> tuple[float, float]:
-    """The particle of the first population nearest to (0, 0), at its centre."""
-    film = recipe.film
-    is_crystal = film is not None and recipe.materials[film.material].crystal is not None
-    if not recipe.populations or (is_crystal and width_nm < _ATOMIC_NM):
-        return 0.0, 0.0
-    kind, population = next(iter(recipe.populations.items()))
-    half = 3e3 / math.sqrt(population.per_um2)
-    found = [p for p in particles(recipe, seed, (-half, half), (-half, half)) if p.kind == kind]
-    return min(((p.x_nm, p.y_nm) for p in found), key=lambda place: math.hypot(*place), default=(0.0, 0.0))
 
 
 def save(picture: Picture, path: Path) -> None:

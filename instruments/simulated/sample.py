@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from instruments.aberrations import rotated
 from instruments.simulated.brightfield import Phases
-from instruments.simulated.darkroom import Darkroom
+from instruments.simulated.darkroom import Darkroom, Developer
 from instruments.simulated.detectors import read_out
 from instruments.simulated.diffraction import patterns_at
 from instruments.simulated.features import particles
@@ -48,16 +49,15 @@ _DEAD = 411
 class Sample:
     """Implements ``scenes.Scene`` for a specimen by recipe."""
 
-    def __init__(self, settings: SimulatedSettings, seed: int, darkroom: Darkroom | None = None) -> None:
+    def __init__(self, settings: SimulatedSettings, seed: int, darkroom: Developer | None = None) -> None:
         """``darkroom``: where annular images are rendered, by itself or with those of other worlds; None: its own."""
         made = settings.specimen_by_recipe
         if made is None:
             raise ValueError("these settings describe a specimen without recipe: open it with open_scene")
         self._settings, self._seed, self._recipe = settings, seed, made.recipe
         self._contamination_nm = made.contamination_nm
-        self._darkroom = Darkroom(made.recipe) if darkroom is None else darkroom
+        self._darkroom: Developer = Darkroom(made.recipe) if darkroom is None else darkroom
         self._spectrometers = Spectrometers(settings)
-        self._phases = Phases(made.recipe, settings.column.voltage_kV)
         self._rings = {
             name: detector.angles_mrad or USUAL_MRAD[name] for name, detector in settings.detectors().items()
         }
@@ -139,6 +139,10 @@ class Sample:
                 scattered = np.float32((outer**2 - inner**2) / alpha**2) * (1 - scattered)
             found[name] = scattered
         return found
+
+    @cached_property
+    def _phases(self) -> Phases:
+        return Phases(self._recipe, self._settings.column.voltage_kV)
 
     def _behind_bars(self, image: Floats, views: Views, camera: Camera) -> Floats:
         if self._recipe.bars is None:

@@ -22,6 +22,7 @@ from instruments.types import Exposure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from instruments.simulated.darkroom import Studio
     from instruments.simulated.hashing import Floats
     from instruments.simulated.rare import Feature
     from instruments.simulated.settings import SimulatedSettings
@@ -103,8 +104,8 @@ class ProceduralScene:
         return ()
 
 
-def open_scene(settings: SimulatedSettings, seed: int) -> Scene:
-    """The specimen that the settings describe.
+def open_scene(settings: SimulatedSettings, seed: int, studio: Studio | None = None) -> Scene:
+    """The specimen that the settings describe; with a ``studio``, its frames are rendered beside those of other worlds.
 
     Raises:
         ConfigError: it has a recipe, and what draws recipes is not installed.
@@ -117,4 +118,5 @@ def open_scene(settings: SimulatedSettings, seed: int) -> Scene:
         raise ConfigError(
             f"a specimen by recipe needs {error.name}, which is not installed: pip install 'adaptem[simulate]'"
         ) from error
-    return cast("Scene", sample.Sample(settings, seed))
+    room = None if studio is None else studio.darkroom(settings.specimen.recipe)
+    return cast("Scene", sample.Sample(settings, seed, room))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from instruments.clock import Clock
     from instruments.simulated.column import Probe
+    from instruments.simulated.darkroom import Studio
     from instruments.simulated.rare import Feature
     from instruments.simulated.settings import SimulatedSettings
     from instruments.types import Exposure
@@ -61,13 +62,20 @@ class World:
         ConfigError: the truth file belongs to another seed or other settings, or is no truth file.
     """
 
-    def __init__(self, settings: SimulatedSettings, seed: int, clock: Clock, truth: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: SimulatedSettings,
+        seed: int,
+        clock: Clock,
+        truth: Path | None = None,
+        studio: Studio | None = None,
+    ) -> None:
         self.settings = settings
         self.seed = seed
         self.optics = at_rest(settings.column)
         self.valve_open = True
         self.stage = Stage(settings.stage, seed)
-        self.scene = open_scene(settings, seed)
+        self.scene = open_scene(settings, seed, studio)
         self.fluence = FluenceMap()
         self._exposures: list[TrueExposure] = []
         self._frames = 0
