@@ -24,7 +24,7 @@ def simulate(
     at: Annotated[
         tuple[float, float] | None, typer.Option(help="Place under the middle, x y in nm; by itself a particle.")
     ] = None,
-    detector: Annotated[str, typer.Option(help="haadf, adf, bf, or annulus:INNER-OUTER in mrad.")] = "haadf",
+    detector: Annotated[str, typer.Option(help="haadf, adf, abf, bf, annulus:INNER-OUTER in mrad, or ctem.")] = "haadf",
     pixels: Annotated[int, typer.Option(help="Rows and columns.")] = 512,
     fluence: Annotated[
         float | None, typer.Option(help="Electrons per Å²; by itself what makes a clear picture.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,24 +14,35 @@ from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
 from configs.errors import ConfigError
-from instruments.aberrations import NAMES
+from instruments.simulated.coherent import Illumination
+from instruments.simulated.column import Probe
+from instruments.simulated.damage import FluenceMap
+from instruments.simulated.darkroom import Darkroom
 from instruments.simulated.features import nearest
-from instruments.simulated.renderer import Camera, Renderer, Views
+from instruments.simulated.poisson import count_
+from instruments.simulated.renderer import Camera
+from instruments.simulated.sample import Sample
+from instruments.simulated.sample_settings import SampleSettings
+from instruments.simulated.scenes import Sight
+from instruments.simulated.settings import USUAL_MRAD, ColumnSettings, DetectorSettings, SimulatedSettings
+from instruments.types import Exposure
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from instruments.simulated.packing import Annulus
     from instruments.simulated.recipe import Recipe
 
-DETECTORS = {"haadf": (70.0, 200.0), "adf": (35.0, 70.0), "bf": None}
-_BF_MRAD = 10.0
+DETECTORS = (*(name.lower() for name in USUAL_MRAD), "ctem")
 _MAX_FIELD_NM = 3e6
 _MIN_FIELD_NM = 0.5
 _BAR_OF_WIDTH = 0.25
 _CLEAR = 400.0
 """Electrons counted in the brightest pixels of a clear picture."""
 _FAINT = 1e-5
+_OBJECTIVE_MRAD = 20.0
+"""Semi-angle of the objective aperture of the wide beam's picture."""
+_FOCAL_SPREAD_NM, _CTEM_DEFOCUS_NM = 2.0, -8.0
+"""In focus a wide beam shows next to nothing of a thin specimen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +55,25 @@ class Picture:
     caption: str
 
 
-def annulus(detector: str) -> tuple[Annulus, bool]:
-    """The angles in mrad of a detector by name or as annulus:INNER-OUTER, and whether it sees what they leave over.
+def annulus(detector: str) -> tuple[float, float] | None:
+    """The angles in mrad of a detector by name or as annulus:INNER-OUTER; None is the wide beam's screen.
 
     Raises ConfigError: an unknown detector.
 
-    >>> annulus("annulus:60-130"), annulus("bf")
-    (((60.0, 130.0), False), ((10.0, 1500.0), True))
+    >>> annulus("annulus:60-130"), annulus("bf"), annulus("ctem")
+    ((60.0, 130.0), (0.0, 10.0), None)
     """
-    if detector == "bf":
-        return (_BF_MRAD, 1500.0), True
-    if (angles := DETECTORS.get(detector)) is not None:
-        return angles, False
+    if detector == "ctem":
+        return None
+    if (angles := USUAL_MRAD.get(detector.upper())) is not None and detector.islower():
+        return angles
     match = re.fullmatch(r"annulus:(\d+\.?\d*)-(\d+\.?\d*)", detector)
-    if match is None or not 0 < float(match[1]) < float(match[2]) <= 1500:
+    if match is None or not 0 <= float(match[1]) < float(match[2]) <= 1500:
         raise ConfigError(
             f"detector {detector!r} was asked; give {', '.join(DETECTORS)}, "
             "or annulus:INNER-OUTER in mrad, such as annulus:60-130"
         )
-    return (float(match[1]), float(match[2])), False
+    return float(match[1]), float(match[2])
 
 
 def take(
@@ -94,34 +105,49 @@ def take(
         raise ConfigError(f"{pixels} × {pixels} pixels were asked; give 16 to 4096")
     if fluence_e_per_A2 is not None and not (0 < fluence_e_per_A2 < math.inf):
         raise ConfigError(f"a fluence of {fluence_e_per_A2} e/Å² was asked; give a number above 0")
-    angles, is_rest = annulus(detector)
-    camera = Camera(
-        shape=(pixels, pixels),
-        pixel_nm=width / pixels,
-        annuli_mrad=(angles,),
-        voltage_kV=voltage_kV,
-        convergence_mrad=convergence_mrad,
+    ring = annulus(detector)
+    pixel_nm = width / pixels
+    camera = Camera(shape=(pixels, pixels), pixel_nm=pixel_nm)
+    settings = SimulatedSettings(
+        specimen=SampleSettings(recipe=recipe),
+        column=ColumnSettings(
+            voltage_kV=voltage_kV, convergence_mrad=convergence_mrad, source_size_nm=camera.source_size_nm
+        ),
+        haadf=DetectorSettings(angles_mrad=ring),
+        bf=None,
     )
-    renderer = Renderer(recipe, camera)
-    coefficients = torch.zeros(1, len(NAMES))
-    coefficients[0, 0] = -renderer.thickness_nm() / 2 if defocus_nm is None else defocus_nm
-    views = Views(
-        seeds=np.array([seed]),
-        places_nm=np.array([nearest(recipe, seed, width) if place_nm is None else place_nm], dtype=np.float64),
-        coefficients_nm=coefficients,
-        electrons=torch.ones(1),
-        frames=np.zeros(1, dtype=np.int64),
+    sample = Sample(settings, seed)
+    middle_nm = Darkroom(recipe).thickness_nm(camera) / 2
+    if defocus_nm is None:
+        defocus_nm = -middle_nm + (_CTEM_DEFOCUS_NM if ring is None else 0.0)
+    sight = Sight(
+        exposure=Exposure(field_of_view_nm=width, shape=(pixels, pixels), dwell_us=1.0),
+        centre_nm=nearest(recipe, seed, width) if place_nm is None else place_nm,
+        probe=Probe(
+            defocus_nm=defocus_nm,
+            stig_a_nm=0.0,
+            stig_b_nm=0.0,
+            convergence_mrad=convergence_mrad,
+            source_size_nm=settings.column.source_size_nm,
+        ),
+        fluence=FluenceMap(),
+        number=0,
     )
-    per_pixel_A2 = (camera.pixel_nm * 10) ** 2
-    shares = renderer.shares(views)
+    if not (all(map(math.isfinite, sight.centre_nm)) and math.isfinite(defocus_nm)):
+        raise ConfigError(f"place {sight.centre_nm} nm and defocus {defocus_nm} nm: one is not a finite number")
+    if ring is None:
+        beam = Illumination(voltage_kV, focal_spread_nm=_FOCAL_SPREAD_NM, objective_mrad=_OBJECTIVE_MRAD)
+        shares = sample.wide_field(sight, beam)
+    else:
+        shares = sample.look(sight, ("HAADF",))["HAADF"]
+    per_pixel_A2 = (pixel_nm * 10) ** 2
     if fluence_e_per_A2 is None:
-        bright = float(torch.quantile((1 - shares if is_rest else shares)[0, 0, ::4, ::4], 0.99))
-        fluence_e_per_A2 = _CLEAR / max(bright, _FAINT) / per_pixel_A2
-    views = replace(views, electrons=torch.tensor([fluence_e_per_A2 * per_pixel_A2]))
-    counted = renderer.count(shares, views, rest=is_rest)[0, 0].numpy()
+        fluence_e_per_A2 = _CLEAR / max(float(np.quantile(shares[::4, ::4], 0.99)), _FAINT) / per_pixel_A2
+    mean = torch.from_numpy(np.maximum(shares, 0)[None] * np.float32(fluence_e_per_A2 * per_pixel_A2))
+    counted = count_(mean.contiguous(), torch.tensor([seed]))[0].numpy()
     shown = detector.upper() if detector in DETECTORS else detector
     caption = f"{recipe.title} · {shown} · {length(width)} wide · {fluence_e_per_A2:.2g} e/Å²"
-    return Picture(counted, camera.pixel_nm, caption)
+    return Picture(counted, pixel_nm, caption)
 
 
 def save(picture: Picture, path: Path) -> None:

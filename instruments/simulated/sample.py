@@ -25,19 +25,21 @@ from instruments.simulated.renderer import FINE_PX_NM, Camera, Views
 from instruments.simulated.scan import distorted
 from instruments.simulated.settings import USUAL_MRAD, SimulatedSettings
 from instruments.simulated.spectra import Spectrometers
-from instruments.simulated.thin import bright_field
+from instruments.simulated.thin import bright_field, wide_field
 from instruments.types import Axis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from instruments.simulated.coherent import Illumination
+    from instruments.simulated.numbers import Ratio
     from instruments.simulated.scenes import Counts, Sight
 
 Ring: TypeAlias = tuple[float, float]
 
 _EVERYTHING_MRAD = 1500.0
-_WITHIN_THE_CONE = frozenset({"BF", "ABF"})
-"""There waves interfere where atoms show."""
+_BESIDE: Ratio = 1.25
+"""Rings out to so many times the cone's angle are bright field: there waves interfere where atoms show."""
 _DETECTORS = (*USUAL_MRAD, "camera", "EELS", "EDS")
 """Each has a stream of noise of its own."""
 _TYPES = {"EELS": np.uint32}
@@ -83,7 +85,8 @@ class Sample:
         views, camera, done = self._views(sight), self._camera(sight), self._harm(sight)
         thick_nm = self._darkroom.thickness_nm(camera) * sight.thicker
         fine = camera.pixel_nm <= FINE_PX_NM
-        waves = [name for name in names if name in self._rings and name in _WITHIN_THE_CONE and fine]
+        edge_mrad = _BESIDE * camera.convergence_mrad
+        waves = [name for name in names if fine and name in self._rings and self._rings[name][1] <= edge_mrad]
         plain = [name for name in names if name in self._rings and name not in waves]
         shares = self._incoherent(plain, views, camera, done)
         for name in waves:
@@ -98,6 +101,18 @@ class Sample:
             seen *= self._alive()
             shares["camera"] = self._behind_bars(seen, views, camera)
         return shares | self._spectrometers.look(names, views, camera, done)
+
+    def wide_field(self, sight: Sight, beam: Illumination) -> Floats:
+        """(H, W) a wide parallel beam's image (CTEM), 1 where there is no specimen, with the sight's aberrations."""
+        views, camera, done = self._views(sight), self._camera(sight), self._harm(sight)
+        if camera.pixel_nm <= FINE_PX_NM:
+            thick_nm = self._darkroom.thickness_nm(camera) * sight.thicker
+            return self._behind_bars(
+                wide_field(self._phases, views, camera, beam, thick_nm, done)[0].numpy(), views, camera
+            )
+        stopped = (beam.objective_mrad or _EVERYTHING_MRAD / 2, _EVERYTHING_MRAD)
+        image = self._darkroom.shares(camera.seeing((stopped,)), views)[0, 0].cpu().numpy()
+        return 1 - (image if done is None else harmed(image, done, stopped, camera.voltage_kV, camera.pixel_nm))
 
     def read(self, shares: Mapping[str, Floats], sent_electrons: float, number: int) -> dict[str, Counts]:
         """Counted electrons as each detector tells them."""
@@ -127,14 +142,13 @@ class Sample:
         if not names:
             return {}
         alpha = camera.convergence_mrad
-        outside = tuple(
-            (self._rings[n][1], _EVERYTHING_MRAD) if n in _WITHIN_THE_CONE else self._rings[n] for n in names
-        )
+        rings = [self._rings[name] for name in names]
+        outside = tuple((ring[1], _EVERYTHING_MRAD) if ring[0] < alpha else ring for ring in rings)
         images = self._darkroom.shares(camera.seeing(outside), views)[0].cpu().numpy()
         found = {}
         for name, ring, image in zip(names, outside, images, strict=True):
             scattered = image if done is None else harmed(image, done, ring, camera.voltage_kV, camera.pixel_nm)
-            if name in _WITHIN_THE_CONE:
+            if self._rings[name][0] < alpha:
                 inner, outer = (min(angle, alpha) for angle in self._rings[name])
                 scattered = np.float32((outer**2 - inner**2) / alpha**2) * (1 - scattered)
             found[name] = scattered

@@ -13,12 +13,14 @@ from scipy import fft, ndimage
 from instruments.aberrations import Aperture
 from instruments.annuli import Annulus
 from instruments.simulated.brightfield import bright, oversampling
+from instruments.simulated.coherent import ctem
 from instruments.simulated.harm import CARBON_PER_NM3, DISORDER_NM
 from instruments.simulated.optics import probe_reach_nm
 from instruments.simulated.scattering import cross_section_nm2
 
 if TYPE_CHECKING:
     from instruments.simulated.brightfield import Phases
+    from instruments.simulated.coherent import Illumination
     from instruments.simulated.harm import Harm
     from instruments.simulated.hashing import Floats
     from instruments.simulated.renderer import Camera, Views
@@ -27,6 +29,7 @@ _TAIL_NM = 0.3
 """A probe reaches this much farther than its rays."""
 _EVERYTHING_MRAD = 1500.0
 _SLICE_NM, _MOST_SLICES = 1.0, 12
+_FOCAL_NODES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +126,22 @@ def bright_field(
         lost = CARBON_PER_NM3 * cross_section_nm2("C", ring_mrad[1], _EVERYTHING_MRAD, camera.voltage_kV)
         found *= torch.from_numpy(np.exp(done.carbon_nm * np.float32(-lost)))
     return found
+
+
+def wide_field(
+    specimen: Phases, views: Views, camera: Camera, beam: Illumination, thickness_nm: float, done: Harm | None
+) -> torch.Tensor:
+    """(B, H, W) image in a wide parallel beam, where atoms show, of the specimen as one plane in its middle."""
+    widest = beam.objective_mrad or camera.convergence_mrad
+    parts = oversampling(camera.pixel_nm, camera.voltage_kV, 2 * widest)
+    reach_nm = float(probe_reach_nm(views.coefficients_nm, widest).max()) + _TAIL_NM
+    largest_nm = max(camera.shape) * camera.pixel_nm / 2
+    canvas = Canvas.around(camera.shape, camera.pixel_nm, min(reach_nm, largest_nm), parts)
+    phase = specimen.phase(specimen.atoms(views, canvas.shape, canvas.pixel_nm), canvas.pixel_nm)
+    if done is not None:
+        phase = faded(phase, done, canvas)
+    at_plane = views.coefficients_nm.clone()
+    at_plane[:, 0] += thickness_nm / 2
+    seen = ctem(phase, at_plane, canvas.pixel_nm, beam, focal_nodes=_FOCAL_NODES)
+    row, column = (torch.from_numpy(places) for places in canvas.rows(camera.shape))
+    return seen[:, row[:, None], column[None, :]]
