@@ -47,5 +47,8 @@ def make_agent(
 def make_skills(settings: SkillSettings) -> tuple[Skill, ...]:
     """The skills that ``settings`` offer, in the catalogue's order."""
     from agent.focusing import Refocus
+    from agent.height import EucentricHeight
 
-    return () if settings.refocus is None else (Refocus(settings.refocus),)
+    refocus = () if settings.refocus is None else (Refocus(settings.refocus),)
+    height = () if settings.eucentric_height is None else (EucentricHeight(settings.eucentric_height),)
+    return (*refocus, *height)

@@ -103,7 +103,25 @@ class RefocusSettings(Settings):
     """Expected time per change of focus, for planning only."""
 
 
+class HeightSettings(Settings):
+    """A wobble of the stage in a wide, cheap view."""
+
+    field_of_view_nm: PositiveFloat = 12000.0
+    """Heights up to about a third of this, over twice the sine of the tilt, are found: ± 20 µm as it stands."""
+    closer: Annotated[float, Field(ge=1, le=10)] = 4.0
+    """How much narrower the view is in which the rest is measured."""
+    pixels: Annotated[int, Field(ge=64)] = 512
+    dwell_us: PositiveFloat = 4.0
+    tilt_deg: PositiveFloat = 4.0
+    """Either way."""
+    tolerance_nm: PositiveFloat = 200.0
+    tilt_s: NonNegativeFloat = 4.0
+    """Expected time per change of tilt, for planning only."""
+
+
 class SkillSettings(Settings):
     """Which skills a survey may use; None leaves one out (a recorded image has no focus)."""
 
     refocus: RefocusSettings | None = RefocusSettings()
+    eucentric_height: HeightSettings | None = None
+    """Off by itself: it needs a holder that tilts, and limits that allow alpha_deg and z_nm."""

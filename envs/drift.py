@@ -32,8 +32,13 @@ def drift_nm_per_s(signal: Signal) -> float | None:
     return float(np.hypot(found[0] * signal.axes[1].scale, found[1] * signal.axes[2].scale)) / duration_s
 
 
-def shift_px(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> tuple[float, float] | None:
+def shift_px(
+    first: npt.NDArray[np.float32], second: npt.NDArray[np.float32], *, sure: Ratio = _SURE, least_cycles: Ratio = 0.0
+) -> tuple[float, float] | None:
     """(rows, columns) by which ``second`` (H, W) shows the same further down and right; None where it is not sure.
+
+    ``sure``: how many standard deviations the peak must stand above the rest. ``least_cycles``: what repeats less often
+    across the frame is left out: the window makes of a smooth slope something that never moves.
 
     Cross-correlation of the windowed, smoothed images, its peak refined by a parabola along each axis.
     """
@@ -41,10 +46,13 @@ def shift_px(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) ->
     window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
     one, two = (np.fft.rfft2((image - image.mean()) * window) for image in (first, second))
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    correlation = np.fft.irfft2(np.conj(one) * two * np.exp(-((frequency * _FINEST_PERIOD_PX) ** 2)), s=first.shape)
+    kept = np.exp(-((frequency * _FINEST_PERIOD_PX) ** 2))
+    if least_cycles > 0:
+        kept *= -np.expm1(-((frequency * min(height, width) / least_cycles) ** 4))
+    correlation = np.fft.irfft2(np.conj(one) * two * kept, s=first.shape)
     row, column = (int(i) for i in np.unravel_index(int(correlation.argmax()), correlation.shape))
     spread = float(correlation.std())
-    if not spread > 0 or float(correlation[row, column]) < _SURE * spread:
+    if not spread > 0 or float(correlation[row, column]) < sure * spread:
         return None
     down = row + _vertex(*(float(correlation[(row + step) % height, column]) for step in (-1, 0, 1)))
     right = column + _vertex(*(float(correlation[row, (column + step) % width]) for step in (-1, 0, 1)))

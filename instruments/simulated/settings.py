@@ -201,6 +201,8 @@ class StageSettings(Settings):
     """Wait after a move, before it returns."""
     drift_nm: NotNegative = 6.0
     """Amplitude of the slow thermal drift, per axis."""
+    eucentric_offset_nm: NotNegative = 0.0
+    """Spread of the specimen's height over the axis of tilt when the world begins."""
 
 
 class Fault(Settings):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from configs.load import ConfigError
 from instruments.simulated.damage import FluenceMap
 from instruments.simulated.faults import FaultScript
+from instruments.simulated.hashing import uniform
 from instruments.simulated.lenses import Lenses, at_rest
 from instruments.simulated.scenes import open_scene
 from instruments.simulated.stage import Stage
@@ -84,6 +85,7 @@ class World:
         self.blank_calls = 0
         """How often ``blank`` was called: an exposure that began before the latest call does not go on."""
         self._lenses = Lenses(settings.column, seed)
+        self._above_axis_nm = settings.stage.eucentric_offset_nm * (2 * float(uniform(seed, 403, 0)) - 1)
         self._clock = clock
         self._ahead_s = 0.0
         self._truth = TruthLog(truth)
@@ -119,8 +121,15 @@ class World:
     def place_nm(self, at_s: float | None = None) -> tuple[float, float]:
         """The place really under the beam now, or at another time: with play, creep and drift."""
         at_s = self.now_s() if at_s is None else at_s
-        x, y, _, _ = self.stage.position(at_s)
+        x, y, z, alpha = self.stage.position(at_s)
+        if alpha:  # what lies above the axis of tilt swings sideways
+            tilt = math.radians(alpha)
+            y = (y + self._off_axis_nm(x, y, z) * math.sin(tilt)) / math.cos(tilt)
         return x + self.faults.drift_nm(at_s), y
+
+    def _off_axis_nm(self, x_nm: float, y_nm: float, z_nm: float) -> float:
+        """How far a place lies above the axis of tilt, which goes along x."""
+        return z_nm + self.scene.height_nm(x_nm, y_nm) + self._above_axis_nm
 
     def probe(self, at_s: float | None = None) -> Probe:
         """The probe that really scans the specimen: the lenses against the height of the specimen there.
@@ -130,8 +139,13 @@ class World:
         at_s = self.now_s() if at_s is None else at_s
         x, y = self.place_nm(at_s)
         _, _, z, alpha = self.stage.position(at_s)
-        height_nm = z + self.scene.height_nm(x, y) + y * math.tan(math.radians(alpha))
+        height_nm = self._off_axis_nm(x, y, z) + y * math.tan(math.radians(alpha))
         return self._lenses.probe(self.optics, height_nm, at_s)
+
+    def height_error_nm(self) -> float:
+        """How far the place under the beam lies above the eucentric height."""
+        x, y, z, _ = self.stage.position(self.now_s())
+        return self._off_axis_nm(x, y, z)
 
     def defocus_nm(self, at_s: float | None = None) -> float:
         """The true defocus under the beam."""
