@@ -48,7 +48,9 @@ def make_skills(settings: SkillSettings) -> tuple[Skill, ...]:
     """The skills that ``settings`` offer, in the catalogue's order."""
     from agent.focusing import Refocus
     from agent.height import EucentricHeight
+    from agent.zone import ZoneAxis
 
     refocus = () if settings.refocus is None else (Refocus(settings.refocus),)
     height = () if settings.eucentric_height is None else (EucentricHeight(settings.eucentric_height),)
-    return (*refocus, *height)
+    zone = () if settings.zone_axis is None else (ZoneAxis(settings.zone_axis),)
+    return (*refocus, *height, *zone)

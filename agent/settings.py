@@ -119,9 +119,26 @@ class HeightSettings(Settings):
     """Expected time per change of tilt, for planning only."""
 
 
+class ZoneSettings(Settings):
+    """Patterns of a nearly parallel probe."""
+
+    camera: str = "camera"
+    """Name of the detector that gives patterns."""
+    field_of_view_nm: PositiveFloat = 2.0
+    dwell_us: PositiveFloat = 1000.0
+    """Of each of 4 × 4 probe positions, whose patterns are added up."""
+    patterns: PositiveInt = 6
+    """At most."""
+    tolerance_deg: PositiveFloat = 0.2
+    tilt_s: NonNegativeFloat = 3.0
+    """Expected time per change of tilt, for planning only."""
+
+
 class SkillSettings(Settings):
     """Which skills a survey may use; None leaves one out (a recorded image has no focus)."""
 
     refocus: RefocusSettings | None = RefocusSettings()
     eucentric_height: HeightSettings | None = None
     """Off by itself: it needs a holder that tilts, and limits that allow alpha_deg and z_nm."""
+    zone_axis: ZoneSettings | None = None
+    """Off by itself: it needs a camera, a cone under 6 mrad, and limits that allow alpha_deg and beta_deg."""

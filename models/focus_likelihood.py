@@ -66,14 +66,15 @@ class Step:
     matrix: Array
 
 
-def window(shape: tuple[int, int], taper: float) -> Array:
-    """(H, W) Tukey window: ``taper`` 0 is none, 1 is Hann's."""
-    return np.asarray(np.outer(windows.tukey(shape[0], taper), windows.tukey(shape[1], taper)), dtype=np.float64)
+def window(shape: tuple[int, int], taper: float, margin_px: int = 0) -> Array:
+    """(H, W) Tukey window: ``taper`` 0 is none, 1 is Hann's; nothing is left of a margin of ``margin_px``."""
+    rows, columns = (windows.tukey(n - 2 * margin_px, taper) for n in shape)
+    return np.pad(np.asarray(np.outer(rows, columns), dtype=np.float64), margin_px)
 
 
-def prepare(images: Array, at: Frequencies, taper: float) -> Data:
+def prepare(images: Array, at: Frequencies, taper: float, margin_px: int = 0) -> Data:
     """Spectra of ``images`` (K, H, W) in counted electrons, of Poisson noise, at J frequencies."""
-    cover = window((images.shape[1], images.shape[2]), taper)
+    cover = window((images.shape[1], images.shape[2]), taper, margin_px)
     total = float(cover.sum())
     means = (images * cover).sum((1, 2)) / total
     variance = (images * cover**2).sum((1, 2))

@@ -55,3 +55,37 @@ def noise(start, x, y):
             row += across * (unit(at(start, i + n, j + m)) - 0.5)
         total += down * row
     return total * _TO_UNIT_VARIANCE
+
+
+@numba.njit(cache=True)
+def nodes(start, low_x, high_x, low_y, high_y, most):
+    """The random nodes of ``noise`` over a rectangle: first i, first j, (N, M) nodes; none where more than ``most``."""
+    i, j = np.int64(np.floor(low_x)), np.int64(np.floor(low_y))
+    wide, high = np.int64(np.floor(high_x)) + 3 - i, np.int64(np.floor(high_y)) + 3 - j
+    found = np.empty((wide, high) if wide * high <= most else (0, 0))
+    for k in range(found.shape[0]):
+        across = mix(start + np.uint64(i + k) * _STEP)
+        for m in range(found.shape[1]):
+            found[k, m] = unit(mix(across + np.uint64(j + m) * _STEP)) - 0.5
+    return i, j, found
+
+
+@numba.njit(cache=True)
+def noise_among(start, known, x, y):
+    """``noise``, from ``nodes`` where they are known: for points that lie closer than the nodes."""
+    first_i, first_j, found = known
+    if found.size == 0:
+        return noise(start, x, y)
+    left, top = np.floor(x), np.floor(y)
+    f, g = x - left, y - top
+    i, j = np.uint64(np.int64(left) - first_i), np.uint64(np.int64(top) - first_j)  # unsigned: none counts from the end
+    one, two = np.uint64(1), np.uint64(2)
+    before, middle, after = (1 - f) ** 2 / 2, 0.5 + f - f * f, f * f / 2
+    total = (1 - g) ** 2 / 2 * (before * found[i, j] + middle * found[i + one, j] + after * found[i + two, j])
+    total += (0.5 + g - g * g) * (
+        before * found[i, j + one] + middle * found[i + one, j + one] + after * found[i + two, j + one]
+    )
+    total += (
+        g * g / 2 * (before * found[i, j + two] + middle * found[i + one, j + two] + after * found[i + two, j + two])
+    )
+    return total * _TO_UNIT_VARIANCE

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy.special import gammaln, ndtri, xlogy
 
 if TYPE_CHECKING:
+    from instruments.simulated.detector_settings import DetectorSettings
     from instruments.simulated.drawing import Materials
     from instruments.simulated.hashing import Floats
-    from instruments.simulated.settings import DetectorSettings
 
 PATHS_NM = {
     "HAADF": {"film": 1500.0, "light": 420.0, "heavy": 95.0},

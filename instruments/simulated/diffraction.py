@@ -23,15 +23,18 @@ from instruments.simulated.thin import slices_of
 
 if TYPE_CHECKING:
     from instruments.simulated.brightfield import Phases
+    from instruments.simulated.detector_settings import CameraSettings
     from instruments.simulated.harm import Harm
     from instruments.simulated.hashing import Floats
     from instruments.simulated.renderer import Camera, Views
-    from instruments.simulated.settings import CameraSettings
 
 _AT_ONCE = 64
 """Probe positions drawn in one step."""
 _TAIL_NM = 0.2
+_TILTED_SLICE_NM, _MOST_TILTED = 0.4, 256
 _MOST_PARTS = 8
+_RINGS = 1.6
+"""Radius kept of a probe, in λ / α: its first rings of Airy."""
 
 
 def window_of(
@@ -43,7 +46,8 @@ def window_of(
     """
     pixel_nm = BAND * wavelength_nm(voltage_kV) / (2 * settings.reach_mrad * 1e-3)
     whole = 2 * math.ceil(settings.pixels / BAND / 2)
-    parts = max(1, math.ceil(2 * (reach_nm + _TAIL_NM) / (whole * pixel_nm)))
+    ring_nm = _RINGS * wavelength_nm(voltage_kV) / (convergence_mrad * 1e-3)  # what diffraction at the aperture adds
+    parts = max(1, math.ceil(2 * (reach_nm + max(_TAIL_NM, ring_nm)) / (whole * pixel_nm)))
     if parts > _MOST_PARTS:
         raise LimitError(
             f"a probe whose rays reach {reach_nm:.3g} nm was to make patterns; a patch for it is {parts} times wider "
@@ -62,6 +66,7 @@ def patterns_at(
     settings: CameraSettings,
     *,
     thickness_nm: float,
+    tilts_rad: tuple[float, float] = (0.0, 0.0),
     done: Harm | None = None,
 ) -> Floats:
     """(H, W, Ky, Kx) shares of the electrons on the camera's pixels, for every pixel of one view's frame.
@@ -69,20 +74,21 @@ def patterns_at(
     Elastic scattering by phase objects, one below the other over ``thickness_nm``, all alike; thermal diffuse
     scattering by independent atoms (Einstein's model: Hall & Hirsch, Proc. R. Soc. A 286 (1965) 158). The camera's axes
     are those of the column, whatever the scan's rotation: columns and rows are those of a frame that is not rotated;
-    angle 0 lies at pixel (K // 2, K // 2).
+    angle 0 lies at pixel (K // 2, K // 2). ``tilts_rad``: of the zone axis along columns and rows; the slices are then
+    staggered, each by the tilt times its depth, which excites reflections near a circle about the tilt (Laue's).
     """
     reach_nm = float(probe_reach_nm(views.coefficients_nm, camera.convergence_mrad).max())
     window, parts = window_of(settings, camera.voltage_kV, camera.convergence_mrad, reach_nm)
     size, pixel_nm = window.size_px, window.pixel_nm
     turn = 0.0 if views.rotations_rad is None else float(views.rotations_rad[0])
-    slices, slice_nm = slices_of(thickness_nm)
+    slices, slice_nm = slices_of(thickness_nm) if tilts_rad == (0.0, 0.0) else _staggered(thickness_nm)
     along = rotated(views.coefficients_nm[:1].numpy(), -turn)
     along[:, 0] += slice_nm / 2  # the middle of the first slice
     probe = probes(torch.from_numpy(along).float(), window, torch.zeros(1, 2))[0, 0]
     spot = torch.view_as_real(probe).square().sum(-1) / pixel_nm**2
     diffuse = torch.stack([_diffuse(element, window, specimen.debye_waller_nm2) for element in specimen.elements])
     inside = band(window, torch.device("cpu"))
-    step = propagator(window, slice_nm, torch.device("cpu"))
+    step = propagator(window, slice_nm, torch.device("cpu")) * _stagger(window, slice_nm, tilts_rad)
     places = _places(views, camera) + pixel_nm / 2  # the probe stands on pixel size // 2
     found = np.empty((len(places), settings.pixels, settings.pixels), dtype=np.float32)
     for first in range(0, len(places), _AT_ONCE):
@@ -104,6 +110,20 @@ def patterns_at(
         elastic = torch.view_as_real(wave).square().sum(-1) * (1 - thermal.sum((-2, -1), keepdim=True)).clamp(min=0)
         found[first : first + len(here)] = _binned((elastic + thermal).mul_(inside).numpy(), settings.pixels, parts)
     return found.reshape(*camera.shape, settings.pixels, settings.pixels)
+
+
+def _staggered(thickness_nm: float) -> tuple[int, float]:
+    """Slices so thin that no reflection is excited by their distance alone."""
+    slices = min(max(1, math.ceil(thickness_nm / _TILTED_SLICE_NM)), _MOST_TILTED)
+    return slices, thickness_nm / slices
+
+
+def _stagger(window: Window, slice_nm: float, tilts_rad: tuple[float, float]) -> torch.Tensor:
+    """(k, k) what the next slice's being moved by the tilt does to a spectrum with angle 0 in the middle."""
+    along_rows, along_columns = angles(*window.frame) * (1e-3 / wavelength_nm(window.voltage_kV))
+    turns = 2 * math.pi * slice_nm * (along_columns * tilts_rad[0] + along_rows * tilts_rad[1])
+    phase = torch.from_numpy(turns).float()
+    return torch.polar(torch.ones_like(phase), phase)
 
 
 def _diffuse(element: str, window: Window, debye_waller_nm2: float) -> torch.Tensor:

@@ -37,8 +37,13 @@ def unbroken_nm(seed, film, x, y):
     """Thickness at a place as if the film had no holes, nm: it varies over waves of WAVE_NM."""
     if film[VARIATION] == 0:
         return film[THICK]
-    wave = film[WAVE_NM]
-    return film[THICK] * max(1 + film[VARIATION] * noise(key(seed, S_THICK), x / wave, y / wave), 0.05)
+    return waved_nm(film, noise(key(seed, S_THICK), x / film[WAVE_NM], y / film[WAVE_NM]))
+
+
+@numba.njit(cache=True)
+def waved_nm(film, field):
+    """Thickness of an unbroken film where the random field of its waves is so high."""
+    return film[THICK] * max(1 + film[VARIATION] * field, 0.05)
 
 
 @numba.njit(cache=True)
@@ -46,11 +51,19 @@ def solid(seed, film, x, y, edge):
     """1 on the film, 0 in a hole. (0, 0) lies between four round holes."""
     pitch = film[HOLE_PITCH_NM]
     if film[HOLES] == ROUND:
-        dx, dy = abs(x % pitch - pitch / 2), abs(y % pitch - pitch / 2)
-        inside = math.sqrt(dx * dx + dy * dy) - film[HOLE_NM] / 2
-        return min(max(inside / edge + 0.5, 0.0), 1.0)
-    level = abs(noise(key(seed, S_LACE), x / pitch, y / pitch))  # threads follow the zero line of a random field
-    return min(max((film[HOLE_NM] / pitch * 2 - level) * pitch / (2 * edge) + 0.5, 0.0), 1.0)
+        dx, dy = x - pitch * (np.floor(x / pitch) + 0.5), y - pitch * (np.floor(y / pitch) + 0.5)
+        square, half = dx * dx + dy * dy, film[HOLE_NM] / 2
+        if square > (half + edge) * (half + edge):  # most places are far from an edge
+            return 1.0
+        return min(max((math.sqrt(square) - half) / edge + 0.5, 0.0), 1.0)
+    return laced(film, noise(key(seed, S_LACE), x / pitch, y / pitch), edge)
+
+
+@numba.njit(cache=True)
+def laced(film, field, edge):
+    """1 on the threads of a lacey film, 0 between: they follow the zero line of a random field."""
+    pitch = film[HOLE_PITCH_NM]
+    return min(max((film[HOLE_NM] / pitch * 2 - abs(field)) * pitch / (2 * edge) + 0.5, 0.0), 1.0)
 
 
 @numba.njit(cache=True)

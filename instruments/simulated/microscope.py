@@ -145,9 +145,10 @@ class SimulatedMicroscope:
         self._world.close()
 
     def power(self, kind: type[P]) -> P | None:
-        tilt_deg = self._world.settings.stage.alpha_deg
-        if kind is HasTilt and tilt_deg is not None:
-            return cast("P", _Tilt({"alpha_deg": tilt_deg}))
+        stage = self._world.settings.stage
+        tilts = {name: getattr(stage, name) for name in ("alpha_deg", "beta_deg") if getattr(stage, name) is not None}
+        if kind is HasTilt and tilts:
+            return cast("P", _Tilt(tilts))
         if kind is HasValves:
             return cast("P", _Valves(self._world))
         camera = self._world.settings.camera
@@ -173,7 +174,8 @@ class SimulatedMicroscope:
             fluence=world.fluence,
             number=world.unblankings + 1,
             row_drift_nm=((x1 - x0) / rows, (y1 - y0) / rows),
-            thicker=1 / math.cos(math.radians(world.stage.position(start_s)[3])),
+            thicker=1 / math.prod(math.cos(tilt) for tilt in world.tilts_rad(start_s)),
+            tilts_rad=world.tilts_rad(start_s),
         )
         shares = world.scene.look(sight, names)
         if world.blank_calls != calls:

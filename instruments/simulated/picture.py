@@ -18,13 +18,14 @@ from instruments.simulated.coherent import Illumination
 from instruments.simulated.column import Probe
 from instruments.simulated.damage import FluenceMap
 from instruments.simulated.darkroom import Darkroom
+from instruments.simulated.detector_settings import USUAL_MRAD, DetectorSettings
 from instruments.simulated.features import nearest
 from instruments.simulated.poisson import count_
 from instruments.simulated.renderer import Camera
 from instruments.simulated.sample import Sample
 from instruments.simulated.sample_settings import SampleSettings
 from instruments.simulated.scenes import Sight
-from instruments.simulated.settings import USUAL_MRAD, ColumnSettings, DetectorSettings, SimulatedSettings
+from instruments.simulated.settings import ColumnSettings, SimulatedSettings
 from instruments.types import Exposure
 
 if TYPE_CHECKING:

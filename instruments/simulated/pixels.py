@@ -10,7 +10,32 @@ import numpy as np
 from instruments.simulated import film as films
 from instruments.simulated import shapes
 from instruments.simulated.atoms import to_pixel
-from instruments.simulated.counter import key, noise
+from instruments.simulated.counter import key, nodes, noise_among
+
+_TEXTURE_NM = 1.5
+"""Distance of the bumps of an amorphous film."""
+_NOWHERE_NM = 1e9
+"""Of nodes that nobody asks for."""
+
+
+@numba.njit(cache=True)
+def _nodes(view, height, width, start, grain_nm):
+    """The nodes of a random field under a view, where they are fewer than its pixels."""
+    across, down = view[2] * (width - 1), view[4] * (height - 1)
+    low_x, high_x = view[0] + min(across, 0.0) + min(down, 0.0), view[0] + max(across, 0.0) + max(down, 0.0)
+    across, down = view[3] * (width - 1), view[5] * (height - 1)
+    low_y, high_y = view[1] + min(across, 0.0) + min(down, 0.0), view[1] + max(across, 0.0) + max(down, 0.0)
+    edge = 1e-6 * grain_nm  # sums of steps are rounded
+    box = (low_x - edge) / grain_nm, (high_x + edge) / grain_nm, (low_y - edge) / grain_nm, (high_y + edge) / grain_nm
+    return nodes(start, box[0], box[1], box[2], box[3], height * width)
+
+
+@numba.njit(cache=True)
+def _film_nm(film, start, waves, x, y):
+    """``film.unbroken_nm`` from nodes."""
+    if film[films.VARIATION] == 0:
+        return film[films.THICK]
+    return films.waved_nm(film, noise_among(start, waves, x / film[films.WAVE_NM], y / film[films.WAVE_NM]))
 
 
 @numba.njit(cache=True)
@@ -22,21 +47,30 @@ def film_pixels(out, view, seed, film, paths):
     grains = pitch > 0 and film[films.CONTRAST] > 0 and pitch > pixel
     start = key(seed, films.S_TEXTURE)
     texture = film[films.TEXTURE] * 0.3 / (1 + pixel)
+    stride = 8 if film[films.WAVE_NM] > 64 * pixel else 1  # between, slow waves are as good as straight
+    wave, thick = film[films.WAVE_NM], key(seed, films.S_THICK)
+    waves = _nodes(view, height + stride, width + stride, thick, wave if film[films.VARIATION] > 0 else _NOWHERE_NM)
+    bumps = _nodes(view, height, width, start, _TEXTURE_NM if texture > 0 else _NOWHERE_NM)
+    lacey, lace = film[films.HOLES] == films.LACEY, key(seed, films.S_LACE)
+    threads = _nodes(view, height, width, lace, film[films.HOLE_PITCH_NM] if lacey else _NOWHERE_NM)
     last_i, last_j = np.int64(1 << 60), np.int64(0)
     seeds = np.empty((9, 3))
-    stride = 8 if film[films.WAVE_NM] > 64 * pixel else 1  # between, slow waves are as good as straight
     left, right = 0.0, 0.0
     for r in range(height):
         for c in range(width):
             x = view[0] + view[2] * c + view[4] * r
             y = view[1] + view[3] * c + view[5] * r
-            if c % stride == 0:
-                left = right if c and stride > 1 else films.unbroken_nm(seed, film, x, y)
+            part = c & (stride - 1)
+            if part == 0:
+                left = right if c and stride > 1 else _film_nm(film, thick, waves, x, y)
                 right = left
                 if stride > 1:
-                    right = films.unbroken_nm(seed, film, x + stride * view[2], y + stride * view[3])
-            t = left + (right - left) * (c % stride) / stride
-            if film[films.HOLES] != films.NO_HOLES:
+                    right = _film_nm(film, thick, waves, x + stride * view[2], y + stride * view[3])
+            t = left + (right - left) * part / stride
+            if lacey:
+                field = noise_among(lace, threads, x / film[films.HOLE_PITCH_NM], y / film[films.HOLE_PITCH_NM])
+                t *= films.laced(film, field, edge)
+            elif film[films.HOLES] != films.NO_HOLES:
                 t *= films.solid(seed, film, x, y, edge)
             if t <= 0:
                 continue
@@ -54,7 +88,7 @@ def film_pixels(out, view, seed, film, paths):
                         nearest, factor = away, seeds[k, 2]
                 t *= factor
             if texture > 0:
-                t *= max(1 + texture * noise(start, x / 1.5, y / 1.5), 0.1)
+                t *= max(1 + texture * noise_among(start, bumps, x / _TEXTURE_NM, y / _TEXTURE_NM), 0.1)
             for s in range(out.shape[0]):
                 out[s, r, c] += t * path[s]
 

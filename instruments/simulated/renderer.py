@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from instruments.simulated.recipe import Recipe
 
 FINE_PX_NM = 0.15
 """Up to this pixel size atomic columns are drawn."""
-_CHUNK_PX = 8 * 160 * 160
-"""Frames of this many pixels together stay in the processor's cache."""
+_CHUNK_PX = 16 * 160 * 160
+"""Canvases of this many pixels together stay near the processor, and are enough to forget what each call costs."""
 _SLICE_NM = 3.0
 """A thick object is scattered from at depths this far apart; the depth of focus λ/α² is 5 nm at 22 mrad and 200 kV."""
 _MOST_SLICES = 9
@@ -120,22 +121,22 @@ class Renderer:
         Raises ConfigError: a coefficient, place or number of electrons that is not finite, or arrays of unequal length.
         """
         _check(views)
-        shape = self.camera.shape
-        depths = self._depths_nm()
-        reach_nm = probe_reach_nm(views.coefficients_nm, self.camera.convergence_mrad, depths[-1])
-        margins = torch.ceil((reach_nm + _TAIL_NM) / self.camera.pixel_nm).clamp(max=max(shape) // 2).long()
-        sizes = np.array([[_canvas(n, int(margin)) for n in shape] for margin in margins])
+        shape, depths = self.camera.shape, self._depths_nm()
+        reach_nm = probe_reach_nm(views.coefficients_nm.cpu(), self.camera.convergence_mrad, depths[-1])
+        margins = np.ceil((reach_nm.numpy() + np.float32(_TAIL_NM)) / np.float32(self.camera.pixel_nm))
+        margins = np.minimum(margins, max(shape) // 2).astype(np.int64)
         # what is rendered together has canvases and probe windows of one size: a frame is the same in any company
-        keys = np.column_stack([sizes, torch.round(probe_window_nm(reach_nm) * 1e6).long().cpu().numpy()])
-        kinds, kind = np.unique(keys, axis=0, return_inverse=True)
-        most = max(1, _CHUNK_PX // (shape[0] * shape[1]))
+        kinds: dict[tuple[int, int, float], list[int]] = {}
+        for n, (margin, window_nm) in enumerate(zip(margins.tolist(), probe_window_nm(reach_nm).tolist(), strict=True)):
+            kinds.setdefault((*(_canvas(pixels, margin) for pixels in shape), round(window_nm, 6)), []).append(n)
         found = torch.empty(len(views.seeds), len(self.camera.annuli_mrad), *shape, device=self.device)
-        for n, (rows, columns, window) in enumerate(kinds.tolist()):
-            members = np.flatnonzero(kind.ravel() == n)
+        for (rows, columns, window_nm), members in kinds.items():
+            most = max(1, _CHUNK_PX // (rows * columns))
             for first in range(0, len(members), most):
-                chosen = members[first : first + most]
-                part = views if len(chosen) == len(views.seeds) else views.part(chosen)
-                found[torch.from_numpy(chosen)] = self._chunk(part, (rows, columns), window * 1e-6, depths)
+                chosen = np.array(members[first : first + most])
+                if len(chosen) == len(views.seeds):
+                    return self._chunk(views, (rows, columns), window_nm, depths)
+                found[torch.from_numpy(chosen)] = self._chunk(views.part(chosen), (rows, columns), window_nm, depths)
         return found
 
     def electrons(self, views: Views, *, rest: bool = False) -> torch.Tensor:
@@ -161,7 +162,6 @@ class Renderer:
     ) -> torch.Tensor:
         camera, batch, (rows, columns) = self.camera, len(views.seeds), canvas
         objects = np.zeros((batch, len(camera.annuli_mrad), rows, columns), dtype=np.float32)
-        top, left = (rows - camera.shape[0]) // 2, (columns - camera.shape[1]) // 2
         turns = np.zeros(batch) if views.rotations_rad is None else views.rotations_rad
         drifts = np.zeros((batch, 2)) if views.row_drifts_nm is None else views.row_drifts_nm
         paint_batch(
@@ -175,13 +175,13 @@ class Renderer:
             *self._packed.arguments(),
         )
         shares = torch.from_numpy(objects)
-        layers = torch.from_numpy(self._packed.layers).float()[None, :, None, None]
+        longer = torch.ones(1, 1, 1, 1)
         if views.thicker is not None:
             longer = torch.from_numpy(views.thicker).float()[:, None, None, None]
             shares *= longer
-            layers = layers * longer
+        layers = torch.from_numpy(self._packed.layers).float()[:, None, None] * longer
         if not self.fine:
-            shares = torch.expm1(shares.clamp_(min=0).add_(layers).neg_()).neg_()
+            shares.clamp_(min=0).add_(layers).neg_().expm1_().neg_()
         elif self.recipe.layers_nm:
             shares += 1 - torch.exp(-layers)
         if self.recipe.bars is not None:
@@ -197,8 +197,9 @@ class Renderer:
             window_nm=window_nm,
             blur_nm=math.hypot(camera.source_size_nm, self._thermal_nm() if self.fine else 0.0),
             depths_nm=depths_nm,
+            shape=camera.shape,
         )
-        return shares[..., top : top + camera.shape[0], left : left + camera.shape[1]].clamp(0, 1)
+        return shares.clamp(0, 1)
 
     def _depths_nm(self) -> tuple[float, ...]:
         thick = self.thickness_nm()
@@ -221,6 +222,7 @@ class Renderer:
         return (materials[film.material] if film is not None else next(iter(materials.values()))).debye_waller_nm
 
 
+@lru_cache(maxsize=1024)
 def _canvas(pixels: int, margin: int) -> int:
     """A length that transforms fast (2ⁿ, 3 · 2ⁿ or 5 · 2ⁿ), with the same margin on both sides of an even frame."""
     least = pixels + 2 * margin
@@ -239,10 +241,11 @@ def _check(views: Views) -> None:
             raise ConfigError(f"{name} has {size} rows, seeds has {batch}: give one row a frame")
     if views.coefficients_nm.shape[1:] != (8,):
         raise ConfigError(f"coefficients_nm has the shape {tuple(views.coefficients_nm.shape)}: give (B, 8)")
+    electrons = views.electrons.cpu().numpy()
     finite = {
         "places_nm": np.isfinite(views.places_nm).all(),
-        "coefficients_nm": torch.isfinite(views.coefficients_nm).all(),
-        "electrons": torch.isfinite(views.electrons).all() and (views.electrons >= 0).all(),
+        "coefficients_nm": np.isfinite(views.coefficients_nm.cpu().numpy()).all(),
+        "electrons": np.isfinite(electrons).all() and (electrons >= 0).all(),
     }
     for name, is_finite in finite.items():
         if not is_finite:

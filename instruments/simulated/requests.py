@@ -41,6 +41,8 @@ def check_move(target: StagePosition, settings: StageSettings) -> None:
     ranges = {"x_nm": settings.x_nm, "y_nm": settings.y_nm, "z_nm": settings.z_nm}
     if settings.alpha_deg is not None:
         ranges["alpha_deg"] = settings.alpha_deg
+    if settings.beta_deg is not None:
+        ranges["beta_deg"] = settings.beta_deg
     before_nm = settings.backlash_nm if settings.approach else 0.0
     for name, value in named(target).items():
         if name not in ranges:

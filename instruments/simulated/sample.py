@@ -12,6 +12,7 @@ import torch
 from instruments.aberrations import rotated
 from instruments.simulated.brightfield import Phases
 from instruments.simulated.darkroom import Darkroom, Developer
+from instruments.simulated.detector_settings import USUAL_MRAD
 from instruments.simulated.detectors import read_out
 from instruments.simulated.diffraction import patterns_at
 from instruments.simulated.features import particles
@@ -23,7 +24,6 @@ from instruments.simulated.rare import Feature
 from instruments.simulated.relief import Relief
 from instruments.simulated.renderer import FINE_PX_NM, Camera, Views
 from instruments.simulated.scan import distorted
-from instruments.simulated.settings import USUAL_MRAD, SimulatedSettings
 from instruments.simulated.spectra import Spectrometers
 from instruments.simulated.thin import bright_field, wide_field
 from instruments.types import Axis
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from instruments.simulated.coherent import Illumination
     from instruments.simulated.numbers import Ratio
     from instruments.simulated.scenes import Counts, Sight
+    from instruments.simulated.settings import SimulatedSettings
 
 Ring: TypeAlias = tuple[float, float]
 
@@ -44,8 +45,8 @@ _DETECTORS = (*USUAL_MRAD, "camera", "EELS", "EDS")
 """Each has a stream of noise of its own."""
 _TYPES = {"EELS": np.uint32}
 """A zero loss holds nearly all electrons of a pixel."""
-_DEAD = 411
-"""Stream of randomness."""
+_DEAD, _LEAN = 411, 412
+"""Streams of randomness."""
 
 
 class Sample:
@@ -80,6 +81,13 @@ class Sample:
             for each in particles(self._recipe, self._seed, x_range_nm, y_range_nm, rare_only=True)
         )
 
+    def zone_tilts_rad(self, stage_rad: tuple[float, float] = (0.0, 0.0)) -> tuple[float, float]:
+        """How far the film's zone axis leans from the beam, along columns and along rows, with the stage so tilted."""
+        film = self._recipe.film
+        lean = 0.0 if film is None else math.radians(film.mistilt_deg)
+        along, across = lean * (2 * uniform(self._seed, _LEAN, np.arange(2)).astype(np.float64) - 1)
+        return float(along) + stage_rad[0], float(across) + stage_rad[1]
+
     def look(self, sight: Sight, names: tuple[str, ...]) -> Mapping[str, Floats]:
         """Expected shares by detector: (H, W), of the camera (H, W, Ky, Kx), of spectrometers (H, W, E)."""
         views, camera, done = self._views(sight), self._camera(sight), self._harm(sight)
@@ -97,7 +105,15 @@ class Sample:
         for name, image in shares.items():
             shares[name] = distorted(image, scan, sight.exposure, self._seed, sight.number)
         if "camera" in names and self._settings.camera is not None:
-            seen = patterns_at(self._phases, views, camera, self._settings.camera, thickness_nm=thick_nm, done=done)
+            seen = patterns_at(
+                self._phases,
+                views,
+                camera,
+                self._settings.camera,
+                thickness_nm=thick_nm,
+                tilts_rad=self.zone_tilts_rad(sight.tilts_rad),
+                done=done,
+            )
             seen *= self._alive()
             shares["camera"] = self._behind_bars(seen, views, camera)
         return shares | self._spectrometers.look(names, views, camera, done)

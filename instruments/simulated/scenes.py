@@ -46,6 +46,8 @@ class Sight:
     """How far the place moves while one row is scanned."""
     thicker: Ratio = 1.0
     """The path through a tilted specimen over its thickness."""
+    tilts_rad: tuple[float, float] = (0.0, 0.0)
+    """Of the stage: what it adds to the tilt of a zone axis along columns and along rows."""
 
 
 class Scene(Protocol):

@@ -7,6 +7,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 
 from configs.load import Settings
+from instruments.simulated.detector_settings import (
+    BrightDetectorSettings,
+    CameraSettings,
+    DetectorSettings,
+    EdsSettings,
+    EelsSettings,
+)
 from instruments.simulated.numbers import NotNegative, Positive, Range, Ratio
 from instruments.simulated.sample_settings import SampleSettings
 
@@ -99,71 +106,6 @@ class ColumnSettings(Settings):
     """Time a change of the optics takes."""
 
 
-class DetectorSettings(Settings):
-    """A counting detector: counts = offset + gain × electrons + read noise, whole numbers up to saturation."""
-
-    gain_counts_per_electron: Positive = 20.0
-    offset_counts: NotNegative = 100.0
-    read_noise_counts: NotNegative = 5.0
-    saturation_counts: Annotated[int, Field(gt=0, le=65535)] = 65535
-    angles_mrad: tuple[NotNegative, Positive] | None = None
-    """From, to. None: the usual ones of its name. A specimen without a recipe knows HAADF and BF of its own."""
-
-    @model_validator(mode="after")
-    def _is_a_ring(self) -> DetectorSettings:
-        if self.angles_mrad is not None and not self.angles_mrad[0] < self.angles_mrad[1] <= 1500:
-            raise ValueError(f"angles_mrad {self.angles_mrad} is no ring: give inner < outer, 1500 at most")
-        return self
-
-
-class BrightDetectorSettings(DetectorSettings):
-    """A detector within the probe's cone, which most electrons meet."""
-
-    gain_counts_per_electron: Positive = 2.0
-
-
-class CameraSettings(Settings):
-    """A pixelated detector under the specimen, which counts electrons."""
-
-    pixels: Annotated[int, Field(ge=16, le=256, multiple_of=2)] = 64
-    """Rows and columns of a pattern."""
-    reach_mrad: Positive = 64.0
-    """Widest angle on it."""
-    dead_fraction: Annotated[Ratio, Field(ge=0, le=0.1)] = 0.0
-    """Pixels that never count."""
-
-
-class EnergySettings(Settings):
-    """Channels of a spectrum."""
-
-    offset_eV: float
-    """Energy of the first."""
-    step_eV: Positive
-    channels: Annotated[int, Field(ge=16, le=8192)] = 2048
-
-
-class EelsSettings(EnergySettings):
-    """An energy-loss spectrometer under the specimen, which counts electrons."""
-
-    offset_eV: float = -20.0
-    step_eV: Positive = 0.5
-    collection_mrad: Positive = 30.0
-    """Half angle of what enters."""
-    resolution_eV: Positive = 1.0
-    """Full width at half maximum of the zero loss."""
-
-
-class EdsSettings(EnergySettings):
-    """X-ray detectors above the specimen."""
-
-    offset_eV: float = 0.0
-    step_eV: Positive = 10.0
-    solid_angle_sr: Positive = 0.7
-    takeoff_deg: Positive = 18.0
-    noise_eV: Positive = 45.0
-    """Full width at half maximum of a line of energy 0."""
-
-
 class ScanSettings(Settings):
     """What the scan coils do to a frame."""
 
@@ -176,13 +118,15 @@ class ScanSettings(Settings):
 
 
 class StageSettings(Settings):
-    """A side-entry goniometer with one tilt."""
+    """A side-entry goniometer."""
 
     x_nm: Range = (-1e6, 1e6)
     y_nm: Range = (-1e6, 1e6)
     z_nm: Range = (-2e5, 2e5)
     alpha_deg: Range | None = (-30.0, 30.0)
     """None: no tilt at all."""
+    beta_deg: Range | None = None
+    """Of a double-tilt holder."""
     speed_nm_per_s: Positive = 1000.0
     overhead_s: NotNegative = 0.3
     backlash_nm: NotNegative = 60.0
@@ -203,6 +147,12 @@ class StageSettings(Settings):
     """Amplitude of the slow thermal drift, per axis."""
     eucentric_offset_nm: NotNegative = 0.0
     """Spread of the specimen's height over the axis of tilt when the world begins."""
+
+    @model_validator(mode="after")
+    def _alpha_first(self) -> StageSettings:
+        if self.beta_deg is not None and self.alpha_deg is None:
+            raise ValueError("beta_deg needs alpha_deg: a holder tilts about its own axis first")
+        return self
 
 
 class Fault(Settings):
@@ -233,10 +183,6 @@ def _specimen(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return (SampleSettings if "recipe" in value else SpecimenSettings).model_validate(value)
-
-
-USUAL_MRAD = {"HAADF": (70.0, 200.0), "ADF": (35.0, 70.0), "ABF": (11.0, 22.0), "BF": (0.0, 10.0)}
-"""Angles of a detector by its name."""
 
 
 class SimulatedSettings(Settings):

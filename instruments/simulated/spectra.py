@@ -16,10 +16,11 @@ from instruments.simulated.xrays import XrayDetector, XraySpectra
 from instruments.types import Axis
 
 if TYPE_CHECKING:
+    from instruments.simulated.detector_settings import EnergySettings
     from instruments.simulated.harm import Harm
     from instruments.simulated.hashing import Floats
     from instruments.simulated.renderer import Camera, Views
-    from instruments.simulated.settings import EnergySettings, SimulatedSettings
+    from instruments.simulated.settings import SimulatedSettings
 
 
 class Spectrometers:

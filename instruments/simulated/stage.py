@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from instruments.simulated.numbers import Ratio
     from instruments.simulated.settings import StageSettings
 
-AXES = ("x_nm", "y_nm", "z_nm", "alpha_deg")
+AXES = ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")
 _REACH, _CREEP, _READ, _DRIFT = 301, 302, 303, 304
 _DEG_PER_S = 5.0
 
@@ -41,7 +41,7 @@ class Stage:
     def __init__(self, settings: StageSettings, seed: int) -> None:
         self._settings = settings
         self._seed = seed
-        self._motion = _Motion([0.0] * 4, [0.0] * 4)
+        self._motion = _Motion([0.0] * len(AXES), [0.0] * len(AXES))
         self._wander = Wander(seed, _DRIFT, 2)
 
     def go(self, target: StagePosition, now_s: float, *, part: Ratio = 1.0, tilt_part: Ratio = 1.0) -> float:
@@ -51,7 +51,7 @@ class Stage:
         """
         settings, old = self._settings, self._motion
         start = self._drive(now_s)
-        wanted = [target.x_nm, target.y_nm, target.z_nm, target.alpha_deg]
+        wanted = [getattr(target, axis) for axis in AXES]
         number = old.number + 1
         misses = settings.reach_nm * (2 * uniform(self._seed, _REACH, number, np.arange(2)) - 1)
         end, play, extra_nm = list(start), list(old.play_nm), 0.0
@@ -59,7 +59,7 @@ class Stage:
             if value is None:
                 continue
             if n >= 2:
-                end[n] = start[n] + (value - start[n]) * (tilt_part if n == 3 else part)
+                end[n] = start[n] + (value - start[n]) * (tilt_part if n >= 3 else part)
                 continue
             end[n] = start[n] + (value + float(misses[n]) - start[n]) * part
             if settings.approach and part == 1:
@@ -67,7 +67,8 @@ class Stage:
             else:
                 play[n] = min(max(play[n] - (end[n] - start[n]), 0.0), settings.backlash_nm)
         distance = max(math.dist(start[:2], end[:2]) + extra_nm, abs(end[2] - start[2]))
-        time_s = max(distance / settings.speed_nm_per_s, abs(end[3] - start[3]) / _DEG_PER_S) + settings.overhead_s
+        tilt_deg = max(abs(end[n] - start[n]) for n in (3, 4))
+        time_s = max(distance / settings.speed_nm_per_s, tilt_deg / _DEG_PER_S) + settings.overhead_s
         creeps = settings.creep_nm * (2 * uniform(self._seed, _CREEP, number, np.arange(2)) - 1)
         scale = min(1.0, distance / 100.0)
         self._motion = _Motion(start, end, now_s, now_s + time_s, play, [scale * float(c) for c in creeps], number)
@@ -76,7 +77,7 @@ class Stage:
     def displace_tilt(self, by_deg: float) -> None:
         """Knock the tilt out of place, as a touch of the pole piece does."""
         motion = self._motion
-        tilted = [[*drive[:3], drive[3] + by_deg] for drive in (motion.start, motion.end)]
+        tilted = [[*drive[:3], drive[3] + by_deg, *drive[4:]] for drive in (motion.start, motion.end)]
         self._motion = replace(motion, start=tilted[0], end=tilted[1])
 
     def readback(self, now_s: float) -> StagePosition:
@@ -84,8 +85,9 @@ class Stage:
         drive = self._drive(now_s)
         noise = self._settings.readback_nm * (2 * uniform(self._seed, _READ, self._motion.number, np.arange(3)) - 1)
         x, y, z = (value + float(n) for value, n in zip(drive[:3], noise, strict=True))
-        tilts = self._settings.alpha_deg is not None
-        return StagePosition(x_nm=x, y_nm=y, z_nm=z, alpha_deg=drive[3] if tilts else None)
+        alpha = drive[3] if self._settings.alpha_deg is not None else None
+        beta = drive[4] if self._settings.beta_deg is not None else None
+        return StagePosition(x_nm=x, y_nm=y, z_nm=z, alpha_deg=alpha, beta_deg=beta)
 
     def position(self, now_s: float) -> tuple[float, float, float, float]:
         """The truth: the place (x, y) under the beam, height and tilt."""
@@ -95,6 +97,10 @@ class Stage:
         drift = self._drift(now_s)
         x, y = (drive[n] + motion.play_nm[n] + left * motion.creep_nm[n] + drift[n] for n in range(2))
         return x, y, drive[2], drive[3]
+
+    def beta_deg(self, now_s: float) -> float:
+        """The second tilt; 0 on a holder without one."""
+        return self._drive(now_s)[4]
 
     def snapshot(self) -> dict[str, Any]:
         """All that a later process needs to go on from here."""

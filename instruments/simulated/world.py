@@ -142,6 +142,11 @@ class World:
         height_nm = self._off_axis_nm(x, y, z) + y * math.tan(math.radians(alpha))
         return self._lenses.probe(self.optics, height_nm, at_s)
 
+    def tilts_rad(self, at_s: float) -> tuple[float, float]:
+        """What the stage adds to the tilt of a zone axis along columns (beta) and along rows (alpha)."""
+        alpha = self.stage.position(at_s)[3]
+        return math.radians(self.stage.beta_deg(at_s)), math.radians(alpha)
+
     def height_error_nm(self) -> float:
         """How far the place under the beam lies above the eucentric height."""
         x, y, z, _ = self.stage.position(self.now_s())

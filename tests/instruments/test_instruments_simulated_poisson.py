@@ -58,6 +58,9 @@ def test_the_two_implementations_agree_in_every_count():
     mean = torch.from_numpy(np.random.default_rng(1).uniform(0, 40, (4, 64, 64)).astype(np.float32))
     seeds = torch.tensor([0, 1, -5, 2**62])
     assert torch.equal(count_(mean.clone(), seeds), count_tensors(mean.clone(), seeds))
+    for low, high in ((0, 15.9), (16, 300)):  # frames with few everywhere, and with many, take shorter ways
+        part = mean[:, :37, :41].clamp(low, high).contiguous()
+        assert torch.equal(count_(part.clone(), seeds), count_tensors(part.clone(), seeds))
 
 
 def test_a_frame_does_not_depend_on_its_batch():

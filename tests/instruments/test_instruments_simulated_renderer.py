@@ -14,9 +14,10 @@ import torch
 
 from configs.errors import ConfigError
 from instruments.aberrations import Aperture, transfer
+from instruments.simulated.counter import nodes, noise, noise_among
 from instruments.simulated.features import particles
 from instruments.simulated.library import SPECIMENS, named
-from instruments.simulated.optics import image
+from instruments.simulated.optics import _spread, image, spread_tensors
 from instruments.simulated.recipe import Film, Material, Population, Recipe
 from instruments.simulated.renderer import Camera, Renderer, Views, open_device
 
@@ -52,6 +53,16 @@ def test_one_seed_one_frame_whatever_the_batch(name, camera):
     assert torch.equal(state[1], torch.get_rng_state())
     assert bool(torch.isfinite(both).all())
     assert both.min() >= 0
+
+
+@pytest.mark.parametrize("camera", [ATOMS, COARSE], ids=["atoms", "coarse"])
+def test_no_bit_of_a_frame_depends_on_the_batch(camera):
+    optics = torch.linspace(-1, 1, 20)[:, None] * torch.tensor([5.0, 1, 1, 20, 20, 20, 20, 500])
+    many = views(20, coefficients_nm=optics)
+    renderer = Renderer(named("au_on_carbon"), camera)
+    together = renderer.shares(many)
+    for n in (0, 7, 19):
+        assert torch.equal(together[n : n + 1], renderer.shares(many.part(np.array([n]))))
 
 
 def test_two_seeds_are_two_specimens_and_two_frames_two_noises():
@@ -163,6 +174,33 @@ def test_the_batch_path_images_as_the_wave_optics_say():
         torch.from_numpy(objects), torch.from_numpy(coefficients).float(), aperture, blur_nm=0.04, depths_nm=(0.5, 1.5)
     )
     assert np.abs(found.numpy() - expected).std() < 0.01 * expected.std()
+
+
+def test_a_middle_part_is_cut_from_the_image():
+    objects, coefficients = torch.rand(2, 1, 96, 90), torch.tensor([[4.0, 1, -2, 20, 0, 0, 0, 300]]).repeat(2, 1)
+    for pixel_nm in (0.03, 0.3):
+        aperture = Aperture((96, 90), pixel_nm, 200.0, 21.4)
+        whole = image(objects, coefficients, aperture, blur_nm=0.05, depths_nm=(0.5,))
+        part = image(objects, coefficients, aperture, blur_nm=0.05, depths_nm=(0.5,), shape=(64, 60))
+        assert torch.equal(part, whole[..., 16:80, 15:75])
+
+
+@pytest.mark.parametrize("largest", [1.0, 7.9, 60.0])
+def test_compiled_rays_are_those_of_the_tensors(largest):
+    """Up to and beyond u = 8, where the compiled form changes."""
+    coefficients = torch.tensor([[1.0, 0.2, -0.1, 0, 0, 0, 0, 0], [-2.0, 0, 0, 0, 0, 0, 0, 0]])
+    xs, ys = torch.linspace(0, largest / 4, 41), torch.linspace(-largest / 4, largest / 4, 80)
+    compiled, tensors, depths = torch.ones(2, 41, 80), torch.ones(2, 41, 80), (0.5, 1.5)
+    _spread(coefficients.numpy(), np.array(depths, dtype=np.float32), xs.numpy(), ys.numpy(), compiled.numpy())
+    spread_tensors(coefficients, depths, xs, ys, tensors)
+    assert torch.allclose(compiled, tensors, atol=2e-6)
+
+
+@pytest.mark.parametrize("most", [0, 1000], ids=["asked one by one", "known"])
+def test_noise_from_nodes_is_the_noise(most):
+    known = nodes(np.uint64(5), -3.5, 4.0, 10.0, 12.5, most)
+    for x, y in np.random.default_rng(2).uniform((-3.5, 10.0), (4.0, 12.5), (50, 2)):
+        assert noise_among(np.uint64(5), known, x, y) == pytest.approx(noise(np.uint64(5), x, y), abs=1e-12)
 
 
 def test_rays_and_waves_agree_where_one_takes_over_from_the_other():

@@ -44,10 +44,31 @@ def blobs(generator, side, pixel_nm, scattered):
     return thing * scattered / thing.mean()
 
 
-def shoot(generator, thing, coefficients_nm, aperture, fluence_e_per_A2, drift_px=1.5, gain=0.02):
+def lens_transfer(coefficients_nm, aperture, source_size_nm):
+    """``transfer`` of C10 and C12 alone, by quadrature: the phase is quadratic, so what two shifted apertures share is
+    to be integrated over a plane wave. For canvases on which wave optics takes seconds."""
+    wavelength, alpha = 0.00250793, aperture.convergence_mrad * 1e-3
+    ky = np.fft.fftfreq(aperture.shape[0], aperture.pixel_nm)[:, None]
+    kx = np.fft.rfftfreq(aperture.shape[1], aperture.pixel_nm)[None, :]
+    k = np.maximum(np.hypot(ky, kx), 1e-9)
+    half = np.minimum(k * wavelength / (2 * alpha), 1)
+    nodes, weights = np.polynomial.legendre.leggauss(24)
+    top = np.arccos(half)[..., None]
+    angle = top * (nodes + 1) / 2
+    width, height = np.cos(angle) - half[..., None], np.sin(angle)
+    found = []
+    for c10, c12a, c12b in coefficients_nm[:, :3]:
+        mx, my = (c10 + c12a) * kx + c12b * ky, c12b * kx + (c10 - c12a) * ky
+        along, across = (2 * math.pi * alpha * part / k for part in (mx * kx + my * ky, my * kx - mx * ky))
+        waves = width * np.sinc(along[..., None] * width / math.pi) * np.cos(across[..., None] * height)
+        found.append((waves * np.cos(angle) * top @ weights) * 2 / math.pi)
+    return np.array(found) * np.exp(-2 * math.pi**2 * source_size_nm**2 * k**2)
+
+
+def shoot(generator, thing, coefficients_nm, aperture, fluence_e_per_A2, drift_px=1.5, gain=0.02, made_by=transfer):
     """Counts (K, H, W) of the middle of a larger canvas: nothing repeats at the frame's edges."""
     side, crop = len(thing), aperture.shape[0]
-    spectra = transfer(
+    spectra = made_by(
         coefficients_nm,
         Aperture((side, side), aperture.pixel_nm, aperture.voltage_kV, aperture.convergence_mrad),
         source_size_nm=SOURCE_nm,
@@ -85,6 +106,29 @@ def test_lattice_is_brought_to_half_a_nanometre(seed):
     assert (found.std_nm[:3] > 0).all() and found.std_nm[:3].max() < 0.6 and not found.std_nm[3:].any()
 
 
+def test_doubt_about_the_thickness_adds_to_the_uncertainty():
+    generator = np.random.default_rng(1000)
+    settings, thin, thick = defoci(0, 8, -8), (0.0,), (-4.0, 0.0, 4.0)
+    thing = columns(generator, 2 * SIDE, PIXEL_nm, 0.007)
+    images, _ = shoot(generator, thing, settings + np.array([3.0, 1, -1, 0, 0, 0, 0, 0]), FINE, fluence_e_per_A2=1e4)
+
+    def found(depths_nm, depth_error):
+        return estimate(
+            images,
+            settings,
+            FINE,
+            search=Search(c10_nm=10, c12_nm=5),
+            source_size_nm=SOURCE_nm,
+            depths_nm=depths_nm,
+            depth_error=depth_error,
+        )
+
+    sure, doubtful = found(thick, 0.0), found(thick, 0.3)
+    assert (doubtful.coefficients_nm == sure.coefficients_nm).all()
+    assert (doubtful.std_nm[:3] >= sure.std_nm[:3]).all() and doubtful.std_nm[0] > 1.02 * sure.std_nm[0]
+    assert (found(thin, 0.3).covariance_nm2 == found(thin, 0.0).covariance_nm2).all()
+
+
 def test_slopes_are_the_differences_of_transfers():
     at = frequencies(FINE, lowest=2)
     probe = Probe(FINE, at, SOURCE_nm, (0.0, 3.0))
@@ -99,9 +143,13 @@ def test_slopes_are_the_differences_of_transfers():
         np.testing.assert_allclose(slopes[name], difference, atol=1e-7)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="ray optics is off by 0.034 at focus: wide frames are then too sure of themselves"
-)
+def test_quadrature_agrees_with_wave_optics():
+    centre = np.array([[c10, 3.0, -4.0, 0, 0, 0, 0, 0] for c10 in (0.0, 20.0, -70.0)])
+    at = frequencies(WIDE, lowest=2)
+    exact, found = (made(centre, WIDE, source_size_nm=SOURCE_nm) for made in (transfer, lens_transfer))
+    np.testing.assert_allclose(found[:, at.row, at.column], exact[:, at.row, at.column], atol=2e-3)
+
+
 def test_ray_optics_agrees_with_wave_optics_where_it_is_used():
     assert is_wide(WIDE) and not is_wide(FINE)
     at = frequencies(WIDE, lowest=2)
@@ -109,7 +157,7 @@ def test_ray_optics_agrees_with_wave_optics_where_it_is_used():
     probe = Probe(WIDE, at, SOURCE_nm, (0.0,))
     exact = transfer(centre, WIDE, source_size_nm=SOURCE_nm)[:, at.row, at.column]
     value, slopes = probe.slopes(centre, (0, 1, 2))
-    assert np.abs(value - exact).max() < 0.02
+    assert np.abs(value - exact).max() < 0.01
     for name in range(3):
         step = np.zeros(8)
         step[name] = 1e-3
@@ -117,14 +165,35 @@ def test_ray_optics_agrees_with_wave_optics_where_it_is_used():
         np.testing.assert_allclose(slopes[name], difference, atol=1e-6)
 
 
-def test_wide_frame_finds_a_far_focus():
-    generator = np.random.default_rng(1000)
+def far_focus(seed, pixel_nm, c10_nm=None):
+    """An estimate over ±200 nm on a frame of 128 pixels, and how far it is off."""
+    generator = np.random.default_rng(seed)
     truth, settings = np.zeros(8), defoci(0, 60, -60)
-    truth[:3] = -130, 2, -2
-    images, _ = shoot(generator, blobs(generator, 2 * SIDE, 0.2, 0.007), truth + settings, WIDE, fluence_e_per_A2=300)
-    found = estimate(images, settings, WIDE, search=Search(c10_nm=200), source_size_nm=SOURCE_nm)
-    assert found.settled, found.reason
-    assert abs(found.coefficients_nm[0] + 130) < 5
+    truth[:3] = (
+        generator.uniform(-200, 200) if c10_nm is None else c10_nm,
+        *generator.uniform(-3.5, 3.5, 2),
+    )
+    aperture = Aperture((SIDE, SIDE), pixel_nm, 200.0, 21.4)
+    thing = blobs(generator, 2 * SIDE, pixel_nm, 0.007)
+    images, _ = shoot(generator, thing, truth + settings, aperture, fluence_e_per_A2=300, made_by=lens_transfer)
+    found = estimate(images, settings, aperture, search=Search(c10_nm=200, c12_nm=5), source_size_nm=SOURCE_nm)
+    return found, (found.coefficients_nm - truth)[:3]
+
+
+def test_wide_frames_find_a_far_focus_and_say_how_well():
+    """Over 6 worlds the width of z is within what 18 numbers allow: chi of 18 degrees of freedom at 1 in 1000."""
+    z = []
+    for seed in range(1000, 1006):
+        found, error = far_focus(seed, 0.4)
+        assert found.settled, found.reason
+        assert abs(error[0]) < 5
+        z.append(error / found.std_nm[:3])
+    assert 0.5 < np.sqrt(np.mean(np.square(z))) < 1.53
+
+
+def test_a_frame_too_narrow_for_its_blur_is_refused():
+    found, _ = far_focus(1000, 0.2, c10_nm=-150)
+    assert not found.settled and "too narrow" in found.reason
 
 
 def test_noise_alone_is_refused():
@@ -158,6 +227,7 @@ def test_bad_input_is_refused(change, says):
 
 
 def test_searches_must_be_sensible():
-    for wrong in (Search(), Search(c10_nm=-1), Search(c10_nm=math.inf), Search(c10_nm=1, believed_nm=(0.0,))):
-        with pytest.raises(ValueError, match=r"search must|believed_nm must"):
+    few, none = Search(c10_nm=1, believed_nm=(0.0,)), Search(c10_nm=1, asked=("C12a",))
+    for wrong in (Search(), Search(c10_nm=-1), Search(c10_nm=math.inf), few, none):
+        with pytest.raises(ValueError, match=r"search must|believed_nm must|asked must"):
             wrong.ranges_nm()

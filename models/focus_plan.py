@@ -1,0 +1,132 @@
+"""Correct a probe step by step: image it under several settings, estimate, correct, and again from there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypedDict
+
+import numpy as np
+
+from instruments.aberrations import NAMES, Aperture, basis
+from models.focus import Estimate, Ratio, Search, estimate
+from models.focus_optics import Array
+
+Expose: TypeAlias = Callable[[Array], Array]
+"""From settings (K, 8) in nm, added to the probe's own coefficients, to images (K, H, W) of counted electrons."""
+
+DEFOCI_nm = (-10.0, -4.0, 0.0, 4.0, 10.0)
+"""Of each round, unevenly spaced: what one image lacks another shows."""
+ASTIGMATISM_nm = 4.0
+"""Added at an angle that turns from image to image, so that no direction is favoured."""
+REMEMBERED = 2
+"""Rounds whose images are weighed together: older ones were taken further from focus."""
+SURE = 4.0
+"""Standard deviations of a round's finding that the next one searches."""
+LEAST_RANGE = 0.05
+"""Part of the first range that is always searched again."""
+
+
+class _About(TypedDict):
+    source_size_nm: float
+    depths_nm: tuple[float, ...]
+    depth_error: Ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What a series of rounds ended with."""
+
+    settings_nm: Array
+    """(8,) to be added to the probe's own coefficients."""
+    last: Estimate
+    """Of the last round that settled, else of the last: coefficients before any setting."""
+    images: int
+    settled: bool
+    """False: no round settled, and the settings are those of before."""
+
+
+def settings_of_round_nm(number: int) -> Array:
+    """(5, 8) changes for round ``number``: a focal series whose astigmatism turns."""
+    settings = np.zeros((len(DEFOCI_nm), len(NAMES)))
+    settings[:, 0] = DEFOCI_nm
+    turns = 2 * math.pi * (np.arange(len(DEFOCI_nm)) * 2 / len(DEFOCI_nm) + number / (3 * len(DEFOCI_nm)))
+    settings[:, 1], settings[:, 2] = ASTIGMATISM_nm * np.cos(turns), ASTIGMATISM_nm * np.sin(turns)
+    return settings
+
+
+def correct(
+    expose: Expose,
+    aperture: Aperture,
+    *,
+    search: Search,
+    most_images: int = 15,
+    source_size_nm: float = 0.0,
+    depths_nm: tuple[float, ...] = (0.0,),
+    depth_error: Ratio = 0.0,
+) -> Corrected:
+    """Rounds of ``expose`` and ``estimate``, until ``most_images`` are taken. Raises as ``estimate`` does.
+
+    A round that does not settle corrects nothing; the next has its images too. Raises ValueError where ``most_images``
+    does not allow one round.
+    """
+    if most_images < len(DEFOCI_nm):
+        raise ValueError(f"most_images = {most_images} were allowed; a round takes {len(DEFOCI_nm)}")
+    about = _About(source_size_nm=source_size_nm, depths_nm=depths_nm, depth_error=depth_error)
+    first = search.ranges_nm()
+    now, believed, ranges = search, np.array(search.believed_nm), first
+    taken: list[tuple[Array, Array]] = []
+    best: Estimate | None = None
+    last: Estimate | None = None
+    for number in range(most_images // len(DEFOCI_nm)):
+        settings = settings_of_round_nm(number) - (believed if best is not None else 0.0)
+        taken.append((expose(settings), settings))
+        images, changes = (np.concatenate(part) for part in zip(*taken[-REMEMBERED:], strict=True))
+        last = estimate(images, changes, aperture, search=now, **about)
+        if last.settled:
+            best, believed = last, last.coefficients_nm
+            ranges = np.clip(SURE * last.std_nm, LEAST_RANGE * first, first)
+            now = _narrowed(search, believed, ranges)
+    found = best or last
+    if found is None:
+        raise ValueError("no round was made")
+    return Corrected(
+        settings_nm=-believed if best is not None else np.zeros(len(NAMES)),
+        last=found,
+        images=sum(len(images) for images, _ in taken),
+        settled=best is not None,
+    )
+
+
+def _narrowed(search: Search, believed_nm: Array, ranges_nm: Array) -> Search:
+    """About what is believed now; the larger of a pair's ranges holds for both."""
+    return replace(
+        search,
+        c10_nm=float(ranges_nm[0]),
+        c12_nm=float(ranges_nm[1:3].max()),
+        c21_nm=float(ranges_nm[3:5].max()),
+        c23_nm=float(ranges_nm[5:7].max()),
+        c30_nm=float(ranges_nm[7]),
+        believed_nm=tuple(float(value) for value in believed_nm),
+    )
+
+
+def phase_rad(coefficients_nm: Array, aperture: Aperture) -> tuple[float, float]:
+    """Root mean square and largest phase of coefficients (8,) over the aperture, less what only shifts the probe.
+
+    Fitted and taken off are a constant and a tilt: neither changes the probe's shape.
+
+    >>> rms, most = phase_rad(np.array([1.0, 0, 0, 0, 0, 0, 0, 0]), Aperture((8, 8), 1.0, 200.0, 21.4))
+    >>> round(rms, 3), round(most, 3)
+    (0.165, 0.287)
+    """
+    side = np.linspace(-1, 1, 101)
+    x, y = (part.ravel() for part in np.meshgrid(side, side))
+    inside = np.hypot(x, y) <= 1
+    alpha = aperture.convergence_mrad * 1e-3
+    x, y = x[inside], y[inside]
+    phase = np.asarray(coefficients_nm, dtype=np.float64) @ basis(alpha * x, alpha * y, aperture.voltage_kV)
+    flat = np.stack([np.ones_like(x), x, y], axis=1)
+    rest = phase - flat @ np.linalg.lstsq(flat, phase, rcond=None)[0]
+    return float(np.sqrt(np.mean(rest**2))), float(np.abs(rest).max())

@@ -1,0 +1,191 @@
+"""The search behind ``focus.estimate``: starting points, descents, and the allowance for a frame's edges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import qmc
+
+from instruments.aberrations import Aperture, basis
+from models.focus_likelihood import DRIFT_PX, GAIN_DRIFT, Data, Step, edges_undone, prepare, register, step
+from models.focus_optics import RAY_LIMIT, Array, Probe, is_wide, reach_nm
+
+TAPER = 0.5
+"""Part of a frame's width over which its edges are faded out: what lies outside blurs into them."""
+WHOLE_TAPER = 0.15
+"""The same where the object is worked out, to correct for that fading."""
+ROUNDS = 2
+"""How often the correction and the fit take turns."""
+ROUGHLY, CLOSELY = 0.5, 0.01
+"""Gain of chi2 below which a descent ends, before and after that correction."""
+MOST_MARGIN = 0.25
+"""Part of a frame's width that is left out at either side at most."""
+KEPT = 3
+"""How many different minima are corrected so."""
+LOWEST = 3.0
+"""Frequencies below this many steps are left out: a slow change of the object across the frame looks like them."""
+STRIDE_rad = 2.5
+"""Phase at the aperture's edge between starting points of the search: less than the width of a minimum."""
+NARROW = 2.0
+"""Ranges of fewer such strides are left to the descent."""
+MOST_STARTS = 1024
+REFINED = 8
+"""How many of the best starting points are followed to their minimum."""
+DISTINCT_rad = 0.5
+"""Minima nearer than this phase at the aperture's edge are the same one."""
+
+
+class Place(NamedTuple):
+    """A point of the search: free coefficients, then (log gain, row, column) of each image after the first."""
+
+    parameters: Array
+    at: Step
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Images of one place, what is unknown of the probe they were taken with, and how far it may lie from belief."""
+
+    images: Array
+    """(K, H, W) counted electrons."""
+    data: Data
+    whole: Data
+    """The same under a window that leaves nearly all of the frame."""
+    probe: Probe
+    everywhere: Probe
+    settings_nm: Array
+    believed_nm: Array
+    free: tuple[int, ...]
+    widths_nm: Array
+
+    def coefficients(self, theta: Array) -> Array:
+        """(8,) from the free ones."""
+        full = self.believed_nm.copy()
+        full[list(self.free)] = theta
+        return full
+
+    def reach_nm(self, theta: Array) -> float:
+        """How far the widest of the probes throws a ray."""
+        coefficients = self.coefficients(theta) + self.settings_nm
+        return float(reach_nm(coefficients, self.probe.aperture, self.probe.depths_nm).max())
+
+    def tightness(self) -> Array:
+        """1 / variance of each parameter before any image was taken."""
+        own = [GAIN_DRIFT**-2, DRIFT_PX**-2, DRIFT_PX**-2]
+        return np.concatenate([self.widths_nm**-2, np.tile(own, len(self.settings_nm) - 1)])
+
+    def middle(self) -> Array:
+        return np.concatenate([self.believed_nm[list(self.free)], np.zeros(3 * len(self.settings_nm) - 3)])
+
+    def look(self, parameters: Array) -> Place:
+        f = len(self.free)
+        images = np.vstack([np.zeros(3), parameters[f:].reshape(-1, 3)])
+        coefficients = self.coefficients(parameters[:f]) + self.settings_nm
+        found = step(self.data, self.probe, coefficients, self.free, images[:, 0], images[:, 1:])
+        off = parameters - self.middle()
+        return Place(parameters, found, found.chi2 + float(off**2 @ self.tightness()))
+
+
+def find(problem: Problem) -> tuple[Problem, list[Place]]:
+    """Different minima, the best first, and the problem with the window that they were weighed under."""
+    starts = sorted((start(problem, theta) for theta in points(problem)), key=lambda found: found[0])
+    minima = sorted((descend(problem, found, ROUGHLY) for _, found in starts[:REFINED]), key=lambda place: place.cost)
+    for _ in range(ROUNDS):
+        kept = apart(problem, minima)[:KEPT]
+        problem = narrowed(problem, kept)
+        minima = sorted((sharpened(problem, place) for place in kept), key=lambda place: place.cost)
+    return problem, apart(problem, minima)
+
+
+def narrowed(problem: Problem, minima: list[Place]) -> Problem:
+    """The problem without the margin into which the widest probe of ``minima`` spreads what lies outside the frame.
+
+    Frames narrow enough for wave optics keep all: on lattices, which go on outside as they are inside, a margin costs
+    more than it mends.
+    """
+    if not is_wide(problem.probe.aperture):
+        return problem
+    f = len(problem.free)
+    widest_nm = max(problem.reach_nm(place.parameters[:f]) for place in minima)
+    margin_px = min(widest_nm / problem.probe.aperture.pixel_nm, MOST_MARGIN * min(problem.images.shape[1:]))
+    return replace(problem, data=prepare(problem.images, problem.probe.at, TAPER, math.floor(margin_px)))
+
+
+def sharpened(problem: Problem, place: Place) -> Place:
+    """The minimum once the faded edges have been allowed for as it says."""
+    f = len(problem.free)
+    images = np.vstack([np.zeros(3), place.parameters[f:].reshape(-1, 3)])
+    data = edges_undone(
+        problem.data,
+        problem.whole,
+        problem.probe,
+        problem.everywhere,
+        problem.coefficients(place.parameters[:f]) + problem.settings_nm,
+        images[:, 0],
+        images[:, 1:],
+    )
+    return descend(replace(problem, data=data), place.parameters, CLOSELY)
+
+
+def strides_nm(aperture: Aperture) -> Array:
+    """(8,) changes of each coefficient that turn the phase at the aperture's edge by 1 rad."""
+    alpha = aperture.convergence_mrad * 1e-3
+    around = np.linspace(0, 2 * math.pi, 24, endpoint=False)
+    edge = basis(alpha * np.cos(around), alpha * np.sin(around), aperture.voltage_kV)
+    return np.asarray(1 / np.abs(edge).max(1) / (RAY_LIMIT if is_wide(aperture) else 1.0))
+
+
+def points(problem: Problem) -> Array:
+    """Starting points that fill the ranges evenly (Sobol, USSR Comput. Math. 7 (1967) 86)."""
+    strides = STRIDE_rad * strides_nm(problem.probe.aperture)[list(problem.free)]
+    steps = 2 * problem.widths_nm / strides
+    searched = np.flatnonzero(steps > NARROW)
+    middle = problem.believed_nm[None, list(problem.free)]
+    if not len(searched):
+        return middle
+    power = math.ceil(math.log2(min(float(np.prod(steps[searched])), MOST_STARTS)))
+    cube = qmc.Sobol(len(searched), scramble=False).random_base2(power)
+    filled = np.tile(middle, (len(cube), 1))
+    filled[:, searched] += (2 * (cube + 0.5 / len(cube)) - 1) * problem.widths_nm[searched]
+    return filled
+
+
+def start(problem: Problem, theta: Array) -> tuple[float, Array]:
+    """chi2 at free coefficients (F,) with whole-pixel drifts, and these parameters."""
+    transfers = problem.probe.transfer(problem.coefficients(theta) + problem.settings_nm)
+    shifts, chi2 = register(problem.data, transfers, problem.probe)
+    images = np.column_stack([np.zeros(len(shifts)), shifts])[1:]
+    return chi2, np.concatenate([theta, images.ravel()])
+
+
+def descend(problem: Problem, begin: Array, tolerance: float) -> Place:
+    """Levenberg–Marquardt (Marquardt, J. SIAM 11 (1963) 431) to the nearest minimum."""
+    place, damping, tight = problem.look(begin), 1e-2, problem.tightness()
+    for _ in range(40):
+        matrix = place.at.matrix + np.diag(tight)
+        pull = place.at.slope + tight * (place.parameters - problem.middle())
+        move = np.linalg.solve(matrix + damping * np.diag(np.diag(matrix)), -pull)
+        tried = problem.look(place.parameters + move)
+        if tried.cost < place.cost:
+            gained, place, damping = place.cost - tried.cost, tried, damping / 5
+            if gained < tolerance:
+                break
+        else:
+            damping *= 6
+            if damping > 1e6:
+                break
+    return place
+
+
+def apart(problem: Problem, minima: list[Place]) -> list[Place]:
+    """Each different minimum once, the best first."""
+    scale, f = strides_nm(problem.probe.aperture)[list(problem.free)], len(problem.free)
+    kept: list[Place] = []
+    for place in minima:
+        if all(np.abs((place.parameters - other.parameters)[:f] / scale).max() > DISTINCT_rad for other in kept):
+            kept.append(place)
+    return kept
