@@ -210,3 +210,18 @@ def _covariance(convergence_mrad: float, voltage_kV: float) -> Array:
     x, y = np.meshgrid(*[np.linspace(-alpha, alpha, _ACROSS)] * 2)
     inside = np.hypot(x, y) <= alpha
     return np.asarray(np.cov(basis(x[inside], y[inside], voltage_kV), bias=True))
+
+
+def overlap(s: Array) -> tuple[Array, Array, Array]:
+    """Of two unit discs 2 s apart (…), 0 ≤ s ≤ 1: the common share of a disc, its variances along and across.
+
+    The share is the transfer function without aberrations; with a quadratic phase the transfer function is the Fourier
+    transform of the common part (Hopkins, Proc. R. Soc. A 231 (1955) 91).
+    """
+    angle = np.arccos(s)
+    rise = np.sin(angle)
+    area = np.maximum(angle - rise * s, 1e-300)
+    # twice a circular segment, whose moments are elementary
+    across = 1 / 4 - rise**3 * s / (6 * area)
+    along = 1 / 4 + s * s + rise**3 * s / (2 * area) - 4 * s * rise**3 / (3 * area)
+    return np.asarray(2 / math.pi * area), np.maximum(along, 0.0), np.asarray(across)

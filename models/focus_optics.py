@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, special
 
-from instruments.aberrations import NAMES, Aperture, pupil
+from instruments.aberrations import NAMES, Aperture, overlap, pupil
 from instruments.physics import wavelength_nm
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -147,7 +147,7 @@ def _rays(coefficients: Array, free: tuple[int, ...], aperture: Aperture, at: Fr
     wavelength, alpha = wavelength_nm(aperture.voltage_kV), aperture.convergence_mrad * 1e-3
     ky, kx = at.ky_per_nm, at.kx_per_nm
     k = np.maximum(np.hypot(ky, kx), 1e-12)
-    share, along, across = _lens(np.minimum(k * wavelength / (2 * alpha), 1.0))
+    share, along, across = overlap(np.minimum(k * wavelength / (2 * alpha), 1.0))
     # Rays at angle r meet a defocus of C30 r²; the mean of its square root over the disc's rays is near 2/3 C30 α².
     c10 = coefficients[:, :1] + coefficients[:, 7:8] * alpha**2 * 2 / 3
     # (3, J): the parts of M k along and across k that each coefficient gives per nm.
@@ -166,17 +166,6 @@ def _rays(coefficients: Array, free: tuple[int, ...], aperture: Aperture, at: Fr
     for f, name in enumerate(free):
         slope[f] = bend * (along * mean_ahead * ahead[name] + across * mean_aside * aside[name])
     return value.astype(np.complex128), slope.astype(np.complex128)
-
-
-def _lens(s: Array) -> tuple[Array, Array, Array]:
-    """Overlap of two unit discs 2s apart: its share of a disc, its variances along and across their distance."""
-    angle = np.arccos(s)
-    rise = np.sin(angle)
-    area = np.maximum(angle - rise * s, 1e-300)
-    # Twice a circular segment, whose moments are elementary.
-    across = 1 / 4 - rise**3 * s / (6 * area)
-    along = 1 / 4 + s * s + rise**3 * s / (2 * area) - 4 * s * rise**3 / (3 * area)
-    return 2 / math.pi * area, np.maximum(along, 0.0), across
 
 
 def reach_nm(coefficients_nm: Array, aperture: Aperture, depths_nm: tuple[float, ...] = (0.0,)) -> Array:

@@ -11,23 +11,16 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import j1
 
 from instruments.aberrations import NAMES, Aperture, pupil, pupil_on, rows_kept, source_envelope
-from instruments.physics import wavelength_nm
+from instruments.simulated.rays import rays
 
 Reals: TypeAlias = npt.NDArray[np.float32]
 
 _WAVE_PX_NM = 0.05
 """Wave optics for pixels up to this; for larger ones the probe's rays are enough."""
-_ASTIGMATIC = slice(1, 3)
 _TAIL_NM, _WINDOW_STEP_NM = 1.2, 0.4
 """A probe is made in a window this much wider than its rays: beyond lies a per cent of it."""
-_FAR = 64.0
-"""Of the square of u: up to this a polynomial gives 2 J₁(u) / u to 4 · 10⁻⁷."""
-_DISC = np.polynomial.Chebyshev.interpolate(lambda t: 2 * j1(np.sqrt((t + 1) * 32)) / np.sqrt((t + 1) * 32), 11)
-_NEAR = np.polynomial.chebyshev.cheb2poly(_DISC.coef)[::-1].astype(np.float32)
-"""From the highest power down, in u² scaled to −1 … 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +116,7 @@ def image(
     half = torch.fft.rfft(objects)
     if aperture.pixel_nm > _WAVE_PX_NM:
         spectrum = torch.fft.fft(half.mT)
-        spectrum *= _rays(coefficients_nm, aperture, blur_nm, depths_nm)[:, None]
+        spectrum *= rays(coefficients_nm, aperture, blur_nm, depths_nm)[:, None]
     else:
         if window_nm is None:
             reach_nm = probe_reach_nm(coefficients_nm, aperture.convergence_mrad, max(depths_nm))
@@ -195,87 +188,3 @@ def _add_intensity(wave: npt.NDArray[np.complex64], share: np.float32, out: Real
                 row, sums = wave[b, node, r], out[b, r]
                 for c in range(row.size):
                     sums[c] += (row[c].real * row[c].real + row[c].imag * row[c].imag) * share
-
-
-def _rays(
-    coefficients_nm: torch.Tensor, aperture: Aperture, blur_nm: float, depths_nm: tuple[float, ...]
-) -> torch.Tensor:
-    """(B, W // 2 + 1, H) transfer functions of geometric optics: a uniform cone of rays, 2 J₁(u) / u.
-
-    A ray at angle θ lands at M θ with M = [[C10 + C12a, C12b], [C12b, C10 − C12a]]; of the others only their
-    mean blur counts at such pixels (the variance of the ray positions that they add).
-    """
-    device = coefficients_nm.device
-    alpha = aperture.convergence_mrad * 1e-3
-    ky = torch.fft.fftfreq(aperture.shape[0], aperture.pixel_nm, device=device)
-    kx = torch.fft.rfftfreq(aperture.shape[1], aperture.pixel_nm, device=device)
-    squares = coefficients_nm.square()
-    others = (squares[:, 3:5].sum(1) / 27 + squares[:, 5:7].sum(1) / 6) * alpha**4 + squares[:, 7] * alpha**6 / 8
-    variance = (others + blur_nm**2 + (0.21 * wavelength_nm(aperture.voltage_kV) / alpha) ** 2)[:, None]
-    across, down = (torch.exp(-2 * math.pi**2 * variance * k**2) for k in (kx, ky))
-    blurred = across[:, :, None] * down[:, None, :] / len(depths_nm)
-    if device.type == "cpu":
-        axes = (2 * math.pi * alpha * kx).numpy(), (2 * math.pi * alpha * ky).numpy()
-        _spread(coefficients_nm.numpy(), np.array(depths_nm, dtype=np.float32), *axes, blurred.numpy())
-    else:
-        spread_tensors(coefficients_nm, depths_nm, 2 * math.pi * alpha * kx, 2 * math.pi * alpha * ky, blurred)
-    return blurred
-
-
-def spread_tensors(
-    coefficients_nm: torch.Tensor, depths_nm: tuple[float, ...], xs: torch.Tensor, ys: torch.Tensor, out: torch.Tensor
-) -> None:
-    """Multiply ``out`` (B, X, Y) by Σ 2 J₁(u) / u over depths; ``xs`` and ``ys`` are 2π α k."""
-    a, b = coefficients_nm[:, _ASTIGMATIC].T[:, :, None, None]
-    x, y, total = xs[:, None], ys[None, :], torch.zeros_like(out)
-    for depth in depths_nm:
-        c = coefficients_nm[:, :1, None] + depth
-        u = torch.hypot((c + a) * x + b * y, b * x + (c - a) * y)
-        total += torch.where(u < 1e-3, 1.0, 2 * torch.special.bessel_j1(u) / u.clamp(min=1e-3))
-    out *= total
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _spread(coefficients: Reals, depths: Reals, xs: Reals, ys: Reals, out: Reals) -> None:
-    """The compiled twin of ``spread_tensors``."""
-    total = np.empty(len(ys), dtype=np.float32)
-    for n in range(len(out)):
-        a, b = coefficients[n, 1], coefficients[n, 2]
-        for i in range(len(xs)):
-            total[:] = 0
-            for depth in depths:
-                c = coefficients[n, 0] + depth
-                px, py, qx, qy = (c + a) * xs[i], b, b * xs[i], c - a
-                far = np.int32(0)
-                for j in range(len(ys)):  # without a branch: on 16 numbers at once
-                    p, q = px + py * ys[j], qx + qy * ys[j]
-                    square = p * p + q * q
-                    total[j] += _near_disc(square if square < np.float32(_FAR) else np.float32(_FAR))
-                    far += np.int32(square >= np.float32(_FAR))
-                for j in range(len(ys) if far else 0):
-                    p, q = px + py * ys[j], qx + qy * ys[j]
-                    if p * p + q * q >= np.float32(_FAR):
-                        total[j] += np.float32(_far_disc(math.sqrt(p * p + q * q))) - _near_disc(np.float32(_FAR))
-            row = out[n, i]
-            for j in range(len(ys)):
-                row[j] *= total[j]
-
-
-@numba.njit(inline="always")
-def _near_disc(square: np.float32) -> np.float32:
-    """2 J₁(u) / u of u² up to _FAR."""
-    t = square * np.float32(2 / _FAR) - np.float32(1)
-    value = np.float32(0)
-    for coefficient in _NEAR:
-        value = value * t + coefficient
-    return value
-
-
-@numba.njit(inline="always")
-def _far_disc(u: float) -> float:
-    """2 J₁(u) / u beyond (Hart et al., Computer Approximations, 1968)."""
-    y = _FAR / (u * u)
-    even = 1 + y * (0.183105e-2 + y * (-0.3516396496e-4 + y * (0.2457520174e-5 - y * 0.240337019e-6)))
-    odd = 0.04687499995 + y * (-0.2002690873e-3 + y * (0.8449199096e-5 + y * (-0.88228987e-6 + y * 0.105787412e-6)))
-    turn = u - 0.75 * math.pi
-    return 2 / u * math.sqrt(2 / (math.pi * u)) * (math.cos(turn) * even - math.sqrt(y) * math.sin(turn) * odd)
