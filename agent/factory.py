@@ -5,7 +5,16 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from agent.settings import AgentSettings, PlannerSettings, PluginSettings, RandomSettings, RasterSettings, SkillSettings
+from agent.settings import (
+    AgentSettings,
+    EstimateSettings,
+    PlannerSettings,
+    PluginSettings,
+    RandomSettings,
+    RasterSettings,
+    RefocusSettings,
+    SkillSettings,
+)
 
 if TYPE_CHECKING:
     from agent.protocol import Agent
@@ -46,11 +55,17 @@ def make_agent(
 
 def make_skills(settings: SkillSettings) -> tuple[Skill, ...]:
     """The skills that ``settings`` offer, in the catalogue's order."""
+    from agent.estimating import EstimateFocus
     from agent.focusing import Refocus
     from agent.height import EucentricHeight
     from agent.zone import ZoneAxis
 
-    refocus = () if settings.refocus is None else (Refocus(settings.refocus),)
+    refocus: tuple[Skill, ...] = ()
+    match settings.refocus:
+        case RefocusSettings():
+            refocus = (Refocus(settings.refocus),)
+        case EstimateSettings():
+            refocus = (EstimateFocus(settings.refocus),)
     height = () if settings.eucentric_height is None else (EucentricHeight(settings.eucentric_height),)
     zone = () if settings.zone_axis is None else (ZoneAxis(settings.zone_axis),)
     return (*refocus, *height, *zone)

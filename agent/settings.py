@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from configs.load import Settings
 
@@ -88,6 +88,8 @@ AgentSettings: TypeAlias = Annotated[
 class RefocusSettings(Settings):
     """A focus sweep with small, cheap bursts."""
 
+    kind: Literal["sweep"] = "sweep"
+
     field_of_view_nm: PositiveFloat = 60.0
     pixels: Annotated[int, Field(ge=32)] = 192
     dwell_us: PositiveFloat = 1.0
@@ -101,6 +103,29 @@ class RefocusSettings(Settings):
     """Relative gain of sharpness without which the old focus is kept."""
     settle_s: NonNegativeFloat = 0.2
     """Expected time per change of focus, for planning only."""
+
+
+class EstimateSettings(Settings):
+    """A few images under known changes of the defocus, and a model of the probe that explains all of them."""
+
+    kind: Literal["estimate"] = "estimate"
+    field_of_view_nm: PositiveFloat = 5.0
+    """Narrow enough to show atoms, or wide (from 50 nm) to find the focus from far away."""
+    pixels: Annotated[int, Field(ge=32)] = 128
+    dwell_us: PositiveFloat = 8.0
+    defoci_nm: Annotated[tuple[float, ...], Field(min_length=2, max_length=15)] = (-6.0, 0.0, 6.0)
+    """Changes, one image each. Far from focus take wide ones: (-100, 0, 100)."""
+    search_nm: PositiveFloat = 20.0
+    """How far the defocus may be off, either way."""
+    search_stig_nm: NonNegativeFloat = 5.0
+    """Each component of the two-fold astigmatism; 0 leaves it alone."""
+    thickness_nm: NonNegativeFloat = 5.0
+    """Of the specimen, roughly: the focus goes to its middle."""
+    source_size_nm: NonNegativeFloat = 0.04
+    """Standard deviation of the source's image."""
+    beside_nm: float = 0.0
+    """Focus so far beside the place, along x, where the dose does no harm; 0: on it."""
+    settle_s: NonNegativeFloat = 0.2
 
 
 class HeightSettings(Settings):
@@ -134,10 +159,18 @@ class ZoneSettings(Settings):
     """Expected time per change of tilt, for planning only."""
 
 
+def _refocus(value: Any) -> Any:
+    """By its kind; a sweep where none is named."""
+    if not isinstance(value, dict):
+        return value
+    return (EstimateSettings if value.get("kind") == "estimate" else RefocusSettings).model_validate(value)
+
+
 class SkillSettings(Settings):
     """Which skills a survey may use; None leaves one out (a recorded image has no focus)."""
 
-    refocus: RefocusSettings | None = RefocusSettings()
+    refocus: Annotated[RefocusSettings | EstimateSettings | None, BeforeValidator(_refocus)] = RefocusSettings()
+    """kind sweep: climbs to the sharpest; kind estimate: two images or more tell defocus and astigmatism."""
     eucentric_height: HeightSettings | None = None
     """Off by itself: it needs a holder that tilts, and limits that allow alpha_deg and z_nm."""
     zone_axis: ZoneSettings | None = None

@@ -1,0 +1,155 @@
+"""Refocus by estimate: a few images under known changes tell defocus and astigmatism, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from envs.skills import SkillResult
+from envs.step import Purpose
+from instruments.aberrations import NAMES, Aperture
+from instruments.errors import InstrumentError, NotSupported
+from instruments.types import Exposure, Optics, Outcome, StagePosition
+from models.focus import Estimate, Search, estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from agent.settings import EstimateSettings
+    from instruments.protocol import Microscope
+    from instruments.types import Frame
+
+    Expose: TypeAlias = Callable[[Exposure, Purpose], Frame]
+    Array: TypeAlias = npt.NDArray[np.float64]
+
+
+class EstimateFocus:
+    """Corrects what it is sure of, and otherwise leaves the lenses as they were and says why."""
+
+    def __init__(self, settings: EstimateSettings) -> None:
+        self._settings = settings
+        self._exposure = Exposure(
+            field_of_view_nm=settings.field_of_view_nm,
+            shape=(settings.pixels, settings.pixels),
+            dwell_us=settings.dwell_us,
+        )
+
+    @property
+    def name(self) -> str:
+        return "refocus"
+
+    @property
+    def cost_s(self) -> float:
+        return sum(each.duration_s + self._settings.settle_s for each in self.cost_exposures())
+
+    def cost_exposures(self) -> tuple[Exposure, ...]:
+        return (self._exposure,) * len(self._settings.defoci_nm)
+
+    def run(self, guard: Microscope, expose: Expose) -> SkillResult:
+        """Raises what the guard raises, with lenses and stage back where they were unless that is what failed."""
+        state = guard.state()
+        start, stage = state.optics, state.stage
+        if None in (start.defocus_nm, start.convergence_mrad, start.voltage_kV):
+            return SkillResult(ok=False, message="this instrument does not read back its defocus, cone and voltage")
+        beside = self._settings.beside_nm
+        before = Optics(defocus_nm=start.defocus_nm)
+        try:
+            if beside and stage.x_nm is not None:
+                guard.move(StagePosition(x_nm=stage.x_nm + beside))
+            images = self._series(guard, expose, start.defocus_nm or 0.0)
+        except NotSupported as error:
+            return SkillResult(ok=False, message=f"no focus to change here: {error}")
+        except InstrumentError:
+            guard.tune(before)
+            raise
+        finally:
+            if beside and stage.x_nm is not None:
+                guard.move(StagePosition(x_nm=stage.x_nm))
+        try:
+            found = self._estimate(images, start)
+        except ValueError as error:
+            guard.tune(before)
+            return SkillResult(ok=False, message=f"{error}; the focus is as it was")
+        if not found.settled:
+            guard.tune(before)
+            return SkillResult(ok=False, message=f"{found.reason}; the focus is as it was", data=_told(found))
+        return self._corrected(guard, start, found)
+
+    def _series(self, guard: Microscope, expose: Expose, start_nm: float) -> Array:
+        """(K, H, W) electrons of one image for each of the settings' defoci."""
+        images = []
+        for by_nm in self._settings.defoci_nm:
+            guard.tune(Optics(defocus_nm=start_nm + by_nm))
+            images.append(_electrons(expose(self._exposure, Purpose.FOCUS)))
+        return np.stack(images)
+
+    def _estimate(self, images: Array, optics: Optics) -> Estimate:
+        settings = self._settings
+        changes = np.zeros((len(images), len(NAMES)))
+        changes[:, NAMES.index("C10")] = settings.defoci_nm
+        aperture = Aperture(
+            (settings.pixels, settings.pixels),
+            self._exposure.pixel_size_nm,
+            optics.voltage_kV or 0.0,
+            optics.convergence_mrad or 0.0,
+        )
+        nodes = np.arange(_NODES) + 0.5 - _NODES / 2  # about the middle of the thickness
+        return estimate(
+            images,
+            changes,
+            aperture,
+            search=Search(c10_nm=settings.search_nm, c12_nm=settings.search_stig_nm),
+            source_size_nm=settings.source_size_nm,
+            depths_nm=tuple(settings.thickness_nm * nodes / _NODES),
+            depth_error=_DEPTH_ERROR,
+        )
+
+    def _corrected(self, guard: Microscope, start: Optics, found: Estimate) -> SkillResult:
+        c10, c12a, c12b = (float(value) for value in found.coefficients_nm[:3])
+        stig = {}
+        if self._settings.search_stig_nm and start.stig_a_nm is not None and start.stig_b_nm is not None:
+            stig = {"stig_a_nm": start.stig_a_nm - c12a, "stig_b_nm": start.stig_b_nm - c12b}
+        asked = Optics(defocus_nm=(start.defocus_nm or 0.0) - c10, **stig)
+        try:
+            reached = guard.tune(asked)
+        except InstrumentError:
+            guard.tune(Optics(defocus_nm=start.defocus_nm))
+            raise
+        told = f"defocus was off by {c10:.1f} ± {found.std_nm[0]:.1f} nm"
+        if stig:
+            told += f", astigmatism by {np.hypot(c12a, c12b):.1f} ± {np.hypot(*found.std_nm[1:3]):.1f} nm"
+        return SkillResult(
+            ok=True, message=f"{told}: corrected", optics=Outcome(asked, reached.achieved), data=_told(found)
+        )
+
+
+_NODES = 3
+_DEPTH_ERROR = 0.2
+"""How wrong the thickness may be."""
+
+
+def _told(found: Estimate) -> dict[str, float]:
+    c10, c12a, c12b = (float(value) for value in found.coefficients_nm[:3])
+    return {
+        "defocus_error_nm": c10,
+        "defocus_std_nm": float(found.std_nm[0]),
+        "stig_a_error_nm": c12a,
+        "stig_b_error_nm": c12b,
+        "stig_std_nm": float(np.hypot(*found.std_nm[1:3])),
+    }
+
+
+def _electrons(frame: Frame) -> Array:
+    """(H, W) electrons of the first detector that gives an image. Raises NotSupported where none does.
+
+    The variance of the read-out's noise is added to every pixel: variance and mean are then equal, as counting has them.
+    """
+    for signal in frame.signals.values():
+        if signal.data.ndim == 2:
+            gain = signal.calibration.get("gain_counts_per_electron", 1.0)
+            counts = signal.data.astype(np.float64) - signal.calibration.get("offset_counts", 0.0)
+            return np.asarray(counts / gain + (signal.calibration.get("read_noise_counts", 0.0) / gain) ** 2)
+    raise NotSupported("focusing compares images; no detector gave one")
