@@ -145,7 +145,7 @@ def _told(found: Estimate) -> dict[str, float]:
 def _electrons(frame: Frame) -> Array:
     """(H, W) electrons of the first detector that gives an image. Raises NotSupported where none does.
 
-    The variance of the read-out's noise is added to every pixel: variance and mean are then equal, as counting has them.
+    The variance of the read-out's noise is added to every pixel: variance and mean are then equal, as in counting.
     """
     for signal in frame.signals.values():
         if signal.data.ndim == 2:

@@ -58,7 +58,7 @@ def test_specimens_need_names_of_their_own():
         small(specimens=[{"name": "a", "area": area}, {"name": "a", "area": area}])
 
 
-@pytest.mark.parametrize("name", ["survey_demo.yaml"])
+@pytest.mark.parametrize("name", ["survey_demo.yaml", "survey_atoms.yaml"])
 def test_the_shipped_configs_can_be_planned(root, name):
     text = plan(load(root / "configs" / name, SurveySettings)).as_text()
     assert "detail looks until" in text
