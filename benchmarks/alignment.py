@@ -52,6 +52,7 @@ def world(settings: dict[str, Any], seed: int) -> tuple[World, Guard]:
         beta_deg=stage.beta_deg,
         backlash_nm=2 * stage.backlash_nm,
         stage_uncertainty_nm=20.0,
+        off_axis_nm=25_000.0,
         max_current_pA=500.0,
         max_electrons=1e14,
         max_fluence_e_per_A2=1e12,

@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from instruments.errors import BusyError, LimitError
-from instruments.types import Footprint
+from instruments.types import Footprint, StagePosition
 
 if TYPE_CHECKING:
     from instruments.limits import Limits
-    from instruments.types import Exposure, StagePosition, State
+    from instruments.types import Exposure, State
 
 
 def current_of(state: State, limits: Limits) -> float:
@@ -35,6 +35,18 @@ def place_of(exposure: Exposure, stage: StagePosition, margin_nm: float) -> Foot
         raise BusyError(f"the stage reads ({x_nm}, {y_nm}): an exposure without a place is not made; read it again")
     size = {"width_nm": exposure.field_of_view_nm, "height_nm": exposure.height_nm}
     return Footprint(x_nm=x_nm, y_nm=y_nm, **size, rotation_deg=exposure.rotation_deg).dilated(margin_nm)
+
+
+def margin_nm(stage: StagePosition, limits: Limits) -> float:
+    """How far from where the stage reads an exposure may hit: its uncertainty, and the swing of what lies off the axis.
+
+    >>> from types import SimpleNamespace
+    >>> limits = SimpleNamespace(stage_uncertainty_nm=20.0, off_axis_nm=1000.0)
+    >>> margin_nm(StagePosition(alpha_deg=30.0), limits)
+    520.0
+    """
+    tilts = (math.radians(tilt) for tilt in (stage.alpha_deg, stage.beta_deg) if tilt is not None)
+    return limits.stage_uncertainty_nm + round(limits.off_axis_nm * sum(abs(math.sin(tilt)) for tilt in tilts), 6)
 
 
 def swept(booked: Footprint, end: StagePosition) -> Footprint:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from instruments import errors
 from instruments import guard_checks as checks
 from instruments.bounds import LENGTHS, check_exposure, check_move, check_optics, merged
-from instruments.dose import current_of, fluence_of, place_of, swept
+from instruments.dose import current_of, fluence_of, margin_nm, place_of, swept
 from instruments.errors import BudgetError, BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
 from instruments.guard_powers import guarded
 from instruments.powers import HasValves
@@ -176,7 +176,7 @@ class Guard:
         if not spent + electrons <= limits.max_electrons:
             used = f"{spent:.3g} are spent of {limits.max_electrons:.3g}"
             raise BudgetError(f"{electrons:.3g} electrons were asked and {used}: use a shorter dwell_us, or stop")
-        place = place_of(exposure, stage, limits.stage_uncertainty_nm)
+        place = place_of(exposure, stage, margin_nm(stage, limits))
         before = ledger.fluence_e_per_A2(place)
         after = before + fluence_of(exposure, place, electrons)
         if not after <= limits.max_fluence_e_per_A2:

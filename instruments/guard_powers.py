@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from instruments.bounds import within
 from instruments.limits import Limits
-from instruments.powers import CanStop, HasDiffraction, HasSpectra, HasTilt, HasValves
+from instruments.powers import CanStop, HasDiffraction, HasHolder, HasSpectra, HasTilt, HasValves
+
+if TYPE_CHECKING:
+    from instruments.types import Outcome
 
 
 def guarded(kind: type, power: object, limits: Limits, blank: Callable[[], None]) -> object:
@@ -17,6 +22,8 @@ def guarded(kind: type, power: object, limits: Limits, blank: Callable[[], None]
         return GuardedTilt(power, limits)
     if kind is CanStop and isinstance(power, CanStop):
         return GuardedStop(power)
+    if kind is HasHolder and isinstance(power, HasHolder):
+        return GuardedHolder(power, limits)
     if kind is HasSpectra and isinstance(power, HasSpectra):
         return GuardedSpectra(dict(power.channels()))
     if kind is HasDiffraction and isinstance(power, HasDiffraction):
@@ -46,6 +53,18 @@ class GuardedStop:
 
     def stop(self) -> None:
         self.motion.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedHolder:
+    """Conditions that the limits name, within their ranges."""
+
+    holder: HasHolder
+    limits: Limits
+
+    def set_condition(self, name: str, value: float) -> Outcome[float]:
+        """Raises LimitError for a condition that the limits do not name, or a value outside what they allow."""
+        return self.holder.set_condition(name, within(name, value, self.limits.conditions.get(name)))
 
 
 @dataclass(frozen=True, slots=True)

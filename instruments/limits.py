@@ -48,6 +48,9 @@ class Limits(Settings):
 
     Footprints grow by it on every side, and read-backs that differ by more are of a stage that moves.
     """
+    off_axis_nm: float = Field(default=0.0, ge=0)
+    """How far a place may lie above or below the axes of tilt: tilted, it may have swung aside by this times the sine,
+    and footprints grow by that as well. 0 is right for a stage that is never tilted, or kept eucentric."""
     reach_tolerance_nm: float = Field(default=100.0, gt=0)
     """A stage read back further than this from its target has not arrived."""
     settle_timeout_s: float = Field(default=10.0, gt=0)
@@ -62,6 +65,9 @@ class Limits(Settings):
     """Each component of three-fold astigmatism."""
     spherical_nm: Range | None = None
     convergence_mrad: PositiveRange | None = None
+
+    conditions: dict[str, Range] = Field(default_factory=dict)
+    """Of a holder, by name with its unit (temperature_K, bias_V, …); one that is not named here is not set."""
 
     field_of_view_nm: PositiveRange = (1.0, 1e5)
     dwell_us: PositiveRange = (0.01, 1e4)

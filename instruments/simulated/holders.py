@@ -102,3 +102,11 @@ LIQUID_CELL = HolderSettings(
     }
 )
 """A cell with flow, whose content is exchanged in some ten seconds (Ross, Science 350, aaa9886 (2015))."""
+
+HOLDERS = {
+    "heating_chip": HEATING_CHIP,
+    "furnace": FURNACE,
+    "biasing_chip": BIASING_CHIP,
+    "liquid_cell": LIQUID_CELL,
+}
+"""By the name that a config may give."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from instruments.errors import BusyError, Disconnected, InstrumentError, ReachError, Timeout
-from instruments.powers import HasDiffraction, HasSpectra, HasTilt, HasValves
+from instruments.powers import HasDiffraction, HasHolder, HasSpectra, HasTilt, HasValves
 from instruments.simulated.requests import check_exposure, check_move, check_optics, named
 from instruments.simulated.scenes import Sight
 from instruments.simulated.world import World
@@ -61,6 +61,7 @@ class SimulatedMicroscope:
             valve_open=is_open,
             vacuum=Reading(value=2e-5 if is_open else 2e-3, unit="Pa", age_s=0.0),
             busy_until_s=refill.at_s + refill.duration_s if refill else None,
+            holder=world.holder_readings(),
         )
 
     def move(self, target: StagePosition) -> Outcome[StagePosition]:
@@ -135,6 +136,7 @@ class SimulatedMicroscope:
             start_s=start_s,
             end_s=world.now_s(),
             electrons=exposure.electrons(world.optics.current_pA or 0.0),
+            holder=world.holder_readings(),
         )
 
     def blank(self) -> None:
@@ -151,6 +153,8 @@ class SimulatedMicroscope:
             return cast("P", _Tilt(tilts))
         if kind is HasValves:
             return cast("P", _Valves(self._world))
+        if kind is HasHolder and self._world.conditions is not None:
+            return cast("P", _Holder(self._world))
         camera = self._world.settings.camera
         if kind is HasDiffraction and camera is not None:
             return cast("P", _Diffraction({"camera": (camera.pixels, camera.pixels)}))
@@ -257,6 +261,14 @@ class _Diffraction:
 
     def patterns(self) -> Mapping[str, tuple[int, int]]:
         return self.cameras
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    world: World
+
+    def set_condition(self, name: str, value: float) -> Outcome[float]:
+        return self.world.set_condition(name, value)
 
 
 @dataclass(frozen=True, slots=True)

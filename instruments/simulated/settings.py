@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 
 from configs.load import Settings
+from configs.settings import unknown
 from instruments.simulated.detector_settings import (
     BrightDetectorSettings,
     CameraSettings,
@@ -14,6 +15,7 @@ from instruments.simulated.detector_settings import (
     EdsSettings,
     EelsSettings,
 )
+from instruments.simulated.holders import HOLDERS, HolderSettings
 from instruments.simulated.numbers import NotNegative, Positive, Range, Ratio
 from instruments.simulated.sample_settings import SampleSettings
 
@@ -146,7 +148,8 @@ class StageSettings(Settings):
     drift_nm: NotNegative = 6.0
     """Amplitude of the slow thermal drift, per axis."""
     eucentric_offset_nm: NotNegative = 0.0
-    """Spread of the specimen's height over the axis of tilt when the world begins."""
+    """Spread of the specimen's height over the axis of tilt when the world begins: what lies off it swings sideways as
+    the stage tilts. 0: a goniometer that keeps every place under the beam."""
 
     @model_validator(mode="after")
     def _alpha_first(self) -> StageSettings:
@@ -185,6 +188,15 @@ def _specimen(value: Any) -> Any:
     return (SampleSettings if "recipe" in value else SpecimenSettings).model_validate(value)
 
 
+def _holder(value: Any) -> Any:
+    """One of the usual ones by its name, or one that is written out."""
+    if not isinstance(value, str):
+        return value
+    if value not in HOLDERS:
+        raise ValueError(f"holder {value!r}: {unknown(value, HOLDERS, 'holder')}")
+    return HOLDERS[value]
+
+
 class SimulatedSettings(Settings):
     """A simulated microscope."""
 
@@ -203,6 +215,8 @@ class SimulatedSettings(Settings):
     eels: EelsSettings | None = None
     eds: EdsSettings | None = None
     scan: ScanSettings = ScanSettings()
+    holder: Annotated[HolderSettings | None, BeforeValidator(_holder)] = None
+    """heating_chip, furnace, biasing_chip, liquid_cell, or one written here; None: it only holds."""
     stage: StageSettings = StageSettings()
     field_of_view_nm: Range = (1.0, 20000.0)
     dwell_us: Range = (0.05, 1000.0)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from configs.load import ConfigError
+from instruments.errors import NotSupported
+from instruments.simulated.conditions import Conditions
 from instruments.simulated.damage import FluenceMap
+from instruments.simulated.exposed import TrueExposure, exposure_of
 from instruments.simulated.faults import FaultScript
 from instruments.simulated.hashing import uniform
 from instruments.simulated.lenses import Lenses, at_rest
@@ -24,34 +27,13 @@ if TYPE_CHECKING:
     from instruments.clock import Clock
     from instruments.simulated.column import Probe
     from instruments.simulated.darkroom import Studio
+    from instruments.simulated.holders import Amount
     from instruments.simulated.rare import Feature
     from instruments.simulated.settings import SimulatedSettings
-    from instruments.types import Exposure
+    from instruments.types import Exposure, Outcome, Reading
 
 _SLICE_S = 0.05
 """In real time the beam is looked after this often."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrueExposure:
-    """What one unblanking really did to the specimen."""
-
-    id: int | None
-    """The exposure's id, where the recorder gave one."""
-    footprint: Footprint
-    electrons: float
-    start_s: float
-    end_s: float | None
-    """None where the process died with the beam on: the electrons are then those that were planned."""
-
-    @property
-    def duration_s(self) -> float:
-        """0 where nobody knows when it ended."""
-        return 0.0 if self.end_s is None else self.end_s - self.start_s
-
-    @property
-    def fluence_e_per_A2(self) -> float:
-        return self.electrons / (self.footprint.area_nm2 * 100.0)
 
 
 class World:
@@ -77,6 +59,7 @@ class World:
         self.valve_open = True
         self.stage = Stage(settings.stage, seed)
         self.scene = open_scene(settings, seed, studio)
+        self.conditions = None if settings.holder is None else Conditions(settings.holder, seed)
         self.fluence = FluenceMap()
         self._exposures: list[TrueExposure] = []
         self._frames = 0
@@ -122,9 +105,8 @@ class World:
         """The place really under the beam now, or at another time: with play, creep and drift."""
         at_s = self.now_s() if at_s is None else at_s
         x, y, z, alpha = self.stage.position(at_s)
-        if alpha:  # what lies above the axis of tilt swings sideways
-            tilt = math.radians(alpha)
-            y = (y + self._off_axis_nm(x, y, z) * math.sin(tilt)) / math.cos(tilt)
+        if alpha and self.settings.stage.eucentric_offset_nm:  # what lies above the axis of tilt swings sideways
+            y += self._off_axis_nm(x, y, z) * math.sin(math.radians(alpha))
         return x + self.faults.drift_nm(at_s), y
 
     def _off_axis_nm(self, x_nm: float, y_nm: float, z_nm: float) -> float:
@@ -183,6 +165,20 @@ class World:
         """Set controls; the caller has checked them."""
         self.optics = replace(self.optics, **changes)
         self._truth.append("tune", self.now_s(), optics=asdict(self.optics))
+
+    def set_condition(self, name: str, value: Amount) -> Outcome[Amount]:
+        """Order a condition of the holder. Raises NotSupported or LimitError as ``Conditions.set`` does."""
+        if self.conditions is None:
+            raise NotSupported(f"{name} = {value} was asked; this holder has no conditions to set")
+        outcome = self.conditions.set(name, value, self.now_s())
+        self._truth.append("condition", self.now_s(), name=name, value=value)
+        return outcome
+
+    def holder_readings(self) -> dict[str, Reading]:
+        """What the holder's sensors say now, by condition."""
+        if self.conditions is None:
+            return {}
+        return {name: self.conditions.read(name, self.now_s()) for name in self.conditions.names}
 
     def set_valve(self, *, is_open: bool) -> None:
         """Close the column valve; only a person (or a test in their place) opens it."""
@@ -252,6 +248,9 @@ class World:
                     self.stage.restore(row["stage"])
                 case "tune":
                     self.optics = Optics(**row["optics"])
+                case "condition":
+                    if self.conditions is not None:
+                        self.conditions.set(row["name"], row["value"], row["t_s"])
                 case "valve":
                     self.valve_open = row["open"]
                 case "fault":
@@ -261,7 +260,7 @@ class World:
                     open_row = row
                     self._frames += 1
                 case "exposure":
-                    self._account(_exposure(row, row["start_s"], row["end_s"]))
+                    self._account(exposure_of(row, row["start_s"], row["end_s"]))
                     open_row = None
         self._close_open(open_row)
         last_s = max(row["t_s"] for row in rows)
@@ -273,17 +272,7 @@ class World:
     def _close_open(self, row: Row | None) -> None:
         """The process died with the beam on: nobody knows for how long, so all that was planned counts."""
         if row is not None:
-            self._account(_exposure(row, row["t_s"], None))
-
-
-def _exposure(row: Row, start_s: float, end_s: float | None) -> TrueExposure:
-    return TrueExposure(
-        id=row["id"],
-        footprint=Footprint(**row["footprint"]),
-        electrons=row["electrons"],
-        start_s=start_s,
-        end_s=end_s,
-    )
+            self._account(exposure_of(row, row["t_s"], None))
 
 
 def _fingerprint(settings: SimulatedSettings) -> str:

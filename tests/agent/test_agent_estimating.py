@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ from envs.focus_worlds import make_focus_env
 from envs.step import Purpose
 from instruments.errors import Timeout
 from instruments.simulated.settings import ColumnSettings
-from instruments.types import Exposure, Footprint, Frame
+from instruments.types import Exposure, Footprint, Frame, Outcome, StagePosition
 
 NEAR = ColumnSettings(convergence_mrad=21.4, source_size_nm=0.035, focus_offset_nm=12.0, stig_offset_nm=3.0)
 FAR = NEAR.model_copy(update={"focus_offset_nm": 200.0})
@@ -85,6 +87,35 @@ def test_a_fault_brings_lenses_and_stage_back():
     after = now.guard.state()
     assert after.optics == before.optics
     assert after.stage.x_nm == pytest.approx(before.stage.x_nm, abs=10.0)
+
+
+def test_without_an_image_the_lenses_are_as_they_were():
+    now = situation("au_on_carbon", 1, NEAR, 5.0)
+    optics = now.guard.state().optics
+
+    def blind(exposure: Exposure, purpose: Purpose) -> Frame:
+        return replace(now.guard.acquire(exposure), signals={})
+
+    result = EstimateFocus(ATOMS).run(now.guard, blind)
+    assert not result.ok
+    assert "no detector gave one" in result.message
+    assert now.guard.state().optics == optics
+
+
+def test_a_stage_that_does_not_come_back_leaves_the_lenses_as_they_were(monkeypatch):
+    now = situation("au_on_carbon", 1, NEAR, 5.0)
+    before, move, moved = now.guard.state(), now.guard.move, []
+
+    def once(target: StagePosition) -> Outcome[StagePosition]:
+        moved.append(target)
+        if len(moved) == 2:
+            raise Timeout("no answer")
+        return move(target)
+
+    monkeypatch.setattr(now.guard, "move", once)
+    with pytest.raises(Timeout):
+        run(now, ATOMS.model_copy(update={"beside_nm": 500.0}))
+    assert now.guard.state().optics == before.optics
 
 
 def test_beside_the_place_the_place_itself_gets_no_dose():

@@ -41,6 +41,7 @@ class Bench:
             alpha_deg=stage.alpha_deg,
             backlash_nm=120.0,
             stage_uncertainty_nm=20.0,
+            off_axis_nm=25_000.0,
             max_current_pA=500.0,
             max_electrons=1e14,
             max_fluence_e_per_A2=1e6,

@@ -83,6 +83,8 @@ def test_five_degrees_become_less_than_a_third_of_one(seed):
     assert math.hypot(*bench.lean_deg()) < 0.3
     assert bench.exposures <= 6
     assert result.data["lean_before_deg"] == pytest.approx(before, abs=1.0)
+    assert result.stage.requested.alpha_deg == pytest.approx(result.stage.achieved.alpha_deg, abs=0.01)
+    assert result.stage.requested.beta_deg == pytest.approx(result.stage.achieved.beta_deg, abs=0.01)
 
 
 def test_a_single_tilt_holder_says_what_it_cannot_reach():

@@ -21,6 +21,7 @@ BESIDE = {
     "instruments/types.py:Axis.offset": "the unit stands in Axis.unit",
     "instruments/powers.py:HasHolder.set_condition.value": "the unit stands in the condition's name (temperature_K)",
     "instruments/guard_checks.py:off.tolerance": "the unit is that of the axes named beside it",
+    "instruments/guard_powers.py:GuardedHolder.set_condition.value": "the unit stands in the condition's name",
     "instruments/limits.py:Limits.z_tilt": "corners (z_nm, alpha_deg), two units",
     "instruments/limits.py:turns.corners": "plane geometry, any unit",
     "instruments/limits.py:inside.corners": "plane geometry, any unit",

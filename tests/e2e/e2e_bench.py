@@ -22,12 +22,14 @@ from instruments.simulated.settings import (
     SpecimenSettings,
     StageSettings,
 )
-from instruments.simulated.world import TrueExposure, World
+from instruments.simulated.world import World
 from instruments.types import Exposure, Footprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from instruments.simulated.exposed import TrueExposure
 
 MAX_ELECTRONS, MAX_FLUENCE, MAX_TIME_S, MAX_PER_MIN = 1.5e9, 100.0, 900.0, 20
 BACKLASH_NM, UNCERTAINTY_NM = 100.0, 40.0

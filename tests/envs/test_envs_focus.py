@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 from configs.errors import ConfigError
 from envs.focus_env import KEPT, SHARP_RAD, FocusEnv, FocusTask, moves
-from envs.focus_worlds import make_focus_env, make_focus_vector_env
+from envs.focus_worlds import COLUMN, make_focus_env, make_focus_vector_env
 from instruments.types import Exposure
 
 SMALL = FocusTask(
@@ -73,6 +73,32 @@ def test_the_budget_truncates_and_what_is_no_action_exposes_nothing():
         assert "four numbers" in wild.step(action)[4]["fault"]
     env.situation.guard.close()
     assert "Disconnected" in env.step(0)[4]["fault"]
+
+
+def test_refusals_without_end_end_the_episode():
+    env = make()
+    env.reset(seed=1)
+    found = [env.step(np.full(4, 2.0))[3] for _ in range(SMALL.exposures)]
+    assert found == [False] * (SMALL.exposures - 1) + [True]
+    env.reset(seed=1)
+    assert not env.step(np.full(4, 2.0))[3]
+
+
+def test_the_probe_that_is_judged_is_the_columns():
+    column = COLUMN.model_copy(update={"convergence_mrad": 30.0, "voltage_kV": 80.0})
+    task = make_focus_env(column=column).situation.task
+    assert (task.convergence_mrad, task.voltage_kV) == (30.0, 80.0)
+    with pytest.raises(ConfigError, match="a probe of 21.4 mrad at 200 kV"):
+        make(column=column)
+
+
+def test_a_vector_with_too_few_seeds_begins_nothing_and_goes_on():
+    env = make_focus_vector_env(2, task=SMALL)
+    for seeds in ([1], [1, 2, 3]):
+        with pytest.raises(ValueError, match="2 environments"):
+            env.reset(seed=seeds)
+    assert env.reset(seed=[1, 2])[1]["exposures"].tolist() == [1, 1]
+    env.close()
 
 
 @pytest.mark.parametrize("specimens", [("au_on_carbon",), ("au_on_carbon", "srtio3_on_ge")])

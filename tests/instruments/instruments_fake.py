@@ -149,8 +149,9 @@ class Valves:
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
         return {"alpha_deg": (-80.0, 40.0), "beta_deg": (-20.0, 20.0)}
 
-    def set_condition(self, name: str, value: float) -> None:
-        raise AssertionError
+    def set_condition(self, name: str, value: float) -> Outcome[float]:
+        self.done.append(f"{name}={value:g}")
+        return Outcome(value, value)
 
     def channels(self) -> Mapping[str, int]:
         return {"EELS": 1024}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from instruments_fake import EXPOSURE, FakeMicroscope, guarded, raising, refused
 
+from instruments.dose import margin_nm
 from instruments.errors import (
     BudgetError,
     BusyError,
@@ -216,3 +218,12 @@ def test_why_not_of_a_reading_in_hand_asks_the_instrument_nothing(scope: FakeMic
 
 def _at(x_nm: float) -> Footprint:
     return Footprint(x_nm=x_nm, y_nm=0.0, width_nm=0.1, height_nm=0.1)
+
+
+def test_a_tilted_place_off_the_axis_is_booked_as_wide_as_it_may_have_swung() -> None:
+    limits = SimpleNamespace(stage_uncertainty_nm=20.0, off_axis_nm=2000.0)
+    flat = StagePosition(x_nm=0.0, y_nm=0.0, alpha_deg=0.0)
+    tilted = StagePosition(x_nm=0.0, y_nm=0.0, alpha_deg=-30.0, beta_deg=10.0)
+    assert margin_nm(flat, limits) == 20.0
+    assert margin_nm(StagePosition(x_nm=0.0, y_nm=0.0), limits) == 20.0
+    assert margin_nm(tilted, limits) == pytest.approx(20.0 + 2000.0 * (0.5 + 0.173648), abs=1e-3)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 from instruments_fake import FakeMicroscope, Valves, guarded, raising
 
-from instruments.errors import (
-    HardwareFault,
-    Timeout,
-)
+from instruments.errors import HardwareFault, LimitError, Timeout
 from instruments.powers import CanStop, HasDiffraction, HasHolder, HasLoader, HasSpectra, HasTilt, HasValves
 
 
@@ -18,13 +15,13 @@ def test_powers_are_handed_out_guarded_or_not_at_all(scope: FakeMicroscope) -> N
     assert [guard.power(kind) for kind in every] == [None] * len(every)
     raw = Valves(scope.calls)
     scope.powers = dict.fromkeys(every, raw)
-    for kind in (HasHolder, HasLoader, object, Valves):
+    for kind in (HasLoader, object, Valves):
         assert guard.power(kind) is None
-    for kind in (HasValves, CanStop, HasTilt, HasSpectra, HasDiffraction):
+    for kind in (HasValves, CanStop, HasTilt, HasSpectra, HasDiffraction, HasHolder):
         power = guard.power(kind)
         assert isinstance(power, kind)
         assert power is not raw
-        assert not hasattr(power, "set_condition")
+        assert hasattr(power, "set_condition") == (kind is HasHolder)
 
 
 def test_valves_close_also_where_blanking_fails(scope: FakeMicroscope) -> None:
@@ -50,6 +47,23 @@ def test_stopping_needs_no_permission(scope: FakeMicroscope) -> None:
     assert scope.calls == ["stop"]
 
 
+def test_a_condition_is_set_where_the_limits_name_it_and_within_them(scope: FakeMicroscope) -> None:
+    raw = Valves([])
+    scope.powers[HasHolder] = raw
+    assert guarded(scope).power(HasHolder) is not None
+    with pytest.raises(LimitError, match="do not allow temperature_K"):
+        guarded(scope).power(HasHolder).set_condition("temperature_K", 400.0)
+    holder = guarded(scope, conditions={"temperature_K": (300.0, 900.0)}).power(HasHolder)
+    for value in (901.0, float("nan"), float("inf"), True, "hot"):
+        with pytest.raises(LimitError, match="temperature_K"):
+            holder.set_condition("temperature_K", value)
+    with pytest.raises(LimitError, match="bias_V"):
+        holder.set_condition("bias_V", 0.0)
+    assert raw.done == []
+    assert holder.set_condition("temperature_K", 900.0).achieved == 900.0
+    assert raw.done == ["temperature_K=900"]
+
+
 def test_detectors_that_give_more_than_a_number_are_told_and_no_more(scope: FakeMicroscope) -> None:
     guard = guarded(scope)
     scope.powers = dict.fromkeys((HasSpectra, HasDiffraction), Valves([]))
@@ -67,6 +81,7 @@ def test_tilt_range_is_what_both_allow(scope: FakeMicroscope) -> None:
         ({"beta_deg": (-30.0, 10.0)}, {"alpha_deg": (-60.0, 40.0), "beta_deg": (-20.0, 10.0)}),
         ({"alpha_deg": (50.0, 60.0)}, {}),
         ({"alpha_deg": None}, {}),
+        ({"backlash_deg": 1.0, "alpha_deg": (-50.0, 40.0)}, {"alpha_deg": (-49.0, 40.0)}),
     ):
         tilt = guarded(scope, **changes).power(HasTilt)
         assert tilt is not None

@@ -28,11 +28,12 @@ INSTRUMENT = {
     "bf": None,
     "camera": {"pixels": 32},
     "eels": {"channels": 256, "step_eV": 4.0},
+    "eds": {"channels": 256, "step_eV": 40.0},
     "column": {"source_size_nm": 0.035, "focus_offset_nm": 0.0, "stig_offset_nm": 0.0},
 }
 
 
-def settings(signals=("HAADF", "camera", "EELS")):
+def settings(signals=("HAADF", "camera", "EELS", "EDS")):
     return small(
         2,
         instrument=INSTRUMENT,
@@ -90,6 +91,11 @@ def test_a_window_of_energies_over_spectra(survey, tmp_path):
     np.testing.assert_array_equal(tifffile.imread(made.files[0]), spectra[..., first:last].sum(-1))
 
 
+def test_a_window_that_only_one_spectrometer_reaches_is_taken_from_that_one(survey, tmp_path):
+    (made,) = make_signals(survey, ["energy:5000-6000"], tmp_path)
+    assert {file.name.split("_")[1] for file in made.files} == {"EDS"}
+
+
 def test_one_exposure_and_the_beams_own_middle(survey, tmp_path):
     every = make_signals(survey, ["bf:10"], tmp_path / "all")[0]
     identity = int(every.files[-1].name[:6])
@@ -104,7 +110,7 @@ def test_one_exposure_and_the_beams_own_middle(survey, tmp_path):
         ("annulus:60-30", "annulus:30-60"),
         ("ring:3-4", "energy:280-330"),
         ("energy:9-3", "energy:FROM-TO"),
-        ("energy:5000-6000", "go from -20 to 1000 eV"),
+        ("energy:50000-60000", "EELS goes from -20 to 1000 eV"),
         ("annulus:30-90", "up to"),
     ],
 )
@@ -125,7 +131,7 @@ def test_a_survey_without_patterns_says_how_to_keep_them(tmp_path):
 
 def test_their_room_is_reckoned_before_and_booked_with_the_exposure(tmp_path):
     plain, large = plan(settings(("HAADF",))), plan(settings())
-    assert large.looks[1].bytes - plain.looks[1].bytes == 12 * 12 * 2 * (32 * 32 + 256)
+    assert large.looks[1].bytes - plain.looks[1].bytes == 12 * 12 * 2 * (32 * 32 + 256 + 256)
     told: list[int] = [1 << 40]
     night = open_night(settings(), tmp_path / "s", free_bytes=lambda _: told[0])
     exposure = survey_looks(settings())[1].exposure
