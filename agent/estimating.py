@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -54,20 +55,16 @@ class EstimateFocus:
         start, stage = state.optics, state.stage
         if None in (start.defocus_nm, start.convergence_mrad, start.voltage_kV):
             return SkillResult(ok=False, message="this instrument does not read back its defocus, cone and voltage")
-        beside = self._settings.beside_nm
         before = Optics(defocus_nm=start.defocus_nm)
         try:
-            if beside and stage.x_nm is not None:
-                guard.move(StagePosition(x_nm=stage.x_nm + beside))
-            images = self._series(guard, expose, start.defocus_nm or 0.0)
+            images = self._beside(guard, expose, start.defocus_nm or 0.0, stage.x_nm)
         except NotSupported as error:
+            with suppress(NotSupported):  # it may be the focus that nobody can change
+                guard.tune(before)
             return SkillResult(ok=False, message=f"no focus to change here: {error}")
         except InstrumentError:
             guard.tune(before)
             raise
-        finally:
-            if beside and stage.x_nm is not None:
-                guard.move(StagePosition(x_nm=stage.x_nm))
         try:
             found = self._estimate(images, start)
         except ValueError as error:
@@ -77,6 +74,16 @@ class EstimateFocus:
             guard.tune(before)
             return SkillResult(ok=False, message=f"{found.reason}; the focus is as it was", data=_told(found))
         return self._corrected(guard, start, found)
+
+    def _beside(self, guard: Microscope, expose: Expose, start_nm: float, x_nm: float | None) -> Array:
+        """The series where the dose does no harm; the stage is back after it, whatever came of it."""
+        if not self._settings.beside_nm or x_nm is None:
+            return self._series(guard, expose, start_nm)
+        try:
+            guard.move(StagePosition(x_nm=x_nm + self._settings.beside_nm))
+            return self._series(guard, expose, start_nm)
+        finally:
+            guard.move(StagePosition(x_nm=x_nm))
 
     def _series(self, guard: Microscope, expose: Expose, start_nm: float) -> Array:
         """(K, H, W) electrons of one image for each of the settings' defoci."""

@@ -78,6 +78,7 @@ class EucentricHeight:
         try:
             return self._search(guard, expose, stage.z_nm, middle, delta)
         except InstrumentError:
+            guard.move(StagePosition(alpha_deg=stage.alpha_deg))  # first: how high it may stand depends on the tilt
             guard.move(StagePosition(z_nm=stage.z_nm))
             raise
         finally:

@@ -133,7 +133,7 @@ class HeightSettings(Settings):
 
     field_of_view_nm: PositiveFloat = 12000.0
     """Heights up to about a third of this, over twice the sine of the tilt, are found: ± 20 µm as it stands."""
-    closer: Annotated[float, Field(ge=1, le=10)] = 4.0
+    closer: Annotated[Ratio, Field(ge=1, le=10)] = 4.0
     """How much narrower the view is in which the rest is measured."""
     pixels: Annotated[int, Field(ge=64)] = 512
     dwell_us: PositiveFloat = 4.0

@@ -10,7 +10,7 @@ from envs.step import Purpose
 from instruments.errors import InstrumentError
 from instruments.physics import wavelength_nm
 from instruments.powers import HasDiffraction, HasTilt
-from instruments.types import Exposure, Outcome, StagePosition
+from instruments.types import Exposure, StagePosition
 from models.zone import Lean, lean
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agent.settings import ZoneSettings
     from instruments.protocol import Microscope
-    from instruments.types import Frame
+    from instruments.types import Frame, Outcome
 
     Expose: TypeAlias = Callable[[Exposure, Purpose], Frame]
 
@@ -95,10 +95,10 @@ class ZoneAxis:
             if expected is None and math.hypot(*tilt_mrad) <= self._tolerance_mrad:
                 # it looks done: lean on purpose, and believe it once the pattern leans as well
                 tilt_mrad = (tilt_mrad[0], tilt_mrad[1] - _PROBE_MRAD)
-            reached = self._tilted(guard, ranges_deg, tilt_mrad)
+            moved, reached = self._tilted(guard, ranges_deg, tilt_mrad)
             left_mrad = tuple(a + math.radians(b) * 1e3 for a, b in zip(found.tilt_mrad, reached, strict=True))
             if agrees:
-                return self._done(first, left_mrad, before, guard.state().stage)
+                return self._done(first, left_mrad, moved)
             if reached == (0.0, 0.0):
                 return self._given_up(guard, before, "the holder reaches no nearer")
             expected = (left_mrad[0], left_mrad[1])
@@ -110,8 +110,8 @@ class ZoneAxis:
 
     def _tilted(
         self, guard: Microscope, ranges_deg: Mapping[str, tuple[float, float]], lean_mrad: tuple[float, float]
-    ) -> tuple[float, float]:
-        """Tilt a lean away as far as the holder goes; returns the changes of beta and alpha in degrees."""
+    ) -> tuple[Outcome[StagePosition], tuple[float, float]]:
+        """Tilt a lean away as far as the holder goes; the second are the changes of beta and alpha in degrees."""
         stage, asked, changes = guard.state().stage, {}, []
         for axis, mrad in (("beta_deg", lean_mrad[0]), ("alpha_deg", lean_mrad[1])):
             at, allowed = getattr(stage, axis), ranges_deg.get(axis)
@@ -120,8 +120,7 @@ class ZoneAxis:
                 continue
             asked[axis] = min(max(at - math.degrees(mrad * 1e-3), allowed[0]), allowed[1])
             changes.append(asked[axis] - at)
-        guard.move(StagePosition(**asked))
-        return changes[0], changes[1]
+        return guard.move(StagePosition(**asked)), (changes[0], changes[1])
 
     def _read(self, frame: Frame, probe: tuple[float, float]) -> Lean:
         """Raises ValueError for a frame without patterns, or one that says nothing."""
@@ -137,17 +136,14 @@ class ZoneAxis:
             wavelength_nm=probe[1],
         )
 
-    def _done(
-        self, first: Lean, left_mrad: tuple[float, ...], before: StagePosition, after: StagePosition
-    ) -> SkillResult:
+    def _done(self, first: Lean, left_mrad: tuple[float, ...], moved: Outcome[StagePosition]) -> SkillResult:
         left_deg = math.degrees(math.hypot(*left_mrad) * 1e-3)
         near = left_deg <= self._settings.tolerance_deg
         rest = "" if near else ": the holder reaches no nearer"
-        asked = StagePosition(alpha_deg=before.alpha_deg, beta_deg=before.beta_deg)
         return SkillResult(
             ok=near,
             message=f"the zone axis leaned by {first.size_deg:.2f}°, now by {left_deg:.2f}°{rest}",
-            stage=Outcome(asked, StagePosition(alpha_deg=after.alpha_deg, beta_deg=after.beta_deg)),
+            stage=moved,
             data={"lean_before_deg": first.size_deg, "lean_after_deg": left_deg},
         )
 

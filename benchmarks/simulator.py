@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from benchmarks.cells import unit_cell
 from benchmarks.common import arguments, finish, print_table
-from benchmarks.fidelity import unit_cell
 from instruments.simulated.library import named
 from instruments.simulated.memory import keep_memory
 from instruments.simulated.recipe import Film, Material, Recipe

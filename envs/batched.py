@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,10 @@ class BatchedVectorEnv(SyncVectorEnv):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """As gymnasium's: a number seeds environment n with seed + n."""
+        """As gymnasium's: a number seeds environment n with seed + n. Raises ValueError for another number of seeds."""
+        if isinstance(seed, list) and len(seed) != self.num_envs:
+            raise ValueError(f"{len(seed)} seeds were given for {self.num_envs} environments: give one for each")
+        self._forget()
         if not options or "reset_mask" not in options:
             every = range(self.num_envs)
             seeds = seed if isinstance(seed, list) else [None if seed is None else seed + n for n in every]
@@ -59,6 +62,7 @@ class BatchedVectorEnv(SyncVectorEnv):
 
     def step(self, actions: Any) -> Any:
         """As gymnasium's: an environment that ended begins anew with its next step."""
+        self._forget()
         jobs = []
         for n, action in enumerate(gymnasium.vector.utils.iterate(self.action_space, actions)):
             if self._autoreset_envs[n]:
@@ -80,6 +84,12 @@ class BatchedVectorEnv(SyncVectorEnv):
                 return getattr(inner, verb)(*args, **kwargs)
 
         return run
+
+    def _forget(self) -> None:
+        """What one environment's error has left uncollected of the others: over before anything begins anew."""
+        wait([env.begun for env in self._ahead if env.begun is not None])
+        for env in self._ahead:
+            env.begun = None
 
     def _begin(self, jobs: Sequence[Callable[[], Any]]) -> None:
         self._studio.expect(len(jobs))

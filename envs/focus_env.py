@@ -110,7 +110,7 @@ class FocusEnv(gymnasium.Env[Observation, Any]):
         self._exposer = Exposer(situation.guard, situation.recorder, situation.clock, situation.specimen, (tag,))
         self._frames: list[tuple[Floats, tuple[float, ...]]] = []
         self._optics = situation.guard.state().optics
-        self._fault = ""
+        self._fault, self._refused = "", 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -141,6 +141,7 @@ class FocusEnv(gymnasium.Env[Observation, Any]):
         except InstrumentError as error:
             fault = fault_of(error)
             self._fault = f"{fault.error}: {fault.message}"
+            self._refused += len(self._exposer.records) == made
         reward = self.merit() - before - _PER_EXPOSURE * (len(self._exposer.records) - made)
         return self._observation(), reward, stops, not stops and not self._can_pay(), self._info()
 
@@ -191,10 +192,12 @@ class FocusEnv(gymnasium.Env[Observation, Any]):
         self._frames = [*self._frames, (_electrons(frame), optics)][-KEPT:]
 
     def _can_pay(self) -> bool:
+        """As often as exposures are allowed, an action may be refused: no episode goes on for ever."""
         task = self.situation.task
         electrons = sum(record.electrons for record in self._exposer.records)
         each = electrons / max(len(self._exposer.records), 1)
-        return len(self._exposer.records) < task.exposures and electrons + each <= task.electrons
+        made = max(len(self._exposer.records), self._refused)
+        return made < task.exposures and electrons + each <= task.electrons
 
     def _observation(self) -> Observation:
         task, exposure = self.situation.task, self.situation.task.exposure

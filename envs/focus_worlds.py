@@ -42,14 +42,22 @@ def make_focus_env(
 ) -> FocusEnv:
     """One environment; each episode's seed draws the specimen among ``specimens``, its place and the lenses' errors.
 
-    Raises ConfigError: a specimen that the library does not hold, or a device that is not there.
+    Raises ConfigError: a specimen that the library does not hold, a device that is not there, or a task that judges
+    another probe than the column's.
     """
     if not specimens:
         raise ConfigError("specimens is empty: name at least one of the library")
     settings = [_settings(name, column) for name in specimens]
     wanted = task or FocusTask(
-        exposure=Exposure(field_of_view_nm=12.8, shape=(128, 128), dwell_us=4.0, signals=("HAADF",))
+        exposure=Exposure(field_of_view_nm=12.8, shape=(128, 128), dwell_us=4.0, signals=("HAADF",)),
+        convergence_mrad=column.convergence_mrad,
+        voltage_kV=column.voltage_kV,
     )
+    if (wanted.convergence_mrad, wanted.voltage_kV) != (column.convergence_mrad, column.voltage_kV):
+        raise ConfigError(
+            f"the task judges a probe of {wanted.convergence_mrad:g} mrad at {wanted.voltage_kV:g} kV, the column "
+            f"makes one of {column.convergence_mrad:g} mrad at {column.voltage_kV:g} kV: give both the same"
+        )
     shared = studio or Studio(device)
 
     def remake(world_seed: int) -> FocusSituation:

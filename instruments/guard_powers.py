@@ -96,8 +96,10 @@ class GuardedTilt:
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
         allowed = {"alpha_deg": self.limits.alpha_deg, "beta_deg": self.limits.beta_deg}
-        found = self.tilt.tilt_range_deg().items()
+        below = self.limits.backlash_deg  # a tilt passes this far below its target, and may not leave the limits there
         both = {
-            a: (max(r[0], limit[0]), min(r[1], limit[1])) for a, r in found if (limit := allowed.get(a)) is not None
+            axis: (max(low, limit[0] + below), min(high, limit[1]))
+            for axis, (low, high) in self.tilt.tilt_range_deg().items()
+            if (limit := allowed.get(axis)) is not None
         }
         return {axis: (lowest, highest) for axis, (lowest, highest) in both.items() if lowest <= highest}

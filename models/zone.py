@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, optimize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -67,6 +70,10 @@ def lean(
         min(c, n - 1 - c) * scale for n, c, scale in zip(counts.shape, centre_px, scale_mrad_per_px, strict=True)
     )
     beside = (angle > 1.5 * convergence_mrad + max(scale_mrad_per_px)) & (angle < 0.97 * reach)
+    if not beside.any():
+        raise ValueError(
+            f"the beam's middle, given at {centre_px} px, leaves no ring on the pattern: calibrate the camera"
+        )
     if not counts[beside].any():
         raise ValueError("the pattern holds nothing beside the beam's disc: expose longer")
     shine = _over_background(counts, angle, max(scale_mrad_per_px))[beside]
@@ -85,11 +92,11 @@ def lean(
     return Lean((float(best[1][0]), float(best[1][1])), best[0])
 
 
-def _climbed(likeness: object, tilt: Array, thickness_nm: float) -> tuple[float, Array]:
+def _climbed(likeness: Callable[[Array, float], float], tilt: Array, thickness_nm: float) -> tuple[float, Array]:
     """From a starting point to the nearest maximum (Nelder & Mead, Comput. J. 7 (1965) 308)."""
 
     def cost(free: Array) -> float:
-        return -likeness(free[:2], math.exp(free[2]))  # type: ignore[operator,no-any-return]
+        return -likeness(free[:2], math.exp(free[2]))
 
     start = np.array([*tilt, math.log(thickness_nm)])
     simplex = start + np.vstack([np.zeros(3), np.diag([_STEP_MRAD, _STEP_MRAD, 0.5])])

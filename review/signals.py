@@ -83,6 +83,7 @@ def make_signals(
     wanted = [read_detector(text) for text in detectors]
     out.mkdir(parents=True, exist_ok=True)
     made: list[list[Path]] = [[] for _ in wanted]
+    beyond: dict[str, str] = {}
     shown: list[list[tuple[str, Array, float]]] = [[] for _ in wanted]
     with SurveyReader(folder) as reader:
         for row in reader.exposures():
@@ -95,6 +96,12 @@ def make_signals(
                 for n, detector in enumerate(wanted):
                     if isinstance(detector, Window) != (axes[name] != _PATTERN):
                         continue
+                    if (
+                        isinstance(detector, Window)
+                        and not _chosen(detector, energies := _energies(frame.signals[name])).any()
+                    ):
+                        beyond[name] = f"{name} goes from {energies[0]:g} to {energies[-1]:g} eV"
+                        continue
                     image = _image(frame.signals[name], detector, centre=centre)
                     path = out / f"{row.id:06d}_{name}_{re.sub(r'[^A-Za-z0-9.-]+', '-', detector.text)}.tif"
                     pixel_nm = frame.exposure.pixel_size_nm
@@ -104,6 +111,8 @@ def make_signals(
                         shown[n].append((f"exposure {row.id}", _scalar(image), pixel_nm))
             told(f"exposure {row.id}")
     for detector, files in zip(wanted, made, strict=True):
+        if not files and isinstance(detector, Window) and beyond:
+            raise ConfigError(f"{detector.text} was asked; {', '.join(beyond.values())}")
         if not files:
             what = "spectra" if isinstance(detector, Window) else "patterns"
             which = "no exposure" if exposure is None else f"not exposure {exposure}"
@@ -123,13 +132,7 @@ def _image(signal: Signal, detector: Spec | Window, *, centre: bool) -> Array:
     if axes[0].name == "frame":
         data, axes = data.sum(axis=0, dtype=np.float64), axes[1:]
     if isinstance(detector, Window):
-        energies = axes[-1].offset + axes[-1].scale * np.arange(data.shape[-1])
-        chosen = (energies >= detector.from_eV) & (energies < detector.to_eV)
-        if not chosen.any():
-            raise ConfigError(
-                f"{detector.text} was asked; these spectra go from {energies[0]:g} to {energies[-1]:g} eV"
-            )
-        return np.asarray(data[..., chosen].sum(axis=-1), dtype=np.float64)
+        return np.asarray(data[..., _chosen(detector, _energies(signal))].sum(axis=-1), dtype=np.float64)
     ky, kx = axes[-2:]
     beam = find_centre(mean_pattern(data)) if centre else (_middle(ky), _middle(kx))
     camera = Camera((data.shape[-2], data.shape[-1]), (ky.scale, kx.scale), beam)
@@ -137,6 +140,17 @@ def _image(signal: Signal, detector: Spec | Window, *, centre: bool) -> Array:
         return virtual_image(data, camera, detector)
     except ValueError as error:
         raise ConfigError(f"{error}; the forms are {FORMS}") from error
+
+
+def _energies(signal: Signal) -> Array:
+    """(E,) eV of a spectrum's channels."""
+    axis = signal.axes[-1]
+    return axis.offset + axis.scale * np.arange(signal.data.shape[-1], dtype=np.float64)
+
+
+def _chosen(window: Window, energies_eV: Array) -> npt.NDArray[np.bool_]:
+    """(E,) which channels a window sums."""
+    return (energies_eV >= window.from_eV) & (energies_eV < window.to_eV)
 
 
 def _middle(axis: Axis) -> float:

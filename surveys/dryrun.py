@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agent.factory import make_skills
 from configs.load import ConfigError
+from configs.settings import unknown
 from surveys.controls import draw
 from surveys.task import survey_looks, survey_task
 
@@ -127,7 +128,7 @@ def plan(settings: SurveySettings) -> Plan:
             problems.append(f"specimens.{number} ({specimen.name}): {error}")
     problems += _overlaps(settings)
     looks = [_look_plan(look, settings) for look in survey_looks(settings)]
-    problems += _problems(settings, looks)
+    problems += _problems(settings, looks) + _signal_problems(settings)
     if problems:
         raise ConfigError(*problems)
     return Plan(
@@ -170,6 +171,31 @@ def _bytes_per_pixel(exposure: Exposure, instrument: Settings) -> int:
     """Of what the exposure reads; a driver's settings may tell how many numbers its slow detectors give at a pixel."""
     slow: dict[str, int] = getattr(instrument, "slow_detectors", dict)()
     return BYTES_PER_PIXEL + sum(2 * slow.get(name, 0) for name in exposure.signals or ())
+
+
+def _signal_problems(settings: SurveySettings) -> list[str]:
+    """Detectors that are asked for by a name that limits or instrument do not know, and looks without an image."""
+    listed = (getattr(settings.instrument, kind, dict) for kind in ("detectors", "slow_detectors"))
+    there: tuple[str, ...] = tuple(name for names in listed for name in names())
+    asked = [(f"looks.{look.name}.signals", look.exposure) for look in survey_looks(settings)]
+    asked += [(f"skills.{each.name}", one) for each in make_skills(settings.skills) for one in each.cost_exposures()]
+    found = [
+        f"{where}: {name!r}: {unknown(name, known, 'detector')}"
+        for known in (there, settings.limits.detectors)
+        if known
+        for where, exposure in asked
+        for name in exposure.signals or ()
+        if name not in known
+    ]
+    slow: dict[str, int] = getattr(settings.instrument, "slow_detectors", dict)()
+    judged_by = settings.scorer.signal
+    found += [
+        f"looks.{look.name}.signals: {', '.join(names)} give no image{f' of {judged_by}' if judged_by else ''}, and a "
+        f"look is judged by one: name {judged_by or 'a detector of images'} as well"
+        for look in survey_looks(settings)
+        if (names := look.exposure.signals) and (set(names) <= set(slow) or judged_by not in (None, *names))
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _problems(settings: SurveySettings, looks: list[LookPlan]) -> list[str]:

@@ -185,6 +185,8 @@ def ctem(
     *,
     absorption: torch.Tensor | None = None,
     focal_nodes: int = 1,
+    slices: int = 1,
+    slice_nm: float = 0.0,
 ) -> torch.Tensor:
     """(B, Y, X) images of B phase objects under B sets of aberrations (B, 8), 1 where there is no specimen.
 
@@ -192,11 +194,15 @@ def ctem(
     beam's spread of angles, and with one node its focal spread, damps the wave by their envelopes (Frank, Optik 38
     (1973) 519): right for what interferes with the unscattered beam. With more nodes the focal spread is an average
     of images (Gauss–Hermite quadrature), right for all of it; only that keeps the electrons' number.
-    ``absorption``: (B, Y, X), intensity exp(−absorption) passes. Borders wrap. Raises ValueError for NaN or bad shapes.
+    ``absorption``: (B, Y, X), intensity exp(−absorption) passes. ``slices`` planes, ``slice_nm`` apart, may share phase
+    and absorption; aberrations are those at the last. Borders wrap. Raises ValueError for NaN or bad shapes.
     """
     _check(phase_rad, coefficients_nm, absorption, focal_nodes)
     optics = _optics(Grid((phase_rad.shape[1], phase_rad.shape[2]), pixel_nm), illumination, phase_rad.device)
-    wave = torch.fft.fft2(transmitted(phase_rad, absorption))
+    passing = transmitted(phase_rad / slices, None if absorption is None else absorption / slices)
+    wave = torch.fft.fft2(passing)
+    for _ in range(slices - 1):
+        wave = torch.fft.fft2(torch.fft.ifft2(wave * torch.polar(optics.band, -slice_nm * optics.chi[0])) * passing)
     tilt = torch.einsum("bn,ngyx->bgyx", coefficients_nm, optics.gradient)
     angle_rad = illumination.illumination_semi_angle_mrad * 1e-3
     damped = optics.passed * torch.exp(tilt.square().sum(1) * (-(angle_rad**2) / 4))
@@ -254,6 +260,8 @@ class _Objective:
     """(8, Y, X) rad per nm of each coefficient."""
     gradient: torch.Tensor
     """(8, 2, Y, X) its slope, per rad of angle."""
+    band: torch.Tensor
+    """(Y, X) 1 within the band limit."""
     passed: torch.Tensor
     """(Y, X) 1 within the band limit and the aperture."""
 
@@ -268,10 +276,9 @@ def _optics(grid: Grid, illumination: Illumination, device: torch.device) -> _Ob
     h = 1e-5  # rad: the forms are polynomials of degree 4, so that differences err by h² only
     slopes = [basis(x + h, y, voltage_kV) - basis(x - h, y, voltage_kV)]
     slopes += [basis(x, y + h, voltage_kV) - basis(x, y - h, voltage_kV)]
-    limit = BAND * wavelength / (2 * grid.pixel_nm)
-    if illumination.objective_mrad is not None:
-        limit = min(limit, illumination.objective_mrad * 1e-3)
-    tensors = chi, np.stack(slopes, axis=1) / (2 * h), np.hypot(x, y) <= limit
+    angle, limit = np.hypot(x, y), BAND * wavelength / (2 * grid.pixel_nm)
+    opening = math.inf if illumination.objective_mrad is None else illumination.objective_mrad * 1e-3
+    tensors = chi, np.stack(slopes, axis=1) / (2 * h), angle <= limit, angle <= min(limit, opening)
     return _Objective(*(torch.from_numpy(tensor).float().to(device) for tensor in tensors))
 
 

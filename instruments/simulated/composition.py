@@ -23,8 +23,8 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 _UNIT = 2.0**-60
 """Weights are drawn this small, and scaled back: the renderer then sees bodies too thin to scatter twice."""
-_NOTHING = (70.0, 200.0)
-_STOPPED = (70.0, 1500.0)
+_NOTHING = (0.0, 200.0)
+_STOPPED = (0.0, 1500.0)
 """An annulus so wide that the renderer counts on it what grid bars stop."""
 
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 _GRAIN_NM = 12.5
 _TILE = 64
 _BUCKET_NM = 500.0
-_MOST_BUCKETS, _MOST_EXPOSURES = 64, 64
-"""Near a frame, to be gone through one by one; beyond, the coarse map is read."""
+_MOST_BUCKETS = 64
+"""Under a frame; beyond, the coarse map is read."""
+_MOST_AT_ONCE = 1 << 24
+"""Exposures times places that are gone through one by one; beyond, not every place is."""
 
 
 class FluenceMap:
@@ -48,23 +50,31 @@ class FluenceMap:
         return math.fsum(fluence for footprint, fluence in bucket if footprint.contains(x_nm, y_nm))
 
     def under(self, xs_nm: np.ndarray, ys_nm: np.ndarray) -> Floats | None:
-        """Fluence at places (H, W), in e/Å²; None where nothing was exposed yet. Exact while few exposures are near."""
+        """Fluence at the places of a frame's pixels (H, W), in e/Å²; None where nothing was exposed yet.
+
+        Exact; where very many exposures overlap, at every so-manieth place for those beside it.
+        """
         near = self._near(xs_nm, ys_nm)
-        if near is None:
+        every = 1 if near is None else max(1, math.ceil(math.sqrt(len(near) * xs_nm.size / _MOST_AT_ONCE)))
+        apart_nm = every * math.hypot(np.ptp(xs_nm[0]), np.ptp(ys_nm[0])) / xs_nm.shape[1]
+        if near is None or (every > 1 and apart_nm > _GRAIN_NM):
             return self._drawn_at(np.floor(xs_nm / _GRAIN_NM), np.floor(ys_nm / _GRAIN_NM))
-        fluence = np.zeros(xs_nm.shape, dtype=np.float32)
+        xs, ys = xs_nm[::every, ::every], ys_nm[::every, ::every]
+        fluence = np.zeros(xs.shape, dtype=np.float32)
         for footprint, fluence_e_per_A2 in near:
-            fluence[_inside(footprint, xs_nm, ys_nm)] += np.float32(fluence_e_per_A2)
+            fluence[_inside(footprint, xs, ys)] += np.float32(fluence_e_per_A2)
+        if every > 1:
+            fluence = fluence.repeat(every, axis=0).repeat(every, axis=1)[: xs_nm.shape[0], : xs_nm.shape[1]]
         return fluence if fluence.any() else None
 
     def _near(self, xs_nm: np.ndarray, ys_nm: np.ndarray) -> list[tuple[Footprint, float]] | None:
-        """The exposures that may cover some of the places; None where they are too many to go through."""
-        across = _indices((float(xs_nm.min()), float(xs_nm.max())), _BUCKET_NM)
-        down = _indices((float(ys_nm.min()), float(ys_nm.max())), _BUCKET_NM)
+        """The exposures that may cover some of the places; None where those spread too far."""
+        x_range, y_range = ((float(at_nm.min()), float(at_nm.max())) for at_nm in (xs_nm, ys_nm))
+        across, down = _indices(x_range, _BUCKET_NM), _indices(y_range, _BUCKET_NM)
         if len(across) * len(down) > _MOST_BUCKETS:
             return None
         found = {id(row): row for i in across for j in down for row in self._buckets.get((i, j), ())}
-        return list(found.values()) if len(found) <= _MOST_EXPOSURES else None
+        return [row for row in found.values() if _meets(row[0], x_range, y_range)]
 
     def on(self, canvas: Canvas) -> Floats | None:
         """Fluence under every pixel, (H, W) in e/Å²; None where nothing was exposed yet."""
@@ -99,6 +109,15 @@ def _half_extent(footprint: Footprint) -> tuple[float, float]:
     cos, sin = (abs(f(math.radians(footprint.rotation_deg))) for f in (math.cos, math.sin))
     wide, tall = footprint.width_nm / 2, footprint.height_nm / 2
     return wide * cos + tall * sin, wide * sin + tall * cos
+
+
+def _meets(footprint: Footprint, x_range_nm: tuple[float, float], y_range_nm: tuple[float, float]) -> bool:
+    """Whether an exposure's upright bounds meet a rectangle."""
+    half_x, half_y = _half_extent(footprint)
+    return (
+        x_range_nm[0] - half_x <= footprint.x_nm <= x_range_nm[1] + half_x
+        and y_range_nm[0] - half_y <= footprint.y_nm <= y_range_nm[1] + half_y
+    )
 
 
 def _indices(range_nm: tuple[float, float], step_nm: float) -> range:

@@ -29,6 +29,7 @@ class Darkroom:
         self._recipe = recipe
         self._device = open_device(device)
         self._renderers: dict[Camera, Renderer] = {}
+        self._lock = threading.Lock()
 
     def shares(self, camera: Camera, views: Views) -> torch.Tensor:
         """Expected shares of the electrons (B, S, H, W), on the device. Raises as ``Renderer.shares`` does."""
@@ -39,11 +40,12 @@ class Darkroom:
         return self._renderer(camera).thickness_nm()
 
     def _renderer(self, camera: Camera) -> Renderer:
-        if camera not in self._renderers:
-            if len(self._renderers) == _MOST:
-                del self._renderers[next(iter(self._renderers))]
-            self._renderers[camera] = Renderer(self._recipe, camera, self._device)
-        return self._renderers[camera]
+        with self._lock:  # worlds in several threads ask for thicknesses while one of them renders
+            if camera not in self._renderers:
+                if len(self._renderers) == _MOST:
+                    del self._renderers[next(iter(self._renderers))]
+                self._renderers[camera] = Renderer(self._recipe, camera, self._device)
+            return self._renderers[camera]
 
 
 class Developer(Protocol):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from instruments.aberrations import NAMES, Aperture, pupil, pupil_on, rows_kept, source_envelope
+from instruments.simulated.incoherence import WHOLE, Detail, on_grid
 from instruments.simulated.rays import rays
 
 Reals: TypeAlias = npt.NDArray[np.float32]
@@ -44,12 +45,17 @@ class _Lens:
     high: int
     wide: int
     envelope: torch.Tensor
-    """(wide, low + high) complex: what blur leaves, and the way back from the middle of the window to its corner."""
+    """(S or 1, wide, low + high) complex: what blur leaves, and the way back from a window's middle to its corner."""
 
 
 @lru_cache(maxsize=64)
 def _lens(
-    aperture: Aperture, window_nm: float, blur_nm: float, depths_nm: tuple[float, ...], device: torch.device
+    aperture: Aperture,
+    window_nm: float,
+    blur_nm: float,
+    depths_nm: tuple[float, ...],
+    details: tuple[Detail, ...],
+    device: torch.device,
 ) -> _Lens:
     whole = pupil(aperture)
     steps = tuple(n * aperture.pixel_nm / m for n, m in zip(aperture.shape, whole.shape, strict=True))
@@ -63,11 +69,11 @@ def _lens(
     deeper = np.exp(-1j * np.array(depths_nm)[:, None] * lens.basis[NAMES.index("C10")])
     amplitude[:, flat], basis[:, flat] = lens.amplitude * (1 - 2 * ((row + column) % 2)) * deeper, -lens.basis
     low, high, wide = rows_kept(whole.shape, aperture.shape)
-    blur = source_envelope(aperture, blur_nm)[:, :wide]
-    blur = rows * columns * np.concatenate([blur[:low], blur[len(blur) - high :]])
+    blur = source_envelope(aperture, blur_nm)[:, :wide] * on_grid(details, aperture).numpy()[..., :wide]
+    blur = rows * columns * np.concatenate([blur[:, :low], blur[:, blur.shape[1] - high :]], axis=1)
     down = np.concatenate([np.arange(low), np.arange(-high, 0)]) * (rows // 2 / whole.shape[0])
     across = np.arange(wide) * (columns // 2 / whole.shape[1])
-    envelope = blur.T * np.exp(2j * math.pi * (across[:, None] + down[None, :]))
+    envelope = blur.swapaxes(1, 2) * np.exp(2j * math.pi * (across[:, None] + down[None, :]))
     return _Lens(
         window=(rows, columns),
         shape=whole.shape,
@@ -102,31 +108,34 @@ def image(
     *,
     blur_nm: float,
     depths_nm: tuple[float, ...],
+    details: tuple[Detail, ...] = (WHOLE,),
     window_nm: float | None = None,
     shape: tuple[int, int] | None = None,
 ) -> torch.Tensor:
     """Incoherent images of B objects (B, S, H, W) by B probes with coefficients (B, 8): (B, S, *shape), same device.
 
     ``blur_nm``: standard deviation of the source's image and the atoms' thermal motion together. The probe is averaged
-    over ``depths_nm`` below the entrance face, where it has C10 = 0. ``window_nm``: the square in which the probes are
-    made; None is as wide as the widest needs. ``shape``: of the middle part that is returned; None is all of it.
-    Borders wrap: leave a margin.
+    over ``depths_nm`` below the entrance face, where it has C10 = 0. ``details``: what each signal's detector leaves of
+    fine detail, one for all or S. ``window_nm``: the square in which the probes are made; None is as wide as the widest
+    needs. ``shape``: of the middle part that is returned; None is all of it. Borders wrap: leave a margin.
     """
     # the two directions one by one: columns beyond the probe's limit and rows beyond ``shape`` are not transformed
     half = torch.fft.rfft(objects)
     if aperture.pixel_nm > _WAVE_PX_NM:
         spectrum = torch.fft.fft(half.mT)
         spectrum *= rays(coefficients_nm, aperture, blur_nm, depths_nm)[:, None]
+        if set(details) != {WHOLE}:
+            spectrum *= on_grid(details, aperture).to(objects.device).mT
     else:
         if window_nm is None:
             reach_nm = probe_reach_nm(coefficients_nm, aperture.convergence_mrad, max(depths_nm))
             window_nm = float(probe_window_nm(reach_nm).max())
-        lens = _lens(aperture, window_nm, blur_nm, depths_nm, objects.device)
+        lens = _lens(aperture, window_nm, blur_nm, depths_nm, details, objects.device)
         first, last = _waves(coefficients_nm, lens)
         spectrum = torch.fft.fft(half[..., : lens.wide].mT)
-        spectrum[..., : lens.low] *= first[:, None]
+        spectrum[..., : lens.low] *= first
         spectrum[..., lens.low : aperture.shape[0] - lens.high] = 0  # beyond the probe's limit
-        spectrum[..., aperture.shape[0] - lens.high :] *= last[:, None]
+        spectrum[..., aperture.shape[0] - lens.high :] *= last
     height, width = shape or aperture.shape
     top, left = (aperture.shape[0] - height) // 2, (aperture.shape[1] - width) // 2
     rows = torch.fft.ifft(spectrum)[..., top : top + height].mT
@@ -135,7 +144,7 @@ def image(
 
 
 def _waves(coefficients_nm: torch.Tensor, lens: _Lens) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B, wide, low) and (B, wide, high): transfer functions at rows of frequency ≥ 0 and < 0, from the probes."""
+    """(B, S or 1, wide, low) and (…, high): transfer functions at rows of frequency ≥ 0 and < 0, from the probes."""
     batch, nodes = len(coefficients_nm), len(lens.amplitude)
     phase = _phase(coefficients_nm, lens.basis)
     wave = torch.polar(torch.ones(1, device=phase.device).expand_as(phase), phase)[:, None] * lens.amplitude
@@ -144,9 +153,11 @@ def _waves(coefficients_nm: torch.Tensor, lens: _Lens) -> tuple[torch.Tensor, to
     probe = _intensity(wave.view(batch, nodes, *lens.window), lens.shape[1])
     spectrum = torch.fft.fft(torch.fft.rfft(probe)[..., : lens.wide].mT, n=lens.shape[0])
     first, last = spectrum[..., : lens.low], spectrum[..., lens.shape[0] - lens.high :]
-    first *= lens.envelope[:, : lens.low]
-    last *= lens.envelope[:, lens.low :]
-    return first, last
+    if len(lens.envelope) > 1:
+        return first[:, None] * lens.envelope[..., : lens.low], last[:, None] * lens.envelope[..., lens.low :]
+    first *= lens.envelope[0, :, : lens.low]  # where it lies: one signal's frames are made fastest
+    last *= lens.envelope[0, :, lens.low :]
+    return first[:, None], last[:, None]
 
 
 def _phase(coefficients_nm: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:

@@ -102,10 +102,12 @@ def elements(recipe: Recipe) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def annular_weights(recipe: Recipe, annuli_mrad: tuple[Annulus, ...], voltage_kV: float) -> dict[str, Array]:
-    """Each element's (S,) cross-sections in nm² for scattering onto S annuli."""
+def annular_weights(
+    recipe: Recipe, annuli_mrad: tuple[Annulus, ...], voltage_kV: float, convergence_mrad: float = 0.0
+) -> dict[str, Array]:
+    """Each element's (S,) cross-sections in nm² for scattering out of a cone onto S annuli."""
     return {
-        element: np.array([cross_section_nm2(element, inner, outer, voltage_kV) for inner, outer in annuli_mrad])
+        element: np.array([cross_section_nm2(element, *ring, voltage_kV, convergence_mrad) for ring in annuli_mrad])
         for element in elements(recipe)
     }
 

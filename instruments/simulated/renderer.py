@@ -14,11 +14,13 @@ import torch
 from configs.errors import ConfigError
 from instruments.aberrations import Aperture
 from instruments.simulated.gridbars import draw_bars
+from instruments.simulated.incoherence import CHANNELLING_NM, WHOLE, Detail, channelling_blur_nm, detail
 from instruments.simulated.optics import image, probe_reach_nm, probe_window_nm
-from instruments.simulated.packing import Annulus, Packed, annular_weights, pack
+from instruments.simulated.packing import Annulus, Packed, annular_weights, composition, pack
 from instruments.simulated.painting import paint_batch
 from instruments.simulated.poisson import count_
 from instruments.simulated.recipe import Recipe
+from instruments.simulated.scattering import atomic_number
 
 FINE_PX_NM = 0.15
 """Up to this pixel size atomic columns are drawn."""
@@ -30,6 +32,8 @@ _MOST_SLICES = 9
 _TAIL_NM = 0.12
 """Beyond its rays a probe has its first bright ring."""
 _MAX_PX = 1 << 28
+_MOST_NM, _MOST_DENSE_NM, _DENSE_PER_NM3 = 4.0, 2.1, 2500.0
+"""So thick ``benchmarks.fidelity`` finds SrTiO3 right, and Au, which has more electrons per nm³, in contrast too."""
 _EVERYTHING_MRAD = 1000.0
 """An annulus that reaches so far stands for all that leaves the bright field: what is stopped is lost to it, too."""
 
@@ -105,15 +109,38 @@ class Renderer:
     recipe: Recipe
     camera: Camera
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    channelling_nm: float = CHANNELLING_NM
+    """Blur by 1 nm of a crystal; 0 is the model without calibration."""
     _packed: Packed = field(init=False, repr=False)
+    _details: tuple[Detail, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        weights = annular_weights(self.recipe, self.camera.annuli_mrad, self.camera.voltage_kV)
+        camera = self.camera
+        weights = annular_weights(self.recipe, camera.annuli_mrad, camera.voltage_kV, camera.convergence_mrad)
         object.__setattr__(self, "_packed", pack(self.recipe, weights))
+        heaviest = max(weights, key=atomic_number)
+        seen = (detail(heaviest, ring, camera.voltage_kV, camera.convergence_mrad) for ring in camera.annuli_mrad)
+        object.__setattr__(self, "_details", tuple(seen) if self.fine else (WHOLE,))
 
     @property
     def fine(self) -> bool:
         return self.camera.pixel_nm <= FINE_PX_NM
+
+    @property
+    def beyond_range(self) -> str | None:
+        """Why a fine view's contrast is not to be trusted; None: crystals so thin agree with multislice in focus."""
+        material, thick_nm = self.crystal_nm()
+        if not self.fine or material is None:
+            return None
+        atoms = composition(self.recipe.materials[material])
+        electrons = sum(per_nm3 * atomic_number(element) for element, per_nm3 in atoms.items())
+        most_nm = _MOST_DENSE_NM if electrons > _DENSE_PER_NM3 else _MOST_NM
+        if thick_nm <= most_nm:
+            return None
+        return (
+            f"{material} is {thick_nm:.3g} nm thick; dark field of crystals like it agrees with multislice up to "
+            f"{most_nm:g} nm: contrast is not to be trusted, and out of focus may be inverted"
+        )
 
     def shares(self, views: Views) -> torch.Tensor:
         """Expected share of the electrons on each annulus: (B, S, H, W), on the device.
@@ -195,8 +222,9 @@ class Renderer:
             views.coefficients_nm.to(self.device),
             Aperture((rows, columns), camera.pixel_nm, camera.voltage_kV, camera.convergence_mrad),
             window_nm=window_nm,
-            blur_nm=math.hypot(camera.source_size_nm, self._thermal_nm() if self.fine else 0.0),
+            blur_nm=self._blur_nm() if self.fine else camera.source_size_nm,
             depths_nm=depths_nm,
+            details=self._details,
             shape=camera.shape,
         )
         return shares.clamp(0, 1)
@@ -207,19 +235,26 @@ class Renderer:
         return tuple(thick * (n + 0.5) / nodes for n in range(nodes))
 
     def thickness_nm(self) -> float:
-        """Of the crystal that a fine view shows: the film where it is one, else the typical particle."""
-        film = self.recipe.film
-        if film is not None and self.recipe.materials[film.material].crystal is not None:
-            return film.thickness_nm
-        for population in self.recipe.populations.values():
-            if self.recipe.materials[population.material].crystal is not None:
-                return 2 * population.radius_nm * population.height
-        return film.thickness_nm if film is not None else 0.0
+        """Of what a fine view shows: its crystal, else the film."""
+        material, thick_nm = self.crystal_nm()
+        return thick_nm if material is not None or self.recipe.film is None else self.recipe.film.thickness_nm
 
-    def _thermal_nm(self) -> float:
-        film = self.recipe.film
-        materials = self.recipe.materials
-        return (materials[film.material] if film is not None else next(iter(materials.values()))).debye_waller_nm
+    def crystal_nm(self) -> tuple[str | None, float]:
+        """Material and thickness of the crystal that a fine view shows: the film's, else a typical particle's."""
+        film, materials = self.recipe.film, self.recipe.materials
+        if film is not None and materials[film.material].crystal is not None:
+            return film.material, film.thickness_nm
+        for population in self.recipe.populations.values():
+            if materials[population.material].crystal is not None:
+                return population.material, 2 * population.radius_nm * population.height
+        return None, 0.0
+
+    def _blur_nm(self) -> float:
+        """By the source, thermal motion and a crystal's channelling together."""
+        film, materials = self.recipe.film, self.recipe.materials
+        material = materials[film.material] if film is not None else next(iter(materials.values()))
+        channelled = channelling_blur_nm(self.crystal_nm()[1], self.channelling_nm)
+        return math.hypot(self.camera.source_size_nm, material.debye_waller_nm, channelled)
 
 
 @lru_cache(maxsize=1024)

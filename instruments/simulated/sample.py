@@ -141,7 +141,8 @@ class Sample:
                 rng = np.random.Generator(np.random.SFC64([noise & 0xFFFFFFFF, noise >> 32]))
                 counts[name] = read_out(counted, detectors[name], rng)
             else:
-                counts[name] = counted.astype(_TYPES.get(name, np.uint16))
+                kept = _TYPES.get(name, np.uint16)
+                counts[name] = np.minimum(counted, np.iinfo(kept).max).astype(kept)  # full, not begun anew
         return counts
 
     def inner_axes(self, name: str) -> tuple[Axis, ...]:
@@ -167,7 +168,7 @@ class Sample:
             if self._rings[name][0] < alpha:
                 inner, outer = (min(angle, alpha) for angle in self._rings[name])
                 scattered = np.float32((outer**2 - inner**2) / alpha**2) * (1 - scattered)
-            found[name] = scattered
+            found[name] = scattered if done is None else self._behind_bars(scattered, views, camera)
         return found
 
     @cached_property

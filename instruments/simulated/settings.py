@@ -232,6 +232,9 @@ class SimulatedSettings(Settings):
     @model_validator(mode="after")
     def _recipe_for_more(self) -> SimulatedSettings:
         asked = [name for name in ("adf", "abf", "camera", "eels", "eds") if getattr(self, name) is not None]
+        own = {f"{name}.angles_mrad": d.angles_mrad for name, d in (("haadf", self.haadf), ("bf", self.bf)) if d}
+        asked += [name for name, angles_mrad in own.items() if angles_mrad is not None]
+        asked += ["scan"] if self.scan != ScanSettings() else []
         if asked and not isinstance(self.specimen, SampleSettings):
             raise ValueError(f"{', '.join(asked)} needs a specimen by recipe, such as `specimen: au_on_carbon`")
         if self.bf is None and not isinstance(self.specimen, SampleSettings):

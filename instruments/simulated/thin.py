@@ -131,7 +131,7 @@ def bright_field(
 def wide_field(
     specimen: Phases, views: Views, camera: Camera, beam: Illumination, thickness_nm: float, done: Harm | None
 ) -> torch.Tensor:
-    """(B, H, W) image in a wide parallel beam, where atoms show, of the specimen as one plane in its middle."""
+    """(B, H, W) image in a wide parallel beam, where atoms show, of the specimen as planes over its depth."""
     widest = beam.objective_mrad or camera.convergence_mrad
     parts = oversampling(camera.pixel_nm, camera.voltage_kV, 2 * widest)
     reach_nm = float(probe_reach_nm(views.coefficients_nm, widest).max()) + _TAIL_NM
@@ -140,8 +140,9 @@ def wide_field(
     phase = specimen.phase(specimen.atoms(views, canvas.shape, canvas.pixel_nm), canvas.pixel_nm)
     if done is not None:
         phase = faded(phase, done, canvas)
-    at_plane = views.coefficients_nm.clone()
-    at_plane[:, 0] += thickness_nm / 2
-    seen = ctem(phase, at_plane, canvas.pixel_nm, beam, focal_nodes=_FOCAL_NODES)
+    slices, slice_nm = slices_of(thickness_nm)
+    last = views.coefficients_nm.clone()  # C10 is that at the face towards the lens
+    last[:, 0] += slice_nm / 2
+    seen = ctem(phase, last, canvas.pixel_nm, beam, focal_nodes=_FOCAL_NODES, slices=slices, slice_nm=slice_nm)
     row, column = (torch.from_numpy(places) for places in canvas.rows(camera.shape))
     return seen[:, row[:, None], column[None, :]]

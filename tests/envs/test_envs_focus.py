@@ -88,7 +88,7 @@ def test_the_probe_that_is_judged_is_the_columns():
     column = COLUMN.model_copy(update={"convergence_mrad": 30.0, "voltage_kV": 80.0})
     task = make_focus_env(column=column).situation.task
     assert (task.convergence_mrad, task.voltage_kV) == (30.0, 80.0)
-    with pytest.raises(ConfigError, match="a probe of 21.4 mrad at 200 kV"):
+    with pytest.raises(ConfigError, match=r"a probe of 21\.4 mrad at 200 kV"):
         make(column=column)
 
 
@@ -98,6 +98,20 @@ def test_a_vector_with_too_few_seeds_begins_nothing_and_goes_on():
         with pytest.raises(ValueError, match="2 environments"):
             env.reset(seed=seeds)
     assert env.reset(seed=[1, 2])[1]["exposures"].tolist() == [1, 1]
+    env.close()
+
+
+def test_an_error_of_one_leaves_nothing_of_the_others_behind(monkeypatch):
+    env, alone = make_focus_vector_env(2, task=SMALL), make()
+    env.reset(seed=[1, 2])
+    first = env.envs[0].unwrapped
+    still = np.zeros((2, 4), dtype=np.float32)
+    with monkeypatch.context() as broken:
+        broken.setattr(first, "step", lambda action: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            env.step(still)
+    observation, _ = env.reset(seed=[1, 5], options={"reset_mask": np.array([True, True])})
+    np.testing.assert_array_equal(observation["frames"][1], alone.reset(seed=5)[0]["frames"])
     env.close()
 
 

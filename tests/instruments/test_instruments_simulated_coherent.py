@@ -169,6 +169,16 @@ def test_strong_objects_are_not_linear() -> None:
     assert float((double - 2 * single).std()) > 0.1 * float(double.std())
 
 
+def test_planes_over_the_depth_keep_electrons_and_become_one_where_they_touch() -> None:
+    waves = (0.6 * torch.cos(math.pi / 6 * torch.arange(96.0))).expand(1, 96, 96).contiguous()
+    optics, how = lenses({"C10": -12.0}), Illumination(200.0)
+    one = ctem(waves, optics, 0.05, how)
+    touching, apart = (ctem(waves, optics, 0.05, how, slices=6, slice_nm=nm) for nm in (0.0, 8.0))
+    torch.testing.assert_close(touching, one, atol=1e-3, rtol=0)
+    assert float(apart.mean()) == pytest.approx(1.0, abs=1e-3)
+    assert float((apart - one).std()) > 0.1 * float(one.std())
+
+
 def test_the_objective_takes_what_it_stops_and_absorption_what_it_eats() -> None:
     fine = (0.5 * torch.cos(math.pi / 3 * torch.arange(48.0))).expand(1, 48, 48)  # 1 / 0.3 nm: 8.4 mrad at 200 kV
     wide, small = (

@@ -137,3 +137,27 @@ def test_every_run_gets_a_folder_of_its_own(tmp_path):
     assert default_folder(settings) == tmp_path / "small-001"
     (tmp_path / "small-001").mkdir()
     assert default_folder(settings) == tmp_path / "small-002"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"looks": {"detail": {"signals": ["HADF"]}}}, r"looks\.detail\.signals: 'HADF'.*did you mean HAADF"),
+        ({"looks": {"detail": {"signals": ["camera"]}}}, r"looks\.detail\.signals: 'camera'.*known here: HAADF, BF"),
+        ({"limits": {"detectors": ["HAADF"]}, "looks": {"overview": {"signals": ["BF"]}}}, "known here: HAADF"),
+        ({"scorer": {"signal": "BF"}, "looks": {"detail": {"signals": ["HAADF"]}}}, "give no image of BF"),
+        ({"skills": {"zone_axis": {}}}, r"skills\.zone_axis: 'camera'"),
+        (
+            {
+                "instrument": {"specimen": "graphene", "camera": {}},
+                "looks": {"detail": {"signals": ["camera"]}},
+            },
+            r"looks\.detail\.signals: camera give no image",
+        ),
+    ],
+)
+def test_a_detector_that_is_not_there_is_told_before_the_night(changes, told):
+    looks = {"overview": {"sites": 2, "shape": [32, 32]}, "detail": {"field_of_view_nm": 50.0, "shape": [32, 32]}}
+    merged = {name: {**block, **changes.get("looks", {}).get(name, {})} for name, block in looks.items()}
+    with pytest.raises(ConfigError, match=told):
+        plan(small(2, **{**changes, "looks": merged}))
