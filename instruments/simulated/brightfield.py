@@ -21,7 +21,7 @@ from instruments.annuli import Annulus, mask
 from instruments.physics import wavelength_nm
 from instruments.simulated.coherent import BAND, grating_filter, transmitted
 from instruments.simulated.packing import elements, pack
-from instruments.simulated.painting import paint_batch
+from instruments.simulated.painted import paint_views
 
 if TYPE_CHECKING:
     from instruments.simulated.recipe import Recipe
@@ -62,10 +62,7 @@ class Phases:
         """(B, E, Y, X) atoms of each element on every pixel of canvases about each view's place."""
         batch = len(views.seeds)
         planes = np.zeros((batch, len(self.elements), *shape), dtype=np.float32)
-        turns = np.zeros(batch) if views.rotations_rad is None else views.rotations_rad
-        drifts = np.zeros((batch, 2)) if views.row_drifts_nm is None else views.row_drifts_nm
-        arguments = self._packed.arguments()
-        paint_batch(planes, views.places_nm, turns, drifts, pixel_nm, views.seeds, True, *arguments)
+        paint_views(planes, views, pixel_nm, self._packed, fine=True)
         atoms = torch.from_numpy(planes).mul_(pixel_nm**2 / _TINY)
         if views.thicker is not None:
             atoms *= torch.from_numpy(views.thicker).float()[:, None, None, None]

@@ -177,6 +177,7 @@ class SimulatedMicroscope:
             probe=world.probe(start_s + 0.5 * beam_on_s),
             fluence=world.fluence,
             number=world.unblankings + 1,
+            time_s=start_s + 0.5 * beam_on_s,
             row_drift_nm=((x1 - x0) / rows, (y1 - y0) / rows),
             thicker=1 / math.prod(math.cos(tilt) for tilt in world.tilts_rad(start_s)),
             tilts_rad=world.tilts_rad(start_s),

@@ -37,18 +37,23 @@ def view(x, y, height, width, pixel_nm, turn_rad, drift_x, drift_y):
 
 @numba.njit(cache=True)
 def paint_batch(
-    out, places, turns, drifts, pixel_nm, seeds, fine, film, lattices, sites, doped, paths, populations, volumes
-):
-    """``paint`` B views: ``out`` (B, S, H, W), ``places``, ``drifts`` (B, 2) nm, ``turns`` (B,) rad, ``seeds`` (B,)."""
+    out, places, turns, drifts, pixel_nm, seeds, guests, first, fine, film, lattices, sites, doped, paths, populations,
+    volumes,
+):  # fmt: skip
+    """``paint`` B views: ``out`` (B, S, H, W), ``places``, ``drifts`` (B, 2) nm, ``turns`` (B,) rad, ``seeds`` (B,).
+
+    ``guests`` (N, 6) of all views as ``_gather`` gives them; those of view n are from ``first``[n] (B + 1,) on.
+    """
     for n in range(len(out)):
         height, width = out.shape[2], out.shape[3]
         seen = view(places[n, 0], places[n, 1], height, width, pixel_nm, turns[n], drifts[n, 0], drifts[n, 1])
-        paint(out[n], seen, seeds[n], fine, film, lattices, sites, doped, paths, populations, volumes)
+        own = guests[first[n] : first[n + 1]]
+        paint(out[n], seen, seeds[n], own, fine, film, lattices, sites, doped, paths, populations, volumes)
 
 
 @numba.njit(cache=True)
-def paint(out, view, seed, fine, film, lattices, sites, doped, paths, populations, volumes):
-    """Add what lies under a view to ``out`` (S, H, W), one plane a signal.
+def paint(out, view, seed, guests, fine, film, lattices, sites, doped, paths, populations, volumes):
+    """Add what lies under a view to ``out`` (S, H, W), one plane a signal; ``guests`` beside what the seed places.
 
     ``fine``: by atomic columns; else by thickness. ``lattices`` (L, 6), ``sites`` (N, 2 + S): fractional place, and
     cross-section in nm² per nm of thickness; ``doped`` (N, S): that where the site is doped; ``paths`` (M, S): depth
@@ -61,6 +66,8 @@ def paint(out, view, seed, fine, film, lattices, sites, doped, paths, population
     corners_y = np.array([view[1] + view[3] * c + view[5] * r for c in (0, width - 1) for r in (0, height - 1)])
     box = (corners_x.min() - pixel, corners_x.max() + pixel, corners_y.min() - pixel, corners_y.max() + pixel)
     near = _gather(seed, populations, box, pixel)
+    if len(guests):
+        near = np.concatenate((near, guests))
     if film[films.THICK] > 0:
         if fine and film[films.LATTICE] >= 0:
             film_columns(out, view, box, seed, film, lattices, sites, doped, paths, populations, near)

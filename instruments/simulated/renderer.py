@@ -17,7 +17,7 @@ from instruments.simulated.gridbars import draw_bars
 from instruments.simulated.incoherence import CHANNELLING_NM, WHOLE, Detail, channelling_blur_nm, detail
 from instruments.simulated.optics import image, probe_reach_nm, probe_window_nm
 from instruments.simulated.packing import Annulus, Packed, annular_weights, composition, pack
-from instruments.simulated.painting import paint_batch
+from instruments.simulated.painted import paint_views
 from instruments.simulated.poisson import count_
 from instruments.simulated.recipe import Recipe
 from instruments.simulated.scattering import atomic_number
@@ -67,6 +67,9 @@ class Views:
     """(B, 2) x, y that the specimen moves by while a row is scanned; None: it stands still."""
     thicker: npt.NDArray[np.float64] | None = None
     """(B,) path through the specimen over its thickness, where it is tilted; None: 1."""
+    guests: npt.NDArray[np.object_] | None = None
+    """(B,) particles of the recipe's last population that no seed places, (N, 5) each: x, y, radius in nm, turn in rad,
+    aspect; None: there are none."""
 
     def part(self, chosen: npt.NDArray[np.int64]) -> Views:
         """Those frames only."""
@@ -190,17 +193,7 @@ class Renderer:
         camera, batch, (rows, columns) = self.camera, len(views.seeds), canvas
         objects = np.zeros((batch, len(camera.annuli_mrad), rows, columns), dtype=np.float32)
         turns = np.zeros(batch) if views.rotations_rad is None else views.rotations_rad
-        drifts = np.zeros((batch, 2)) if views.row_drifts_nm is None else views.row_drifts_nm
-        paint_batch(
-            objects,
-            views.places_nm,
-            turns,
-            drifts,
-            camera.pixel_nm,
-            views.seeds,
-            self.fine,
-            *self._packed.arguments(),
-        )
+        paint_views(objects, views, camera.pixel_nm, self._packed, fine=self.fine)
         shares = torch.from_numpy(objects)
         longer = torch.ones(1, 1, 1, 1)
         if views.thicker is not None:

@@ -15,6 +15,7 @@ from instruments.simulated.darkroom import Darkroom, Developer
 from instruments.simulated.detector_settings import USUAL_MRAD
 from instruments.simulated.detectors import read_out
 from instruments.simulated.diffraction import patterns_at
+from instruments.simulated.evolving import Evolving, with_evolving
 from instruments.simulated.features import particles
 from instruments.simulated.gridbars import passed
 from instruments.simulated.harm import Harm, harm, harmed
@@ -31,8 +32,14 @@ from instruments.types import Axis
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
+
     from instruments.simulated.coherent import Illumination
+    from instruments.simulated.conditions import Conditions
+    from instruments.simulated.insitu import Event
     from instruments.simulated.numbers import Ratio
+    from instruments.simulated.recipe import Recipe
+    from instruments.simulated.sample_settings import SampleSettings
     from instruments.simulated.scenes import Counts, Sight
     from instruments.simulated.settings import SimulatedSettings
 
@@ -49,18 +56,32 @@ _DEAD, _LEAN = 411, 412
 """Streams of randomness."""
 
 
+def recipe_of(settings: SampleSettings) -> Recipe:
+    """The recipe, with a population for what evolves where something does."""
+    return settings.recipe if settings.evolves is None else with_evolving(settings.recipe, settings.evolves)
+
+
 class Sample:
     """Implements ``scenes.Scene`` for a specimen by recipe."""
 
-    def __init__(self, settings: SimulatedSettings, seed: int, darkroom: Developer | None = None) -> None:
-        """``darkroom``: where annular images are rendered, by itself or with those of other worlds; None: its own."""
+    def __init__(
+        self,
+        settings: SimulatedSettings,
+        seed: int,
+        conditions: Conditions | None = None,
+        darkroom: Developer | None = None,
+    ) -> None:
+        """``conditions``: of the holder, for what evolves. ``darkroom``: where frames are rendered; None: its own."""
         made = settings.specimen_by_recipe
         if made is None:
             raise ValueError("these settings describe a specimen without recipe: open it with open_scene")
-        self._settings, self._seed, self._recipe = settings, seed, made.recipe
+        self._settings, self._seed, self._recipe = settings, seed, recipe_of(made)
+        self._evolving: Evolving | None = None
+        if made.evolves is not None and conditions is not None:
+            self._evolving = Evolving(made.evolves, conditions, seed)
         self._contamination_nm = made.contamination_nm
-        self._darkroom: Developer = Darkroom(made.recipe) if darkroom is None else darkroom
-        self._spectrometers = Spectrometers(settings)
+        self._darkroom: Developer = Darkroom(self._recipe) if darkroom is None else darkroom
+        self._spectrometers = Spectrometers(settings, self._recipe)
         self._rings = {
             name: detector.angles_mrad or USUAL_MRAD[name] for name, detector in settings.detectors().items()
         }
@@ -87,6 +108,10 @@ class Sample:
         lean = 0.0 if film is None else math.radians(film.mistilt_deg)
         along, across = lean * (2 * uniform(self._seed, _LEAN, np.arange(2)).astype(np.float64) - 1)
         return float(along) + stage_rad[0], float(across) + stage_rad[1]
+
+    def events(self, x_range_nm: Ring, y_range_nm: Ring, t0_s: float, t1_s: float) -> tuple[Event, ...]:
+        """What has happened to particles that evolve, in t0 < t ≤ t1: the truth, for scoring."""
+        return () if self._evolving is None else self._evolving.events(x_range_nm, y_range_nm, t0_s, t1_s)
 
     def look(self, sight: Sight, names: tuple[str, ...]) -> Mapping[str, Floats]:
         """Expected shares by detector: (H, W), of the camera (H, W, Ky, Kx), of spectrometers (H, W, E)."""
@@ -212,7 +237,18 @@ class Sample:
             rotations_rad=np.array([turn_rad]),
             row_drifts_nm=np.array([sight.row_drift_nm]),
             thicker=np.array([sight.thicker]),
+            guests=self._guests(sight),
         )
+
+    def _guests(self, sight: Sight) -> npt.NDArray[np.object_] | None:
+        """(1,) of the particles that evolve, as they are now round the frame."""
+        if self._evolving is None:
+            return None
+        reach_nm = math.hypot(sight.exposure.field_of_view_nm, sight.exposure.height_nm)
+        x_range, y_range = ((at_nm - reach_nm, at_nm + reach_nm) for at_nm in sight.centre_nm)
+        guests = np.empty(1, dtype=object)
+        guests[0] = self._evolving.guests(x_range, y_range, sight.time_s)
+        return guests
 
     def _harm(self, sight: Sight) -> Harm | None:
         """What earlier exposures have done under this frame; None where there was none."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from configs.load import ConfigError, Settings, load
+from instruments.simulated.evolving_settings import EvolvingSettings
 from instruments.simulated.library import named
 from instruments.simulated.numbers import NotNegative
 from instruments.simulated.recipe import Recipe
@@ -34,6 +35,17 @@ class SampleSettings(Settings):
     """Amplitude of the film's waves, a few µm long."""
     contamination_nm: NotNegative = 1.5
     """Carbon that long exposure deposits."""
+
+    evolves: EvolvingSettings | None = None
+    """What grows, dissolves or ripens on it as the holder's conditions are; None: it stays as it is."""
+
+    @model_validator(mode="after")
+    def _of_its_materials(self) -> SampleSettings:
+        if self.evolves is not None and self.evolves.material not in self.recipe.materials:
+            raise ValueError(
+                f"what evolves is of {self.evolves.material!r}; the materials are {', '.join(self.recipe.materials)}"
+            )
+        return self
 
     @property
     def critical_fluence_e_per_A2(self) -> float:

@@ -22,6 +22,7 @@ from instruments.types import Exposure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from instruments.simulated.conditions import Conditions
     from instruments.simulated.darkroom import Studio
     from instruments.simulated.hashing import Floats
     from instruments.simulated.rare import Feature
@@ -42,6 +43,8 @@ class Sight:
     fluence: FluenceMap
     number: int
     """Of the frame: its noise is its own."""
+    time_s: float = 0.0
+    """On the instrument's clock, in the middle of the frame."""
     row_drift_nm: tuple[float, float] = (0.0, 0.0)
     """How far the place moves while one row is scanned."""
     thicker: Ratio = 1.0
@@ -106,7 +109,9 @@ class ProceduralScene:
         return ()
 
 
-def open_scene(settings: SimulatedSettings, seed: int, studio: Studio | None = None) -> Scene:
+def open_scene(
+    settings: SimulatedSettings, seed: int, conditions: Conditions | None = None, studio: Studio | None = None
+) -> Scene:
     """The specimen that the settings describe; with a ``studio``, its frames are rendered beside those of other worlds.
 
     Raises:
@@ -120,5 +125,5 @@ def open_scene(settings: SimulatedSettings, seed: int, studio: Studio | None = N
         raise ConfigError(
             f"a specimen by recipe needs {error.name}, which is not installed: pip install 'adaptem[simulate]'"
         ) from error
-    room = None if studio is None else studio.darkroom(settings.specimen.recipe)
-    return cast("Scene", sample.Sample(settings, seed, room))
+    room = None if studio is None else studio.darkroom(sample.recipe_of(settings.specimen))
+    return cast("Scene", sample.Sample(settings, seed, conditions, room))

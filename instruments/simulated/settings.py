@@ -241,6 +241,12 @@ class SimulatedSettings(Settings):
             raise ValueError("bf: null needs a specimen by recipe, such as `specimen: au_on_carbon`")
         return self
 
+    @model_validator(mode="after")
+    def _holder_for_what_evolves(self) -> SimulatedSettings:
+        if isinstance(self.specimen, SampleSettings) and self.specimen.evolves is not None and self.holder is None:
+            raise ValueError("what evolves follows a holder's conditions: give one, such as `holder: heating_chip`")
+        return self
+
     def detectors(self) -> dict[str, DetectorSettings]:
         """Every detector that is in and gives one number a pixel, by name."""
         found = {"HAADF": self.haadf, "ADF": self.adf, "ABF": self.abf, "BF": self.bf}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from instruments.simulated.detector_settings import EnergySettings
     from instruments.simulated.harm import Harm
     from instruments.simulated.hashing import Floats
+    from instruments.simulated.recipe import Recipe
     from instruments.simulated.renderer import Camera, Views
     from instruments.simulated.settings import SimulatedSettings
 
@@ -26,12 +27,8 @@ if TYPE_CHECKING:
 class Spectrometers:
     """Those that the settings name. Raises ConfigError where their numbers are out of range."""
 
-    def __init__(self, settings: SimulatedSettings) -> None:
-        made = settings.specimen_by_recipe
-        if made is None:
-            raise ValueError("these settings describe a specimen without recipe: nothing says what it is made of")
-        self._recipe = made.recipe
-        self._composition = lru_cache(maxsize=8)(lambda camera: Composition(made.recipe, camera))
+    def __init__(self, settings: SimulatedSettings, recipe: Recipe) -> None:
+        self._composition = lru_cache(maxsize=8)(lambda camera: Composition(recipe, camera))
         column = settings.column
         self._axes: dict[str, EnergyAxis] = {}
         self._models: dict[str, EnergyLoss | XraySpectra] = {}
@@ -44,7 +41,7 @@ class Spectrometers:
                 convergence_mrad=column.convergence_mrad,
                 resolution_eV=eels.resolution_eV,
             )
-            self._models["EELS"] = EnergyLoss(made.recipe, spectrometer)
+            self._models["EELS"] = EnergyLoss(recipe, spectrometer)
         if (eds := settings.eds) is not None:
             self._axes["EDS"] = _axis(eds)
             detector = XrayDetector(
@@ -55,7 +52,7 @@ class Spectrometers:
                 noise_eV=eds.noise_eV,
                 absorption=True,
             )
-            self._models["EDS"] = XraySpectra(made.recipe, detector)
+            self._models["EDS"] = XraySpectra(recipe, detector)
 
     def inner_axes(self, name: str) -> tuple[Axis, ...]:
         """The energy axis of a spectrometer; none of any other detector."""

@@ -58,8 +58,8 @@ class World:
         self.optics = at_rest(settings.column)
         self.valve_open = True
         self.stage = Stage(settings.stage, seed)
-        self.scene = open_scene(settings, seed, studio)
         self.conditions = None if settings.holder is None else Conditions(settings.holder, seed)
+        self.scene = open_scene(settings, seed, self.conditions, studio)
         self.fluence = FluenceMap()
         self._exposures: list[TrueExposure] = []
         self._frames = 0

@@ -1,0 +1,66 @@
+"""Particles that come, grow, go or change while a specimen by recipe is in the microscope."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from instruments.simulated.hashing import uniform
+from instruments.simulated.insitu_changes import Coarsening, Dissolution
+from instruments.simulated.insitu_growth import Growth
+from instruments.simulated.recipe import Population
+
+if TYPE_CHECKING:
+    from instruments.simulated.conditions import Conditions
+    from instruments.simulated.evolving_settings import EvolvingSettings
+    from instruments.simulated.hashing import Doubles
+    from instruments.simulated.insitu import Event, Process
+    from instruments.simulated.recipe import Recipe
+
+Range: TypeAlias = tuple[float, float]
+NAME = "evolving"
+_TURN = 720
+"""Stream of randomness."""
+_LARGEST_NM = 60.0
+"""Particles whose centre lies so far outside a view are drawn with it."""
+
+
+def with_evolving(recipe: Recipe, settings: EvolvingSettings) -> Recipe:
+    """The recipe with one population more, the last, of which the seed places none."""
+    shape = Population(
+        material=settings.material,
+        per_um2=1e-9,
+        radius_nm=1.0,
+        spread=0.0,
+        shape=settings.shape,
+        height=settings.height,
+    )
+    return recipe.model_copy(update={"populations": {**recipe.populations, NAME: shape}})
+
+
+class Evolving:
+    """The process of one world, and its particles as the painter takes them."""
+
+    def __init__(self, settings: EvolvingSettings, conditions: Conditions, seed: int) -> None:
+        self._seed = seed
+        self.process: Process
+        if settings.growth is not None:
+            self.process = Growth(settings.growth, conditions, seed)
+        elif settings.dissolution is not None:
+            self.process = Dissolution(settings.dissolution, conditions, seed)
+        elif settings.coarsening is not None:
+            self.process = Coarsening(settings.coarsening, conditions, seed)
+        else:
+            raise ValueError("settings of something that evolves name no process")
+
+    def guests(self, x_range_nm: Range, y_range_nm: Range, t_s: float) -> Doubles:
+        """(N, 5) x, y, radius in nm, turn in rad, aspect of what may be seen in a rectangle of places at a time."""
+        wide = [(low - _LARGEST_NM, high + _LARGEST_NM) for low, high in (x_range_nm, y_range_nm)]
+        found = self.process.particles(wide[0], wide[1], t_s)
+        turns = 2 * np.pi * uniform(self._seed, _TURN, found.id).astype(np.float64)
+        return np.column_stack([found.x_nm, found.y_nm, found.radius_nm, turns, np.ones(len(found.id))])
+
+    def events(self, x_range_nm: Range, y_range_nm: Range, t0_s: float, t1_s: float) -> tuple[Event, ...]:
+        """What has happened there in t0 < t ≤ t1, exactly."""
+        return self.process.events(x_range_nm, y_range_nm, t0_s, t1_s)

@@ -1,0 +1,29 @@
+"""Views as the compiled painter takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from instruments.simulated.painting import paint_batch
+
+if TYPE_CHECKING:
+    from instruments.simulated.hashing import Floats
+    from instruments.simulated.packing import Packed
+    from instruments.simulated.renderer import Views
+
+
+def paint_views(out: Floats, views: Views, pixel_nm: float, packed: Packed, *, fine: bool) -> None:
+    """Add what lies under B views to ``out`` (B, S, H, W), a plane a signal of ``packed``. ``fine``: atom by atom."""
+    batch = len(views.seeds)
+    turns = np.zeros(batch) if views.rotations_rad is None else views.rotations_rad
+    drifts = np.zeros((batch, 2)) if views.row_drifts_nm is None else views.row_drifts_nm
+    guests, first = np.empty((0, 6)), np.zeros(batch + 1, dtype=np.int64)
+    if views.guests is not None:
+        rows = [np.asarray(each, dtype=np.float64).reshape(-1, 5) for each in views.guests]
+        kind = float(len(packed.populations) - 1)
+        guests = np.vstack([np.column_stack([np.full(len(each), kind), each]) for each in rows])
+        first[1:] = np.cumsum([len(each) for each in rows])
+    numbers = views.places_nm, turns, drifts, pixel_nm, views.seeds, np.ascontiguousarray(guests), first
+    paint_batch(out, *numbers, fine, *packed.arguments())
