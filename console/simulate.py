@@ -70,3 +70,5 @@ def simulate(
         )
         save(picture, out)
         say(f"{out}: {picture.caption}, {picture.pixel_nm:.3g} nm a pixel")
+        if picture.doubt is not None:
+            say(f"beyond the model's range: {picture.doubt}", style="yellow")

@@ -39,6 +39,10 @@ class Darkroom:
         """Of the crystal that a fine view shows."""
         return self._renderer(camera).thickness_nm()
 
+    def beyond_range(self, camera: Camera) -> str | None:
+        """Why such frames are not to be trusted, where that is known."""
+        return self._renderer(camera).beyond_range
+
     def _renderer(self, camera: Camera) -> Renderer:
         with self._lock:  # worlds in several threads ask for thicknesses while one of them renders
             if camera not in self._renderers:

@@ -54,6 +54,8 @@ class Picture:
     """(H, W)"""
     pixel_nm: float
     caption: str
+    doubt: str | None = None
+    """Why it is not to be trusted, where that is known."""
 
 
 def annulus(detector: str) -> tuple[float, float] | None:
@@ -118,7 +120,8 @@ def take(
         bf=None,
     )
     sample = Sample(settings, seed)
-    middle_nm = Darkroom(recipe).thickness_nm(camera) / 2
+    room = Darkroom(recipe)
+    middle_nm = room.thickness_nm(camera) / 2
     if defocus_nm is None:
         defocus_nm = -middle_nm + (_CTEM_DEFOCUS_NM if ring is None else 0.0)
     sight = Sight(
@@ -148,7 +151,7 @@ def take(
     counted = count_(mean.contiguous(), torch.tensor([seed]))[0].numpy()
     shown = detector.upper() if detector in DETECTORS else detector
     caption = f"{recipe.title} · {shown} · {length(width)} wide · {fluence_e_per_A2:.2g} e/Å²"
-    return Picture(counted, pixel_nm, caption)
+    return Picture(counted, pixel_nm, caption, room.beyond_range(camera))
 
 
 def save(picture: Picture, path: Path) -> None:

@@ -40,6 +40,12 @@ def test_any_magnification_and_detector_shows_something(tmp_path, fov_nm):
         assert len(Image.open(out).convert("L").getcolors()) > 20
 
 
+def test_a_crystal_beyond_the_models_range_says_so(tmp_path):
+    words = ("simulate", "--out", tmp_path / "a.png", "--pixels", 64, "--fov", 3, "--specimen")
+    assert "not to be trusted" in adaptem(*words, "steel_lamella").stdout
+    assert "not to be trusted" not in adaptem(*words, "graphene").stdout
+
+
 def test_a_recipe_of_ones_own(tmp_path):
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(
