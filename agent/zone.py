@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 
     Expose: TypeAlias = Callable[[Exposure, Purpose], Frame]
 
-_AGREE = 2.0
-"""A pattern agrees with what the tilt since the last should have made of it, within so many tolerances."""
-_PROBE_MRAD = 17.5
+_AGREE, _SHARE = 2.0, 0.15
+"""A pattern agrees with what the tilt since the last should have made of it, within so many tolerances and so much of
+the lean that is left: a larger one is read less well.
+"""
+_PROBE_MRAD, _TELLING_MRAD = 17.5, 12.0
+"""So far the holder leans on purpose. After a smaller tilt two patterns agree whatever they show: those of a layer one
+atom thick never change.
+"""
 _WIDEST_DISC_MRAD = 6.0
 """Discs of larger cones overlap, and no reflection can be told from the next."""
 
@@ -82,6 +87,7 @@ class ZoneAxis:
         before = guard.state().stage
         first: Lean | None = None
         expected: tuple[float, float] | None = None
+        tested = False
         for number in range(1, self._settings.patterns + 1):
             try:
                 found = self._read(expose(self._exposure, Purpose.FOCUS), probe)
@@ -90,18 +96,22 @@ class ZoneAxis:
             if not found.settled:
                 return self._given_up(guard, before, f"pattern {number} shows no Laue circle")
             first = first or found
-            agrees = expected is not None and math.dist(found.tilt_mrad, expected) <= self._tolerance_mrad * _AGREE
-            tilt_mrad = found.tilt_mrad
-            if expected is None and math.hypot(*tilt_mrad) <= self._tolerance_mrad:
-                # it looks done: lean on purpose, and believe it once the pattern leans as well
-                tilt_mrad = (tilt_mrad[0], tilt_mrad[1] - _PROBE_MRAD)
+            agrees = expected is not None and math.dist(found.tilt_mrad, expected) <= (
+                _AGREE * self._tolerance_mrad + _SHARE * math.hypot(*expected)
+            )
+            along, across = found.tilt_mrad
+            tilt_mrad = (along, across)
+            if not (agrees and tested) and math.hypot(along * ("beta_deg" in ranges_deg), across) <= _TELLING_MRAD:
+                # nothing more to tilt away: lean on purpose, and believe it once the pattern leans as well
+                tilt_mrad = (along, across - _PROBE_MRAD)
             moved, reached = self._tilted(guard, ranges_deg, tilt_mrad)
             left_mrad = tuple(a + math.radians(b) * 1e3 for a, b in zip(found.tilt_mrad, reached, strict=True))
-            if agrees:
+            if agrees and tested:
                 return self._done(first, left_mrad, moved)
             if reached == (0.0, 0.0):
                 return self._given_up(guard, before, "the holder reaches no nearer")
             expected = (left_mrad[0], left_mrad[1])
+            tested = math.hypot(*reached) >= math.degrees(_TELLING_MRAD * 1e-3)
         return self._given_up(guard, before, f"{self._settings.patterns} patterns did not agree")
 
     @property
