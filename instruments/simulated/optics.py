@@ -96,8 +96,10 @@ def probe_reach_nm(coefficients_nm: torch.Tensor, convergence_mrad: float, depth
     return torch.from_numpy(reach).to(coefficients_nm.device)
 
 
-def probe_window_nm(reach_nm: torch.Tensor) -> torch.Tensor:
-    """(B,) widths of the squares that hold probes, rounded up in steps, so that few are prepared."""
+def probe_window_nm(reach_nm: torch.Tensor, pixel_nm: float) -> torch.Tensor:
+    """(B,) widths of the squares that hold probes, rounded up in steps, so that few are prepared; 0 where rays do."""
+    if pixel_nm > _WAVE_PX_NM:
+        return torch.zeros_like(reach_nm)
     return torch.ceil((2 * reach_nm + _TAIL_NM) / _WINDOW_STEP_NM) * _WINDOW_STEP_NM
 
 
@@ -129,7 +131,7 @@ def image(
     else:
         if window_nm is None:
             reach_nm = probe_reach_nm(coefficients_nm, aperture.convergence_mrad, max(depths_nm))
-            window_nm = float(probe_window_nm(reach_nm).max())
+            window_nm = float(probe_window_nm(reach_nm, aperture.pixel_nm).max())
         lens = _lens(aperture, window_nm, blur_nm, depths_nm, details, objects.device)
         first, last = _waves(coefficients_nm, lens)
         spectrum = torch.fft.fft(half[..., : lens.wide].mT)

@@ -157,7 +157,8 @@ class Renderer:
         margins = np.minimum(margins, max(shape) // 2).astype(np.int64)
         # what is rendered together has canvases and probe windows of one size: a frame is the same in any company
         kinds: dict[tuple[int, int, float], list[int]] = {}
-        for n, (margin, window_nm) in enumerate(zip(margins.tolist(), probe_window_nm(reach_nm).tolist(), strict=True)):
+        windows = probe_window_nm(reach_nm, self.camera.pixel_nm)
+        for n, (margin, window_nm) in enumerate(zip(margins.tolist(), windows.tolist(), strict=True)):
             kinds.setdefault((*(_canvas(pixels, margin) for pixels in shape), round(window_nm, 6)), []).append(n)
         found = torch.empty(len(views.seeds), len(self.camera.annuli_mrad), *shape, device=self.device)
         for (rows, columns, window_nm), members in kinds.items():
