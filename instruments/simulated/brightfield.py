@@ -54,7 +54,7 @@ class Phases:
 
     def __init__(self, recipe: Recipe, voltage_kV: float) -> None:
         self.elements = elements(recipe)
-        self.debye_waller_nm2 = 8 * math.pi**2 * _thermal_nm(recipe) ** 2
+        self.debye_waller_nm2 = 8 * math.pi**2 * recipe.thermal_nm**2
         self._voltage_kV = voltage_kV
         self._packed = pack(recipe, dict(zip(self.elements, np.eye(len(self.elements)) * _TINY, strict=True)))
 
@@ -77,11 +77,6 @@ class Phases:
             total += torch.fft.rfft2(atoms[:, n]) * kept
         found: torch.Tensor = torch.fft.irfft2(total, s=shape)
         return found
-
-
-def _thermal_nm(recipe: Recipe) -> float:
-    film = recipe.film
-    return (recipe.materials[film.material] if film else next(iter(recipe.materials.values()))).debye_waller_nm
 
 
 @dataclass(frozen=True, slots=True)

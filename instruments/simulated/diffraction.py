@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from instruments.aberrations import rotated
 from instruments.annuli import angles
 from instruments.errors import LimitError
 from instruments.physics import wavelength_nm
 from instruments.simulated.coherent import BAND, electron_factor_nm, transmitted
-from instruments.simulated.harm import DISORDER_NM
+from instruments.simulated.harm import disordered
 from instruments.simulated.optics import probe_reach_nm
 from instruments.simulated.patterns import Window, band, probes, propagator
 from instruments.simulated.scattering import REST_KEV
@@ -152,10 +151,8 @@ def _places(views: Views, camera: Camera) -> np.ndarray:
 
 def _faded(phase: torch.Tensor, done: Harm, here: slice, pixel_nm: float) -> torch.Tensor:
     """Phases (B, Y, X) with the harm at each probe position."""
-    whole, width_px = phase.numpy(), DISORDER_NM / pixel_nm
     order, matter = (part.ravel()[here, None, None] for part in (done.order, done.matter))
-    smooth = ndimage.gaussian_filter(whole, (0, width_px, width_px), mode="wrap")
-    return torch.from_numpy((smooth + order * (whole - smooth)) * matter)
+    return torch.from_numpy(disordered(phase.numpy(), order, pixel_nm, mode="wrap") * matter)
 
 
 def _binned(seen: Floats, pixels: int, parts: int) -> Floats:

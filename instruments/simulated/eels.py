@@ -19,7 +19,7 @@ from scipy.special import ndtr
 
 from configs.errors import ConfigError
 from instruments.simulated import inelastic
-from instruments.simulated.energies import EnergyAxis, binned, check_size
+from instruments.simulated.energies import SIGMAS_PER_FWHM, EnergyAxis, binned, check_ranges, check_size
 from instruments.simulated.packing import composition, elements
 from instruments.simulated.recipe import Recipe
 from instruments.simulated.scattering import cross_section_nm2
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Ratio: TypeAlias = float
 Array: TypeAlias = npt.NDArray[np.float64]
 
-SIGMAS_PER_FWHM = 1 / (2 * math.sqrt(2 * math.log(2)))
 _ZERO_LOSS_SIGMAS = 6.0
 _ROOM_EV = 400.0
 """What is lost in many steps must not wrap round: the transform reaches this far beyond the axis, or thrice its end,
@@ -69,9 +68,7 @@ class Spectrometer:
             "resolution_eV": (self.resolution_eV, 1e-3, 100.0),
             "damping": (self.damping, 1e-3, 3.0),
         }
-        for name, (value, least, most) in ranges.items():
-            if not least <= value <= most:  # also NaN
-                raise ConfigError(f"{name} = {value} was asked; give from {least:g} to {most:g}")
+        check_ranges(ranges)
         if self.axis.end_eV <= 0:
             raise ConfigError(f"the energy axis ends at {self.axis.end_eV:g} eV; let it reach a loss above 0")
         if self.transform > _MOST_TRANSFORM:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from configs.errors import ConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 Array: TypeAlias = npt.NDArray[np.float64]
 
+SIGMAS_PER_FWHM = 1 / (2 * math.sqrt(2 * math.log(2)))
 MOST_CHANNELS = 1 << 16
 _MOST_VALUES = 1 << 31
 """8 GB."""
@@ -56,6 +60,13 @@ class EnergyAxis:
     def channel_of(self, energy_eV: float) -> int:
         """The channel that an energy falls in; it may lie beyond the axis."""
         return math.floor((energy_eV - self.offset_eV) / self.step_eV + 0.5)
+
+
+def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
+    """Raise ConfigError for a value, by its name with its unit, that is not between its least and its most."""
+    for name, (value, least, most) in ranges.items():
+        if not least <= value <= most:  # also NaN
+            raise ConfigError(f"{name} = {value} was asked; give from {least:g} to {most:g}")
 
 
 def check_size(pixels: int, axis: EnergyAxis) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CARBON_PER_NM3 = 100.0
 """Atoms in a deposit of amorphous carbon of 2.0 g/cm³."""
-DISORDER_NM = 0.25
+_DISORDER_NM = 0.25
 """Standard deviation by which the atoms of a structure that is gone are smeared."""
 _FINE = 1 / 137.036
 _BOHR_NM, _RYDBERG_EV = 0.0529177, 13.6057
@@ -51,14 +51,20 @@ def harm(recipe: Recipe, fluence_e_per_A2: Floats, voltage_kV: float, contaminat
     return Harm(order=order * knocked, matter=matter, carbon_nm=carbon)
 
 
+def disordered(whole: Floats, order: Floats, pixel_nm: float, *, mode: str) -> Floats:
+    """Images (…, H, W) of a structure with ``order`` of it left, the other atoms smeared; ``mode`` at borders."""
+    width_px = _DISORDER_NM / pixel_nm
+    smooth = ndimage.gaussian_filter(whole, width_px, mode=mode, axes=(-2, -1))
+    left: Floats = smooth + order * (whole - smooth)
+    return left
+
+
 def harmed(
     scattered: Floats, found: Harm, angles_mrad: tuple[float, float], voltage_kV: float, pixel_nm: float
 ) -> Floats:
     """What an annulus gets (H, W) of the electrons once the specimen is as ``found``."""
-    width_px = DISORDER_NM / pixel_nm
-    if width_px > 0.5:
-        smooth = ndimage.gaussian_filter(scattered, width_px, mode="nearest")
-        scattered = smooth + found.order * (scattered - smooth)
+    if pixel_nm < 2 * _DISORDER_NM:
+        scattered = disordered(scattered, found.order, pixel_nm, mode="nearest")
     carbon = CARBON_PER_NM3 * cross_section_nm2("C", *angles_mrad, voltage_kV)
     kept: Floats = 1 - (1 - scattered * found.matter) * np.exp(found.carbon_nm * np.float32(-carbon))
     return kept

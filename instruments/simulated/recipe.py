@@ -139,6 +139,12 @@ class Recipe(Settings):
     deposit_e_per_A2: Positive = 3e3
     """Carbon comes as 1 − exp(−fluence ÷ this)."""
 
+    @property
+    def thermal_nm(self) -> float:
+        """Displacement of the atoms of what a view shows: the film's, else those of the first material."""
+        first = self.materials[self.film.material] if self.film is not None else next(iter(self.materials.values()))
+        return first.debye_waller_nm
+
     @model_validator(mode="after")
     def _made_of_its_materials(self) -> Recipe:
         used = {"film": self.film.material} if self.film else {}

@@ -245,10 +245,8 @@ class Renderer:
 
     def _blur_nm(self) -> float:
         """By the source, thermal motion and a crystal's channelling together."""
-        film, materials = self.recipe.film, self.recipe.materials
-        material = materials[film.material] if film is not None else next(iter(materials.values()))
         channelled = channelling_blur_nm(self.crystal_nm()[1], self.channelling_nm)
-        return math.hypot(self.camera.source_size_nm, material.debye_waller_nm, channelled)
+        return math.hypot(self.camera.source_size_nm, self.recipe.thermal_nm, channelled)
 
 
 @lru_cache(maxsize=1024)

@@ -25,6 +25,7 @@ from instruments.simulated.rare import Feature
 from instruments.simulated.relief import Relief
 from instruments.simulated.renderer import FINE_PX_NM, Camera, Views
 from instruments.simulated.scan import distorted
+from instruments.simulated.scattering import WIDEST_MRAD
 from instruments.simulated.spectra import Spectrometers
 from instruments.simulated.thin import bright_field, wide_field
 from instruments.types import Axis
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 Ring: TypeAlias = tuple[float, float]
 
-_EVERYTHING_MRAD = 1500.0
 _BESIDE: Ratio = 1.25
 """Rings out to so many times the cone's angle are bright field: there waves interfere where atoms show."""
 _DETECTORS = (*USUAL_MRAD, "camera", "EELS", "EDS")
@@ -151,7 +151,7 @@ class Sample:
             return self._behind_bars(
                 wide_field(self._phases, views, camera, beam, thick_nm, done)[0].numpy(), views, camera
             )
-        stopped = (beam.objective_mrad or _EVERYTHING_MRAD / 2, _EVERYTHING_MRAD)
+        stopped = (beam.objective_mrad or WIDEST_MRAD / 2, WIDEST_MRAD)
         image = self._darkroom.shares(camera.seeing((stopped,)), views)[0, 0].cpu().numpy()
         return 1 - (image if done is None else harmed(image, done, stopped, camera.voltage_kV, camera.pixel_nm))
 
@@ -185,7 +185,7 @@ class Sample:
             return {}
         alpha = camera.convergence_mrad
         rings = [self._rings[name] for name in names]
-        outside = tuple((ring[1], _EVERYTHING_MRAD) if ring[0] < alpha else ring for ring in rings)
+        outside = tuple((ring[1], WIDEST_MRAD) if ring[0] < alpha else ring for ring in rings)
         images = self._darkroom.shares(camera.seeing(outside), views)[0].cpu().numpy()
         found = {}
         for name, ring, image in zip(names, outside, images, strict=True):

@@ -18,8 +18,9 @@ Array: TypeAlias = npt.NDArray[np.float64]
 MOTT_BETHE_NM = 0.0023934
 """fₑ [nm] = this · (Z − f₀(s)) / s², s in 1/Å (Reimer & Kohl, Transmission Electron Microscopy, 5th ed., eq. 5.39)."""
 REST_KEV = 510.99895
+WIDEST_MRAD = 1500.0
+"""The widest ring that is reckoned with; next to nothing is scattered beyond."""
 _STEPS = 400
-_MOST_MRAD = 1500.0
 _TABLE_PER_A = 6.0
 """The X-ray factors are tabulated up to this s; beyond, the Gaussians that fit them go on."""
 _WIDTHS_A2 = np.geomspace(2e-3, 400.0, 48)
@@ -46,10 +47,10 @@ def cross_section_nm2(
     >>> [round(cross_section_nm2("Au", 70, 200, 200, cone) * 1e4, 2) for cone in (0.0, 21.4)]
     [1.17, 1.25]
     """
-    if not 0 <= inner_mrad < outer_mrad <= _MOST_MRAD:
+    if not 0 <= inner_mrad < outer_mrad <= WIDEST_MRAD:
         raise ValueError(f"an annulus from {inner_mrad} to {outer_mrad} mrad was asked; give 0 ≤ inner < outer ≤ 1500")
     cone_mrad = convergence_mrad if convergence_mrad <= inner_mrad else 0.0
-    first, last = max(inner_mrad - cone_mrad, 0.0), min(outer_mrad + cone_mrad, _MOST_MRAD)
+    first, last = max(inner_mrad - cone_mrad, 0.0), min(outer_mrad + cone_mrad, WIDEST_MRAD)
     angle_mrad = first + (last - first) * np.linspace(1e-3, 1, _STEPS) ** 2  # the closer, the nearer the beam ahead
     angle = angle_mrad * 1e-3
     q_per_nm = 2 * np.sin(angle / 2) / wavelength_nm(voltage_kV)

@@ -182,7 +182,7 @@ class Fault(Settings):
 def _specimen(value: Any) -> Any:
     """By what it says: a recipe (or its name alone), or the numbers of a specimen without one."""
     if isinstance(value, str):
-        return SampleSettings(recipe=value)  # type: ignore[arg-type]
+        return SampleSettings.model_validate({"recipe": value})
     if not isinstance(value, dict):
         return value
     return (SampleSettings if "recipe" in value else SpecimenSettings).model_validate(value)

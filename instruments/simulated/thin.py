@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import fft, ndimage
+from scipy import fft
 
 from instruments.aberrations import Aperture
 from instruments.annuli import Annulus
 from instruments.simulated.brightfield import bright, oversampling
 from instruments.simulated.coherent import ctem
-from instruments.simulated.harm import CARBON_PER_NM3, DISORDER_NM
+from instruments.simulated.harm import CARBON_PER_NM3, disordered
 from instruments.simulated.optics import probe_reach_nm
-from instruments.simulated.scattering import cross_section_nm2
+from instruments.simulated.scattering import WIDEST_MRAD, cross_section_nm2
 
 if TYPE_CHECKING:
     from instruments.simulated.brightfield import Phases
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _TAIL_NM = 0.3
 """A probe reaches this much farther than its rays."""
-_EVERYTHING_MRAD = 1500.0
 _SLICE_NM, _MOST_SLICES = 1.0, 12
 _FOCAL_NODES = 5
 
@@ -85,12 +84,8 @@ def _length(least: int, odd: int) -> int:
 
 def faded(phase_rad: torch.Tensor, done: Harm, canvas: Canvas) -> torch.Tensor:
     """Phases (B, Y, X) of a structure whose atoms have left their places, in part or all, and some for good."""
-    whole = phase_rad.numpy()
-    width_px = DISORDER_NM / canvas.pixel_nm
-    smooth = ndimage.gaussian_filter(whole, (0, width_px, width_px), mode="wrap")
-    left = smooth + canvas.spread(done.order) * (whole - smooth)
-    left *= canvas.spread(done.matter)
-    return torch.from_numpy(left)
+    left = disordered(phase_rad.numpy(), canvas.spread(done.order), canvas.pixel_nm, mode="wrap")
+    return torch.from_numpy(left * canvas.spread(done.matter))
 
 
 def bright_field(
@@ -123,7 +118,7 @@ def bright_field(
     row, column = (torch.from_numpy(places) for places in canvas.rows(camera.shape))
     found = seen[:, row[:, None], column[None, :]].clamp(0, 1)
     if done is not None:
-        lost = CARBON_PER_NM3 * cross_section_nm2("C", ring_mrad[1], _EVERYTHING_MRAD, camera.voltage_kV)
+        lost = CARBON_PER_NM3 * cross_section_nm2("C", ring_mrad[1], WIDEST_MRAD, camera.voltage_kV)
         found *= torch.from_numpy(np.exp(done.carbon_nm * np.float32(-lost)))
     return found
 

@@ -17,7 +17,7 @@ import xraydb
 from scipy.special import ndtr
 
 from configs.errors import ConfigError
-from instruments.simulated.energies import EnergyAxis, check_size
+from instruments.simulated.energies import SIGMAS_PER_FWHM, EnergyAxis, check_ranges, check_size
 from instruments.simulated.inelastic import check_tabulated
 from instruments.simulated.ionisation import Line, lines
 from instruments.simulated.packing import elements
@@ -33,7 +33,6 @@ Array: TypeAlias = npt.NDArray[np.float64]
 _FANO, _PAIR_EV = 0.115, 3.65
 """Of silicon: Fano factor, and energy of an electron-hole pair (Williams & Carter, Transmission Electron Microscopy,
 2nd ed., chapter 32)."""
-_SIGMAS_PER_FWHM = 1 / (2 * math.sqrt(2 * math.log(2)))
 _ELECTRON_RADIUS_NM = 2.8179403e-6
 _FINE_STRUCTURE = 7.2973526e-3
 _HC_EV_NM = 1239.84198
@@ -86,9 +85,7 @@ class XrayDetector:
             "silicon_nm": (self.silicon_nm, 1e2, 1e7),
             **{f"thickness_nm of {layer.element}": (layer.thickness_nm, 0.0, 1e6) for layer in self.layers},
         }
-        for name, (value, least, most) in ranges.items():
-            if not least <= value <= most:  # also NaN
-                raise ConfigError(f"{name} = {value} was asked; give from {least:g} to {most:g}")
+        check_ranges(ranges)
         check_tabulated(tuple(layer.element for layer in self.layers))
         if self.axis.end_eV <= _LOWEST_EV:
             raise ConfigError(f"the energy axis ends at {self.axis.end_eV:g} eV; let it reach beyond {_LOWEST_EV:g} eV")
@@ -170,7 +167,7 @@ class XraySpectra:
         at_eV = np.array([line.energy_eV for line in found])
         seen = made.solid_angle_sr / (4 * math.pi)
         weights = seen * made.efficiency(at_eV) * np.array([line.cross_section_nm2 for line in found])
-        widths = _SIGMAS_PER_FWHM * made.resolution_eV(at_eV)[:, None]
+        widths = SIGMAS_PER_FWHM * made.resolution_eV(at_eV)[:, None]
         profiles = weights[:, None] * np.diff(ndtr((made.axis.borders_eV() - at_eV[:, None]) / widths), axis=1)
         owners = np.array([names.index(line.element) for line in found], dtype=np.int64)
         channels_eV = made.axis.energies_eV()
