@@ -64,7 +64,7 @@ def _embedded_nm(populations, near, x, y):
         if population[shapes.EMBEDDED] > 0:
             dx, dy, turn = x - near[n, 1], y - near[n, 2], near[n, 4]
             u, v = dx * math.cos(turn) + dy * math.sin(turn), dy * math.cos(turn) - dx * math.sin(turn)
-            shell, core = shapes.layers(population, near[n, 3], near[n, 5], 0.2, u, v)
+            shell, core = shapes.layers(population, near[n, 3], near[n, 5], near[n, 6], 0.2, u, v)
             replaced += shell + core
     return replaced
 
@@ -201,7 +201,7 @@ def particle_columns(out, view, box, found, population, lattices, sites, paths):
     if part[0] >= part[1] or part[2] >= part[3]:
         return
     for layer in range(2):
-        if layer == 1 and population[shapes.INNER] == 0:
+        if layer == 1 and population[shapes.INNER] == 0 and found[6] == shapes.UNCHANGED:
             continue
         material = int(population[shapes.MATERIAL] if layer == 0 else population[shapes.CORE])
         if material < 0:
@@ -241,7 +241,7 @@ def _body_columns(out, view, part, found, population, lattices, sites, paths, ma
                 u, v = (x - x0) * cos + (y - y0) * sin, (y - y0) * cos - (x - x0) * sin
                 if population[shapes.TWINNED] > 0 and lattice_index >= 0 and (v < 0) != (twin == 1):
                     continue
-                shell, core = shapes.layers(population, radius, aspect, 0.2, u, v)
+                shell, core = shapes.layers(population, radius, aspect, found[6], 0.2, u, v)
                 t = shell if layer == 0 else core
                 if t > 0:
                     column, row = to_pixel(view, x, y)

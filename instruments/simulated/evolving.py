@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from instruments.simulated.hashing import uniform
-from instruments.simulated.insitu_changes import Coarsening, Dissolution
+from instruments.simulated.insitu_changes import Coarsening, Dissolution, Front, Transformation
 from instruments.simulated.insitu_growth import Growth
+from instruments.simulated.kinetics import cap_depth
 from instruments.simulated.recipe import Population
+from instruments.simulated.shapes import UNCHANGED
 
 if TYPE_CHECKING:
     from instruments.simulated.conditions import Conditions
@@ -35,6 +37,7 @@ def with_evolving(recipe: Recipe, settings: EvolvingSettings) -> Recipe:
         spread=0.0,
         shape=settings.shape,
         height=settings.height,
+        core=settings.becomes,
     )
     return recipe.model_copy(update={"populations": {**recipe.populations, NAME: shape}})
 
@@ -51,15 +54,26 @@ class Evolving:
             self.process = Dissolution(settings.dissolution, conditions, seed)
         elif settings.coarsening is not None:
             self.process = Coarsening(settings.coarsening, conditions, seed)
+        elif settings.transformation is not None:
+            self.process = Transformation(settings.transformation, conditions, seed)
+        elif settings.front is not None:
+            self.process = Front(settings.front, conditions, seed)
         else:
             raise ValueError("settings of something that evolves name no process")
 
     def guests(self, x_range_nm: Range, y_range_nm: Range, t_s: float) -> Doubles:
-        """(N, 5) x, y, radius in nm, turn in rad, aspect of what may be seen in a rectangle of places at a time."""
+        """(N, 6) x, y, radius in nm, turn in rad, aspect, boundary of the new phase in radii from the middle.
+
+        Of all that may be seen in a rectangle of places at a time.
+        """
         wide = [(low - _LARGEST_NM, high + _LARGEST_NM) for low, high in (x_range_nm, y_range_nm)]
         found = self.process.particles(wide[0], wide[1], t_s)
-        turns = 2 * np.pi * uniform(self._seed, _TURN, found.id).astype(np.float64)
-        return np.column_stack([found.x_nm, found.y_nm, found.radius_nm, turns, np.ones(len(found.id))])
+        if isinstance(self.process, Front):  # the boundary in a particle moves as the front does
+            turns = self.process.heading_rad(found.x_nm, found.y_nm) - np.pi / 2
+        else:
+            turns = 2 * np.pi * uniform(self._seed, _TURN, found.id).astype(np.float64)
+        boundary = np.where(found.fraction > 0, 2 * cap_depth(found.fraction) - 1, UNCHANGED)
+        return np.column_stack([found.x_nm, found.y_nm, found.radius_nm, turns, np.ones(len(turns)), boundary])
 
     def events(self, x_range_nm: Range, y_range_nm: Range, t0_s: float, t1_s: float) -> tuple[Event, ...]:
         """What has happened there in t0 < t ≤ t1, exactly."""

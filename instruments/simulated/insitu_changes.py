@@ -236,6 +236,12 @@ class Front:
         """When the front reaches places (N,); 0 behind its start, inf where it never will as things stand."""
         return self._progress.when(self._way_nm(x_nm, y_nm))
 
+    def heading_rad(self, x_nm: Doubles, y_nm: Doubles) -> Doubles:
+        """(N,) where the front moves at places, counter-clockwise from +x."""
+        if self._settings.direction_deg is None:
+            return np.asarray(np.arctan2(y_nm, x_nm))
+        return np.full(len(x_nm), math.radians(self._settings.direction_deg))
+
     def _way_nm(self, x_nm: Doubles, y_nm: Doubles) -> Doubles:
         """How far the front must go to reach places (N,)."""
         settings, (kx, ky, phase) = self._settings, self._waves

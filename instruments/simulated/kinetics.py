@@ -225,6 +225,15 @@ def cap_fraction(depth: Doubles) -> Doubles:
     return np.asarray(depth**2 * (3 - 2 * depth))
 
 
+def cap_depth(fraction: Doubles) -> Doubles:
+    """The inverse of ``cap_fraction``.
+
+    >>> cap_depth(np.array([0.0, 0.5, 1.0])).round(12).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return np.asarray(0.5 - np.sin(np.arcsin(1 - 2 * fraction) / 3))
+
+
 def sphere_nm3(radius_nm: Doubles) -> Doubles:
     """Volume of spheres."""
     return np.asarray(4 / 3 * math.pi * radius_nm**3)

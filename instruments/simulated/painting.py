@@ -42,7 +42,7 @@ def paint_batch(
 ):  # fmt: skip
     """``paint`` B views: ``out`` (B, S, H, W), ``places``, ``drifts`` (B, 2) nm, ``turns`` (B,) rad, ``seeds`` (B,).
 
-    ``guests`` (N, 6) of all views as ``_gather`` gives them; those of view n are from ``first``[n] (B + 1,) on.
+    ``guests`` (N, 7) of all views as ``_gather`` gives them; those of view n are from ``first``[n] (B + 1,) on.
     """
     for n in range(len(out)):
         height, width = out.shape[2], out.shape[3]
@@ -89,8 +89,8 @@ def paint(out, view, seed, guests, fine, film, lattices, sites, doped, paths, po
 
 @numba.njit(cache=True)
 def _gather(seed, populations, box, pixel):
-    """Particles that touch a box of places: (N, 6) population, x, y, radius, turn, aspect."""
-    found = np.empty((64, 6))
+    """Particles that touch a box of places: (N, 7) population, x, y, radius, turn, aspect, boundary of a new phase."""
+    found = np.empty((64, 7))
     n = 0
     for p in range(len(populations)):
         population = populations[p]
@@ -104,16 +104,10 @@ def _gather(seed, populations, box, pixel):
                 if not there or x + size < box[0] or x - size > box[1] or y + size < box[2] or y - size > box[3]:
                     continue
                 if n == len(found):
-                    larger = np.empty((2 * n, 6))
+                    larger = np.empty((2 * n, 7))
                     larger[:n] = found
                     found = larger
-                found[n, 0], found[n, 1], found[n, 2], found[n, 3], found[n, 4], found[n, 5] = (
-                    p,
-                    x,
-                    y,
-                    radius,
-                    turn,
-                    aspect,
-                )
+                found[n, 0], found[n, 1], found[n, 2], found[n, 3] = p, x, y, radius
+                found[n, 4], found[n, 5], found[n, 6] = turn, aspect, shapes.UNCHANGED
                 n += 1
     return found[:n]

@@ -113,7 +113,7 @@ def particle_pixels(out, view, found, population, film, paths):
                 dx = view[0] + view[2] * cc + view[4] * rr - x0
                 dy = view[1] + view[3] * cc + view[5] * rr - y0
                 u, v = dx * cos + dy * sin, dy * cos - dx * sin
-                shell_nm, core_nm = shapes.layers(population, radius, aspect, max(pixel / fine, 0.2), u, v)
+                shell_nm, core_nm = shapes.layers(population, radius, aspect, found[6], max(pixel / fine, 0.2), u, v)
                 if shell_nm + core_nm <= 0:
                     continue
                 for s in range(out.shape[0]):

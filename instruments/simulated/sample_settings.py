@@ -41,10 +41,12 @@ class SampleSettings(Settings):
 
     @model_validator(mode="after")
     def _of_its_materials(self) -> SampleSettings:
-        if self.evolves is not None and self.evolves.material not in self.recipe.materials:
-            raise ValueError(
-                f"what evolves is of {self.evolves.material!r}; the materials are {', '.join(self.recipe.materials)}"
-            )
+        named = () if self.evolves is None else (self.evolves.material, self.evolves.becomes)
+        for material in named:
+            if material is not None and material not in self.recipe.materials:
+                raise ValueError(
+                    f"what evolves is of {material!r}; the materials are {', '.join(self.recipe.materials)}"
+                )
         return self
 
     @property

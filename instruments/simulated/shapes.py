@@ -22,6 +22,8 @@ _LARGEST = 2.5
 _TO_UNIT = math.sqrt(3.0)
 """Four uniform numbers have a variance of 1/3 together."""
 _CENTRE_X, _CENTRE_Y, _SIZE, _TURN, _LONG = range(5)
+UNCHANGED = -2.0
+"""Where the boundary of a new phase stands in a particle that has none of it, in radii: beyond its edge."""
 
 
 @numba.njit(cache=True)
@@ -83,10 +85,15 @@ def thickness(shape, radius, aspect, height, edge, u, v):
 
 
 @numba.njit(cache=True)
-def layers(population, radius, aspect, edge, u, v):
-    """Thickness of the shell (or of the whole, where there is no core) and of the core, nm."""
+def layers(population, radius, aspect, boundary, edge, u, v):
+    """Thickness of the shell (or of the whole, where there is no core) and of the core, nm.
+
+    A particle that changes phase is of its core's material where v is below ``boundary`` radii.
+    """
     shape, height, inner = int(population[SHAPE]), population[HEIGHT], population[INNER]
     whole = thickness(shape, radius, aspect, height, edge, u, v)
+    if v < boundary * radius:
+        return 0.0, whole
     if whole == 0.0 or inner == 0.0:
         return whole, 0.0
     core = thickness(shape, radius * inner, aspect, height, edge, u, v)

@@ -70,6 +70,56 @@ def test_heat_makes_few_large_particles_of_many_small_ones():
     assert {event.kind for event in made.scene.events(*AREA, 0.0, made.now_s())} == {"vanish"}
 
 
+def test_a_front_changes_the_phase_of_each_particle_from_the_side_it_comes_from():
+    process = {
+        "becomes": "nitride",
+        "shape": "ellipsoid",
+        "front": {
+            "population": {"per_um2": 60.0, "radius_nm": 30.0, "size_spread": 0.0},
+            "velocity": {"at_reference": 1.0},
+            "direction_deg": 90.0,
+            "roughness_nm": 0.0,
+            "start_nm": -120.0,
+        },
+    }
+    made = world(process, "heating_chip")
+    whole = seen(made)
+    made.wait(120.0 - made.now_s())  # the front stands at y = 0
+    half = seen(made)
+    found = made.scene._evolving.process.particles(*AREA, made.now_s())
+    crossed = np.flatnonzero((found.fraction > 0.1) & (found.fraction < 0.9))
+    assert len(crossed)
+    rows = np.arange(128)[:, None] + np.zeros((1, 128))
+    column = np.arange(128)[None, :] + np.zeros((128, 1))
+    for n in crossed:  # below the boundary, where y is low and rows are high, it no longer scatters as gold
+        x, y = (63.5 - place / LOOK.pixel_size_nm for place in (found.x_nm[n], found.y_nm[n]))
+        near = np.hypot(column - x, rows - y) < 0.6 * 30.0 / LOOK.pixel_size_nm
+        ahead, behind = near & (rows < 62), near & (rows > 65)
+        assert ahead.any()
+        assert behind.any()
+        assert half[ahead].mean() > 0.8 * whole[ahead].mean()
+        assert half[behind].mean() < 0.5 * whole[behind].mean()
+    made.wait(600.0)
+    assert seen(made).max() < 0.5 * whole.max()
+    events = made.scene.events(*AREA, 0.0, made.now_s())
+    assert {event.kind for event in events} == {"begin", "transform"}
+
+
+def test_bias_changes_the_phase_of_particle_after_particle():
+    process = {"becomes": "nitride", "transformation": {"population": {"per_um2": 100.0, "radius_nm": 20.0}}}
+    made = world(process, "biasing_chip")
+    made.wait(100.0)
+    whole = seen(made)
+    assert made.scene.events(*AREA, 0.0, made.now_s()) == ()
+    made.set_condition("bias_V", 0.06)
+    made.wait(200.0)
+    some = seen(made)
+    begun = {event.id for event in made.scene.events(*AREA, 0.0, made.now_s())}
+    found = made.scene._evolving.process.particles(*AREA, made.now_s())
+    assert 0 < len(begun) < len(found.id)
+    assert 0.2 < some.mean() / whole.mean() < 0.95
+
+
 def test_equal_worlds_evolve_alike_and_a_reopened_one_goes_on(tmp_path):
     frames = []
     for seed in (1, 1, 2):
@@ -99,6 +149,8 @@ def test_equal_worlds_evolve_alike_and_a_reopened_one_goes_on(tmp_path):
         ({"evolves": {"material": "silver", "growth": {}}}, "liquid_cell", "the materials are nitride, gold"),
         ({"evolves": {"material": "gold"}}, "liquid_cell", "found none"),
         ({"evolves": {"material": "gold", "growth": {}, "coarsening": {}}}, "liquid_cell", "found growth, coarsening"),
+        ({"evolves": {"material": "gold", "front": {}}}, "heating_chip", "give becomes where the phase changes"),
+        ({"evolves": {"material": "gold", "becomes": "lead", "front": {}}}, "heating_chip", "evolves is of 'lead'"),
     ],
 )
 def test_what_cannot_evolve_is_told(specimen, holder, told):
