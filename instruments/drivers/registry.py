@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 GROUP = "adaptem.drivers"
 
-_BUILT_IN = {"simulated": "instruments.simulated.driver", "replay": "instruments.replay"}
+_BUILT_IN = {
+    "simulated": "instruments.simulated.driver",
+    "replay": "instruments.replay",
+    "remote": "instruments.remote",
+}
 
 
 class Driver(Protocol):

@@ -1,0 +1,203 @@
+"""An instrument behind a driver server (``instruments.server``), on this computer or at the end of an ssh tunnel.
+
+Two connections: the pilot's, which waits for one answer at a time and beats while it waits, and one that only blanks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
+
+from configs.load import ConfigError, Settings
+from instruments import codec, distant
+from instruments.errors import BusyError, Disconnected, Timeout
+from instruments.server.session import PILOT
+from instruments.server_link import Link
+from instruments.types import Outcome, State
+
+if TYPE_CHECKING:
+    from instruments.clock import Clock
+    from instruments.codec import Arrays, Json
+    from instruments.types import Exposure, Frame, Optics, StagePosition
+
+P = TypeVar("P")
+
+_BLANK_S = 0.5
+"""One try to blank may take this long."""
+_BLANKED_BY_ITSELF_S = 3.0
+"""After this without a connection the server has blanked by itself; that it is gone is told to whoever asks."""
+
+
+class RemoteSettings(Settings):
+    """A driver server that runs already."""
+
+    kind: Literal["remote"] = "remote"
+    port: Annotated[int, Field(ge=1, le=65535)]
+    """On the loopback: of the server, or of the ssh tunnel to it."""
+    token_file: Path
+    """Copied from the instrument's computer; nobody else may read it."""
+    name: str = Field("remote", pattern=r"^[\w.-]+$")
+    """Of the instrument: its latches are kept under it."""
+    answer_s: Annotated[float, Field(gt=0)] = 5.0
+    """How long to wait for an answer that takes the instrument no time."""
+    move_s: Annotated[float, Field(gt=0)] = 180.0
+    """The longest that a move, or a change of the optics, may take."""
+    exposure_overhead_s: Annotated[float, Field(gt=0)] = 30.0
+    """What an exposure may take beyond its own time, read-out included, before its frame is given up."""
+
+
+class RemoteMicroscope:
+    """Microscope over a driver server. Times it tells are those of ``clock``, which it sets its own against."""
+
+    def __init__(self, settings: RemoteSettings, token: str, clock: Clock | None = None, *, role: str = PILOT) -> None:
+        """``clock`` None: the server's world keeps the time (``RemoteClock``). Raises Disconnected, BusyError."""
+        self._settings = settings
+        self._token = token
+        self._clock = clock
+        self._role = role
+        self._later_s: float | None = 0.0 if clock is None else None
+        self.world_s: float | None = None
+        """What a world behind the server says that the time is; None where it keeps none."""
+        self._closed = False
+        self._calling = threading.Lock()
+        self._blanking = threading.Lock()
+        self._pilot: Link | None = self._connect(role)
+        self._blanker: Link | None = None
+
+    def state(self) -> State:
+        data = self._ask({"op": "state"}, self._settings.answer_s)[0]["state"]
+        if self._later_s is None and self._clock is not None:
+            self._later_s = self._clock.now_s() - data["time_s"]
+        return codec.state_of(data, self._later_s or 0.0)
+
+    def move(self, target: StagePosition) -> Outcome[StagePosition]:
+        from_server = self._ask({"op": "move", "target": codec.sparse(target)}, self._settings.move_s)[0]
+        return Outcome(target, codec.request_of(type(target), from_server["achieved"]))
+
+    def tune(self, target: Optics) -> Outcome[Optics]:
+        from_server = self._ask({"op": "tune", "target": codec.sparse(target)}, self._settings.move_s)[0]
+        return Outcome(target, codec.request_of(type(target), from_server["achieved"]))
+
+    def acquire(self, exposure: Exposure) -> Frame:
+        limit_s = exposure.duration_s + self._settings.exposure_overhead_s
+        head, arrays = self._ask({"op": "acquire", "exposure": codec.sparse(exposure)}, limit_s)
+        return codec.frame_of(exposure, head["frame"], arrays, self._later_s or 0.0)
+
+    def blank(self) -> None:
+        """From any thread, while an exposure is under way too: it does not go on.
+
+        Raises Disconnected where the server cannot be reached. One that lives has blanked by itself by then.
+        """
+        with self._blanking:
+            give_up_s = time.monotonic() + _BLANKED_BY_ITSELF_S
+            while True:
+                try:
+                    self._blanker = self._blanker or self._connect("blanker")
+                    answer, _ = self._blanker.ask({"op": "blank", "reason": "the guard blanks"}, _BLANK_S)
+                    break
+                except (Disconnected, Timeout) as error:
+                    self._blanker = None
+                    if time.monotonic() > give_up_s:
+                        raise Disconnected(f"asked to blank, and the driver server is not reached: {error}") from error
+                    time.sleep(0.05)
+        if "error" in answer:
+            raise codec.error_of(answer)
+
+    def close(self) -> None:
+        """Blank, and let another pilot have the instrument. Safe twice."""
+        with self._calling, self._blanking:
+            self._closed = True
+            try:
+                if self._pilot is not None and self._role == PILOT:
+                    self._pilot.ask({"op": "close"}, self._settings.answer_s)
+            finally:
+                for link in (self._pilot, self._blanker):
+                    if link is not None:
+                        link.close()
+                self._pilot = self._blanker = None
+
+    def power(self, kind: type[P]) -> P | None:
+        return distant.distant(kind, self._use)
+
+    def wait(self, duration_s: float) -> None:
+        """Let the server's world go on."""
+        self._ask({"op": "wait", "duration_s": duration_s}, self._settings.answer_s)
+
+    def _use(self, power: str, verb: str, *values: Any) -> Any:
+        wish = {"op": "use", "power": power, "verb": verb, "values": list(values)}
+        return self._ask(wish, self._settings.move_s)[0]["result"]
+
+    def _ask(self, wish: Json, limit_s: float) -> tuple[Json, Arrays]:
+        if not self._calling.acquire(blocking=False):
+            raise BusyError("another thread waits for this instrument's answer: blanking is all that can be done now")
+        try:
+            if self._closed:
+                raise Disconnected("this connection was closed: open the instrument again")
+            self._pilot = self._pilot or self._connect(self._role)
+            try:
+                head, arrays = self._pilot.ask(wish, limit_s)
+            except (Disconnected, Timeout):
+                self._pilot = None
+                raise
+        finally:
+            self._calling.release()
+        self._note_time(head)
+        if "error" in head:
+            if head["error"] == Disconnected.__name__:
+                self._drop()
+            raise codec.error_of(head, self._later_s or 0.0)
+        return head, arrays
+
+    def _drop(self) -> None:
+        """The server no longer listens here, or its instrument is gone: the next request connects anew."""
+        if self._pilot is not None:
+            self._pilot.close()
+        self._pilot = None
+
+    def _connect(self, role: str) -> Link:
+        link = Link(self._settings.port, self._token, role)
+        if role == self._role:
+            self._note_time(link.about)
+            if self._clock is not None:
+                self._later_s = None  # another process may serve now: its clock is set against ours anew
+        return link
+
+    def _note_time(self, head: Json) -> None:
+        if head.get("now_s") is not None:
+            self.world_s = head["now_s"]
+
+
+class RemoteClock:
+    """The clock of a simulated world behind a server: it goes on with every request, and waits when told."""
+
+    def __init__(self, scope: RemoteMicroscope) -> None:
+        self._scope = scope
+
+    def now_s(self) -> float:
+        return self._scope.world_s or 0.0
+
+    def wait(self, duration_s: float) -> None:
+        if not 0 <= duration_s < float("inf"):
+            raise ValueError(f"cannot wait {duration_s} s: a wait is a finite number of seconds, 0 or more")
+        self._scope.wait(duration_s)
+
+
+SETTINGS = RemoteSettings
+
+
+def open_microscope(settings: RemoteSettings, *, seed: int, clock: Clock, truth: Path | None) -> RemoteMicroscope:
+    """For the registry: connect to the server that ``settings`` name."""
+    del seed, truth
+    return RemoteMicroscope(settings, token_in(settings.token_file), clock)
+
+
+def token_in(path: Path) -> str:
+    """The secret in a token file. Raises ConfigError."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"instrument.token_file: {path} cannot be read ({error}): copy the server's") from error

@@ -1,0 +1,228 @@
+"""Serves one driver to one pilot, and blanks when nobody can be heard.
+
+    pilot ── state, move, tune, acquire ──► reader thread ──► queue ──► driver thread (the one that opened the driver)
+          ── beat, while it waits ────────► reader thread                   │ cut short by
+    blanker, watchdog ── blank, fence ────► reader thread ──► blank ◄───────┘
+                                            watch thread ──► blank: pilot silent, exposure overdue
+
+Blanking never waits for the driver's thread. After a blank no exposure goes on, and none that waits begins.
+"""
+
+from __future__ import annotations
+
+import hmac
+import queue
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from .driver import DriverError
+from .session import PILOT, Job, Session
+from .wire import PROTOCOL, SILENCE_S, BadMessage, Closed, prepare, receive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WATCH_S = 0.05
+_FENCED = "Disconnected"
+
+
+class DriverServer:
+    """Listens on the loopback only; reached from elsewhere through an ssh tunnel.
+
+    Args:
+        driver: see ``driver.Driver``.
+        token: what a client must know.
+        name: of the instrument, told to whoever connects.
+        overhead_s: what an exposure may take beyond its own time before the beam is blanked.
+        say: where a line for a person goes.
+    """
+
+    def __init__(
+        self,
+        driver: Any,
+        token: str,
+        name: str = "instrument",
+        overhead_s: float = 1.0,
+        silence_s: float = SILENCE_S,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self._driver = driver
+        self._token = token
+        self._name = name
+        self._overhead_s = overhead_s
+        self._silence_s = silence_s
+        self._say = say
+        self._jobs: queue.Queue[Job] = queue.Queue()
+        self._lock = threading.Lock()
+        self._pilot: Session | None = None
+        self._stopping = threading.Event()
+        self._owed = "the server starts"  # why the beam has to be blanked and may not be yet; "" = it is
+        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+    def listen(self, port: int = 0) -> int:
+        """Bind to the loopback; returns the port. Raises OSError where it is taken."""
+        self._listener.bind(("127.0.0.1", port))
+        self._listener.listen(8)
+        return int(self._listener.getsockname()[1])
+
+    def run(self) -> None:
+        """Serve until ``stop``, in the thread that opened the driver; blanks first and last."""
+        self._blank("the server starts")
+        for work in (self._accept, self._watch):
+            threading.Thread(target=work, daemon=True).start()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    job = self._jobs.get(timeout=WATCH_S)
+                except queue.Empty:
+                    continue
+                self._carry_out(job)
+        finally:
+            self._stopping.set()
+            self._blank("the server stops")
+            self._listener.close()
+            self._driver.close()
+
+    def stop(self, why: str) -> None:
+        """Blank now and end ``run`` once the call under way is over. From any thread."""
+        self._blank(why)
+        self._stopping.set()
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                link, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._meet, args=(Session(prepare(link)),), daemon=True).start()
+
+    def _meet(self, session: Session) -> None:
+        """One connection, from its hello to its end."""
+        try:
+            if not self._welcome(session, receive(session.link)[0]):
+                return
+            while True:
+                head, _ = receive(session.link)
+                session.heard()
+                self._hear(session, head if isinstance(head, dict) else {})
+        except (Closed, BadMessage) as error:
+            if session is self._pilot and not session.left:
+                self._blank(f"the pilot's connection ended: {error}")
+        finally:
+            session.end()
+
+    def _welcome(self, session: Session, hello: Any) -> bool:
+        """Check who it is. What is wrong is said before the connection is closed."""
+        hello = hello if isinstance(hello, dict) else {}
+        if not hmac.compare_digest(str(hello.get("token")).encode(), self._token.encode()):
+            return session.refuse("Disconnected", "the token is not this server's: give the one in its token file")
+        if hello.get("protocol") != PROTOCOL:
+            found = "the driver server speaks protocol {}, this client {}".format(PROTOCOL, hello.get("protocol"))
+            return session.refuse("Disconnected", found + ": install the same version of adaptem at both ends")
+        session.role = str(hello.get("role"))
+        if session.role == PILOT:
+            with self._lock:
+                old = self._pilot
+                if old is not None and old.alive(self._silence_s):
+                    who = "this instrument has a pilot already, heard a moment ago"
+                    return session.refuse("BusyError", who + ": end that survey first")
+                self._pilot = session
+            if old is not None:
+                old.end()
+            self._blank("a new pilot")
+        clock = getattr(self._driver, "now_s", None)
+        session.answer({"name": self._name, "protocol": PROTOCOL, "now_s": clock() if clock else None})
+        return True
+
+    def _hear(self, session: Session, head: dict[str, Any]) -> None:
+        """One message, in the reader's thread: beats and blanks are dealt with here, the rest in the driver's."""
+        op = head.get("op")
+        if op == "beat":
+            return
+        if op == "look":
+            session.answer({"blanked": self._reads_blanked()})
+            return
+        if op in ("blank", "fence"):
+            why = str(head.get("reason") or "asked to")
+            pilot = self._pilot
+            if op == "fence" and pilot is not None and pilot is not session:
+                pilot.fenced = why
+            done = self._blank(why)
+            session.answer({"blanked": self._reads_blanked()} if done else _failed(self._owed))
+        elif op != "state" and (session.role != PILOT or session is not self._pilot):
+            session.refuse("NotSupported", "this connection may look and blank, nothing else: connect as the pilot")
+        elif session.fenced:
+            session.refuse(_FENCED, f"cut off by the watchdog: {session.fenced}; connect anew")
+        elif session.job is not None:
+            session.refuse("BusyError", "the last request is still being carried out: wait for its answer")
+        else:
+            session.job = Job(session, head)
+            self._jobs.put(session.job)
+
+    def _carry_out(self, job: Job) -> None:
+        """One request, in the driver's thread."""
+        session = job.session
+        try:
+            if job.cut:
+                raise DriverError("InstrumentError", f"blanked before it began ({job.cut}): nothing was done")
+            head, arrays = job.carry_out(self._driver)
+            if job.exposes and job.cut:
+                lost = "the exposure was blanked ({}): its dose until then is spent, its frame is lost"
+                raise DriverError("InstrumentError", lost.format(job.cut))
+        except DriverError as error:
+            head, arrays = dict(error.about, error=error.kind, message=str(error)), ()
+        except Exception as error:  # a driver's bug must not end the server, which holds the blanker
+            head, arrays = _failed(f"{type(error).__name__}: {error}"), ()
+        finally:
+            if job.exposes:
+                self._blank("after an exposure", cut=False)
+            job.done = True
+            session.job = None
+        if hasattr(self._driver, "now_s"):
+            head = dict(head, now_s=self._driver.now_s())
+        session.left = session.left or job.leaves
+        session.answer(head, arrays)
+
+    def _blank(self, why: str, cut: bool = True) -> bool:
+        """Blank now, and let no exposure go on; returns whether it was done. What fails is tried again by the watch."""
+        pilot = self._pilot
+        job = None if pilot is None else pilot.job
+        if cut and job is not None and job.exposes:
+            job.cut = job.cut or why
+        self._owed = self._owed or why
+        try:
+            self._driver.blank()
+        except Exception as error:
+            self._owed = f"{why} (failed: {type(error).__name__}: {error})"
+            self._say(f"could not blank: {self._owed}")
+            return False
+        self._owed = ""
+        return True
+
+    def _reads_blanked(self) -> bool | None:
+        try:
+            found = self._driver.blanked()
+        except Exception:
+            return None
+        return None if found is None else bool(found)
+
+    def _watch(self) -> None:
+        """Blank when the pilot is silent or its exposure overdue; and again, where it must be and is not sure to be."""
+        while not self._stopping.wait(WATCH_S):
+            pilot = self._pilot
+            if pilot is not None and pilot.falls_silent(self._silence_s):
+                self._say(f"no heartbeat for {self._silence_s:g} s: blanking")
+                if pilot.job is not None:
+                    pilot.fenced = pilot.fenced or "it was silent"
+                self._blank(f"no heartbeat for {self._silence_s:g} s")
+            job = None if pilot is None else pilot.job
+            if job is not None and job.overdue(self._overhead_s):
+                self._say("an exposure is overdue: blanking")
+                self._blank("it took longer than it may")
+            elif self._owed or (job is not None and job.exposes and job.cut):
+                self._blank(self._owed or str(job and job.cut))
+
+
+def _failed(message: str) -> dict[str, Any]:
+    return {"error": "InstrumentError", "message": message}
