@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from envs.recorder import Recorder
     from envs.step import Purpose, Tag
     from instruments.clock import Clock
-    from instruments.guard import Guard
+    from instruments.protocol import Guarded
     from instruments.types import Exposure, Frame, State
 
 
 class Exposer:
     """Makes the exposures of one step."""
 
-    def __init__(self, guard: Guard, recorder: Recorder, clock: Clock, specimen: str, tags: tuple[Tag, ...]) -> None:
+    def __init__(self, guard: Guarded, recorder: Recorder, clock: Clock, specimen: str, tags: tuple[Tag, ...]) -> None:
         self._guard = guard
         self._recorder = recorder
         self._clock = clock
@@ -92,7 +92,7 @@ def _made(intended: ExposureRecord, frame: Frame) -> ExposureRecord:
     )
 
 
-def current_pA(state: State | None, guard: Guard) -> float:
+def current_pA(state: State | None, guard: Guarded) -> float:
     """The probe current to reckon with: as read back, else the most that is allowed."""
     known = None if state is None else state.optics.current_pA
     return guard.limits.max_current_pA if known is None else known

@@ -8,13 +8,13 @@ from envs.exposing import current_pA
 from instruments.errors import InstrumentError
 
 if TYPE_CHECKING:
-    from instruments.guard import Guard
+    from instruments.protocol import Guarded
 
 
 class Readback:
     """Read afresh by ``refresh``; what the instrument does not tell stays as last known, 0 before anything is."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guarded) -> None:
         self._guard = guard
         self.x_nm = 0.0
         self.y_nm = 0.0

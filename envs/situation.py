@@ -10,14 +10,14 @@ from envs.skills import Skill
 from envs.targets import Floats
 from envs.tasks import SurveyTask
 from instruments.clock import Clock
-from instruments.guard import Guard
+from instruments.protocol import Guarded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """Environment = Microscope × Task × Budget, and who judges, acts and writes."""
 
-    guard: Guard
+    guard: Guarded
     clock: Clock
     task: SurveyTask
     scorer: Scorer

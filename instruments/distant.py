@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from instruments.codec import number
 from instruments.errors import NotSupported
-from instruments.powers import CanStop, HasDiffraction, HasHolder, HasLoader, HasSpectra, HasTilt, HasValves
+from instruments.powers import HasDiffraction, HasHolder, HasLoader, HasSpectra, HasTilt, HasValves
 from instruments.types import Outcome
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ VERBS: Mapping[type, tuple[str, ...]] = {
     HasHolder: ("set_condition",),
     HasValves: ("close_valves",),
     HasLoader: ("specimens", "load", "unload"),
-    CanStop: ("stop",),
 }
-"""Every power that can be asked for from another process, and what it can do."""
+"""Every power that can be asked for from another process, and what it can do. CanStop is none: it could not cut in."""
 
 _KINDS = {kind.__name__: kind for kind in VERBS}
 
@@ -112,15 +111,7 @@ class _Loader:
         self.use("HasLoader", "unload")
 
 
-@dataclass(frozen=True, slots=True)
-class _Stop:
-    use: Use
-
-    def stop(self) -> None:
-        self.use("CanStop", "stop")
-
-
 _HERE: Mapping[type, Callable[[Use], object]] = {
     HasTilt: _Tilt, HasSpectra: _Spectra, HasDiffraction: _Diffraction, HasHolder: _Holder, HasValves: _Valves,
-    HasLoader: _Loader, CanStop: _Stop,
+    HasLoader: _Loader,
 }  # fmt: skip

@@ -117,6 +117,10 @@ class Guard:
         self._held = Held(f"the beam is held off: {reason}; resume the survey to expose again")
         self.blank()
 
+    def release(self) -> None:
+        """Whoever held the beam off for a reason that is over lets go of it."""
+        self._held = None
+
     def blank(self) -> None:
         """Blank and look. Latches where it fails or the beam reads on: nobody knows what the beam does then."""
         if self._closed:

@@ -28,20 +28,8 @@ class Ticket:
     """As booked: dilated by what is not known about the stage."""
 
 
-class Ledger(Protocol):
-    """Dose, time and the latch of one specimen in one microscope."""
-
-    def reserve(self, exposure: Exposure, place: Footprint, electrons: float) -> Ticket:
-        """Book an exposure before its beam; durable on return where the ledger is.
-
-        ``place`` gets the exposure's mean fluence everywhere, so dilating it only adds. Raises LimitError where
-        the exposure's id has been booked before or a number is not finite, BudgetError where it cannot be written.
-        """
-        ...
-
-    def settle(self, ticket: Ticket) -> None:
-        """The exposure ended as planned. A reservation that is never settled is just as spent."""
-        ...
+class Spent(Protocol):
+    """What may be asked of a ledger by those who do not write to it."""
 
     def booked(self, exposure_id: int) -> bool:
         """Whether this exposure was ever reserved: then the beam may have been on, and it is never made again."""
@@ -57,6 +45,30 @@ class Ledger(Protocol):
 
     def time_used_s(self) -> float: ...
 
+    def latched(self) -> str | None:
+        """The first reason that nobody has cleared."""
+        ...
+
+    def clear_latch(self, person: str) -> None:
+        """A person has looked at the instrument. Raises LimitError without a name, or where it is not kept here."""
+        ...
+
+
+class Ledger(Spent, Protocol):
+    """Dose, time and the latch of one specimen in one microscope."""
+
+    def reserve(self, exposure: Exposure, place: Footprint, electrons: float) -> Ticket:
+        """Book an exposure before its beam; durable on return where the ledger is.
+
+        ``place`` gets the exposure's mean fluence everywhere, so dilating it only adds. Raises LimitError where
+        the exposure's id has been booked before or a number is not finite, BudgetError where it cannot be written.
+        """
+        ...
+
+    def settle(self, ticket: Ticket) -> None:
+        """The exposure ended as planned. A reservation that is never settled is just as spent."""
+        ...
+
     def spend_time(self, duration_s: float) -> None: ...
 
     def intend_tilt(self, tilt: StagePosition) -> None:
@@ -69,14 +81,6 @@ class Ledger(Protocol):
 
     def latch(self, reason: str) -> None:
         """Forbid motion and exposure until a person clears it; outlives the process where the ledger does."""
-        ...
-
-    def latched(self) -> str | None:
-        """The first reason that nobody has cleared."""
-        ...
-
-    def clear_latch(self, person: str) -> None:
-        """A person has looked at the instrument. Raises LimitError without a name."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,9 @@ class SqliteLedger:
         self._path = path
         self._time_used_s = self._pending_s = 0.0
         self._unwritten_latch: str | None = None
+        self._alone = threading.RLock()  # one transaction at a time; a signal handler may come into its own thread's
         with self._trouble("opened"):
-            # A watchdog may latch from its own thread; SQLite serialises the calls.
+            # Whoever blanks may latch from another thread.
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
@@ -156,16 +158,17 @@ class SqliteLedger:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One durable transaction, which also writes the time spent since the last one."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("UPDATE meta SET time_used_s = time_used_s + ?", (self._pending_s,))
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        self._time_used_s, self._pending_s = self._time_used_s + self._pending_s, 0.0
+        with self._alone:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("UPDATE meta SET time_used_s = time_used_s + ?", (self._pending_s,))
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._time_used_s, self._pending_s = self._time_used_s + self._pending_s, 0.0
 
     @contextmanager
     def _trouble(self, verb: str) -> Iterator[None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from instruments.ledger import Spent
+    from instruments.limits import Limits
     from instruments.types import Exposure, Frame, Optics, Outcome, StagePosition, State
 
 P = TypeVar("P")
@@ -43,4 +45,26 @@ class Microscope(Protocol):
 
     def power(self, kind: type[P]) -> P | None:
         """An optional power (``instruments.powers``), or None where this instrument or holder lacks it."""
+        ...
+
+
+class Guarded(Microscope, Protocol):
+    """A guard, in this process (``Guard``) or in its own (``GuardClient``): all that stands between runner and beam."""
+
+    denials: int
+    """Requests that the guard itself has refused."""
+    last_denial: str | None
+
+    @property
+    def limits(self) -> Limits:
+        """What it refuses by."""
+        ...
+
+    @property
+    def ledger(self) -> Spent:
+        """What it has booked."""
+        ...
+
+    def hold(self, reason: str) -> None:
+        """Blank, and refuse every exposure from now on; safe in a signal handler."""
         ...

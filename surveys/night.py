@@ -1,7 +1,7 @@
 """A night's parts, put together: instrument, guard, record, specimens.
 
-settings ─► registry ─► microscope ─► Guard(limits, ledger) ─► SurveyEnv ─► Session (one specimen)
-folder   ─► lock ─► journal, frames, ledger ────────────────────┘
+settings ─► guarding ─► Guard over a microscope, or GuardClient to its process ─► SurveyEnv ─► Session (one specimen)
+folder   ─► lock ─► journal, frames, ledger ──────────────────────────────────────┘
 """
 
 from __future__ import annotations
@@ -22,14 +22,12 @@ from archive.room import free_bytes
 from configs.load import ConfigError
 from envs.novelty import NoveltyScorer
 from envs.survey_env import Situation, SurveyEnv
-from instruments.clock import Clock, RealClock, SimulatedClock
-from instruments.drivers.registry import open_microscope
+from instruments.clock import Clock, RealClock
 from instruments.errors import InstrumentError
-from instruments.guard import Guard
-from instruments.ledger_sqlite import SqliteLedger
 from instruments.powers import HasDiffraction, HasLoader, HasSpectra
+from instruments.protocol import Guarded
 from surveys.dryrun import plan
-from surveys.readonly import HandsOff, ReadOnly
+from surveys.guarding import open_guarded
 from surveys.requests import forget_stale
 from surveys.resume import report_cut_off
 from surveys.session import Session
@@ -56,7 +54,7 @@ class Night:
     place: SurveyFolder
     record: SurveyRecorder
     reader: SurveyReader
-    guard: Guard
+    guard: Guarded
     clock: Clock
     """The instrument's."""
     people: Clock
@@ -82,7 +80,7 @@ class Night:
                 scorer=NoveltyScorer(settings.scorer),
                 skills=make_skills(settings.skills),
                 recorder=self.record,
-                decision_time_s=settings.decision_time_s if isinstance(self.clock, SimulatedClock) else 0.0,
+                decision_time_s=0.0 if getattr(settings.instrument, "real_time", True) else settings.decision_time_s,
                 seed=settings.seed,
                 specimen=specimen.name,
             )
@@ -196,13 +194,8 @@ def _assemble(
         record = SurveyRecorder(place, free_bytes=free_bytes)
         undone.callback(record.close)
         start_s = record.rows.last_s()  # a clock never runs backwards, not over a resume either
-        clock: Clock = (RealClock if getattr(settings.instrument, "real_time", True) else SimulatedClock)(start_s)
-        truth = settings.truth or truth_beside(place.path)
-        microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
-        undone.callback(microscope.close)
-        advises = settings.autonomy == "advise"
-        microscope, guarding = (ReadOnly(microscope), HandsOff) if advises else (microscope, Guard)
-        guard = guarding(microscope, settings.limits, SqliteLedger(place.ledger), clock)
+        guard, clock = open_guarded(settings, place, settings.truth or truth_beside(place.path), start_s)
+        undone.callback(guard.close)
         if any(specimen.position for specimen in settings.specimens) and guard.power(HasLoader) is None:
             raise ConfigError(
                 "specimens have a position, but this instrument has no loader: leave it out, load by hand"
@@ -223,7 +216,7 @@ def _assemble(
     )
 
 
-def _large_signals(guard: Guard) -> dict[str, int]:
+def _large_signals(guard: Guarded) -> dict[str, int]:
     """Bytes at one pixel of the signals that are read only where they are named."""
     spectra, diffraction = guard.power(HasSpectra), guard.power(HasDiffraction)
     channels = {} if spectra is None else dict(spectra.channels())

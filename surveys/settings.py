@@ -150,6 +150,9 @@ class SurveySettings(Settings):
     """``kind`` names the driver; the rest is the driver's own."""
     truth: Path | None = None
     """Simulated worlds keep their truth here, outside the survey's folder; None = beside it, FOLDER.truth.jsonl."""
+    guard: Literal["auto", "inside", "process"] = "auto"
+    """process: the guard has a process of its own, and a watchdog that blanks when it or the survey stops; inside: it
+    lives in the survey's. auto is inside for simulated and replay, process for every other instrument."""
     limits: Limits
     """What the guard never lets through. x_nm, y_nm, max_electrons and max_time_s may be left out: then the stage stays
     within the specimens' areas, and the budget is the limit."""

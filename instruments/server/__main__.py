@@ -30,7 +30,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="on the loopback; 0 = any that is free")
     parser.add_argument("--name", default="instrument", help="of the instrument")
     parser.add_argument("--overhead-s", type=float, default=1.0, help="beyond an exposure's own time, before blanking")
-    parser.add_argument("--until-stdin-closes", action="store_true", help="blank and end when stdin does")
+    parser.add_argument(
+        "--until-stdin-closes", action="store_true", help="blank when stdin ends, and end when nobody is connected"
+    )
     options = parser.parse_args()
     settings = json.loads(Path(options.settings).read_text(encoding="utf-8")) if options.settings else {}
     driver = _module(options.driver).open_driver(settings)
@@ -70,7 +72,7 @@ def _token(path: Path) -> str:
 def _await_end(server: DriverServer) -> None:
     while sys.stdin.buffer.read(4096):
         pass
-    server.stop("whoever started the server is gone")
+    server.leave("whoever started the server is gone")
 
 
 def _say(line: str) -> None:

@@ -57,6 +57,8 @@ class DriverServer:
         self._lock = threading.Lock()
         self._pilot: Session | None = None
         self._stopping = threading.Event()
+        self._leaving = threading.Event()
+        self._met: set[Session] = set()
         self._owed = "the server starts"  # why the beam has to be blanked and may not be yet; "" = it is
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
@@ -76,6 +78,8 @@ class DriverServer:
                 try:
                     job = self._jobs.get(timeout=WATCH_S)
                 except queue.Empty:
+                    if self._leaving.is_set() and not self._met:
+                        break
                     continue
                 self._carry_out(job)
         finally:
@@ -89,6 +93,11 @@ class DriverServer:
         self._blank(why)
         self._stopping.set()
 
+    def leave(self, why: str) -> None:
+        """Blank now, and end ``run`` once nobody is connected: who else would see to the beam may want to look."""
+        self._blank(why)
+        self._leaving.set()
+
     def _accept(self) -> None:
         while not self._stopping.is_set():
             try:
@@ -99,6 +108,7 @@ class DriverServer:
 
     def _meet(self, session: Session) -> None:
         """One connection, from its hello to its end."""
+        self._met.add(session)
         try:
             if not self._welcome(session, receive(session.link)[0]):
                 return
@@ -110,6 +120,7 @@ class DriverServer:
             if session is self._pilot and not session.left:
                 self._blank(f"the pilot's connection ended: {error}")
         finally:
+            self._met.discard(session)
             session.end()
 
     def _welcome(self, session: Session, hello: Any) -> bool:
@@ -212,6 +223,8 @@ class DriverServer:
         while not self._stopping.wait(WATCH_S):
             pilot = self._pilot
             if pilot is not None and pilot.falls_silent(self._silence_s):
+                if self._leaving.is_set():
+                    self._met.discard(pilot)
                 self._say(f"no heartbeat for {self._silence_s:g} s: blanking")
                 if pilot.job is not None:
                     pilot.fenced = pilot.fenced or "it was silent"

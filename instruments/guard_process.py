@@ -1,0 +1,194 @@
+"""The guard in a process of its own: ``python -m instruments.guard_process``, started by ``instruments.crew``.
+
+    runner ── requests, beats ──► this thread ──► guard's thread: Guard ──► driver server
+           ── hold ─────────────► this thread ──────────────── blank ─────► driver server
+    watchdog ◄── "." while all is well, "q" at the end ── this thread
+
+This thread never waits for the instrument. It blanks where the runner is gone, or silent while it should wait for an
+answer; it stops telling the watchdog that all is well where the guard's thread takes longer than it may.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from configs.load import ConfigError
+from instruments import codec, guard_desk
+from instruments.clock import Clock, RealClock
+from instruments.errors import InstrumentError
+from instruments.guard import Guard
+from instruments.latches import InstrumentLedger
+from instruments.ledger_sqlite import SqliteLedger
+from instruments.limits import Limits
+from instruments.remote import RemoteClock, RemoteMicroscope, RemoteSettings
+from instruments.server.session import duration_s
+from instruments.server.wire import BEAT_S, BadMessage, Closed, prepare, receive, send
+
+if TYPE_CHECKING:
+    from instruments.codec import Json
+
+RUNNER_SILENCE_S = 1.0
+"""A runner that waits for an answer and does not beat for so long is taken for hung."""
+_TICK_S = 0.05
+_LONGEST_S = 240.0
+"""Beside an exposure's own time, the longest that any request may take."""
+_PART_S = 5.0
+
+
+class GuardProcess:
+    """Serves one runner until it closes, is gone, or the watchdog is."""
+
+    def __init__(
+        self, guard: Guard, clock: Clock, calls: socket.socket, urgent: socket.socket, watch: socket.socket
+    ) -> None:
+        self._guard = guard
+        self._clock = clock
+        self._calls = calls
+        self._urgent = urgent
+        self._watch = watch
+        self._wishes: queue.Queue[Json | None] = queue.Queue()
+        self._busy_until_s: float | None = None
+        self._heard_s = self._beat_s = 0.0
+        self._off = ""
+        """Why the beam is held off for as long as a request is under way."""
+        self._over = ""
+
+    def end(self, why: str) -> None:
+        """Blank and end. Safe in a signal handler."""
+        self._over = self._over or why
+
+    def run(self) -> None:
+        """Serve. The beam is blanked when this returns."""
+        worker = threading.Thread(target=self._work, daemon=True)
+        worker.start()
+        ears = selectors.DefaultSelector()
+        for link, hear in ((self._calls, self._hear), (self._urgent, self._hear_urgent), (self._watch, self._look)):
+            ears.register(link, selectors.EVENT_READ, hear)
+        while not self._over:
+            for key, _ in ears.select(_TICK_S):
+                key.data()
+            self._see_to_it()
+        ears.close()
+        self._part(worker)
+
+    def _hear(self) -> None:
+        """One message of the runner."""
+        try:
+            wish = receive(self._calls)[0]
+        except (Closed, BadMessage) as error:
+            return self.end(f"the runner is gone: {error}")
+        self._heard_s = time.monotonic()
+        if not isinstance(wish, dict):
+            return self.end("the runner sends what is no request")
+        if wish.get("op") == "beat":
+            return None
+        if self._busy_until_s is not None:
+            return self.end("the runner asks before it has its answer")
+        if self._off:
+            self._off = ""
+            self._guard.release()
+        self._busy_until_s = self._heard_s + duration_s(wish.get("exposure")) + _LONGEST_S
+        self._wishes.put(wish)
+        return None
+
+    def _hear_urgent(self) -> None:
+        try:
+            send(self._urgent, guard_desk.hold(self._guard, receive(self._urgent)[0]))
+        except (Closed, BadMessage) as error:
+            self.end(f"the runner is gone: {error}")
+
+    def _look(self) -> None:
+        """The watchdog says that it can, or cannot, reach the instrument; or is gone."""
+        told = self._watch.recv(64)
+        if not told:
+            self.end("the watchdog is gone")
+        elif told.endswith(b"!"):
+            self._hold_off("the watchdog cannot reach the instrument")
+
+    def _work(self) -> None:
+        """The guard's thread: one request after the other."""
+        while (wish := self._wishes.get()) is not None:
+            head, arrays = guard_desk.answer(self._guard, self._clock, wish)
+            self._busy_until_s = None
+            with suppress(Closed):  # heard of by the other thread too
+                send(self._calls, head, arrays)
+            if wish.get("op") == "close":
+                self.end("the runner has closed the instrument")
+
+    def _see_to_it(self) -> None:
+        now_s, busy_until_s = time.monotonic(), self._busy_until_s
+        if busy_until_s is not None:
+            if now_s - self._heard_s > RUNNER_SILENCE_S:
+                self._hold_off("the runner is silent")
+            elif self._off:  # what was sent to the instrument a moment before must not come on a moment later
+                self._hold_off(self._off)
+        if now_s - self._beat_s >= BEAT_S and not (busy_until_s is not None and now_s > busy_until_s):
+            self._beat_s = now_s
+            with suppress(OSError):  # heard of as the watchdog's end
+                self._watch.send(b".")
+
+    def _hold_off(self, why: str) -> None:
+        self._off = why
+        with suppress(InstrumentError):  # latched
+            self._guard.hold(why)
+
+    def _part(self, worker: threading.Thread) -> None:
+        """Blank until nothing is under way any more, then let go of the instrument."""
+        give_up_s = time.monotonic() + _PART_S
+        self._hold_off(self._over)
+        while self._busy_until_s is not None and time.monotonic() < give_up_s:
+            self._see_to_it()
+            self._hold_off(self._over)
+            time.sleep(_TICK_S)
+        self._wishes.put(None)
+        worker.join(max(give_up_s - time.monotonic(), 0.0))
+        with suppress(InstrumentError):
+            self._guard.close()
+        with suppress(OSError):
+            self._watch.send(b"q")
+
+
+def open_guard(order: Json) -> tuple[Guard, Clock]:
+    """The guard that an order describes (``crew.order``). Raises InstrumentError, ConfigError."""
+    settings = RemoteSettings.model_validate(order["server"])
+    ledger = InstrumentLedger(SqliteLedger(Path(order["ledger"])), SqliteLedger(Path(order["latches"])))
+    limits, origin = Limits.model_validate(order["limits"]), order["clock"]
+    if origin is None:
+        world = RemoteMicroscope(settings, order["token"])
+        return Guard(world, limits, ledger, clock := RemoteClock(world)), clock
+    real = RealClock(origin["start_s"] + time.monotonic() - origin["monotonic_s"])
+    return Guard(RemoteMicroscope(settings, order["token"], real), limits, ledger, real), real
+
+
+def main() -> None:
+    """Entry point: the order comes on stdin, connections are inherited."""
+    order = json.loads(sys.stdin.buffer.read())
+    calls, urgent, watch = (socket.socket(fileno=order["sockets"][name]) for name in ("calls", "urgent", "watch"))
+    for link in (calls, urgent):
+        prepare(link)
+    watch.setblocking(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to answer
+    try:
+        guard, clock = open_guard(order)
+    except (InstrumentError, ConfigError) as error:
+        told = codec.error(error) if isinstance(error, InstrumentError) else {"error": "Config", "message": str(error)}
+        return send(calls, told)
+    process = GuardProcess(guard, clock, calls, urgent, watch)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: process.end("the guard's process was told to end"))
+    send(calls, {"now_s": clock.now_s()})
+    return process.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Where the guard lives: in this process for simulation and replay, in its own for an instrument."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from instruments.clock import Clock, RealClock, SimulatedClock
+from instruments.crew import Plan
+from instruments.drivers.registry import open_microscope
+from instruments.guard import Guard
+from instruments.guard_client import GuardClient
+from instruments.ledger_sqlite import SqliteLedger
+from surveys.readonly import HandsOff, ReadOnly
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archive.folder import SurveyFolder
+    from instruments.protocol import Guarded
+    from surveys.settings import SurveySettings
+
+_INSIDE = ("simulated", "replay")
+"""Kinds that die with the process that holds them: there is no beam to be left on."""
+
+
+def in_own_process(settings: SurveySettings) -> bool:
+    """Whether the guard gets a process of its own. An adviser touches nothing, so it needs none."""
+    if settings.autonomy == "advise" or settings.guard == "inside":
+        return False
+    return settings.guard == "process" or getattr(settings.instrument, "kind", None) not in _INSIDE
+
+
+def open_guarded(settings: SurveySettings, place: SurveyFolder, truth: Path, start_s: float) -> tuple[Guarded, Clock]:
+    """The guard that the settings ask for, and the instrument's clock. Raises InstrumentError, ConfigError."""
+    if in_own_process(settings):
+        plan = Plan(
+            instrument=settings.instrument,
+            limits=settings.limits,
+            ledger=place.ledger,
+            seed=settings.seed,
+            truth=truth,
+            log=place.path / "guard.log",
+        )
+        client = GuardClient(plan, start_s)
+        return client, client.clock
+    clock: Clock = (RealClock if getattr(settings.instrument, "real_time", True) else SimulatedClock)(start_s)
+    microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
+    try:
+        ledger = SqliteLedger(place.ledger)
+        if settings.autonomy == "advise":
+            return HandsOff(ReadOnly(microscope), settings.limits, ledger, clock), clock
+        return Guard(microscope, settings.limits, ledger, clock), clock
+    except BaseException:
+        microscope.close()
+        raise
