@@ -26,6 +26,7 @@ _BUILT_IN = {
     "simulated": "instruments.simulated.driver",
     "replay": "instruments.replay",
     "remote": "instruments.remote",
+    "detwin": "instruments.drivers.detwin",
 }
 
 
@@ -69,6 +70,15 @@ def open_microscope(settings: Settings, *, seed: int, clock: Clock, truth: Path 
         InstrumentError: the instrument cannot be opened.
     """
     return _driver(getattr(settings, "kind", None)).open_microscope(settings, seed=seed, clock=clock, truth=truth)
+
+
+def lacks(settings: Settings) -> Mapping[str, str]:
+    """What this instrument is known to lack, and why: names of checks (``instruments.checks``), or capabilities.
+
+    A driver declares it by a function ``lacks(settings)``; one without has nothing to declare.
+    """
+    declared = getattr(_driver(getattr(settings, "kind", None)), "lacks", None)
+    return {} if declared is None else dict(declared(settings))
 
 
 def _driver(kind: object) -> Driver:

@@ -1,0 +1,77 @@
+"""What every driver does around the vendor's read-out: unblank, wait between frames, blank, make a ``Frame``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from instruments.types import Axis, Frame, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from instruments.clock import Clock
+    from instruments.types import Exposure, State
+
+    Shot = Mapping[str, npt.NDArray[Any]]
+    """What the detectors gave in one frame, by name, each (H, W)."""
+
+
+def burst(
+    exposure: Exposure, clock: Clock, unblank: Callable[[], None], shot: Callable[[], Shot], blank: Callable[[], None]
+) -> list[Shot]:
+    """Every frame of an exposure, blanked between them and after, whatever is raised."""
+    shots: list[Shot] = []
+    for number in range(exposure.frames):
+        if number:
+            clock.wait(exposure.interval_s)
+        try:
+            unblank()
+            shots.append(shot())
+        finally:
+            blank()
+    return shots
+
+
+def framed(
+    exposure: Exposure,
+    shots: Sequence[Shot],
+    state: State,
+    start_s: float,
+    current_pA: float,
+    *,
+    unit: str = "counts",
+    calibration: Mapping[str, float] | None = None,
+) -> Frame:
+    """The frame that the shots make.
+
+    Args:
+        exposure: what was asked.
+        shots: one for each frame.
+        state: read back after the last.
+        start_s: the instrument's time before the first.
+        current_pA: that the electrons are reckoned with.
+        unit: of the signals.
+        calibration: constants of the detectors.
+    """
+    pixel_nm, frame_s = exposure.pixel_size_nm, exposure.beam_on_s / exposure.frames
+    axes: tuple[Axis, ...] = (Axis("row", pixel_nm, "nm"), Axis("column", pixel_nm, "nm"))
+    if exposure.frames > 1:
+        axes = (Axis("frame", frame_s + exposure.interval_s, "s"), *axes)
+    signals = {}
+    for name in shots[0]:
+        data = shots[0][name] if exposure.frames == 1 else np.stack([shot[name] for shot in shots])
+        signals[name] = Signal(data, axes, unit, calibration or {})
+    return Frame(
+        exposure=exposure,
+        signals=signals,
+        stage=state.stage,
+        optics=state.optics,
+        start_s=start_s,
+        end_s=state.time_s,
+        electrons=exposure.electrons(current_pA),
+        holder=state.holder,
+    )
