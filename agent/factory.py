@@ -55,6 +55,7 @@ def make_agent(
 
 def make_skills(settings: SkillSettings) -> tuple[Skill, ...]:
     """The skills that ``settings`` offer, in the catalogue's order."""
+    from agent.drifting import WaitForDrift
     from agent.estimating import EstimateFocus
     from agent.focusing import Refocus
     from agent.height import EucentricHeight
@@ -67,5 +68,6 @@ def make_skills(settings: SkillSettings) -> tuple[Skill, ...]:
         case EstimateSettings():
             refocus = (EstimateFocus(settings.refocus),)
     height = () if settings.eucentric_height is None else (EucentricHeight(settings.eucentric_height),)
+    drift = () if settings.wait_for_drift is None else (WaitForDrift(settings.wait_for_drift),)
     zone = () if settings.zone_axis is None else (ZoneAxis(settings.zone_axis),)
-    return (*refocus, *height, *zone)
+    return (*refocus, *height, *drift, *zone)

@@ -186,13 +186,13 @@ class Planner:
 
         Time and dose are weighed by how fast each is being spent, so that the scarcer one decides.
         """
-        exposure, typical = self._task.looks[look].exposure, self._task.looks[self._detail].exposure
+        wanted, typical = self._task.looks[look], self._task.looks[self._detail]
         time_spent = 1.0 - view.globals["time_left_s"] / max(view.globals["time_total_s"], 1e-9) + FIRST_SHARE
         dose_spent = 1.0 - view.globals["electrons_left_ratio"] + FIRST_SHARE
         weight = time_spent / (time_spent + dose_spent)
-        cost_s = travel_s + exposure.duration_s
+        cost_s = travel_s + wanted.duration_s
         typical_s = typical.duration_s + self._task.settle_s
-        return weight * cost_s / typical_s + (1 - weight) * exposure.beam_on_s / typical.beam_on_s, cost_s
+        return weight * cost_s / typical_s + (1 - weight) * wanted.beam_on_s / typical.beam_on_s, cost_s
 
     # --- in words --------------------------------------------------------------------------------------------------
 

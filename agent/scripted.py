@@ -60,7 +60,7 @@ class ScriptedAgent:
             look_number(self._catalogue, slot, number),
             f"{look.name} at {view.place(slot)}",
             value=float(view.columns["interest_above"][slot]),
-            cost_s=float(view.columns["travel_s"][slot]) + look.exposure.duration_s,
+            cost_s=float(view.columns["travel_s"][slot]) + look.duration_s,
         )
 
     def _candidate(self, action: int, label: str, value: float = 0.0, cost_s: float = 0.0) -> Candidate:

@@ -144,6 +144,22 @@ class HeightSettings(Settings):
     """Expected time per change of tilt, for planning only."""
 
 
+class DriftSettings(Settings):
+    """Bursts of two frames in a wide, cheap view."""
+
+    field_of_view_nm: PositiveFloat = 400.0
+    pixels: Annotated[int, Field(ge=64)] = 256
+    dwell_us: PositiveFloat = 2.0
+    interval_s: NonNegativeFloat = 3.0
+    """Blanked wait between the two frames of a burst: the longer, the slower a drift is seen."""
+    rate_nm_per_s: PositiveFloat = 1.0
+    """Slow enough."""
+    tolerance_nm: PositiveFloat = 60.0
+    """What has moved farther is brought back: no less than the stage misses by."""
+    bursts: Annotated[int, Field(ge=2)] = 20
+    """At most."""
+
+
 class ZoneSettings(Settings):
     """Patterns of a nearly parallel probe."""
 
@@ -173,5 +189,7 @@ class SkillSettings(Settings):
     """kind sweep: climbs to the sharpest; kind estimate: two images or more tell defocus and astigmatism."""
     eucentric_height: HeightSettings | None = None
     """Off by itself: it needs a holder that tilts, and limits that allow alpha_deg and z_nm."""
+    wait_for_drift: DriftSettings | None = None
+    """Off by itself: waits until the specimen is slow, and brings what has drifted back under the beam."""
     zone_axis: ZoneSettings | None = None
     """Off by itself: it needs a camera, a cone under 6 mrad, and limits that allow alpha_deg and beta_deg."""

@@ -21,8 +21,32 @@ class Look:
     purpose: Purpose
     defocus_nm: float | None = None
     """None = leave the focus as it is."""
-    alpha_deg: float | None = None
-    """None = leave the tilt as it is."""
+    tilts_deg: tuple[float, ...] = ()
+    """Of the holder's axis; none leaves the tilt as it is, several are a tilt series with an exposure at each."""
+    tilt_s: float = 0.0
+    """Expected time per change of tilt, for planning only."""
+
+    @property
+    def count(self) -> int:
+        """Exposures of one look."""
+        return max(1, len(self.tilts_deg))
+
+    @property
+    def duration_s(self) -> float:
+        """From the first pixel to the last, changes of tilt included, without the way there."""
+        return self.count * self.exposure.duration_s + len(self.tilts_deg) * self.tilt_s
+
+    @property
+    def beam_on_s(self) -> float:
+        return self.count * self.exposure.beam_on_s
+
+    def electrons(self, current_pA: float) -> float:
+        """Of all its exposures at this probe current."""
+        return self.count * self.exposure.electrons(current_pA)
+
+    def fluence_e_per_A2(self, current_pA: float) -> float:
+        """Mean fluence over the field of view, of all its exposures."""
+        return self.count * self.exposure.fluence_e_per_A2(current_pA)
 
 
 @dataclass(frozen=True, slots=True)

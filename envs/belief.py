@@ -135,9 +135,10 @@ class Belief:
         self.steps_since_focus += 1
         for record in step.exposures:
             self.book(record)
-            if record.committed and record.purpose in (Purpose.DETAIL, Purpose.CONTROL) and step.target is not None:
-                if record.exposure.id is not None:
-                    self.detail_exposure[step.target] = record.exposure.id
+        shown = step.shown
+        if shown is not None and shown.purpose in (Purpose.DETAIL, Purpose.CONTROL) and step.target is not None:
+            if shown.exposure.id is not None:
+                self.detail_exposure[step.target] = shown.exposure.id
         if step.kind is Kind.SKILL and step.fault is None and step.optics is not None:
             self.steps_since_focus = 0
             self._sharpness = []

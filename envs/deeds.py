@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,18 +45,41 @@ class Deed:
 def image(
     situation: Situation, exposer: Exposer, deed: Deed, look: Look, target: Target, purpose: Purpose
 ) -> Frame | None:
-    """Go to a target and expose it once; None where that failed, and the deed says how."""
+    """Go to a target and expose it, at each tilt of the look; None where that failed, and the deed says how.
+
+    Of a series the least tilted frame, and the holder is tilted back.
+    """
     guard = situation.guard
     try:
-        wanted = _motion(guard.state().stage, look, target)
+        before = guard.state().stage
+        first = look.tilts_deg[0] if look.tilts_deg else None
+        wanted = _motion(before, target, first)
         if wanted is not None:
             deed.stage = guard.move(wanted)
         if look.defocus_nm is not None:
             deed.optics = guard.tune(Optics(defocus_nm=look.defocus_nm))
-        return exposer.expose(look.exposure, purpose)
+        if len(look.tilts_deg) < 2:
+            return exposer.expose(look.exposure, purpose)
+        return _series(situation, exposer, look, purpose, StagePosition(alpha_deg=before.alpha_deg))
     except InstrumentError as error:
         _note(deed, error)
         return None
+
+
+def _series(situation: Situation, exposer: Exposer, look: Look, purpose: Purpose, home: StagePosition) -> Frame:
+    """An exposure at each tilt, the first of which is reached; tilted back also where one fails."""
+    frames = []
+    try:
+        for tilt in look.tilts_deg:
+            if not _near(situation.guard.state().stage.alpha_deg, tilt, _SAME_TILT_DEG):
+                situation.guard.move(StagePosition(alpha_deg=tilt))
+            frames.append(exposer.expose(look.exposure, purpose))
+    except InstrumentError:
+        with suppress(InstrumentError):  # the first fault is the one to tell
+            situation.guard.move(home)
+        raise
+    situation.guard.move(home)
+    return min(zip(look.tilts_deg, frames, strict=True), key=lambda pair: abs(pair[0]))[1]
 
 
 def judge(situation: Situation, look: Look, target: Target, frame: Frame) -> Score:
@@ -93,12 +117,11 @@ def use_skill(situation: Situation, exposer: Exposer, deed: Deed, number: int) -
         deed.fault = Fault(error=ReachError.__name__, message=f"{skill.name}: {result.message}")
 
 
-def _motion(stage: StagePosition, look: Look, target: Target) -> StagePosition | None:
-    """The axes that have to move for a look; None when all are in place."""
+def _motion(stage: StagePosition, target: Target, tilt_deg: float | None) -> StagePosition | None:
+    """The axes that have to move; None when all are in place. A tilt of None is left as it is."""
     x_nm = None if _near(stage.x_nm, target.x_nm, ON_PLACE * target.width_nm) else target.x_nm
     y_nm = None if _near(stage.y_nm, target.y_nm, ON_PLACE * target.height_nm) else target.y_nm
-    tilted = look.alpha_deg is None or _near(stage.alpha_deg, look.alpha_deg, _SAME_TILT_DEG)
-    alpha_deg = None if tilted else look.alpha_deg
+    alpha_deg = None if tilt_deg is None or _near(stage.alpha_deg, tilt_deg, _SAME_TILT_DEG) else tilt_deg
     if x_nm is None and y_nm is None and alpha_deg is None:
         return None
     return StagePosition(x_nm=x_nm, y_nm=y_nm, alpha_deg=alpha_deg)

@@ -42,10 +42,9 @@ class Means:
 
 def price_tests(task: SurveyTask, belief: Belief, means: Means) -> dict[str, Bools]:
     """Reason in words → (N, L) or a shape that broadcasts to it, True where it forbids the look."""
-    exposures = [look.exposure for look in task.looks]
-    duration_s = np.array([exposure.duration_s for exposure in exposures])
-    electrons = np.array([exposure.electrons(means.current_pA) for exposure in exposures])
-    fluence_e_per_A2 = np.array([exposure.fluence_e_per_A2(means.current_pA) for exposure in exposures])
+    duration_s = np.array([look.duration_s for look in task.looks])
+    electrons = np.array([look.electrons(means.current_pA) for look in task.looks])
+    fluence_e_per_A2 = np.array([look.fluence_e_per_A2(means.current_pA) for look in task.looks])
     cost_s = means.decision_time_s + means.travel_s[:, None] + duration_s
     total_e_per_A2 = belief.fluence_e_per_A2[:, None] + fluence_e_per_A2
     return {

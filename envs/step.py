@@ -162,3 +162,9 @@ class Step:
     truncated: bool = False
     skill_data: dict[str, float] | None = None
     """What a skill measured (defocus_nm before and after, …)."""
+
+    @property
+    def shown(self) -> ExposureRecord | None:
+        """The exposure that shows the target and that the score was read from: of a tilt series the least tilted."""
+        kept = [record for record in self.exposures if record.committed]
+        return min(kept, key=lambda record: abs(record.stage.alpha_deg or 0.0), default=None)

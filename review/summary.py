@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from archive.folder import Meta
     from archive.rows import EventRow, Rows
-    from envs.step import ExposureRecord, Step
+    from envs.step import Step
 
 REPORT_VERSION = 1
 
@@ -62,17 +62,21 @@ def closest(steps: Sequence[Step], count: int = 6) -> list[dict[str, Any]]:
     found: list[tuple[float, Step]] = [
         (max(known), step)
         for step in steps
-        if step.kind is Kind.LOOK and step.score and any(map(_is_detail, step.exposures))
+        if step.kind is Kind.LOOK and step.score and _is_detail(step)
         if (known := [interest for interest in step.score.interest if math.isfinite(interest)])
     ]
     return [
-        {"specimen": step.specimen, "step": step.number, "exposure_id": step.exposures[0].exposure.id, "interest": most}
+        {"specimen": step.specimen, "step": step.number, "exposure_id": _shown_id(step), "interest": most}
         for most, step in sorted(found, key=lambda pair: pair[0], reverse=True)[:count]
     ]
 
 
-def _is_detail(record: ExposureRecord) -> bool:
-    return record.committed and record.purpose is Purpose.DETAIL
+def _is_detail(step: Step) -> bool:
+    return step.shown is not None and step.shown.purpose is Purpose.DETAIL
+
+
+def _shown_id(step: Step) -> int | None:
+    return None if step.shown is None else step.shown.exposure.id
 
 
 def pair_faults(events: Sequence[EventRow]) -> list[dict[str, Any]]:
@@ -103,12 +107,11 @@ def _end(events: Sequence[EventRow]) -> dict[str, Any] | None:
 
 def _control(step: Step) -> dict[str, Any]:
     tags = [tag for record in step.exposures for tag in record.tags] + [tag for _, tag in step.retagged]
-    shown = [record.exposure.id for record in step.exposures if record.committed]
-    shown += [number for number, _ in step.retagged]
+    shown = [_shown_id(step), *(number for number, _ in step.retagged)]
     return {
         "specimen": step.specimen,
         "target": step.target,
-        "exposure_id": shown[0] if shown else None,
+        "exposure_id": next((number for number in shown if number is not None), None),
         "inclusion_probability": next(
             (tag.inclusion_probability for tag in tags if tag.stream is Stream.CONTROL), None
         ),

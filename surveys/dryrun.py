@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -159,11 +160,14 @@ def _look_plan(look: Look, settings: SurveySettings) -> LookPlan:
         field_of_view_nm=exposure.field_of_view_nm,
         pixel_size_nm=exposure.pixel_size_nm,
         dwell_us=exposure.dwell_us,
-        beam_on_s=exposure.beam_on_s,
-        whole_s=exposure.duration_s + travel_s + settings.decision_time_s,
-        electrons=exposure.electrons(current_pA),
-        fluence_e_per_A2=exposure.fluence_e_per_A2(current_pA),
-        bytes=exposure.shape[0] * exposure.shape[1] * exposure.frames * _bytes_per_pixel(exposure, settings.instrument),
+        beam_on_s=look.beam_on_s,
+        whole_s=look.duration_s + travel_s + settings.decision_time_s,
+        electrons=look.electrons(current_pA),
+        fluence_e_per_A2=look.fluence_e_per_A2(current_pA),
+        bytes=look.count
+        * math.prod(exposure.shape)
+        * exposure.frames
+        * _bytes_per_pixel(exposure, settings.instrument),
     )
 
 
@@ -221,6 +225,15 @@ def _problems(settings: SurveySettings, looks: list[LookPlan]) -> list[str]:
                 f"looks.{look.name}: {look.fluence_e_per_A2:.3g} e/Å² is over limits.max_fluence_e_per_A2, "
                 f"{limits.max_fluence_e_per_A2:g}; lower its dwell_us"
             )
+    outside = [tilt for tilt in settings.looks.detail.tilts_deg if not _allows(limits.alpha_deg, tilt)]
+    if outside:
+        low_high = limits.alpha_deg
+        told = (
+            "which is not set: this holder is not to tilt"
+            if low_high is None
+            else f"{low_high[0]:g} to {low_high[1]:g}"
+        )
+        found.append(f"looks.detail.tilts_deg: {outside} outside limits.alpha_deg, {told}")
     many = len(settings.specimens)
     if budget.electrons * many > limits.max_electrons:
         found.append(
@@ -231,6 +244,10 @@ def _problems(settings: SurveySettings, looks: list[LookPlan]) -> list[str]:
     if _current_pA(settings) > limits.max_current_pA:
         found.append(f"current_pA: {settings.current_pA:g} is over limits.max_current_pA, {limits.max_current_pA:g}")
     return found
+
+
+def _allows(range_deg: tuple[float, float] | None, tilt_deg: float) -> bool:
+    return range_deg is not None and range_deg[0] <= tilt_deg <= range_deg[1]
 
 
 def _specimen_plan(settings: SurveySettings, number: int, task: SurveyTask, looks: list[LookPlan]) -> SpecimenPlan:

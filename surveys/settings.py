@@ -82,6 +82,9 @@ class DetailSettings(Settings):
     frames: PositiveInt = 1
     signals: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Detectors to read; left out, every one that is in. A camera or a spectrometer is read only where it is named."""
+    tilts_deg: tuple[float, ...] = ()
+    """One: tilted so. Several: a tilt series, one exposure each; the least tilted is judged. `limits.alpha_deg` must
+    allow them. Left out, the tilt stays as it is."""
 
 
 class OverviewSettings(Settings):
@@ -123,6 +126,8 @@ class MotionSettings(Settings):
     stage_speed_nm_per_s: PositiveFloat = 1000.0
     settle_s: NonNegativeFloat = 1.5
     """Of any move, besides its distance."""
+    tilt_s: NonNegativeFloat = 3.0
+    """Per change of tilt in a series."""
 
 
 class BudgetSettings(Settings):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from envs.scorers import Description
-    from envs.step import ExposureRecord, Step
+    from envs.step import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def sights(steps: Sequence[Step]) -> list[Sight]:
             extra.setdefault(exposure_id, set()).add(tag.stream.value)
     latest: dict[tuple[int, str], Sight] = {}
     for step in steps:
-        exposure = _shown(step)
+        exposure = step.shown
         if step.score is None or step.look is None or exposure is None or step.score.quality.get("blank", 0.0) > 0:
             continue
         number = exposure.exposure.id or 0
@@ -55,7 +55,7 @@ def control_sights(steps: Sequence[Step], describe: Callable[[Step], Description
     """The targets of control steps, described now: at the time the environment looked away."""
     found = []
     for step in steps:
-        exposure = _shown(step)
+        exposure = step.shown
         if step.kind is not Kind.CONTROL or step.target is None or step.look is None or exposure is None:
             continue
         description = describe(step)
@@ -75,8 +75,3 @@ def by_look(found: Iterable[Sight]) -> dict[str, list[Sight]]:
     for sight in found:
         groups.setdefault(sight.look, []).append(sight)
     return groups
-
-
-def _shown(step: Step) -> ExposureRecord | None:
-    """The exposure a step's score was read from: its last that gave a frame."""
-    return next((exposure for exposure in reversed(step.exposures) if exposure.committed), None)

@@ -34,6 +34,8 @@ def survey_looks(settings: SurveySettings) -> tuple[Look, Look]:
             name="detail",
             level="site",
             purpose=Purpose.DETAIL,
+            tilts_deg=detail.tilts_deg,
+            tilt_s=settings.motion.tilt_s,
             exposure=Exposure(
                 field_of_view_nm=detail.field_of_view_nm,
                 shape=detail.shape,

@@ -24,11 +24,10 @@ def flag_specimen(night: Night, session: Session) -> list[Flag]:
     situation = session.env.situation
 
     def describe(step: Step) -> Description | None:
-        ids = [record.exposure.id for record in step.exposures if record.committed]
-        if not ids or ids[0] is None or step.target is None:
+        if step.shown is None or step.shown.exposure.id is None or step.target is None:
             return None
         try:
-            frame = night.reader.recorded(ids[0])
+            frame = night.reader.recorded(step.shown.exposure.id)
         except ArchiveError:
             return None
         cells = windows(situation.task.tree, step.target, frame.exposure, frame.stage, situation.stage_to_image)

@@ -111,6 +111,19 @@ def test_looks_outside_the_limits_are_refused():
         plan(small(limits={"dwell_us": [0.1, 1.0]}))
 
 
+def test_a_tilt_series_needs_limits_that_allow_it_and_is_priced_whole():
+    looks = small().looks.model_dump()
+    looks["detail"]["tilts_deg"] = [-20.0, 0.0, 20.0]
+    with pytest.raises(ConfigError, match="holder is not to tilt"):
+        plan(small(looks=looks))
+    with pytest.raises(ConfigError, match=r"\[-20.0\] outside limits.alpha_deg, -10 to 30"):
+        plan(small(looks=looks, limits={"alpha_deg": [-10.0, 30.0]}))
+    series, single = plan(small(looks=looks, limits={"alpha_deg": [-30.0, 30.0]})), plan(small())
+    assert series.looks[1].electrons == pytest.approx(3 * single.looks[1].electrons)
+    assert series.looks[1].bytes == 3 * single.looks[1].bytes
+    assert series.looks[1].whole_s > 3 * single.looks[1].whole_s
+
+
 def test_a_budget_over_the_limits_is_refused():
     with pytest.raises(ConfigError, match=r"more than limits\.max_time_s"):
         plan(small(limits={"max_time_s": 60.0}))
