@@ -10,6 +10,7 @@ ledger: nothing that could keep it from blanking.
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -45,7 +46,8 @@ class Watchdog:
         self._guard_pid = guard_pid
         self._address = (port, token)
         self._link: Link | None = None
-        self._heard_s = self._reached_s = time.monotonic()
+        self._reached_s = time.monotonic()
+        self._heard_s = math.inf  # until it has begun: it exposes nothing before
         self._looked_s = self._runner_gone_s = 0.0
 
     def run(self) -> None:
@@ -93,15 +95,17 @@ class Watchdog:
 
     def _blank(self, why: str) -> None:
         """Until it is done and seen, or two minutes have passed."""
-        give_up_s = time.monotonic() + _KEEP_TRYING_S
+        give_up_s, told = time.monotonic() + _KEEP_TRYING_S, ""
         while time.monotonic() < give_up_s:
             try:
                 answer = self._ask({"op": "fence", "reason": why})
                 if answer.get("blanked") is not False and "error" not in answer:
                     return _say(f"blanked: {why}")
-                _say(f"{why}: blanking has failed: {answer}")
+                trouble = f"{why}: blanking has failed: {answer}"
             except InstrumentError as error:
-                _say(f"{why}: the instrument is not reached to blank: {error}")
+                trouble = f"{why}: the instrument is not reached to blank: {error}"
+            if trouble != told:
+                _say(told := trouble)
             time.sleep(_TICK_S)
         return None
 
