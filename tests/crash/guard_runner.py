@@ -48,7 +48,6 @@ def main() -> None:
         number += 1
         say("E", number)
         try:
-            shape = (64, 64)
             look = Exposure(
                 field_of_view_nm=100.0, shape=(64, 64), dwell_us=order["dwell_us"], id=order["first_id"] + number
             )
