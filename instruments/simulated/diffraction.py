@@ -67,6 +67,7 @@ def patterns_at(
     thickness_nm: float,
     tilts_rad: tuple[float, float] = (0.0, 0.0),
     done: Harm | None = None,
+    moved_px: Floats | None = None,
 ) -> Floats:
     """(H, W, Ky, Kx) shares of the electrons on the camera's pixels, for every pixel of one view's frame.
 
@@ -75,6 +76,7 @@ def patterns_at(
     are those of the column, whatever the scan's rotation: columns and rows are those of a frame that is not rotated;
     angle 0 lies at pixel (K // 2, K // 2). ``tilts_rad``: of the zone axis along columns and rows; the slices are then
     staggered, each by the tilt times its depth, which excites reflections near a circle about the tilt (Laue's).
+    ``moved_px``: (H, W) how far right of its pixel the beam really stands.
     """
     reach_nm = float(probe_reach_nm(views.coefficients_nm, camera.convergence_mrad).max())
     window, parts = window_of(settings, camera.voltage_kV, camera.convergence_mrad, reach_nm)
@@ -88,7 +90,7 @@ def patterns_at(
     diffuse = torch.stack([_diffuse(element, window, specimen.debye_waller_nm2) for element in specimen.elements])
     inside = band(window, torch.device("cpu"))
     step = propagator(window, slice_nm, torch.device("cpu")) * _stagger(window, slice_nm, tilts_rad)
-    places = _places(views, camera) + pixel_nm / 2  # the probe stands on pixel size // 2
+    places = _places(views, camera, moved_px) + pixel_nm / 2  # the probe stands on pixel size // 2
     found = np.empty((len(places), settings.pixels, settings.pixels), dtype=np.float32)
     for first in range(0, len(places), _AT_ONCE):
         here = places[first : first + _AT_ONCE]
@@ -135,7 +137,7 @@ def _diffuse(element: str, window: Window, debye_waller_nm2: float) -> torch.Ten
     return torch.from_numpy(section).float()
 
 
-def _places(views: Views, camera: Camera) -> np.ndarray:
+def _places(views: Views, camera: Camera, moved_px: Floats | None) -> np.ndarray:
     """(H · W, 2) place under every pixel of the first view."""
     turn = 0.0 if views.rotations_rad is None else float(views.rotations_rad[0])
     drift = np.zeros(2) if views.row_drifts_nm is None else views.row_drifts_nm[0]
@@ -143,6 +145,8 @@ def _places(views: Views, camera: Camera) -> np.ndarray:
     row, column = (
         grid.ravel() - (n - 1) / 2 for grid, n in zip(np.indices(camera.shape), (rows, columns), strict=True)
     )
+    if moved_px is not None:
+        column = column + moved_px.ravel()
     cos, sin = math.cos(turn) * camera.pixel_nm, math.sin(turn) * camera.pixel_nm
     x = views.places_nm[0, 0] - cos * column + (sin + drift[0]) * row
     y = views.places_nm[0, 1] - sin * column + (drift[1] - cos) * row

@@ -24,7 +24,7 @@ from instruments.simulated.poisson import count_
 from instruments.simulated.rare import Feature
 from instruments.simulated.relief import Relief
 from instruments.simulated.renderer import FINE_PX_NM, Camera, Views
-from instruments.simulated.scan import distorted
+from instruments.simulated.scan import distorted, moved_px
 from instruments.simulated.scattering import WIDEST_MRAD
 from instruments.simulated.spectra import Spectrometers
 from instruments.simulated.thin import bright_field, wide_field
@@ -126,9 +126,10 @@ class Sample:
             ring = self._rings[name]
             image = bright_field(self._phases, views, camera, ring, thickness_nm=thick_nm, done=done)[0].numpy()
             shares[name] = self._behind_bars(image, views, camera)
-        scan = self._settings.scan
+        shares |= self._spectrometers.look(names, views, camera, done)
+        moved = moved_px(self._settings.scan, sight.exposure, self._seed, sight.number)
         for name, image in shares.items():
-            shares[name] = distorted(image, scan, sight.exposure, self._seed, sight.number)
+            shares[name] = distorted(image, moved)
         if "camera" in names and self._settings.camera is not None:
             seen = patterns_at(
                 self._phases,
@@ -138,10 +139,11 @@ class Sample:
                 thickness_nm=thick_nm,
                 tilts_rad=self.zone_tilts_rad(sight.tilts_rad),
                 done=done,
+                moved_px=moved,
             )
             seen *= self._alive()
             shares["camera"] = self._behind_bars(seen, views, camera)
-        return shares | self._spectrometers.look(names, views, camera, done)
+        return shares
 
     def wide_field(self, sight: Sight, beam: Illumination) -> Floats:
         """(H, W) a wide parallel beam's image (CTEM), 1 where there is no specimen, with the sight's aberrations."""

@@ -18,21 +18,29 @@ _JITTER = 410
 """Stream of randomness."""
 
 
-def distorted(image: Floats, settings: ScanSettings, exposure: Exposure, seed: int, number: int) -> Floats:
-    """A frame (H, W) as the real scan gives it: frame ``number`` has line errors of its own.
+def moved_px(settings: ScanSettings, exposure: Exposure, seed: int, number: int) -> Floats | None:
+    """(H, W) pixels by which the beam stands right of where it should, in frame ``number``; None where it does not.
 
-    The beam begins each line ``flyback_nm`` short of where it should be and catches up exponentially.
+    Lines have errors of their own. The beam begins each line ``flyback_nm`` short and catches up exponentially.
     """
     if settings.line_jitter_nm == 0 and settings.flyback_nm == 0:
-        return image
-    rows, columns = image.shape
+        return None
+    rows, columns = exposure.shape
     lines = ndtri(np.clip(uniform(seed, _JITTER, number, np.arange(rows)).astype(np.float64), 1e-7, 1 - 1e-7))
     at_us = exposure.dwell_us * np.arange(columns)
     behind = settings.flyback_nm * np.exp(-at_us / settings.flyback_us)
-    moved_px = (settings.line_jitter_nm * lines[:, None] - behind[None, :]) / exposure.pixel_size_nm
-    where = np.clip(np.arange(columns) + moved_px, 0, columns - 1)
+    moved: Floats = (settings.line_jitter_nm * lines[:, None] - behind[None, :]) / exposure.pixel_size_nm
+    return moved
+
+
+def distorted(image: Floats, moved: Floats | None) -> Floats:
+    """A frame (H, W) or (H, W, E) as the scan gives it that is off by ``moved_px``, up to the frame's edge."""
+    if moved is None:
+        return image
+    rows, columns = moved.shape
+    where = np.clip(np.arange(columns) + moved, 0, columns - 1)
     left = np.minimum(where.astype(np.int64), columns - 2)
-    part = (where - left).astype(np.float32)
+    part = (where - left).astype(np.float32).reshape(rows, columns, *(1,) * (image.ndim - 2))
     row = np.arange(rows)[:, None]
     seen: Floats = image[row, left] * (1 - part) + image[row, left + 1] * part
     return seen

@@ -245,6 +245,17 @@ def test_lines_that_start_off_their_place_differ_from_frame_to_frame():
     assert np.abs(lagging[:, :8] - plain[:, :8]).max() > 0.1 * np.ptp(plain) or plain[:, :8].std() < 1e-4
 
 
+def test_patterns_and_spectra_come_from_where_the_scan_really_stood():
+    scan = Exposure(field_of_view_nm=0.8, shape=(4, 8), dwell_us=20.0)
+    slow = {"camera": {"pixels": 32, "reach_mrad": 60.0}, "eels": {"step_eV": 1.0, "channels": 600}}
+    plain = look(world(**slow), scan, "HAADF", "camera", "EELS")
+    late = {"flyback_nm": scan.pixel_size_nm, "flyback_us": 1e9}  # one pixel behind, from the first to the last
+    behind = look(world(**slow, scan=late), scan, "HAADF", "camera", "EELS")
+    for name in ("HAADF", "camera", "EELS"):
+        np.testing.assert_allclose(behind[name][:, 1:], plain[name][:, :-1], atol=1e-4 * plain[name].max())
+        assert not np.allclose(behind[name][:, 1:], plain[name][:, 1:], atol=1e-2 * plain[name].max())
+
+
 def test_rare_particles_are_where_the_truth_says():
     made = world("oxide_flakes")
     feature = next(iter(made.features(Footprint(x_nm=0.0, y_nm=0.0, width_nm=4000.0, height_nm=4000.0))))
