@@ -17,7 +17,7 @@ from configs.load import ConfigError, Settings
 from instruments.clock import SimulatedClock
 from instruments.drivers.apart import open_apart
 from instruments.drivers.exposing import burst, framed
-from instruments.drivers.orientation import StageToImage, to_ours, to_theirs
+from instruments.drivers.orientation import StageToImage, their_target, to_ours
 from instruments.drivers.refusals import asked, binning, exposed
 from instruments.drivers.vendor import library
 from instruments.errors import NotCalibrated, ReachError
@@ -141,9 +141,7 @@ class DetwinMicroscope:
         )
 
     def move(self, target: StagePosition) -> Outcome[StagePosition]:
-        given = asked(target, self._ranges)
-        theirs = to_theirs(given, self.state().stage, self._settings.stage_to_image)
-        asked(StagePosition(**theirs), self._ranges)
+        theirs = their_target(target, self._ranges, self.state().stage, self._settings.stage_to_image)
         self.blank()
         to = {_STAGE[name]: value / _PER_UNIT[name] for name, value in theirs.items()}
         arrived = self._column.move_stage(**to, wait=True, timeout=_LONGEST_MOVE_S)

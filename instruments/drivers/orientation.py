@@ -5,16 +5,19 @@ Beyond the driver, stage +x moves features to +column and +y to +row, by as many
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from pydantic import AfterValidator
 
+from instruments.drivers.refusals import asked
 from instruments.errors import NotCalibrated
+from instruments.types import StagePosition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from instruments.types import StagePosition
+    from instruments.limits import Range
 
 Ratio: TypeAlias = float
 _SLACK: Ratio = 0.2
@@ -44,6 +47,26 @@ def to_ours(x_nm: float, y_nm: float, matrix: Matrix | None) -> tuple[float, flo
     return a * x_nm + b * y_nm, c * x_nm + d * y_nm
 
 
+def their_target(
+    target: StagePosition, ranges: Mapping[str, Range], now: StagePosition, matrix: Matrix | None
+) -> dict[str, float]:
+    """Where the vendor's stage is to go, by our names of its axes: those that were named, x and y always together.
+
+    Args:
+        target: in our axes.
+        ranges: of the vendor's axes.
+        now: the stage as read, in our axes.
+        matrix: of the instrument, None where it was not measured.
+
+    Raises:
+        NotSupported: an axis that this stage lacks.
+        LimitError: not a finite number, or out of the vendor's range.
+        NotCalibrated: x or y was asked and the matrix is not known.
+    """
+    free = {name: (-math.inf, math.inf) if name in ("x_nm", "y_nm") else ends for name, ends in ranges.items()}
+    return asked(StagePosition(**to_theirs(asked(target, free), now, matrix)), ranges)
+
+
 def to_theirs(targets: Mapping[str, float], now: StagePosition, matrix: Matrix | None) -> dict[str, float]:
     """The named axes (our ``x_nm``, ``y_nm``, and others that pass through) in the vendor's axes.
 
@@ -52,7 +75,6 @@ def to_theirs(targets: Mapping[str, float], now: StagePosition, matrix: Matrix |
     Raises:
         NotCalibrated: x or y was asked and the matrix is not known.
 
-    >>> from instruments.types import StagePosition
     >>> to_theirs({"x_nm": 5.0}, StagePosition(x_nm=0.0, y_nm=2.0), ((0.0, -1.0), (1.0, 0.0)))
     {'x_nm': 2.0, 'y_nm': -5.0}
     """

@@ -27,6 +27,8 @@ _BUILT_IN = {
     "replay": "instruments.replay",
     "remote": "instruments.remote",
     "detwin": "instruments.drivers.detwin",
+    "micromanager": "instruments.drivers.micromanager",
+    "thermofisher": "instruments.drivers.thermofisher",
 }
 
 

@@ -1,0 +1,244 @@
+"""Thermo Fisher (FEI) columns through temscript's server: the standard scripting interface in STEM mode, over HTTP.
+
+    python -m temscript.server --host 127.0.0.1        on the column's computer, reached through an ssh tunnel
+
+JSON only: the other transport of temscript would let a hostile server run code here. Lengths are m there, angles rad,
+the high tension kV; the focus is a knob without a unit, and fields of view are magnifications: both need a calibration.
+The server does one thing at a time, so a blank waits for an exposure that is under way.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
+
+from pydantic import Field
+
+from configs.load import Settings
+from instruments.drivers.exposing import burst, framed
+from instruments.drivers.orientation import StageToImage, their_target, to_ours
+from instruments.drivers.refusals import asked, exposed
+from instruments.drivers.vendor import library
+from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
+from instruments.powers import HasTilt, HasValves
+from instruments.types import Optics, Outcome, StagePosition, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from instruments.clock import Clock
+    from instruments.types import Exposure, Frame
+
+P = TypeVar("P")
+Positive = Annotated[float, Field(gt=0)]
+Ratio: TypeAlias = float
+
+AXES: Mapping[str, tuple[str, Ratio]] = {
+    "x_nm": ("x", 1e9), "y_nm": ("y", 1e9), "z_nm": ("z", 1e9),
+    "alpha_deg": ("a", math.degrees(1.0)), "beta_deg": ("b", math.degrees(1.0)),
+}  # fmt: skip
+"""Ours, theirs, and how many of our unit make one of theirs."""
+_UNITS = (-1.0, 1.0)
+"""Of the focus knob."""
+_POLL_S = 0.1
+
+
+class ThermofisherSettings(Settings):
+    """A column behind temscript's server, on the loopback or through a tunnel."""
+
+    kind: Literal["thermofisher"] = "thermofisher"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    timeout_s: Positive = 10.0
+    """For an answer that takes the instrument no time."""
+    move_s: Positive = 120.0
+    """The longest that a move may take."""
+    full_px: Annotated[int, Field(gt=0)] = 2048
+    """Of a STEM image without binning, on a side."""
+    binnings: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    field_of_view_nm_at_1x: Positive | None = None
+    """Field of view times STEM magnification, measured on a known lattice. None: not calibrated, nothing is exposed."""
+    defocus_nm_per_unit: float | None = None
+    """Of the focus knob, < 0 where turning it up is underfocus. None: not calibrated, the focus stays as it is."""
+    current_pA: Positive | None = None
+    """Of the probe, as last measured on the screen; None: unknown, and the limits' largest is booked."""
+    stage_to_image: StageToImage | None = None
+    """None: not known yet, and the stage does not move in x and y."""
+
+
+class Column(Protocol):
+    """What is used of ``temscript.RemoteMicroscope``."""
+
+    def get_voltage(self) -> float: ...
+    def get_column_valves_open(self) -> bool: ...
+    def set_column_valves_open(self, state: bool) -> None: ...
+    def get_stage_status(self) -> str: ...
+    def get_stage_holder(self) -> str: ...
+    def get_stage_limits(self) -> dict[str, tuple[float, float]]: ...
+    def get_stage_position(self) -> dict[str, float]: ...
+    def set_stage_position(self, pos: dict[str, float], *, method: str) -> None: ...
+    def get_stem_detectors(self) -> dict[str, Any]: ...
+    def set_stem_acquisition_param(self, values: dict[str, Any]) -> None: ...
+    def set_stem_magnification(self, value: Ratio) -> None: ...
+    def set_stem_rotation(self, value_rad: float) -> None: ...
+    def acquire(self, *detectors: str) -> dict[str, npt.NDArray[np.generic]]: ...
+    def get_defocus(self) -> Ratio: ...
+    def set_defocus(self, value: Ratio) -> None: ...
+    def get_beam_blanked(self) -> bool: ...
+    def set_beam_blanked(self, mode: bool) -> None: ...
+
+
+class ThermofisherMicroscope:
+    """Microscope over temscript's server. Every call has a connection of its own, so one that broke is no matter."""
+
+    def __init__(self, settings: ThermofisherSettings, clock: Clock, temscript: Any) -> None:
+        """Raises Disconnected, InstrumentError for a server of another version, NotSupported without a STEM unit."""
+        self._settings, self._clock, self._temscript = settings, clock, temscript
+        with self._column() as column:
+            self._detectors = tuple(column.get_stem_detectors())
+            limits, single = column.get_stage_limits(), column.get_stage_holder() == "SINGLE_TILT"
+        if not self._detectors:
+            raise NotSupported("the scripting of this column knows no STEM detectors: insert them")
+        axes = {ours: about for ours, about in AXES.items() if not (single and ours == "beta_deg")}
+        self._ranges = {
+            ours: (limits[theirs][0] * unit, limits[theirs][1] * unit) for ours, (theirs, unit) in axes.items()
+        }
+        self.blank()
+
+    def state(self) -> State:
+        settings = self._settings
+        with self._column() as column:
+            place, blanked = column.get_stage_position(), column.get_beam_blanked()
+            focus, valve_open, voltage_kV = column.get_defocus(), column.get_column_valves_open(), column.get_voltage()
+        stage = {ours: place[theirs] * unit for ours, (theirs, unit) in AXES.items() if ours in self._ranges}
+        stage["x_nm"], stage["y_nm"] = to_ours(stage["x_nm"], stage["y_nm"], settings.stage_to_image)
+        scale = settings.defocus_nm_per_unit
+        return State(
+            time_s=self._clock.now_s(),
+            stage=StagePosition(**stage),
+            optics=Optics(
+                defocus_nm=None if scale is None else focus * scale,
+                current_pA=settings.current_pA,
+                voltage_kV=voltage_kV,
+            ),
+            blanked=blanked,
+            valve_open=valve_open,
+        )
+
+    def move(self, target: StagePosition) -> Outcome[StagePosition]:
+        """A tilt goes by the column's own safe way, which levels the stage first."""
+        theirs = their_target(target, self._ranges, self.state().stage, self._settings.stage_to_image)
+        self.blank()
+        place = {AXES[name][0]: at / AXES[name][1] for name, at in theirs.items()}
+        method = "MOVE" if {"alpha_deg", "beta_deg"} & set(theirs) else "GO"
+        with self._column(self._settings.move_s) as column:
+            column.set_stage_position(place, method=method)
+            give_up_s = self._clock.now_s() + self._settings.move_s
+            while (status := column.get_stage_status()) != "READY":
+                if self._clock.now_s() > give_up_s:
+                    raise Timeout(f"the stage is {status} {self._settings.move_s:g} s after a move: see to it")
+                self._clock.wait(_POLL_S)
+        return Outcome(target, self.state().stage)
+
+    def tune(self, target: Optics) -> Outcome[Optics]:
+        scale = self._settings.defocus_nm_per_unit
+        if target.defocus_nm is not None and scale is None:
+            raise NotCalibrated(
+                f"defocus_nm = {target.defocus_nm} was asked; the focus is a knob without a unit: measure it, "
+                "and set instrument.defocus_nm_per_unit (docs/drivers.md)"
+            )
+        reach = tuple(sorted(end * (scale or 0.0) for end in _UNITS))
+        if given := asked(target, {"defocus_nm": (reach[0], reach[1])}):
+            with self._column() as column:
+                column.set_defocus(given["defocus_nm"] / (scale or 1.0))
+        return Outcome(target, self.state().optics)
+
+    def acquire(self, exposure: Exposure) -> Frame:
+        settings = self._settings
+        names = exposed(
+            exposure, field_of_view_nm=(0.1, 1e6), dwell_us=(0.05, 1e4), detectors=self._detectors, rotates=True
+        )
+        at_1x = settings.field_of_view_nm_at_1x
+        if at_1x is None:
+            raise NotCalibrated("an exposure was asked, and instrument.field_of_view_nm_at_1x is not set: measure it")
+        binning = settings.full_px // exposure.shape[1]
+        if exposure.shape != (exposure.shape[1],) * 2 or settings.full_px != binning * exposure.shape[1]:
+            binning = 0
+        if binning not in settings.binnings:
+            known = ", ".join(str(settings.full_px // one) for one in settings.binnings)
+            raise LimitError(f"{exposure.shape} pixels were asked; this column scans squares of {known}: ask for those")
+        start_s, current_pA = self._clock.now_s(), settings.current_pA or 0.0
+        frame_s = exposure.beam_on_s / exposure.frames
+        with self._column(settings.timeout_s + 2 * frame_s) as column:
+            column.set_stem_magnification(at_1x / exposure.field_of_view_nm)
+            column.set_stem_rotation(math.radians(exposure.rotation_deg))
+            column.set_stem_acquisition_param(
+                {"image_size": "FULL", "binning": binning, "dwell_time(s)": exposure.dwell_us * 1e-6}
+            )
+            shots = burst(
+                exposure,
+                self._clock,
+                lambda: column.set_beam_blanked(False),
+                lambda: self._whole(column.acquire(*names), names, exposure),
+                self.blank,
+            )
+        return framed(exposure, shots, self.state(), start_s, current_pA)
+
+    def blank(self) -> None:
+        with self._column() as column:
+            column.set_beam_blanked(True)
+
+    def close(self) -> None:
+        self.blank()
+
+    def power(self, kind: type[P]) -> P | None:
+        return cast("P", self) if kind in (HasTilt, HasValves) else None
+
+    def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
+        return {name: self._ranges[name] for name in ("alpha_deg", "beta_deg") if name in self._ranges}
+
+    def close_valves(self) -> None:
+        with self._column() as column:
+            column.set_column_valves_open(False)
+
+    @staticmethod
+    def _whole(found: dict[str, Any], names: tuple[str, ...], exposure: Exposure) -> dict[str, Any]:
+        """Every detector that was asked for: temscript leaves out, without a word, what it does not know."""
+        for name in names:
+            if name not in found or found[name].shape != exposure.shape:
+                shape = found[name].shape if name in found else "nothing"
+                raise InstrumentError(f"{name} was asked for {exposure.shape} px and gave {shape}: its dose is spent")
+        return {name: found[name] for name in names}
+
+    @contextmanager
+    def _column(self, limit_s: float | None = None) -> Iterator[Column]:
+        """A connection; what goes wrong on it, in our words."""
+        where = f"temscript's server at {self._settings.host}:{self._settings.port}"
+        try:
+            yield self._temscript.RemoteMicroscope(
+                (self._settings.host, self._settings.port), "JSON", limit_s or self._settings.timeout_s
+            )
+        except TimeoutError as error:
+            raise Timeout(f"{where} gave no answer in {limit_s or self._settings.timeout_s:g} s") from error
+        except (OSError, HTTPException) as error:
+            raise Disconnected(f"{where} cannot be reached ({error}): start it, and the tunnel to it") from error
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise InstrumentError(f"{where} did not do what it was asked: {error}") from error
+
+
+SETTINGS = ThermofisherSettings
+
+
+def open_microscope(
+    settings: ThermofisherSettings, *, seed: int, clock: Clock, truth: Path | None
+) -> ThermofisherMicroscope:
+    """For the registry. Raises ConfigError, Disconnected, InstrumentError, NotSupported."""
+    del seed, truth
+    temscript = library("temscript", package="temscript", extra="thermofisher", oldest="2.1", before="3")
+    return ThermofisherMicroscope(settings, clock, temscript)
