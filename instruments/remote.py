@@ -5,6 +5,7 @@ Two connections: the pilot's, which waits for one answer at a time and beats whi
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from pathlib import Path
@@ -63,6 +64,7 @@ class RemoteMicroscope:
         self.world_s: float | None = None
         """What a world behind the server says that the time is; None where it keeps none."""
         self._closed = False
+        self._who = secrets.token_hex(8)
         self._calling = threading.Lock()
         self._blanking = threading.Lock()
         self._pilot: Link | None = self._connect(role)
@@ -159,7 +161,7 @@ class RemoteMicroscope:
         self._pilot = None
 
     def _connect(self, role: str) -> Link:
-        link = Link(self._settings.port, self._token, role)
+        link = Link(self._settings.port, self._token, role, self._who)
         if role == self._role:
             self._note_time(link.about)
             if self._clock is not None:

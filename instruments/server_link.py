@@ -20,10 +20,10 @@ _CONNECT_S = 2.0
 class Link:
     """Raises Disconnected where the server cannot be reached, or speaks another protocol; BusyError for a second pilot.
 
-    ``role``: "pilot" moves and exposes, any other looks and blanks.
+    ``role``: "pilot" moves and exposes, any other looks and blanks. ``who`` was fenced off does not come back.
     """
 
-    def __init__(self, port: int, token: str, role: str) -> None:
+    def __init__(self, port: int, token: str, role: str, who: str = "somebody") -> None:
         try:
             self._socket = prepare(socket.create_connection((HOST, port), timeout=_CONNECT_S))
         except OSError as error:
@@ -32,7 +32,7 @@ class Link:
                 "instrument's computer, and the tunnel to it, then try again"
             ) from error
         try:
-            self.about = self.ask({"protocol": PROTOCOL, "token": token, "role": role}, _CONNECT_S)[0]
+            self.about = self.ask({"protocol": PROTOCOL, "token": token, "role": role, "who": who}, _CONNECT_S)[0]
             if "error" in self.about:
                 raise codec.error_of(self.about)
         except BaseException:

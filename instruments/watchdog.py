@@ -52,6 +52,13 @@ class Watchdog:
 
     def run(self) -> None:
         """Watch. The beam is off, or was when the guard said goodbye, when this returns."""
+        try:
+            self._watch()
+        finally:
+            if self._link is not None:
+                self._link.close()
+
+    def _watch(self) -> None:
         while True:
             waiting = [self._guard] if self._runner is None else [self._guard, self._runner]
             ready = select.select(waiting, [], [], _TICK_S)[0]

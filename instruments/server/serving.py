@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 WATCH_S = 0.05
 _FENCED = "Disconnected"
+_CUT_OFF = "cut off from the instrument ({}): connect anew, and where the watchdog did it, start the guard anew"
 
 
 class DriverServer:
@@ -60,6 +61,7 @@ class DriverServer:
         self._stopping = threading.Event()
         self._leaving = threading.Event()
         self._met: set[Session] = set()
+        self._fenced: dict[str, str] = {}
         self._owed = "the server starts"  # why the beam has to be blanked and may not be yet; "" = it is
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
@@ -132,8 +134,10 @@ class DriverServer:
         if hello.get("protocol") != PROTOCOL:
             found = "the driver server speaks protocol {}, this client {}".format(PROTOCOL, hello.get("protocol"))
             return session.refuse("Disconnected", found + ": install the same version of adaptem at both ends")
-        session.role = str(hello.get("role"))
+        session.role, session.who = str(hello.get("role")), str(hello.get("who"))
         if session.role == PILOT:
+            if session.who in self._fenced:
+                return session.refuse(_FENCED, _CUT_OFF.format(self._fenced[session.who]))
             with self._lock:
                 old = self._pilot
                 if old is not None and old.alive(self._silence_s):
@@ -160,12 +164,13 @@ class DriverServer:
             pilot = self._pilot
             if op == "fence" and pilot is not None and pilot is not session:
                 pilot.fenced = why
+                self._fenced[pilot.who] = why
             done = self._blank(why)
             session.answer({"blanked": self._reads_blanked()} if done else _failed(self._owed))
         elif op != "state" and (session.role != PILOT or session is not self._pilot):
             session.refuse("NotSupported", "this connection may look and blank, nothing else: connect as the pilot")
         elif session.fenced:
-            session.refuse(_FENCED, f"cut off by the watchdog: {session.fenced}; connect anew")
+            session.refuse(_FENCED, _CUT_OFF.format(session.fenced))
         elif session.job is not None:
             session.refuse("BusyError", "the last request is still being carried out: wait for its answer")
         else:

@@ -25,6 +25,8 @@ class Session:
     def __init__(self, link: socket.socket) -> None:
         self.link = link
         self.role = ""
+        self.who = ""
+        """Whose connection it is: who was fenced off does not come back with another."""
         self.job: Job | None = None
         self.left = False
         """It has said that it goes: its end is no reason to worry."""

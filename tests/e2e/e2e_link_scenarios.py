@@ -1,0 +1,387 @@
+"""Directed checks of what stands between runner and instrument: AssertionError where a promise is broken."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from e2e_links import LONG, SHORT, SILENCE_S, TOKEN, wait_for, wish
+
+from instruments import hosted, latches, server_link, watchdog
+from instruments.errors import BusyError, Disconnected, HardwareFault, Held, InstrumentError, LimitError, NotSupported
+from instruments.server import wire
+from instruments.server.driver import DriverError
+from instruments.types import StagePosition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from e2e_links import Links
+
+
+def refused(call: Callable[[], object], *kinds: type[Exception]) -> str:
+    try:
+        call()
+    except kinds as error:
+        return str(error)
+    except InstrumentError as error:
+        raise AssertionError(f"refused as {type(error).__name__}: {error}") from error
+    raise AssertionError("it was carried out")
+
+
+def runner_dies(links: Links) -> None:
+    """The connection to the runner breaks in an exposure."""
+    crew = links.client()._crew
+    wire.send(crew.calls, wish(LONG))
+    links.wait_for_beam()
+    crew.calls.close()
+    links.goes_off()
+
+
+def runner_hangs(links: Links) -> None:
+    """The runner asks, and does not beat while it should wait."""
+    client = links.client()
+    crew = client._crew
+    wire.send(crew.calls, wish(LONG))
+    links.wait_for_beam()
+    links.goes_off()
+    answer, _ = wire.receive(crew.calls)
+    assert answer.get("error"), "half an exposure was handed out as a whole one"
+    client.acquire(SHORT)  # awake again, it may go on
+    client.close()
+
+
+def guard_dies(links: Links) -> None:
+    """The watchdog alone sees the guard go."""
+    links.patch.setattr(watchdog, "GUARD_SILENCE_S", 60.0)
+    links.client()
+    crew = links.crews[0]
+    links.doing(lambda: crew.guard.acquire(LONG))
+    links.wait_for_beam()
+    crew.freeze()
+    crew.watch.shutdown(2)
+    links.goes_off()
+
+
+def guard_hangs(links: Links) -> None:
+    """The watchdog alone sees the guard stand still; it blanks, and kills what could wake up."""
+    client = links.client()
+    crew = links.crews[0]
+    links.doing(lambda: client.acquire(LONG))
+    links.wait_for_beam()
+    crew.freeze()
+    links.goes_off()
+    wait_for(lambda: crew.victim.poll() is not None, "the hung guard lives on", 3.0)
+    crew.scope._pilot = None
+    for _ in range(2):
+        assert "cut off" in refused(lambda: crew.scope.acquire(LONG), Disconnected), "it came back"
+
+
+def guard_overworked(links: Links) -> None:
+    """A request that takes for ever is no progress, though the guard's first thread is well."""
+    client = links.client()
+    crew = links.crews[0]
+    links.doing(lambda: client.acquire(LONG))
+    links.wait_for_beam()
+    crew.process._busy_until_s = time.monotonic()
+    links.goes_off()
+
+
+def runner_dies_alone(links: Links) -> None:
+    """The watchdog alone sees the runner go."""
+    client = links.client()
+    crew = links.crews[0]
+    links.doing(lambda: client.acquire(LONG))
+    links.wait_for_beam()
+    crew.life.close()
+    links.goes_off()
+
+
+def watchdog_dies(links: Links) -> None:
+    """A guard without a watchdog exposes nothing."""
+    client = links.client()
+    crew = links.crews[0]
+    links.doing(lambda: client.acquire(LONG))
+    links.wait_for_beam()
+    crew._sockets[3].shutdown(2)
+    links.goes_off()
+    wait_for(lambda: not crew.guarding.is_alive(), "the guard goes on without a watchdog", 3.0)
+
+
+def watchdog_blind(links: Links) -> None:
+    """A watchdog that does not reach the instrument cannot blank it, so nothing is exposed."""
+    client = links.client()
+    crew = links.crews[0]
+    doing = links.doing(lambda: client.acquire(LONG))
+    links.wait_for_beam()
+    crew.dog._address = (1, TOKEN)
+    if crew.dog._link is not None:
+        crew.dog._link.close()
+    links.goes_off()
+    assert isinstance(doing.join(), InstrumentError), "half an exposure was handed out"
+
+
+def pilot_dies(links: Links) -> None:
+    """The driver server alone sees its pilot go."""
+    pilot = links.pilot()
+    wire.send(pilot._socket, wish(LONG))
+    links.wait_for_beam()
+    pilot._socket.shutdown(2)
+    links.goes_off()
+
+
+def pilot_silent(links: Links) -> None:
+    """The driver server hears nothing, and nobody has closed anything."""
+    pilot = links.pilot()
+    wire.send(pilot._socket, wish(LONG))
+    links.wait_for_beam()
+    links.goes_off()
+    assert "error" in pilot.ask({"op": "state"}, 1.0)[0], "half an exposure was handed out"
+    assert "cut off" in wire.receive(pilot._socket)[0].get("message", ""), "it goes on without connecting anew"
+
+
+def exposure_overdue(links: Links) -> None:
+    """A driver that exposes longer than it was asked to."""
+    pilot = links.pilot()
+    doing = links.doing(lambda: pilot.ask(wish(SHORT), 20.0))
+    links.wait_for_beam()
+    links.goes_off()
+    doing.join()
+
+
+def unblanks_again(links: Links) -> None:
+    """A driver that goes on with its next frame although it was blanked."""
+    pilot, other = links.pilot(), links.pilot("blanker")
+    answers: list[dict[str, Any]] = []
+    doing = links.doing(lambda: answers.append(pilot.ask(wish(LONG), 20.0)[0]))
+    links.wait_for_beam()
+    other.ask({"op": "blank", "reason": "a person"}, 1.0)
+    on_s, deadline_s = 0.0, time.monotonic() + 1.0
+    while time.monotonic() < deadline_s:
+        time.sleep(0.01)
+        on_s += 0.01 * links.world.beam_on
+    assert on_s < 0.5, f"after it was blanked the beam was on for {on_s:.2f} s of one"
+    doing.join()
+    assert "error" in answers[0], "an exposure that was cut short was handed out as a whole one"
+
+
+def blanked_before_it_began(links: Links) -> None:
+    """A blank while the exposure waits for its turn."""
+    pilot, other = links.pilot(), links.pilot("blanker")
+    count = links.world.unblankings
+    session = links.server._pilot
+    carry_out = links.server._carry_out
+    links.patch.setattr(links.server, "_carry_out", lambda job: (time.sleep(0.3), carry_out(job)))
+    doing = links.doing(lambda: pilot.ask(wish(LONG), 20.0))
+    wait_for(lambda: session.job is not None, "it was not asked")
+    other.ask({"op": "blank"}, 1.0)
+    doing.join()
+    assert links.world.unblankings == count, "what was blanked before it began was exposed"
+
+
+def patient(links: Links) -> None:
+    """An exposure that is longer than any silence allowed is made in full: nobody is taken for dead who is not."""
+    client = links.client()
+    doing = links.doing(lambda: client.acquire(replace(LONG, dwell_us=400.0)))
+    wait_for(lambda: len(links.world.exposures()) == 1, "it was never made")
+    assert doing.join() is None, f"a whole exposure was spoilt: {doing.raised}"
+    client.close()
+
+
+def stranger(links: Links) -> None:
+    """Without the token, or with another protocol, nobody gets in."""
+    assert "token" in refused(lambda: links.pilot(token=TOKEN[:-1] + "0"), Disconnected)
+    links.patch.setattr(server_link, "PROTOCOL", wire.PROTOCOL + 1)
+    said = refused(links.pilot, Disconnected)
+    links.patch.setattr(server_link, "PROTOCOL", wire.PROTOCOL)
+    assert "same version" in said, said
+
+
+def second_pilot(links: Links) -> None:
+    """One pilot at a time, for as long as the first is heard of."""
+    first = links.pilot()
+    refused(links.pilot, BusyError)
+    time.sleep(1.5 * SILENCE_S)
+    second = links.pilot()
+    assert "state" in second.ask({"op": "state"}, 2.0)[0]
+    refused(lambda: first.ask({"op": "state"}, 2.0), Disconnected)
+
+
+def blanker_moves(links: Links) -> None:
+    """A connection for blanking can do nothing else."""
+    other = links.pilot("blanker")
+    for request in (wish(SHORT), {"op": "move", "target": {"x_nm": 10.0}}):
+        assert other.ask(request, 2.0)[0].get("error") == NotSupported.__name__, f"{request['op']} was carried out"
+    assert "state" in other.ask({"op": "state"}, 2.0)[0]
+
+
+def cannot_blank(links: Links) -> None:
+    """A blanker that fails is tried again until it does not."""
+    pilot = links.pilot()
+    driver, works = links.server._driver, links.server._driver.blank
+    wire.send(pilot._socket, wish(LONG))
+    links.wait_for_beam()
+
+    def broken() -> None:
+        raise OSError("the blanker's amplifier is off")
+
+    driver.blank = broken
+    pilot._socket.shutdown(2)
+    wait_for(lambda: any("could not blank" in line for line in links.said), "nobody was told")
+    driver.blank = works
+    links.goes_off()
+
+
+def reply_lost(links: Links) -> None:
+    """The guard dies after the effect: what was asked counts as done, and is not asked again."""
+    client = links.client()
+    crew = links.crews[0]
+    look = replace(LONG, id=7)
+    doing = links.doing(lambda: client.acquire(look))
+    links.wait_for_beam()
+    crew.process.end("killed")
+    assert isinstance(doing.join(), InstrumentError), "no frame came, and nothing was said"
+    links.goes_off()
+    count = links.world.unblankings
+    assert client.ledger.booked(7), "an exposure that was made is not booked"
+    refused(lambda: client.acquire(look), LimitError, InstrumentError)
+    assert links.world.unblankings == count, "the exposure was made twice"
+    client.acquire(replace(SHORT, id=8))  # by a guard that was started anew
+    assert len(links.crews) == 2, "who guards?"
+    client.close()
+
+
+def out_of_reach(links: Links) -> None:
+    """With no guard to be had, what was sent counts as spent, what was not does not."""
+    client = links.client()
+    client.ledger.sent(replace(SHORT, id=3))
+
+    def gone(*_: object) -> None:
+        raise Disconnected("no guard")
+
+    client._crew.end()
+    client._crew = None
+    links.patch.setattr("instruments.guard_client.Crew", gone)
+    assert client.ledger.booked(3), "what may have been exposed is not booked"
+    assert not client.ledger.booked(4), "what was never sent counts as spent"
+
+
+def garbage(links: Links) -> None:
+    """What is no request ends the guard, blanked."""
+    for nonsense in (b"GET / HTTP/1.1\r\n\r\n", b"ADW1\xff\xff\xff\xff", b"ADW1\x00\x00\x00\x02[]"):
+        crew = links.client()._crew
+        links.doing(lambda crew=crew: crew.guard.acquire(LONG))
+        links.wait_for_beam()
+        crew.calls.sendall(nonsense)
+        links.goes_off()
+        wait_for(lambda crew=crew: not crew.guarding.is_alive(), "the guard listens on")
+        time.sleep(SILENCE_S)
+
+
+def hasty_runner(links: Links) -> None:
+    """A second request before the first is answered."""
+    crew = links.client()._crew
+    wire.send(crew.calls, wish(LONG))
+    links.wait_for_beam()
+    wire.send(crew.calls, {"op": "state"})
+    links.goes_off()
+
+
+def hostile_requests(links: Links) -> None:
+    """Names and values that are none: refused, and nothing is done."""
+    client = links.client()
+    crew = links.crews[0]
+    before = links.world.stage._motion.number, links.world.unblankings
+    for target in ({"x_nm": float("nan")}, {"x_nm": "12"}, {"x_nm": True}, {"warp": 9.0}, [1.0], None, {"x_nm": 1e9}):
+        wire.send(crew.calls, {"op": "move", "target": target})
+        answer, _ = wire.receive(crew.calls)
+        assert answer.get("error") == "LimitError", f"{target} gave {answer}"
+    for change in ({"dwell_us": 1e9}, {"shape": [8]}, {"shape": None}, {"frames": 0}, {"id": "x"}, {"signals": "BF"}):
+        wire.send(crew.calls, {"op": "acquire", "exposure": {**wish(SHORT)["exposure"], **change}})
+        assert wire.receive(crew.calls)[0].get("error") == "LimitError", f"{change} was carried out"
+    wire.send(crew.calls, {"op": "warp"})
+    assert wire.receive(crew.calls)[0].get("error") == "NotSupported", "an unknown wish was granted"
+    assert (links.world.stage._motion.number, links.world.unblankings) == before, "refused, and done"
+    for thing in (5, "x", None):
+        for act in (client.move, client.tune, client.acquire):
+            refused(lambda act=act, thing=thing: act(thing), LimitError)
+    refused(lambda: client.move(StagePosition(x_nm=object())), LimitError)  # type: ignore[arg-type]
+    client.close()
+
+
+def told_to_hold(links: Links) -> None:
+    """Hold cuts an exposure short, and outlives the guard's process."""
+    client = links.client()
+    doing = links.doing(lambda: client.acquire(LONG))
+    links.wait_for_beam()
+    links.doing(lambda: client.hold("a person said stop"))
+    links.goes_off()
+    assert doing.join() is not None, "half an exposure was handed out"
+    refused(lambda: client.acquire(SHORT), Held)
+    links.crews[0].process.end("killed")
+    links.crews[0].guarding.join(10.0)
+    refused(lambda: client.acquire(SHORT), Held, Disconnected)
+    refused(lambda: client.acquire(SHORT), Held)
+    client.close()
+
+
+def latch_of_the_instrument(links: Links) -> None:
+    """A latch is the instrument's: another survey's folder does not lift it, and a survey cannot."""
+    client = links.client()
+    links.crews[0].guard._latch("a pole touch")
+    refused(lambda: client.move(StagePosition(x_nm=10.0)), HardwareFault)
+    client.close()
+    other = links.folder / "another survey"
+    other.mkdir()
+    links.folder, first = other, links.folder
+    client = links.client()
+    count = links.world.unblankings
+    refused(lambda: client.acquire(SHORT), HardwareFault)
+    assert links.world.unblankings == count, "exposed though latched"
+    refused(lambda: client.ledger.clear_latch("the agent"), LimitError)
+    refused(lambda: links.crews[1].ledger.clear_latch("the agent"), LimitError)
+    assert latches.latched_instruments() == {"rig": "a pole touch"}, "nobody can see that it is latched"
+    refused(lambda: latches.clear_latches("rig", "Ada", " "), LimitError)
+    assert latches.clear_latches("rig", "Ada", "the stage is well") == "a pole touch", "cleared without looking"
+    client.acquire(SHORT)
+    client.close()
+    links.folder = first
+
+
+class Overlong(hosted.Hosted):
+    """Exposes for 3 s, whatever is asked."""
+
+    def acquire(self, exposure: dict[str, Any]) -> Any:
+        return super().acquire(wish(LONG)["exposure"])
+
+
+class Stubborn(hosted.Hosted):
+    """Makes a burst of exposures of its own, and does not hear that it was blanked."""
+
+    def acquire(self, exposure: dict[str, Any]) -> Any:
+        found = None
+        for _ in range(8):
+            try:
+                found = super().acquire(wish(replace(SHORT, shape=(16, 16), dwell_us=1000.0))["exposure"])
+            except DriverError:
+                time.sleep(0.02)
+        return found or ({}, ())
+
+
+DRIVERS: dict[Callable[[Links], None], dict[str, Any]] = {
+    exposure_overdue: {"driver": lambda usual: Overlong(usual._scope), "overhead_s": 0.3},
+    unblanks_again: {"driver": lambda usual: Stubborn(usual._scope)},
+}
+"""Scenarios on a driver that is not as it should be."""
+
+SCENARIOS = (
+    runner_dies, runner_hangs, guard_dies, guard_hangs, guard_overworked, runner_dies_alone, watchdog_dies,
+    watchdog_blind, pilot_dies, pilot_silent, exposure_overdue, unblanks_again, blanked_before_it_began, stranger,
+    second_pilot, blanker_moves, cannot_blank, reply_lost, out_of_reach, garbage, hasty_runner, hostile_requests,
+    told_to_hold, latch_of_the_instrument, patient,
+)  # fmt: skip
+QUICK = (
+    stranger, second_pilot, blanker_moves, reply_lost, out_of_reach, hostile_requests, latch_of_the_instrument, patient,
+)  # fmt: skip
+"""Scenarios that need not wait for a beam that stays on to find that something is wrong."""
