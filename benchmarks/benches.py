@@ -77,6 +77,12 @@ def _micromanager() -> Iterator[Block]:
     }
 
 
+@contextmanager
+def _nion() -> Iterator[Block]:
+    """nionswift-usim; the driver starts it, in a process of its own."""
+    yield {"kind": "nion", "x_nm": [-2000.0, 2000.0], "y_nm": [-2000.0, 2000.0], "stage_to_image": STRAIGHT}
+
+
 BENCHES: dict[str, Bench] = {
     "detwin": Bench(
         _detwin,
@@ -84,5 +90,6 @@ BENCHES: dict[str, Bench] = {
         allow_defocus_nm=20_000.0,
     ),
     "micromanager": Bench(_micromanager, allow_defocus_nm=20.0),
+    "nion": Bench(_nion, unchecked=frozenset({"focus responds"})),
     "thermofisher": Bench(_thermofisher),
 }

@@ -28,6 +28,7 @@ _BUILT_IN = {
     "remote": "instruments.remote",
     "detwin": "instruments.drivers.detwin",
     "micromanager": "instruments.drivers.micromanager",
+    "nion": "instruments.drivers.nion",
     "thermofisher": "instruments.drivers.thermofisher",
 }
 
