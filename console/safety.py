@@ -48,6 +48,8 @@ def clear(
         from configs.errors import ConfigError
         from instruments.latches import clear_latches, latched_instruments
 
+        if not reason.strip():
+            raise ConfigError("--reason is empty: say what was found at the instrument, and what was done about it")
         found = latched_instruments()
         latched = [name for name, why in found.items() if why is not None]
         if instrument is None and len(latched) > 1:
