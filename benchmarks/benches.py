@@ -11,8 +11,10 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from instruments.drivers.served import DEFOCUS_NM_PER_UNIT, FIELD_OF_VIEW_NM_AT_1X
 from instruments.types import Exposure
 
 if TYPE_CHECKING:
@@ -42,25 +44,35 @@ def _detwin() -> Iterator[Block]:
 
 
 @contextmanager
-def _thermofisher() -> Iterator[Block]:
-    """Our simulator behind temscript's own server, in a process of its own."""
+def served(module: str, *arguments: str) -> Iterator[Block]:
+    """A server in a process of its own, until this ends; yields the ports that it tells."""
     with subprocess.Popen(
-        [sys.executable, "-m", "instruments.drivers.served", "--seed", "3"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[1],
     ) as process:  # fmt: skip
         try:
-            port = json.loads(process.stdout.readline())["port"] if process.stdout else None
-            yield {
-                "kind": "thermofisher",
-                "port": port,
-                "field_of_view_nm_at_1x": 1e8,
-                "defocus_nm_per_unit": 4000.0,
-                "stage_to_image": STRAIGHT,
-            }
+            lines = process.stdout or ()  # libraries say things, too, before the ports
+            yield next(json.loads(line) for line in lines if line.startswith(b"{"))
         finally:
             if process.stdin:
                 process.stdin.close()  # at which it ends
-            process.wait(10)
+            process.wait(30)
+
+
+@contextmanager
+def _thermofisher() -> Iterator[Block]:
+    """Our simulator behind temscript's own server."""
+    scales = {"field_of_view_nm_at_1x": FIELD_OF_VIEW_NM_AT_1X, "defocus_nm_per_unit": DEFOCUS_NM_PER_UNIT}
+    with served("instruments.drivers.served", "--seed", "3") as ports:
+        yield {"kind": "thermofisher", **ports, **scales, "stage_to_image": STRAIGHT}
+
+
+@contextmanager
+def _de() -> Iterator[Block]:
+    """de-twin behind the vendor's own protocols, spoken by the vendor's own client."""
+    reach = {"x_nm": [-5000.0, 5000.0], "y_nm": [-5000.0, 5000.0], "alpha_deg": [-30.0, 30.0]}
+    with served("benchmarks.detwin_served") as ports:
+        yield {"kind": "de", **ports, **reach, "current_pA": 600.0, "stage_to_image": STRAIGHT}
 
 
 @contextmanager
@@ -92,4 +104,9 @@ BENCHES: dict[str, Bench] = {
     "micromanager": Bench(_micromanager, allow_defocus_nm=20.0),
     "nion": Bench(_nion, unchecked=frozenset({"focus responds"})),
     "thermofisher": Bench(_thermofisher),
+    "de": Bench(
+        _de,
+        exposure=Exposure(field_of_view_nm=256.0, shape=(128, 128), dwell_us=40.0),
+        allow_defocus_nm=20_000.0,
+    ),
 }

@@ -47,6 +47,7 @@ _STAGE = {"x_nm": "x", "y_nm": "y", "z_nm": "z", "alpha_deg": "alpha", "beta_deg
 _PER_UNIT: Mapping[str, Ratio] = {"x_nm": 1e3, "y_nm": 1e3, "z_nm": 1e3, "alpha_deg": 1.0, "beta_deg": 1.0}
 """de-twin's stage is in µm and degrees."""
 _DEFOCUS_NM = (-50_000.0, 50_000.0)
+_LIBRARY = {"package": "de-twin", "extra": "detwin", "oldest": "0.3", "before": "0.4"}
 _LONGEST_MOVE_S = 120.0
 _COUNTS = {"gain_counts_per_electron": 1.0, "offset_counts": 0.0}
 
@@ -215,8 +216,12 @@ def open_driver(settings: Json) -> HostedWorld:
 
 
 def _open_here(settings: DetwinSettings, seed: int, clock: Clock) -> DetwinMicroscope:
-    of = {"package": "de-twin", "extra": "detwin", "oldest": "0.3", "before": "0.4"}
-    de_twin, optics = library("de_twin", **of), library("de_twin.optics", **of).OpticsConfig
+    return DetwinMicroscope(make_twin(settings, seed, clock), settings, clock, library("de_twin.state", **_LIBRARY).Roi)
+
+
+def make_twin(settings: DetwinSettings, seed: int, clock: Clock) -> Any:
+    """A new ``de_twin.DigitalTwin`` on our clock, loading what is under the GPL. Raises ConfigError."""
+    de_twin, optics = library("de_twin", **_LIBRARY), library("de_twin.optics", **_LIBRARY).OpticsConfig
     try:
         twin = de_twin.DigitalTwin(
             settings.specimen,
@@ -231,4 +236,4 @@ def _open_here(settings: DetwinSettings, seed: int, clock: Clock) -> DetwinMicro
     start = twin.column.state().stage
     twin.optics_config = replace(twin.optics_config, stage_offset_um=(start.x_um, start.y_um, 0.0))
     twin.column.move_stage(x=0.0, y=0.0)
-    return DetwinMicroscope(twin, settings, clock, library("de_twin.state", **of).Roi)
+    return twin

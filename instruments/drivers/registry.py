@@ -26,6 +26,7 @@ _BUILT_IN = {
     "simulated": "instruments.simulated.driver",
     "replay": "instruments.replay",
     "remote": "instruments.remote",
+    "de": "instruments.drivers.de",
     "detwin": "instruments.drivers.detwin",
     "micromanager": "instruments.drivers.micromanager",
     "nion": "instruments.drivers.nion",
