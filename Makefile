@@ -4,6 +4,7 @@ CONFIG ?= configs/survey_demo.yaml
 BIN ?= .venv/bin
 BUNDLE ?= bundle
 BUNDLE_FOR ?=
+DRIVER_SERVER ?= driver-server
 FOLDERS := configs instruments envs models agent archive surveys training review console
 
 # No dependency reports home.
@@ -14,10 +15,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Frames are small: more threads would only wait for each other, and results would depend on their number.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help night test slow check notebooks benchmarks bundle clean
+.PHONY: help night test slow check notebooks benchmarks bundle driver-zip clean
 
 help:  ## This list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 
 night: .venv/core  ## Survey a simulated specimen and write the morning report (CONFIG=... for another)
 	$(BIN)/adaptem survey $(CONFIG)
@@ -53,8 +54,16 @@ bundle: .venv/core  ## A folder from which an offline machine installs (BUNDLE_F
 	printf '%s\n' "$$INSTALL" > $(BUNDLE)/install.sh && chmod +x $(BUNDLE)/install.sh
 	rm -rf build
 
+driver-zip:  ## The driver server for an instrument's own computer: a folder and a zip that run without pip
+	rm -rf $(DRIVER_SERVER) $(DRIVER_SERVER).zip
+	mkdir -p $(DRIVER_SERVER)/server
+	cp instruments/server/*.py $(DRIVER_SERVER)/server/
+	cp docs/plain_driver.py LICENSE $(DRIVER_SERVER)/
+	printf '%s\n' "$$DRIVER_README" > $(DRIVER_SERVER)/README.txt
+	cd $(dir $(abspath $(DRIVER_SERVER))) && $(PYTHON) -m zipfile -c $(abspath $(DRIVER_SERVER)).zip $(notdir $(DRIVER_SERVER))
+
 clean:  ## Remove what was built; surveys stay
-	rm -rf .venv build dist bundle *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist bundle driver-server driver-server.zip *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(FOLDERS) tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # Two environments in one folder; the stamps make them anew when what they are made from changes.
@@ -79,3 +88,19 @@ target=$${1:-adaptem-env}
 echo "Installed. Next: $$target/bin/adaptem doctor"
 endef
 export INSTALL
+
+define DRIVER_README
+The driver server of adaptem: it holds the instrument's driver, and blanks the beam when nobody can be heard.
+
+Needs Python 3.8 or newer and numpy, nothing else. Copy this folder to the instrument's computer, write your driver
+(plain_driver.py is a complete one that you can try), and in this folder run
+
+    python -m server --driver plain_driver.py --token-file token.txt --port 7654 --name NAME
+
+It listens on this computer alone. From the computer that runs adaptem open a tunnel to it,
+
+    ssh -L 7654:127.0.0.1:7654 USER@THIS_COMPUTER
+
+copy token.txt there, and give the config:  instrument: {kind: remote, port: 7654, token_file: token.txt, name: NAME}
+endef
+export DRIVER_README

@@ -106,6 +106,9 @@ class RemoteMicroscope:
                     if time.monotonic() > give_up_s:
                         raise Disconnected(f"asked to blank, and the driver server is not reached: {error}") from error
                     time.sleep(0.05)
+            if self._closed:
+                self._blanker.close()
+                self._blanker = None
         if "error" in answer:
             raise codec.error_of(answer)
 

@@ -11,9 +11,11 @@ Blanking never waits for the driver's thread. After a blank no exposure goes on,
 from __future__ import annotations
 
 import hmac
+import math
 import queue
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from .driver import DriverError
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WATCH_S = 0.05
+_PATIENCE_S = 10.0
 _FENCED = "Disconnected"
 _CUT_OFF = "cut off from the instrument ({}): connect anew, and where the watchdog did it, start the guard anew"
 
@@ -60,6 +63,7 @@ class DriverServer:
         self._pilot: Session | None = None
         self._stopping = threading.Event()
         self._leaving = threading.Event()
+        self._leave_s = math.inf
         self._met: set[Session] = set()
         self._fenced: dict[str, str] = {}
         self._owed = "the server starts"  # why the beam has to be blanked and may not be yet; "" = it is
@@ -81,7 +85,7 @@ class DriverServer:
                 try:
                     job = self._jobs.get(timeout=WATCH_S)
                 except queue.Empty:
-                    if self._leaving.is_set() and not self._met:
+                    if time.monotonic() > self._leave_s or (self._leaving.is_set() and not self._met):
                         break
                     continue
                 self._carry_out(job)
@@ -97,8 +101,9 @@ class DriverServer:
         self._stopping.set()
 
     def leave(self, why: str) -> None:
-        """Blank now, and end ``run`` once nobody is connected: who else would see to the beam may want to look."""
+        """Blank now, and end ``run`` once nobody is connected, or soon: who sees to the beam may still want to look."""
         self._blank(why)
+        self._leave_s = time.monotonic() + _PATIENCE_S
         self._leaving.set()
 
     def _accept(self) -> None:
