@@ -27,7 +27,8 @@ def in_own_process(settings: SurveySettings) -> bool:
     """Whether the guard gets a process of its own. An adviser touches nothing, so it needs none."""
     if settings.autonomy == "advise" or settings.guard == "inside":
         return False
-    return settings.guard == "process" or getattr(settings.instrument, "kind", None) not in _INSIDE
+    instrument = getattr(settings.instrument, "instrument", settings.instrument)  # what faults are planned for
+    return settings.guard == "process" or getattr(instrument, "kind", None) not in _INSIDE
 
 
 def open_guarded(settings: SurveySettings, place: SurveyFolder, truth: Path, start_s: float) -> tuple[Guarded, Clock]:

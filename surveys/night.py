@@ -113,8 +113,15 @@ class Night:
     def close(self) -> None:
         """Let go of instrument and folder, of each whatever the others raise. Safe twice."""
         with ExitStack() as parting:
-            for part in (self.place, self.record, self.reader, self.guard):  # the last is closed first
-                parting.callback(part.close)
+            for close in (self.place.close, self.record.close, self.reader.close, self._let_go):  # the last comes first
+                parting.callback(close)
+
+    def _let_go(self) -> None:
+        """Close the guard, which blanks; where that fails it has latched, and the night's end is told all the same."""
+        try:
+            self.guard.close()
+        except InstrumentError as error:
+            self.event("fault", f"letting go of the instrument failed: {error}", error=type(error).__name__)
 
 
 def default_folder(settings: SurveySettings) -> Path:

@@ -28,6 +28,7 @@ _BUILT_IN = {
     "remote": "instruments.remote",
     "de": "instruments.drivers.de",
     "detwin": "instruments.drivers.detwin",
+    "faulty": "instruments.faulty",
     "micromanager": "instruments.drivers.micromanager",
     "nion": "instruments.drivers.nion",
     "thermofisher": "instruments.drivers.thermofisher",
