@@ -6,18 +6,13 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy import fft
 
 from instruments.physics import wavelength_nm
 from instruments.simulated.numbers import Ratio
 from instruments.simulated.scattering import Array, amplitude_nm
-
-if TYPE_CHECKING:
-    from instruments.aberrations import Aperture
 
 _RADIUS_PX, _SIZE_PX = 16, 96
 """Of the probe's cone, and of the grid of angles, which holds the cone's autocorrelation."""
@@ -98,10 +93,7 @@ def detail(element: str, ring_mrad: tuple[float, float], voltage_kV: float, conv
     return Detail(step_mrad * 1e-3 / wavelength, tuple(left.tolist()))
 
 
-@lru_cache(maxsize=64)
-def on_grid(details: tuple[Detail, ...], aperture: Aperture) -> torch.Tensor:
-    """(S, rows, columns // 2 + 1) of S signals at the frequencies of a frame; one for all where alike."""
-    ky, kx = np.fft.fftfreq(aperture.shape[0], aperture.pixel_nm), np.fft.rfftfreq(aperture.shape[1], aperture.pixel_nm)
-    per_nm = np.hypot(ky[:, None], kx[None, :])
+def at_frequencies(details: tuple[Detail, ...], per_nm: Array) -> Array:
+    """(S, …) of S signals at frequencies (…) of any direction; (1, …) for all where they are alike."""
     alike = details[:1] if len(set(details)) == 1 else details
-    return torch.from_numpy(np.stack([each.at(per_nm) for each in alike])).float()
+    return np.stack([each.at(per_nm) for each in alike])

@@ -1,4 +1,4 @@
-"""What the lenses make of a batch of objects, in tensor operations: one transfer function a frame."""
+"""What the lenses make of a batch of objects: one transfer function a frame, compiled or in tensor operations."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import fft
 
-from instruments.aberrations import NAMES, Aperture, pupil, pupil_on, rows_kept, source_envelope
-from instruments.simulated.incoherence import WHOLE, Detail, on_grid
+from instruments.aberrations import NAMES, Aperture, pupil, pupil_on
+from instruments.simulated.blurring import LANES, blur
+from instruments.simulated.fourier import plan, smooth
+from instruments.simulated.incoherence import WHOLE, Detail, at_frequencies
 from instruments.simulated.rays import rays
+from instruments.simulated.wavefront import probes_transfer
 
 Reals: TypeAlias = npt.NDArray[np.float32]
 
@@ -24,83 +27,95 @@ _TAIL_NM, _WINDOW_STEP_NM = 1.2, 0.4
 """A probe is made in a window this much wider than its rays: beyond lies a per cent of it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lens:
+    """What B probes have in common: B images differ by their coefficients only."""
+
+    aperture: Aperture
+    blur_nm: float
+    """Standard deviation of the source's image and the atoms' thermal motion together."""
+    depths_nm: tuple[float, ...]
+    """Below the entrance face, where the probe has C10 = 0: it is averaged over these."""
+    details: tuple[Detail, ...] = (WHOLE,)
+    """What each signal's detector leaves of fine detail: one for all, or S."""
+    window_nm: float = 0.0
+    """The square in which probes are made (waves only)."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Lens:
+class _Sampled:
     """A pupil on a device, as the block round it: where that lies among the frequencies changes no intensity.
 
-    Blocks, transfer functions and spectra have columns first and rows last, as they are transformed.
+    Transfer functions have X frequencies along rows (from 0 up, then the last ``below`` under 0) and K along columns,
+    from 0 up: those under 0 follow from them.
     """
 
     window: tuple[int, int]
-    """The grid on which the probe is made, in real space a window just wider than the probe."""
-    shape: tuple[int, int]
-    """The grid with the frequencies of the frame: pixels as wide as the window's."""
-    block: tuple[int, int]
-    """Columns and rows."""
+    """Rows and columns of the grid on which the probe is made, in real space a window just wider than the probe."""
+    grid: tuple[int, int]
+    """Rows and columns of the grid with the frequencies of the frame: pixels as wide as the window's."""
     amplitude: torch.Tensor
-    """(nodes, n · m) complex, at each depth; signs alternate, which puts the probe into the middle of its window."""
+    """(w, h), columns first; signs alternate, which puts the probe into the middle of its window."""
     basis: torch.Tensor
-    """(8, n · m) rad per nm of coefficient, as a wave has it: −χ."""
-    low: int
-    high: int
-    wide: int
+    """(8, w, h) rad per nm of coefficient."""
+    below: int
     envelope: torch.Tensor
-    """(S or 1, wide, low + high) complex: what blur leaves, and the way back from a window's middle to its corner."""
+    """(S or 1, X, K) complex: what blur leaves, and the way back from a window's middle to its corner."""
 
 
 @lru_cache(maxsize=64)
-def _lens(
-    aperture: Aperture,
-    window_nm: float,
-    blur_nm: float,
-    depths_nm: tuple[float, ...],
-    details: tuple[Detail, ...],
-    device: torch.device,
-) -> _Lens:
-    whole = pupil(aperture)
-    steps = tuple(n * aperture.pixel_nm / m for n, m in zip(aperture.shape, whole.shape, strict=True))
-    rows, columns = (min(m, 16 * math.ceil(window_nm / step / 16)) for m, step in zip(whole.shape, steps, strict=True))
-    row, column, lens = pupil_on((rows, columns), (steps[0], steps[1]), aperture.voltage_kV, aperture.convergence_mrad)
-    first_row, first_column = int(row.min()), int(column.min())
-    block = int(column.max()) - first_column + 1, int(row.max()) - first_row + 1
-    flat = (column - first_column) * block[1] + row - first_row
-    amplitude = np.zeros((len(depths_nm), block[0] * block[1]), dtype=np.complex64)
-    basis = np.zeros((len(NAMES), block[0] * block[1]), dtype=np.float32)
-    deeper = np.exp(-1j * np.array(depths_nm)[:, None] * lens.basis[NAMES.index("C10")])
-    amplitude[:, flat], basis[:, flat] = lens.amplitude * (1 - 2 * ((row + column) % 2)) * deeper, -lens.basis
-    low, high, wide = rows_kept(whole.shape, aperture.shape)
-    blur = source_envelope(aperture, blur_nm)[:, :wide] * on_grid(details, aperture).numpy()[..., :wide]
-    blur = rows * columns * np.concatenate([blur[:, :low], blur[:, blur.shape[1] - high :]], axis=1)
-    down = np.concatenate([np.arange(low), np.arange(-high, 0)]) * (rows // 2 / whole.shape[0])
-    across = np.arange(wide) * (columns // 2 / whole.shape[1])
-    envelope = blur.swapaxes(1, 2) * np.exp(2j * math.pi * (across[:, None] + down[None, :]))
-    return _Lens(
+def _sampled(lens: Lens, device: torch.device) -> _Sampled:
+    aperture = lens.aperture
+    least, pixel_nm = pupil(aperture).shape, aperture.pixel_nm
+    grid = tuple(_fast(n, 2) for n in least)
+    steps = tuple(n * pixel_nm / m for n, m in zip(aperture.shape, grid, strict=True))
+    rows, columns = (min(m, _fast(lens.window_nm / step, 2 * LANES)) for m, step in zip(grid, steps, strict=True))
+    row, column, made = pupil_on((rows, columns), (steps[0], steps[1]), aperture.voltage_kV, aperture.convergence_mrad)
+    row, column = row - row.min(), column - column.min()
+    block = int(column.max()) + 1, LANES * math.ceil((int(row.max()) + 1) / LANES)
+    amplitude, basis = np.zeros(block, dtype=np.float32), np.zeros((len(NAMES), *block), dtype=np.float32)
+    amplitude[column, row], basis[:, column, row] = made.amplitude * (1 - 2 * ((row + column) % 2)), made.basis
+    above = min(least[1] // 2, aperture.shape[1] // 2 + 1)
+    below, kept = min(above - 1, aperture.shape[1] - above), min(least[0] // 2, aperture.shape[0] // 2 + 1)
+    across, down = np.concatenate([np.arange(above), np.arange(-below, 0)])[:, None], np.arange(kept)[None, :]
+    k = np.hypot(across / (aperture.shape[1] * pixel_nm), down / (aperture.shape[0] * pixel_nm))
+    left = np.exp(-2 * math.pi**2 * lens.blur_nm**2 * k**2) * at_frequencies(lens.details, k)
+    back = np.exp(2j * math.pi * (across * (columns // 2 / grid[1]) + down * (rows // 2 / grid[0])))
+    return _Sampled(
         window=(rows, columns),
-        shape=whole.shape,
-        block=block,
+        grid=(grid[0], grid[1]),
         amplitude=torch.from_numpy(amplitude).to(device),
         basis=torch.from_numpy(basis).to(device),
-        low=low,
-        high=high,
-        wide=wide,
-        envelope=torch.from_numpy(envelope.astype(np.complex64)).to(device),
+        below=below,
+        envelope=torch.from_numpy((left * back).astype(np.complex64)).to(device),
     )
+
+
+def _fast(least: float, step: int) -> int:
+    """A multiple of a step that transforms fast."""
+    return step * int(fft.next_fast_len(math.ceil(least / step), real=True))
 
 
 def probe_reach_nm(coefficients_nm: torch.Tensor, convergence_mrad: float, depth_nm: float = 0.0) -> torch.Tensor:
     """(B,) how far from its middle each of B probes (B, 8) throws a ray, at most ``depth_nm`` below the surface."""
-    alpha = convergence_mrad * 1e-3
-    size = np.abs(coefficients_nm.detach().cpu().numpy())  # numpy's calls are the shorter ones
-    reach = alpha * (size[:, 0] + depth_nm + np.hypot(size[:, 1], size[:, 2])) + alpha**3 * size[:, 7]
-    reach += alpha**2 * (np.hypot(size[:, 3], size[:, 4]) + np.hypot(size[:, 5], size[:, 6]))
+    reach = reach_nm(coefficients_nm.detach().cpu().numpy(), convergence_mrad, depth_nm)
     return torch.from_numpy(reach).to(coefficients_nm.device)
 
 
-def probe_window_nm(reach_nm: torch.Tensor, pixel_nm: float) -> torch.Tensor:
-    """(B,) widths of the squares that hold probes, rounded up in steps, so that few are prepared; 0 where rays do."""
+def reach_nm(coefficients_nm: Reals, convergence_mrad: float, depth_nm: float = 0.0) -> Reals:
+    """``probe_reach_nm`` of an array: its calls are the shorter ones."""
+    alpha = convergence_mrad * 1e-3
+    size = np.abs(coefficients_nm)
+    reach = alpha * (size[:, 0] + depth_nm + np.hypot(size[:, 1], size[:, 2])) + alpha**3 * size[:, 7]
+    reach += alpha**2 * (np.hypot(size[:, 3], size[:, 4]) + np.hypot(size[:, 5], size[:, 6]))
+    return np.asarray(reach, dtype=np.float32)
+
+
+def probe_window_nm(reach: Reals, pixel_nm: float) -> Reals:
+    """(B,) widths of the squares that hold probes of a reach in nm, in steps, so that few are prepared; 0: rays do."""
     if pixel_nm > _WAVE_PX_NM:
-        return torch.zeros_like(reach_nm)
-    return torch.ceil((2 * reach_nm + _TAIL_NM) / _WINDOW_STEP_NM) * _WINDOW_STEP_NM
+        return np.zeros_like(reach)
+    return np.asarray(np.ceil((2 * reach + _TAIL_NM) / _WINDOW_STEP_NM) * _WINDOW_STEP_NM, dtype=np.float32)
 
 
 def image(
@@ -116,88 +131,89 @@ def image(
 ) -> torch.Tensor:
     """Incoherent images of B objects (B, S, H, W) by B probes with coefficients (B, 8): (B, S, *shape), same device.
 
-    ``blur_nm``: standard deviation of the source's image and the atoms' thermal motion together. The probe is averaged
-    over ``depths_nm`` below the entrance face, where it has C10 = 0. ``details``: what each signal's detector leaves of
-    fine detail, one for all or S. ``window_nm``: the square in which the probes are made; None is as wide as the widest
-    needs. ``shape``: of the middle part that is returned; None is all of it. Borders wrap: leave a margin.
+    Of the others see ``Lens``. ``window_nm``: None is as wide as the widest probe needs. ``shape``: of the middle part
+    that is returned; None is all of it. Borders wrap: leave a margin.
+
+    On a CPU compiled code does it where neither side of the objects has a prime factor above 5 and widths are even;
+    elsewhere tensors do. A test keeps them equal.
     """
-    # the two directions one by one: columns beyond the probe's limit and rows beyond ``shape`` are not transformed
-    half = torch.fft.rfft(objects)
-    if aperture.pixel_nm > _WAVE_PX_NM:
-        spectrum = torch.fft.fft(half.mT)
-        spectrum *= rays(coefficients_nm, aperture, blur_nm, depths_nm)[:, None]
-        if set(details) != {WHOLE}:
-            spectrum *= on_grid(details, aperture).to(objects.device).mT
+    if window_nm is None:
+        reach = reach_nm(coefficients_nm.cpu().numpy(), aperture.convergence_mrad, max(depths_nm))
+        window_nm = float(probe_window_nm(reach, aperture.pixel_nm).max())
+    lens = Lens(aperture=aperture, blur_nm=blur_nm, depths_nm=depths_nm, details=details, window_nm=window_nm)
+    part, (rows, columns) = shape or aperture.shape, aperture.shape
+    if objects.device.type == "cpu" and smooth(rows) and smooth(columns) and columns % 2 == part[1] % 2 == 0:
+        return torch.from_numpy(image_compiled(objects.numpy(), coefficients_nm.numpy(), lens, part))
+    return image_tensors(objects, coefficients_nm, lens, part)
+
+
+def image_compiled(objects: Reals, coefficients_nm: Reals, lens: Lens, shape: tuple[int, int]) -> Reals:
+    """``image`` on a CPU."""
+    rows, columns = lens.aperture.shape
+    if lens.aperture.pixel_nm > _WAVE_PX_NM:
+        below, real = (columns - 1) // 2, _rays(torch.from_numpy(coefficients_nm), lens).numpy()
+        imaginary = np.empty((0, 1, 1, 1), dtype=np.float32)
     else:
-        if window_nm is None:
-            reach_nm = probe_reach_nm(coefficients_nm, aperture.convergence_mrad, max(depths_nm))
-            window_nm = float(probe_window_nm(reach_nm, aperture.pixel_nm).max())
-        lens = _lens(aperture, window_nm, blur_nm, depths_nm, details, objects.device)
-        first, last = _waves(coefficients_nm, lens)
-        spectrum = torch.fft.fft(half[..., : lens.wide].mT)
-        spectrum[..., : lens.low] *= first
-        spectrum[..., lens.low : aperture.shape[0] - lens.high] = 0  # beyond the probe's limit
-        spectrum[..., aperture.shape[0] - lens.high :] *= last
-    height, width = shape or aperture.shape
-    top, left = (aperture.shape[0] - height) // 2, (aperture.shape[1] - width) // 2
-    rows = torch.fft.ifft(spectrum)[..., top : top + height].mT
-    images: torch.Tensor = torch.fft.irfft(rows, n=aperture.shape[1])[..., left : left + width]
+        made = _sampled(lens, torch.device("cpu"))
+        below, envelope = made.below, made.envelope.numpy()
+        real, imaginary = (np.empty((len(objects), *envelope.shape), dtype=np.float32) for _ in range(2))
+        depths, windows = np.array(lens.depths_nm, dtype=np.float32), (plan(made.window[0]), plan(made.window[1]))
+        optics = made.amplitude.numpy(), made.basis.numpy(), windows, envelope, below
+        probes_transfer(coefficients_nm, depths, *optics, plan(made.grid[0]), plan(made.grid[1]), real, imaginary)
+    images = np.empty((*objects.shape[:2], *shape), dtype=np.float32)
+    top, left = (rows - shape[0]) // 2, (columns - shape[1]) // 2
+    blur(objects, real, imaginary, below, plan(rows), plan(columns), top, left, images)
     return images
 
 
-def _waves(coefficients_nm: torch.Tensor, lens: _Lens) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B, S or 1, wide, low) and (…, high): transfer functions at rows of frequency ≥ 0 and < 0, from the probes."""
-    batch, nodes = len(coefficients_nm), len(lens.amplitude)
-    phase = _phase(coefficients_nm, lens.basis)
-    wave = torch.polar(torch.ones(1, device=phase.device).expand_as(phase), phase)[:, None] * lens.amplitude
-    wave = wave.view(-1, *lens.block)
-    wave = torch.fft.ifft(torch.fft.ifft(wave, n=lens.window[0]).mT, n=lens.window[1])
-    probe = _intensity(wave.view(batch, nodes, *lens.window), lens.shape[1])
-    spectrum = torch.fft.fft(torch.fft.rfft(probe)[..., : lens.wide].mT, n=lens.shape[0])
-    first, last = spectrum[..., : lens.low], spectrum[..., lens.shape[0] - lens.high :]
-    if len(lens.envelope) > 1:
-        return first[:, None] * lens.envelope[..., : lens.low], last[:, None] * lens.envelope[..., lens.low :]
-    first *= lens.envelope[0, :, : lens.low]  # where it lies: one signal's frames are made fastest
-    last *= lens.envelope[0, :, lens.low :]
-    return first[:, None], last[:, None]
-
-
-def _phase(coefficients_nm: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """(B, n · m) rad."""
-    if basis.device.type != "cpu":
-        return coefficients_nm @ basis
-    # a CPU's matrix product rounds one frame otherwise than many: it would tell a frame what else is in the batch
-    found = torch.zeros(len(coefficients_nm), basis.shape[1])
-    _add_phase(coefficients_nm.numpy(), basis.numpy(), found.numpy())
-    return found
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _add_phase(coefficients: Reals, basis: Reals, out: Reals) -> None:
-    for b in range(len(out)):
-        row = out[b]
-        for n in range(len(basis)):
-            factor, form = coefficients[b, n], basis[n]
-            for p in range(row.size):
-                row[p] += factor * form[p]
-
-
-def _intensity(wave: torch.Tensor, width: int) -> torch.Tensor:
-    """(B, h, width) mean intensities of waves (B, nodes, h, w), with zeros to their right."""
-    batch, nodes, rows, columns = wave.shape
-    found = torch.zeros(batch, rows, width, device=wave.device)
-    if wave.device.type == "cpu":
-        _add_intensity(wave.numpy(), np.float32(1 / nodes), found.numpy())
+def image_tensors(
+    objects: torch.Tensor, coefficients_nm: torch.Tensor, lens: Lens, shape: tuple[int, int]
+) -> torch.Tensor:
+    """``image`` on any device."""
+    rows, columns = lens.aperture.shape
+    half = torch.fft.rfft(objects.mT)
+    if lens.aperture.pixel_nm > _WAVE_PX_NM:
+        spectrum = torch.fft.fft(half, dim=-2)
+        spectrum *= _rays(coefficients_nm, lens)
     else:
-        found[..., :columns] = torch.view_as_real(wave).square().sum(-1).mean(1)
-    return found
+        made = _sampled(lens, objects.device)
+        passed = _transfer(coefficients_nm, lens.depths_nm, made)
+        above, kept = passed.shape[2] - made.below, passed.shape[3]
+        spectrum = torch.fft.fft(half[..., :kept], dim=-2)
+        spectrum[..., :above, :] *= passed[..., :above, :]
+        spectrum[..., above : columns - made.below, :] = 0  # beyond the probe's limit
+        spectrum[..., columns - made.below :, :] *= passed[..., above:, :]
+    top, left = (rows - shape[0]) // 2, (columns - shape[1]) // 2
+    part = torch.fft.ifft(spectrum, dim=-2)[..., left : left + shape[1], :]
+    images: torch.Tensor = torch.fft.irfft(part, n=rows)[..., top : top + shape[0]].mT
+    return images
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _add_intensity(wave: npt.NDArray[np.complex64], share: np.float32, out: Reals) -> None:
-    for b in range(wave.shape[0]):
-        for node in range(wave.shape[1]):
-            for r in range(wave.shape[2]):
-                row, sums = wave[b, node, r], out[b, r]
-                for c in range(row.size):
-                    sums[c] += (row[c].real * row[c].real + row[c].imag * row[c].imag) * share
+def _rays(coefficients_nm: torch.Tensor, lens: Lens) -> torch.Tensor:
+    """(B, S or 1, W, H // 2 + 1) transfer functions of rays."""
+    passed = rays(coefficients_nm, lens.aperture, lens.blur_nm, lens.depths_nm)[:, None]
+    return passed if set(lens.details) == {WHOLE} else passed * _left(lens.details, lens.aperture).to(passed.device)
+
+
+@lru_cache(maxsize=64)
+def _left(details: tuple[Detail, ...], aperture: Aperture) -> torch.Tensor:
+    """(S or 1, W, H // 2 + 1) what detectors leave of a frame's frequencies."""
+    (rows, columns), pixel_nm = aperture.shape, aperture.pixel_nm
+    per_nm = np.hypot(np.fft.fftfreq(columns, pixel_nm)[:, None], np.fft.rfftfreq(rows, pixel_nm)[None, :])
+    return torch.from_numpy(at_frequencies(details, per_nm)).float()
+
+
+def _transfer(coefficients_nm: torch.Tensor, depths_nm: tuple[float, ...], made: _Sampled) -> torch.Tensor:
+    """(B, S or 1, X, K) transfer functions of waves."""
+    depths = torch.tensor(depths_nm, device=coefficients_nm.device)
+    phase = torch.zeros(len(coefficients_nm), len(depths), *made.amplitude.shape, device=depths.device)
+    for n, form in enumerate(made.basis):  # one by one: a matrix product rounds one frame otherwise than many
+        factor = coefficients_nm[:, n, None] + (depths if n == NAMES.index("C10") else torch.zeros_like(depths))
+        phase -= factor[..., None, None] * form
+    (rows, columns), below, kept = made.window, made.below, made.envelope.shape[2]
+    wave = torch.polar(torch.ones_like(phase), phase) * made.amplitude
+    wave = torch.fft.ifft(torch.fft.ifft(wave, n=columns, dim=-2).mT, n=rows, dim=-2)
+    probe = torch.view_as_real(wave).square().sum(-1).mean(1) * (rows * columns)
+    spectrum = torch.fft.fft(torch.fft.rfft(probe.mT, n=made.grid[0])[..., :kept], n=made.grid[1], dim=-2)
+    passed = [spectrum[:, : made.envelope.shape[1] - below], spectrum[:, made.grid[1] - below :]]
+    return torch.cat(passed, dim=1)[:, None] * made.envelope

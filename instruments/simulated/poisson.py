@@ -1,210 +1,293 @@
 """Counting statistics for batches of frames: a pixel's number is a hash of its frame's seed and its index.
 
-Under 16: Poisson(m) = Poisson(⌊8m⌋/8), by a table of quantiles, + Poisson(m mod 1/8), by inversion up to 3.
-From 16 on: a table of normal quantiles with the Cornish–Fisher corrections for skewness and kurtosis. Both tables have
-finer steps, of 10⁻⁶ and less, at their ends, so that tails hold. numpy's exact sampler is 20 times slower.
-The same law stands here twice, compiled for a CPU and in tensor operations for a GPU; a test keeps them equal.
+A mean under 6 is counted by inversion: the number of cumulated probabilities that a uniform number exceeds. From 6
+on by the Cornish–Fisher expansion of Poisson's quantiles in a normal number, to the order m⁻¹ (Giles, ACM Trans. Math.
+Softw. 42 (2016) 7), and one more term fitted: no tail's probability down to 10⁻⁶ is then off by more than 2 % of it.
+Nothing is looked up and little branches, so that a processor works on as many pixels at once as it has lanes. The same
+law stands here twice, compiled for a CPU and in tensor operations for a GPU; a test keeps them equal.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
+from numpy.polynomial import Chebyshev, Polynomial
 from scipy.special import ndtri
-from scipy.stats import poisson
 
 from instruments.simulated.counter import mix
-from instruments.simulated.hashing import FIRST, SECOND, STEP
+from instruments.simulated.hashing import FIRST, SECOND
 
-MANY = 16.0
-_STEPS = 8
-_BITS, _NORMAL_BITS = 12, 14
-_END, _FINE_BITS = 32, 6
-"""A table has 2^BITS entries; each of the END first and last of them is split into 2^FINE_BITS."""
-_FINE = 1 << _FINE_BITS
+MANY = np.float32(6.0)
+_MOST = 28
+"""Of a mean under MANY no more is counted: more is as rare as 10⁻¹⁰."""
 _RUN = 1024
 """Pixels counted together: what is kept about them stays in the processor's nearest cache."""
-_GOLDEN = np.uint64(STEP)
-_SIXTH, _KURTOSIS = np.float32(1 / 6), np.float32(1 / 72)
-_SERIES = tuple(np.float32(value) for value in (1 / 2, 1 / 6, 1 / 24))
+_ODD, _THIRD, _FOURTH = 0x9E3779B1, 0x7FEB352D, 0x846CA68B
+"""Of the counter's steps, and of a finaliser of 32 bits (Wellons, lowbias32, 2018)."""
+_WORD = 0xFFFFFFFF
+_TO_UNIT = np.float32((1 - 2.0**-19) * 2.0**-24)
+"""24 bits to a number that stays under what cumulated probabilities, each rounded, reach: the last 2·10⁻⁶ are cut."""
+_TO_TAIL = np.float32(2.0**-32)
 
 
-@numba.njit(inline="always")
-def _exponential(r):
-    """exp(−r) for 0 ≤ r < 1/8, to 3·10⁻⁷."""
-    return np.float32(1) - r + r * r * _SERIES[0] - r * r * r * _SERIES[1] + r * r * r * r * _SERIES[2]
+def _powers(series: Chebyshev) -> tuple[np.float32, ...]:
+    """Coefficients of a polynomial in the argument itself, highest power first."""
+    return tuple(np.float32(c) for c in series.convert(kind=Polynomial).coef[::-1])
 
 
-def count_(mean: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
+_MIDDLE, _PER_HALF_WIDTH = np.float32(4.0), np.float32(1 / 2.85)
+_NORMAL = _powers(Chebyshev.interpolate(lambda t: -ndtri(np.exp(-((4.0 + 2.85 * t) ** 2) / 2)), 8))
+"""The normal number whose tail is exp(−s²/2), in (s − 4) / 2.85, to 4·10⁻⁴."""
+_LOGARITHM = _powers(Chebyshev.interpolate(lambda f: -2 * np.log1p(f), 5, domain=[0, 1]))
+_OCTAVE = np.float32(-2 * math.log(2))
+_FIRST_ORDER = np.float32(1 / 3), np.float32(1 / 6)
+_ROOT_ORDER = np.float32(-1 / 36), np.float32(-1 / 72)
+_SECOND_ORDER = np.float32(-8 / 405), np.float32(7 / 810), np.float32(1 / 270)
+_FITTED = tuple(map(np.float32, (-0.00143427, 0.01052905, -0.02053504, -0.11551539, 0.15848576, 0.27458865)))
+"""Of the order m⁻³ᐟ², from w⁵ down: fitted to exact quantiles of means from 5.5 to 400, tails down to 10⁻⁶."""
+_EXPONENTIAL = tuple(np.float32(1 / math.factorial(n)) for n in range(6, -1, -1))
+_LOG2_E, _LN2 = np.float32(math.log2(math.e)), (np.float32(0.693359375), np.float32(-2.12194440e-4))
+"""The second in two parts, of which the first times a small whole number is exact."""
+_BIAS, _FRACTION, _ONE = np.int32(127), np.int32(0x7FFFFF), np.int32(0x3F800000)
+"""Of a number of 32 bits: its exponent's offset, its fraction's bits, and 1."""
+_INVERSES = np.array([1 / n for n in range(1, _MOST + 1)], dtype=np.float32)
+
+
+def count_(mean: torch.Tensor, seeds: torch.Tensor, scales: torch.Tensor | None = None) -> torch.Tensor:
     """Replace means by Poisson counts, in place.
 
     Args:
         mean: (B, H, W) float32, contiguous, ≥ 0; a NaN or negative mean counts nothing.
         seeds: (B,) int64, one a frame.
+        scales: (B,) float32, by which the means are multiplied first.
 
     Raises:
         TypeError: another type of number.
     """
     if mean.dtype != torch.float32 or seeds.dtype != torch.int64:
         raise TypeError(f"means of {mean.dtype} and seeds of {seeds.dtype} were given: give float32 and int64")
-    if mean.device.type == "cpu":
-        flat = mean.view(len(mean), -1).numpy()
-        _count_compiled(flat, seeds.numpy().view(np.uint64), *_tables())
-        return mean
-    return count_tensors(mean, seeds)
-
-
-def count_tensors(mean: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
-    """``count_`` in tensor operations, for any device."""
-    flat = mean.view(len(mean), -1)
-    table, ends, normals, normal_ends = (torch.from_numpy(values).to(mean.device) for values in _tables())
-    index = torch.arange(flat.shape[1], device=mean.device, dtype=torch.int64)
-    bits = _mix(_mix(seeds.to(mean.device))[:, None] + index[None, :] * _signed(STEP))
-    m = torch.where(flat > 0, flat, torch.zeros_like(flat))  # also NaN
-    few = torch.clamp(m, max=MANY - 1e-3)
-    step = (few * _STEPS).long()
-    place, end, at_end = _places(bits, _BITS)
-    counts = torch.where(at_end, ends[step, end], table[step, place]).float()
-    rest = few - step.float() * (1 / _STEPS)
-    u = (_shift(bits, 8) & 0xFFFFFF).float() * 2.0**-24
-    below = _exponential.py_func(rest)
-    counts = counts + (u > below).float() + (u > below * (1 + rest)).float()
-    counts = counts + (u > below * (1 + rest + rest * rest * 0.5)).float()
-    place, end, at_end = _places(bits, _NORMAL_BITS)
-    q = torch.where(at_end, normal_ends[end], normals[place])
-    root = torch.sqrt(m)
-    many = torch.floor(m + root * q + (q * q - 1) * _SIXTH - (q * q * q - q) * _KURTOSIS / root + 0.5)
-    flat.copy_(torch.where(m < MANY, counts, many.clamp(min=0)))
+    if mean.device.type != "cpu":
+        return count_tensors(mean, seeds, scales)
+    factors = np.ones(len(mean), dtype=np.float32) if scales is None else scales.numpy()
+    _count_compiled(mean.view(len(mean), -1).numpy(), seeds.numpy().view(np.uint64), factors, _INVERSES)
     return mean
 
 
-def _places(bits: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Index in a table, index in its finer ends, and whether the ends are to be asked."""
-    place = _shift(bits, 64 - width)
-    last = (1 << width) - _END
-    fine = _shift(bits, 64 - width - _FINE_BITS) & (_FINE - 1)
-    end = torch.where(place < _END, place, place - last + _END).clamp(0, 2 * _END - 1)
-    return place, end * _FINE + fine, (place < _END) | (place >= last)
+def count_tensors(mean: torch.Tensor, seeds: torch.Tensor, scales: torch.Tensor | None = None) -> torch.Tensor:
+    """``count_`` in tensor operations, for any device."""
+    flat = mean.view(len(mean), -1)
+    if scales is not None:
+        flat *= scales.to(mean.device)[:, None]
+    m = torch.where(flat > 0, flat, torch.zeros_like(flat))  # also NaN
+    start = _mix(seeds.to(mean.device))[:, None]
+    steps = torch.arange(flat.shape[1], device=mean.device)[None, :] * _ODD + (start & _WORD)
+    bits = _mix_32(_mix_32(steps & _WORD) ^ _shift(start, 32))
+    few = torch.where(m < float(MANY), m, torch.zeros_like(m))
+    p, u = _exp_tensors(few), ((bits >> 8).float() + 0.5) * float(_TO_UNIT)
+    cumulated, counts = p.clone(), torch.zeros_like(m)
+    for inverse in _INVERSES.tolist():
+        counts += u > cumulated
+        p = p * (few * inverse)
+        cumulated = cumulated + p
+    q = _normal_tensors(((bits >> 1).float() + 0.5) * float(_TO_TAIL))
+    m = m.clamp(min=float(MANY))
+    root = torch.sqrt(m)
+    w = torch.where((bits & 1) == 1, q, -q)
+    many = torch.floor(_expansion.py_func(m, root, 1 / root, w, _polynomial.py_func(_FITTED, w))).clamp(min=0)
+    flat.copy_(torch.where(flat >= float(MANY), many, counts))
+    return mean
+
+
+@numba.njit(inline="always")
+def _polynomial(coefficients, x):
+    value = x * np.float32(0) + coefficients[0]
+    for c in coefficients[1:]:
+        value = value * x + c
+    return value
+
+
+@numba.njit(inline="always")
+def _expansion(m, root, inverse, w, third):
+    """Poisson's quantile before it is rounded down; ``root`` of m, its ``inverse``, ``w`` normal, ``third`` order."""
+    square = w * w
+    second = _SECOND_ORDER[0] + square * (_SECOND_ORDER[1] + square * _SECOND_ORDER[2])
+    root_order = w * (_ROOT_ORDER[0] + square * _ROOT_ORDER[1])
+    small = inverse * (root_order + inverse * (second + inverse * third))
+    return m + root * w + (_FIRST_ORDER[0] + square * _FIRST_ORDER[1]) + small
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _count_compiled(mean, seeds, table, ends, normals, normal_ends):
-    """Run by run, one loop a step: only a loop without branches and look-ups works on 16 pixels at once."""
+def _count_compiled(mean, seeds, factors, inverses):
+    """Run by run, one loop a step: loops without branches and look-ups, and what they leave undone pixel by pixel."""
     # each an array of its own: of rows of one, the compiler cannot tell that they do not overlap
-    upper, place, found = np.empty(_RUN, np.uint32), np.empty(_RUN, np.uint32), np.empty(_RUN, np.uint32)
-    part, normal = np.empty(_RUN, np.float32), np.empty(_RUN, np.float32)
-    few, many = np.empty(_RUN, np.float32), np.empty(_RUN, np.float32)
+    bits, u, m = np.empty(_RUN, np.uint32), np.empty(_RUN, np.float32), np.empty(_RUN, np.float32)
+    p, cumulated, counts = np.empty(_RUN, np.float32), np.empty(_RUN, np.float32), np.empty(_RUN, np.float32)
+    left, left_bits = np.empty(_RUN, np.int64), np.empty(_RUN, np.uint32)
     for b in range(mean.shape[0]):
         start = mix(seeds[b])
         for first in range(0, mean.shape[1], _RUN):
             row = mean[b, first : first + _RUN]
-            large = _hash(row, start, np.uint64(first), upper, part)
-            if large < row.size:
-                _place_few(row, upper, place)
-                _find_few(row, upper, place, table, ends, found)
-                _count_few(row, part, found, few)
-            if large > 0:
-                _find_many(row, upper, normals, normal_ends, normal)
-                _count_many(row, normal, many)
-            for i in range(row.size):
-                row[i] = few[i] if row[i] < np.float32(MANY) else many[i]
+            size, large = row.size, _scale(row, factors[b])
+            _hash(size, np.uint32(start), np.uint32(start >> np.uint64(32)), np.uint32(first), bits)
+            if large == size:
+                _count_many(row, bits, u, counts)
+                row[:] = counts[:size]
+                continue
+            sweeps = _begin(row, bits, u, m, p, cumulated, counts)
+            for n in range(0, 4 * sweeps, 4):
+                _sweep(size, inverses[n : n + 4], u, m, p, cumulated, counts)
+            undone = _undone(size, u, cumulated, left)
+            many = 0
+            for n in range(undone):
+                i = left[n]
+                if row[i] < MANY:
+                    counts[i] = _finish(u[i], m[i], p[i], cumulated[i], counts[i], 4 * sweeps, inverses)
+                else:
+                    left[many], left_bits[many], m[many] = i, bits[i], row[i]
+                    many += 1
+            _count_many(m[:many], left_bits, u, p)
+            row[:] = counts[:size]
+            for n in range(many):
+                row[left[n]] = p[n]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _hash(row, start, first, upper, part):
-    """The upper 32 bits of each pixel's hash, and 24 of the lower as a number in [0, 1); returns how many are many.
-
-    What is no mean becomes 0.
-    """
-    large = 0
+def _scale(row, factor):
+    """Returns how many are many. What is no mean becomes 0."""
+    large = np.int32(0)
     for i in range(row.size):
-        row[i] = row[i] if row[i] > np.float32(0) else np.float32(0)
-        large += row[i] >= np.float32(MANY)
-    for i in range(row.size):
-        bits = mix(start + (first + np.uint64(i)) * _GOLDEN)
-        upper[i] = np.uint32(bits >> np.uint64(32))
-        part[i] = np.float32(np.int32(np.uint32(bits >> np.uint64(8)) & np.uint32(0xFFFFFF))) * np.float32(2.0**-24)
+        m = row[i] * factor
+        row[i] = m if m > np.float32(0) else np.float32(0)
+        large += np.int32(row[i] >= MANY)
     return large
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _place_few(row, upper, place):
-    """Flat indices in the table of quantiles."""
-    for i in range(row.size):
-        step = np.int32(_below_many(row[i]) * np.float32(_STEPS))
-        place[i] = (np.uint32(step) << np.uint32(_BITS)) | (upper[i] >> np.uint32(32 - _BITS))
+def _hash(size, low, high, first, bits):
+    """The 32 bits of each pixel."""
+    for i in range(size):
+        z = np.uint32(np.uint32(np.uint32(first + np.uint32(i)) * np.uint32(_ODD)) + low)
+        bits[i] = _mix_32_compiled(np.uint32(_mix_32_compiled(z) ^ high))
+
+
+@numba.njit(inline="always")
+def _mix_32_compiled(z):
+    z = np.uint32((z ^ (z >> np.uint32(16))) * np.uint32(_THIRD))
+    z = np.uint32((z ^ (z >> np.uint32(15))) * np.uint32(_FOURTH))
+    return np.uint32(z ^ (z >> np.uint32(16)))
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _find_few(row, upper, place, table, ends, found):
-    flat = table.ravel()
+def _begin(row, bits, u, m, p, cumulated, counts):
+    """Uniform numbers and first probabilities, 0 of what is many; returns after how many sweeps few are left."""
+    none, half, total = np.float32(0), np.float32(0.5), np.int32(0)
     for i in range(row.size):
-        if _is_middle(upper[i], _BITS):
-            found[i] = flat[place[i]]
-        else:
-            found[i] = ends[place[i] >> np.uint32(_BITS), _end(upper[i], _BITS)]
+        u[i] = (np.float32(np.int32(bits[i] >> np.uint32(8))) + half) * _TO_UNIT
+        m[i] = row[i] if row[i] < MANY else none
+        total += np.int32(m[i] * np.float32(64))
+    for i in range(row.size):
+        whole = np.floor(half - m[i] * _LOG2_E)
+        rest = -m[i] - whole * _LN2[0] - whole * _LN2[1]
+        power = np.int32((np.int32(whole) + _BIAS) << np.int32(23)).view(np.float32)
+        first = _polynomial(_EXPONENTIAL, rest) * power
+        p[i] = first if row[i] < MANY else none
+        cumulated[i], counts[i] = p[i], none
+    return 1 + int(0.6 / 64 * total / row.size + 0.5)
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _count_few(row, part, found, few):
+def _sweep(size, inverses, u, m, p, cumulated, counts):
+    """Four more probabilities."""
+    one, none = np.float32(1), np.float32(0)
+    first, second, third, fourth = inverses[0], inverses[1], inverses[2], inverses[3]
+    for i in range(size):
+        mean, number, k, term, total = m[i], u[i], counts[i], p[i], cumulated[i]
+        k += one if number > total else none
+        term *= mean * first
+        total += term
+        k += one if number > total else none
+        term *= mean * second
+        total += term
+        k += one if number > total else none
+        term *= mean * third
+        total += term
+        k += one if number > total else none
+        term *= mean * fourth
+        counts[i], p[i], cumulated[i] = k, term, total + term
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _undone(size, u, cumulated, left):
+    """Write the places where a number still exceeds what is cumulated; returns how many they are."""
+    n = 0
+    for i in range(size):
+        left[n] = i
+        n += 1 if u[i] > cumulated[i] else 0
+    return n
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _finish(u, m, p, cumulated, count, n, inverses):
+    while n < len(inverses) and u > cumulated:
+        count += np.float32(1)
+        p *= m * inverses[n]
+        cumulated += p
+        n += 1
+    return count
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _count_many(row, bits, normal, counts):
+    """In three loops: a longer one waits for each number's own results, and has too few others at hand."""
     one, none, half = np.float32(1), np.float32(0), np.float32(0.5)
     for i in range(row.size):
-        m, u = _below_many(row[i]), part[i]
-        rest = m - np.float32(np.int32(m * np.float32(_STEPS))) * np.float32(1 / _STEPS)
-        below = _exponential(rest)
-        k = np.float32(np.int32(found[i])) + (one if u > below else none)
-        k += one if u > below * (one + rest) else none
-        few[i] = k + (one if u > below * (one + rest + rest * rest * half) else none)
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _find_many(row, upper, normals, normal_ends, normal):
+        tail = (np.float32(np.int32(bits[i] >> np.uint32(1))) + half) * _TO_TAIL
+        word = np.float32(tail).view(np.int32)
+        exponent = np.float32(np.int32((word >> np.int32(23)) - _BIAS))
+        fraction = np.int32((word & _FRACTION) | _ONE).view(np.float32) - one
+        normal[i] = _polynomial(_LOGARITHM, fraction) + exponent * _OCTAVE
     for i in range(row.size):
-        if _is_middle(upper[i], _NORMAL_BITS):
-            normal[i] = normals[upper[i] >> np.uint32(32 - _NORMAL_BITS)]
-        else:
-            normal[i] = normal_ends[_end(upper[i], _NORMAL_BITS)]
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _count_many(row, normal, many):
-    one, none, half = np.float32(1), np.float32(0), np.float32(0.5)
+        q = _polynomial(_NORMAL, (np.sqrt(normal[i]) - _MIDDLE) * _PER_HALF_WIDTH)
+        normal[i] = q if bits[i] & np.uint32(1) else -q
     for i in range(row.size):
-        m, q = row[i], normal[i]
+        m, w = row[i] if row[i] > MANY else MANY, normal[i]
         root = np.sqrt(m)
-        k = np.floor(m + root * q + (q * q - one) * _SIXTH - (q * q * q - q) * _KURTOSIS / root + half)
-        many[i] = k if k > none else none
+        k = np.floor(_expansion(m, root, one / root, w, _polynomial(_FITTED, w)))
+        counts[i] = k if k > none else none
 
 
-@numba.njit(inline="always")
-def _below_many(m):
-    return m if m < np.float32(MANY - 1e-3) else np.float32(MANY - 1e-3)
+def _exp_tensors(m: torch.Tensor) -> torch.Tensor:
+    """exp(−m), step by step as it is compiled."""
+    whole = torch.floor(0.5 - m * float(_LOG2_E))
+    rest = -m - whole * float(_LN2[0]) - whole * float(_LN2[1])
+    power = ((whole.int() + int(_BIAS)) << 23).view(torch.float32)
+    return torch.as_tensor(_polynomial.py_func(_EXPONENTIAL, rest) * power)
 
 
-@numba.njit(inline="always")
-def _is_middle(upper, width):
-    """Whether a hash falls between a table's ends."""
-    place = np.uint32(upper >> np.uint32(32 - width))
-    return np.uint32(place - np.uint32(_END)) < np.uint32((1 << width) - 2 * _END)
-
-
-@numba.njit(inline="always")
-def _end(upper, width):
-    """Index in the finer ends of a table."""
-    place = np.uint32(upper >> np.uint32(32 - width))
-    fine = np.uint32(upper >> np.uint32(32 - width - _FINE_BITS)) & np.uint32(_FINE - 1)
-    first = place if place < np.uint32(_END) else np.uint32(place - np.uint32((1 << width) - 2 * _END))
-    return np.uint32(first * np.uint32(_FINE) + fine)
+def _normal_tensors(tail: torch.Tensor) -> torch.Tensor:
+    """The normal numbers above 0 with such tails, step by step as it is compiled."""
+    word = tail.view(torch.int32)
+    exponent = ((word >> 23) - int(_BIAS)).float()
+    fraction = ((word & int(_FRACTION)) | int(_ONE)).view(torch.float32) - 1
+    logarithm = _polynomial.py_func(_LOGARITHM, fraction) + exponent * float(_OCTAVE)
+    place = (torch.sqrt(logarithm) - float(_MIDDLE)) * float(_PER_HALF_WIDTH)
+    return torch.as_tensor(_polynomial.py_func(_NORMAL, place))
 
 
 def _mix(z: torch.Tensor) -> torch.Tensor:
     z = (z ^ _shift(z, 30)) * _signed(FIRST)
     z = (z ^ _shift(z, 27)) * _signed(SECOND)
     return z ^ _shift(z, 31)
+
+
+def _mix_32(z: torch.Tensor) -> torch.Tensor:
+    """Of whole numbers from 0 to 2³² − 1."""
+    z = ((z ^ (z >> 16)) * _THIRD) & _WORD
+    z = ((z ^ (z >> 15)) * _FOURTH) & _WORD
+    return z ^ (z >> 16)
 
 
 def _shift(z: torch.Tensor, by: int) -> torch.Tensor:
@@ -214,28 +297,3 @@ def _shift(z: torch.Tensor, by: int) -> torch.Tensor:
 
 def _signed(word: int) -> int:
     return word - (1 << 64) if word >> 63 else word
-
-
-@lru_cache(maxsize=1)
-def _tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Poisson quantiles (128, 2^12) and their ends (128, 2 · END · FINE); normal quantiles (2^14,) and their ends."""
-    middles, ends = _probabilities(_BITS)
-    normal_middles, normal_ends = _probabilities(_NORMAL_BITS)
-    return (
-        _quantiles(middles),
-        _quantiles(ends),
-        ndtri(normal_middles).astype(np.float32),
-        ndtri(normal_ends).astype(np.float32),
-    )
-
-
-def _probabilities(width: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The middles of a table's equal steps of probability, and of the finer steps at its ends."""
-    fine = (np.arange(_END * _FINE) + 0.5) / (_FINE << width)
-    return (np.arange(1 << width) + 0.5) / (1 << width), np.concatenate([fine, 1 - fine[::-1]])
-
-
-def _quantiles(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    means = np.arange(int(MANY) * _STEPS)[:, None] / _STEPS
-    found = poisson.ppf(probabilities[None, :], np.maximum(means, 1e-300))
-    return np.ascontiguousarray(np.maximum(found, 0).astype(np.uint8))

@@ -28,7 +28,7 @@ _NEAR = np.polynomial.chebyshev.cheb2poly(_DISC.coef)[::-1].astype(np.float32)
 def rays(
     coefficients_nm: torch.Tensor, aperture: Aperture, blur_nm: float, depths_nm: tuple[float, ...]
 ) -> torch.Tensor:
-    """(B, W // 2 + 1, H) transfer functions of a defocused cone, T(s) · 2 J₁(u) / u.
+    """(B, W, H // 2 + 1) transfer functions of a defocused cone, T(s) · 2 J₁(u) / u.
 
     A ray at angle θ lands at M θ with M = [[C10 + C12a, C12b], [C12b, C10 − C12a]]. The rays that count are those
     common to two apertures λk apart, s = λk / 2α, taken for an ellipse of the same area and variances: T is the area,
@@ -37,8 +37,8 @@ def rays(
     """
     device = coefficients_nm.device
     alpha = aperture.convergence_mrad * 1e-3
-    ky = torch.fft.fftfreq(aperture.shape[0], aperture.pixel_nm, device=device)
-    kx = torch.fft.rfftfreq(aperture.shape[1], aperture.pixel_nm, device=device)
+    ky = torch.fft.rfftfreq(aperture.shape[0], aperture.pixel_nm, device=device)
+    kx = torch.fft.fftfreq(aperture.shape[1], aperture.pixel_nm, device=device)
     squares = coefficients_nm.square()
     others = (squares[:, 3:5].sum(1) / 27 + squares[:, 5:7].sum(1) / 6) * alpha**4 + squares[:, 7] * alpha**6 / 8
     variance = (others + blur_nm**2)[:, None]
@@ -58,8 +58,8 @@ def rays(
 @lru_cache(maxsize=64)
 def _overlap(aperture: Aperture, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """(X, Y) common area of two apertures λk apart; (3, X, Y) xx, xy, yy of the form that makes u² of 2π α M k."""
-    ky = np.fft.fftfreq(aperture.shape[0], aperture.pixel_nm)[None, :]
-    kx = np.fft.rfftfreq(aperture.shape[1], aperture.pixel_nm)[:, None]
+    ky = np.fft.rfftfreq(aperture.shape[0], aperture.pixel_nm)[None, :]
+    kx = np.fft.fftfreq(aperture.shape[1], aperture.pixel_nm)[:, None]
     k = np.hypot(kx, ky)
     cut = 2e-3 * aperture.convergence_mrad / wavelength_nm(aperture.voltage_kV)
     share, along, across = overlap(np.minimum(k / cut, 1.0))

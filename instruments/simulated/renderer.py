@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import fft
 
 from configs.errors import ConfigError
 from instruments.aberrations import Aperture
 from instruments.simulated.gridbars import draw_bars
 from instruments.simulated.incoherence import CHANNELLING_NM, WHOLE, Detail, channelling_blur_nm, detail
-from instruments.simulated.optics import image, probe_reach_nm, probe_window_nm
+from instruments.simulated.optics import image, probe_window_nm, reach_nm
 from instruments.simulated.packing import Annulus, Packed, annular_weights, composition, pack
 from instruments.simulated.painted import paint_views
 from instruments.simulated.poisson import count_
@@ -34,6 +35,8 @@ _TAIL_NM = 0.12
 _MAX_PX = 1 << 28
 _MOST_NM, _MOST_DENSE_NM, _DENSE_PER_NM3 = 4.0, 2.1, 2500.0
 """So thick ``benchmarks.fidelity`` finds SrTiO3 right, and Au, which has more electrons per nm³, in contrast too."""
+_ODD = np.int64(0x632BE59BD9B4E019)
+"""Spreads the seeds of worlds, so that no two frames of any share their noise."""
 _EVERYTHING_MRAD = 1000.0
 """An annulus that reaches so far stands for all that leaves the bright field: what is stopped is lost to it, too."""
 
@@ -152,22 +155,25 @@ class Renderer:
         """
         _check(views)
         shape, depths = self.camera.shape, self._depths_nm()
-        reach_nm = probe_reach_nm(views.coefficients_nm.cpu(), self.camera.convergence_mrad, depths[-1])
-        margins = np.ceil((reach_nm.numpy() + np.float32(_TAIL_NM)) / np.float32(self.camera.pixel_nm))
+        reach = reach_nm(views.coefficients_nm.cpu().numpy(), self.camera.convergence_mrad, depths[-1])
+        margins = np.ceil((reach + np.float32(_TAIL_NM)) / np.float32(self.camera.pixel_nm))
         margins = np.minimum(margins, max(shape) // 2).astype(np.int64)
         # what is rendered together has canvases and probe windows of one size: a frame is the same in any company
-        kinds: dict[tuple[int, int, float], list[int]] = {}
-        windows = probe_window_nm(reach_nm, self.camera.pixel_nm)
+        sides = {margin: (_canvas(shape[0], margin), _canvas(shape[1], margin)) for margin in set(margins.tolist())}
+        kinds: dict[tuple[tuple[int, int], float], list[int]] = {}
+        windows = probe_window_nm(reach, self.camera.pixel_nm)
         for n, (margin, window_nm) in enumerate(zip(margins.tolist(), windows.tolist(), strict=True)):
-            kinds.setdefault((*(_canvas(pixels, margin) for pixels in shape), round(window_nm, 6)), []).append(n)
+            kinds.setdefault((sides[margin], window_nm), []).append(n)
+        parts = []
+        for (canvas, window_nm), members in kinds.items():
+            most = max(1, _CHUNK_PX // (canvas[0] * canvas[1]))
+            parts += [(members[n : n + most], canvas, round(window_nm, 6)) for n in range(0, len(members), most)]
+        if len(parts) == 1:
+            return self._chunk(views, *parts[0][1:], depths)
         found = torch.empty(len(views.seeds), len(self.camera.annuli_mrad), *shape, device=self.device)
-        for (rows, columns, window_nm), members in kinds.items():
-            most = max(1, _CHUNK_PX // (rows * columns))
-            for first in range(0, len(members), most):
-                chosen = np.array(members[first : first + most])
-                if len(chosen) == len(views.seeds):
-                    return self._chunk(views, (rows, columns), window_nm, depths)
-                found[torch.from_numpy(chosen)] = self._chunk(views.part(chosen), (rows, columns), window_nm, depths)
+        for members, canvas, window_nm in parts:
+            chosen = np.array(members)
+            found[torch.from_numpy(chosen)] = self._chunk(views.part(chosen), canvas, window_nm, depths)
         return found
 
     def electrons(self, views: Views, *, rest: bool = False) -> torch.Tensor:
@@ -180,12 +186,11 @@ class Renderer:
     def count(self, shares: torch.Tensor, views: Views, *, rest: bool = False) -> torch.Tensor:
         """``electrons`` from the views' ``shares``, which are used up."""
         mean = shares.neg_().add_(1) if rest else shares
-        mean *= views.electrons.to(mean.device)[:, None, None, None]
         batch, signals = mean.shape[:2]
-        with np.errstate(over="ignore"):
-            exposures = views.seeds * np.int64(0x632BE59BD9B4E019) + views.frames
-            seeds = exposures[:, None] * np.int64(64) + np.arange(signals)
-        count_(mean.view(batch * signals, *mean.shape[2:]), torch.from_numpy(np.ascontiguousarray(seeds).ravel()))
+        exposures = views.seeds * _ODD + views.frames  # arrays wrap where they overflow
+        seeds = torch.from_numpy((exposures[:, None] * np.int64(64) + np.arange(signals)).ravel())
+        scales = views.electrons.to(mean.device).repeat_interleave(signals)
+        count_(mean.view(batch * signals, *mean.shape[2:]), seeds, scales)
         return mean
 
     def _chunk(
@@ -193,26 +198,25 @@ class Renderer:
     ) -> torch.Tensor:
         camera, batch, (rows, columns) = self.camera, len(views.seeds), canvas
         objects = np.zeros((batch, len(camera.annuli_mrad), rows, columns), dtype=np.float32)
-        turns = np.zeros(batch) if views.rotations_rad is None else views.rotations_rad
         paint_views(objects, views, camera.pixel_nm, self._packed, fine=self.fine)
         shares = torch.from_numpy(objects)
-        longer = torch.ones(1, 1, 1, 1)
+        longer = 1.0 if views.thicker is None else torch.from_numpy(views.thicker).float()[:, None, None, None]
         if views.thicker is not None:
-            longer = torch.from_numpy(views.thicker).float()[:, None, None, None]
             shares *= longer
-        layers = torch.from_numpy(self._packed.layers).float()[:, None, None] * longer
-        if not self.fine:
-            shares.clamp_(min=0).add_(layers).neg_().expm1_().neg_()
-        elif self.recipe.layers_nm:
-            shares += 1 - torch.exp(-layers)
+        if not self.fine or self.recipe.layers_nm:
+            layers = torch.from_numpy(self._packed.layers).float()[:, None, None] * longer
+            if self.fine:
+                shares += 1 - torch.exp(-layers)
+            else:
+                shares.clamp_(min=0).add_(layers).neg_().expm1_().neg_()
         if self.recipe.bars is not None:
+            turns = np.zeros(batch) if views.rotations_rad is None else views.rotations_rad
             stopped = np.array([float(outer >= _EVERYTHING_MRAD) for _, outer in camera.annuli_mrad], dtype=np.float32)
             for n, drawn in enumerate(shares.numpy()):
                 seed, place = int(views.seeds[n]), views.places_nm[n]
                 draw_bars(drawn, self.recipe.bars, place, float(turns[n]), camera.pixel_nm, seed, stopped)
-        shares = shares.to(self.device)
         shares = image(
-            shares,
+            shares.to(self.device),
             views.coefficients_nm.to(self.device),
             Aperture((rows, columns), camera.pixel_nm, camera.voltage_kV, camera.convergence_mrad),
             window_nm=window_nm,
@@ -221,7 +225,7 @@ class Renderer:
             details=self._details,
             shape=camera.shape,
         )
-        return shares.clamp(0, 1)
+        return shares.clamp_(0, 1)
 
     def _depths_nm(self) -> tuple[float, ...]:
         thick = self.thickness_nm()
@@ -251,9 +255,8 @@ class Renderer:
 
 @lru_cache(maxsize=1024)
 def _canvas(pixels: int, margin: int) -> int:
-    """A length that transforms fast (2ⁿ, 3 · 2ⁿ or 5 · 2ⁿ), with the same margin on both sides of an even frame."""
-    least = pixels + 2 * margin
-    wide = min(factor << max(0, math.ceil(math.log2(least / factor))) for factor in (2, 6, 10))
+    """A length that transforms fast, with the same margin on both sides of a frame: of an odd one it is odd."""
+    wide = 16 * int(fft.next_fast_len(math.ceil((pixels + 2 * margin) / 16), real=True))
     return wide + (wide - pixels) % 2
 
 
