@@ -65,7 +65,8 @@ class WaitForDrift:
 
     def run(self, guard: Microscope, expose: Expose) -> SkillResult:
         """Raises what the guard raises."""
-        settings, rates = self._settings, []
+        settings = self._settings
+        rates: list[float] = []
         reference: Image | None = None
         corrected_nm, back = 0.0, StagePosition()
         moved: Outcome[StagePosition] | None = None

@@ -101,7 +101,7 @@ class Exposure:
     shape: tuple[int, int]
     """(rows, columns)."""
     dwell_us: float
-    """Time per pixel and frame."""
+    """Time per pixel and frame; of a camera that exposes all pixels at once, its exposure time over their number."""
     frames: int = 1
     interval_s: float = 0.0
     """Blanked wait between the frames of a burst."""

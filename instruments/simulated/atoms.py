@@ -9,19 +9,12 @@ import numpy as np
 
 from instruments.simulated import film as films
 from instruments.simulated import shapes
+from instruments.simulated.amorphous import body_atoms
 from instruments.simulated.counter import at, key, unit
+from instruments.simulated.splatting import splat, to_pixel
 
 AX, AY, BX, BY, FIRST, LAST, FIELDS = range(7)
 """Columns of a table of lattices: two vectors in nm, first site and the one after the last."""
-_ATOM_NM = 0.25
-"""An amorphous body is one cluster of atoms at a random place of each square of this width."""
-
-
-@numba.njit(inline="always", cache=True)
-def to_pixel(view, x, y):
-    """(column, row) of a place."""
-    dx, dy = x - view[0], y - view[1]
-    return dx * view[6] + dy * view[7], dx * view[8] + dy * view[9]
 
 
 @numba.njit(cache=True)
@@ -31,42 +24,6 @@ def _cells(box, x0, y0, ax, ay, bx, by):
     us = np.array([((x - x0) * by - (y - y0) * bx) / det for x in box[:2] for y in box[2:]])
     vs = np.array([((y - y0) * ax - (x - x0) * ay) / det for x in box[:2] for y in box[2:]])
     return math.floor(us.min()) - 1, math.ceil(us.max()) + 1, math.floor(vs.min()) - 1, math.ceil(vs.max()) + 1
-
-
-@numba.njit(inline="always", cache=True)
-def _splat(out, column, row, weights, n, first, factor, t, paths, material):
-    """Share a point of ``weights[n, first:]`` between the four pixels round it, in a body ``t`` nm thick."""
-    height, width = out.shape[1:]
-    c, r = math.floor(column), math.floor(row)
-    f, g = column - c, row - r
-    if 0 <= c < width - 1 and 0 <= r < height - 1:
-        for s in range(out.shape[0]):
-            w = weights[n, first + s] * factor * _kept(t * paths[material, s])
-            right, low = w * f, w * g
-            out[s, r, c] += w - right - low + right * g
-            out[s, r, c + 1] += right - right * g
-            out[s, r + 1, c] += low - right * g
-            out[s, r + 1, c + 1] += right * g
-
-
-@numba.njit(inline="always", cache=True)
-def _kept(depth):
-    """(1 − exp(−depth)) / depth: what of single scattering remains in a thick body."""
-    return 1 - depth / 2 + depth * depth / 6 if depth < 0.1 else (1 - math.exp(-depth)) / depth
-
-
-@numba.njit(cache=True)
-def _embedded_nm(populations, near, x, y):
-    """How much of the film is replaced by particles in it, at a place."""
-    replaced = 0.0
-    for n in range(len(near)):
-        population = populations[int(near[n, 0])]
-        if population[shapes.EMBEDDED] > 0:
-            dx, dy, turn = x - near[n, 1], y - near[n, 2], near[n, 4]
-            u, v = dx * math.cos(turn) + dy * math.sin(turn), dy * math.cos(turn) - dx * math.sin(turn)
-            shell, core = shapes.layers(population, near[n, 3], near[n, 5], near[n, 6], 0.2, u, v)
-            replaced += shell + core
-    return replaced
 
 
 @numba.njit(cache=True)
@@ -149,7 +106,7 @@ def _grain_columns(out, view, box, seed, film, lattices, sites, doped, paths, po
                     y += moved_y
                 t = thick if flat else films.film_nm(seed, film, x, y, 0.2)
                 if len(near):
-                    t -= _embedded_nm(populations, near, x, y)
+                    t -= shapes.embedded_nm(populations, near, x, y)
                 if t <= 0:
                     continue
                 column, row = to_pixel(view, x, y)
@@ -159,9 +116,9 @@ def _grain_columns(out, view, box, seed, film, lattices, sites, doped, paths, po
                     if chance < film[films.VACANCY]:
                         factor *= 0.5  # of the atoms of a column, some are missing
                     elif chance > 1 - film[films.DOPANT]:
-                        _splat(out, column, row, doped, n, 0, factor, t, paths, material)
+                        splat(out, column, row, doped, n, 0, factor, t, paths, material)
                         continue
-                _splat(out, column, row, sites, n, 2, factor, t, paths, material)
+                splat(out, column, row, sites, n, 2, factor, t, paths, material)
 
 
 @numba.njit(inline="always", cache=True)
@@ -172,24 +129,6 @@ def _nearest(x, y, x0, y0, seeds, others):
         if (x - seeds[k, 0]) ** 2 + (y - seeds[k, 1]) ** 2 < own:
             return False
     return True
-
-
-@numba.njit(cache=True)
-def film_atoms(out, view, box, seed, film, paths, populations, near):
-    """An amorphous film: clusters of atoms at random places."""
-    start, material = key(seed, films.S_ATOM), int(film[films.MATERIAL])
-    for i in range(math.floor(box[0] / _ATOM_NM), math.floor(box[1] / _ATOM_NM) + 1):
-        for j in range(math.floor(box[2] / _ATOM_NM), math.floor(box[3] / _ATOM_NM) + 1):
-            bits = at(start, i, j)
-            x, y = (i + unit(at(bits, 0, 0))) * _ATOM_NM, (j + unit(at(bits, 1, 0))) * _ATOM_NM
-            t = films.film_nm(seed, film, x, y, 0.2)
-            if len(near):
-                t -= _embedded_nm(populations, near, x, y)
-            if t > 0:
-                more = 1 + film[films.TEXTURE] * 3.4641016 * (unit(at(bits, 2, 0)) - 0.5)
-                column, row = to_pixel(view, x, y)
-                factor = max(more, 0.0) * t * _ATOM_NM**2 / view[10]
-                _splat(out, column, row, paths, material, 0, factor, t, paths, material)
 
 
 @numba.njit(cache=True)
@@ -207,6 +146,9 @@ def particle_columns(out, view, box, found, population, lattices, sites, paths):
         if material < 0:
             continue
         lattice_index = int(population[shapes.LATTICE] if layer == 0 else population[shapes.CORE_LATTICE])
+        if lattice_index < 0:
+            body_atoms(out, view, part, found, population, paths, material, layer)
+            continue
         for twin in range(2):
             if twin == 1 and population[shapes.TWINNED] == 0:
                 continue
@@ -219,34 +161,21 @@ def particle_columns(out, view, box, found, population, lattices, sites, paths):
 def _body_columns(out, view, part, found, population, lattices, sites, paths, material, lattice_index, layer, twin):
     x0, y0, radius, turn, aspect = found[1], found[2], found[3], found[4], found[5]
     cos, sin = math.cos(turn), math.sin(turn)
-    if lattice_index < 0:
-        ax, ay, bx, by, first, last = _ATOM_NM, 0.0, 0.0, _ATOM_NM, 0, 1
-    else:
-        lattice = lattices[lattice_index]
-        mirror = -1.0 if twin == 1 else 1.0  # in the particle's frame: (u, v) → (u, −v)
-        ax, ay = cos * lattice[AX] - sin * lattice[AY] * mirror, sin * lattice[AX] + cos * lattice[AY] * mirror
-        bx, by = cos * lattice[BX] - sin * lattice[BY] * mirror, sin * lattice[BX] + cos * lattice[BY] * mirror
-        first, last = int(lattice[FIRST]), int(lattice[LAST])
+    lattice = lattices[lattice_index]
+    mirror = -1.0 if twin == 1 else 1.0  # in the particle's frame: (u, v) → (u, −v)
+    ax, ay = cos * lattice[AX] - sin * lattice[AY] * mirror, sin * lattice[AX] + cos * lattice[AY] * mirror
+    bx, by = cos * lattice[BX] - sin * lattice[BY] * mirror, sin * lattice[BX] + cos * lattice[BY] * mirror
     first_i, last_i, first_j, last_j = _cells(part, x0, y0, ax, ay, bx, by)
-    start = key(np.int64(x0 * 1e3), np.int64(y0 * 1e3))
     for i in range(first_i, last_i):
         for j in range(first_j, last_j):
-            for n in range(first, last):
-                if lattice_index < 0:
-                    bits = at(start, i, j)
-                    f, g = unit(at(bits, 0, 0)), unit(at(bits, 1, 0))
-                else:
-                    f, g = sites[n, 0], sites[n, 1]
+            for n in range(int(lattice[FIRST]), int(lattice[LAST])):
+                f, g = sites[n, 0], sites[n, 1]
                 x, y = x0 + (i + f) * ax + (j + g) * bx, y0 + (i + f) * ay + (j + g) * by
                 u, v = (x - x0) * cos + (y - y0) * sin, (y - y0) * cos - (x - x0) * sin
-                if population[shapes.TWINNED] > 0 and lattice_index >= 0 and (v < 0) != (twin == 1):
+                if population[shapes.TWINNED] > 0 and (v < 0) != (twin == 1):
                     continue
                 shell, core = shapes.layers(population, radius, aspect, found[6], 0.2, u, v)
                 t = shell if layer == 0 else core
                 if t > 0:
                     column, row = to_pixel(view, x, y)
-                    factor = t / view[10]
-                    if lattice_index < 0:
-                        _splat(out, column, row, paths, material, 0, factor * _ATOM_NM**2, t, paths, material)
-                    else:
-                        _splat(out, column, row, sites, n, 2, factor, t, paths, material)
+                    splat(out, column, row, sites, n, 2, t / view[10], t, paths, material)

@@ -36,6 +36,30 @@ class BrightDetectorSettings(DetectorSettings):
     gain_counts_per_electron: Positive = 2.0
 
 
+class CtemSettings(DetectorSettings):
+    """A wide parallel beam instead of a probe, and a camera that counts under the image: CTEM.
+
+    All pixels are exposed at once: the exposure time is ``dwell_us`` times the number of pixels, the current that of
+    the field of view.
+    """
+
+    gain_counts_per_electron: Positive = 1.0
+    offset_counts: NotNegative = 0.0
+    read_noise_counts: NotNegative = 0.0
+    objective_mrad: Positive | None = 30.0
+    """Semi-angle of the objective aperture; None: it is out."""
+    focal_spread_nm: NotNegative = 4.0
+    """Standard deviation of the defocus, from energy spread and unsteady lenses."""
+    illumination_mrad: NotNegative = 0.05
+    """Semi-angle at which the beam's directions, a Gaussian, fall to 1/e."""
+
+    @model_validator(mode="after")
+    def _has_no_ring(self) -> CtemSettings:
+        if self.angles_mrad is not None:
+            raise ValueError(f"angles_mrad {self.angles_mrad}: a wide beam's camera has none; give objective_mrad")
+        return self
+
+
 class CameraSettings(Settings):
     """A pixelated detector under the specimen, which counts electrons."""
 

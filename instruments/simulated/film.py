@@ -11,8 +11,8 @@ from instruments.simulated.counter import at, key, noise, unit
 
 (
     THICK, VARIATION, WAVE_NM, GRAIN_NM, SPREAD_RAD, ANGLE_RAD, VACANCY, DOPANT, DISLOCATION_NM, BURGERS_NM,
-    BOUNDARY_NM, CONTRAST, HOLES, HOLE_PITCH_NM, HOLE_NM, TEXTURE, MATERIAL, LATTICE, FIELDS,
-) = range(19)  # fmt: skip
+    BOUNDARY_NM, CONTRAST, HOLES, HOLE_PITCH_NM, HOLE_NM, TEXTURE, MATERIAL, LATTICE, ATOMS, FIELDS,
+) = range(20)  # fmt: skip
 """Columns of a film's row of numbers."""
 NO_HOLES, ROUND, LACEY = range(3)
 S_THICK, S_GRAIN, S_SITE, S_DISLOCATION, S_BOUNDARY, S_LACE, S_ATOM = range(900, 907)

@@ -85,8 +85,9 @@ def pack(recipe: Recipe, weights: dict[str, Array]) -> Packed:
 
 def populations(recipe: Recipe) -> list[Array]:
     """A row of ``shapes.FIELDS`` numbers for each population."""
-    names, index = list(recipe.materials), _lattice_index(recipe)
-    return [_population(made, n, names, index) for n, made in enumerate(recipe.populations.values())]
+    index = _lattice_index(recipe)
+    materials = recipe.materials
+    return [_population(made, n, materials, index) for n, made in enumerate(recipe.populations.values())]
 
 
 def _lattice_index(recipe: Recipe) -> dict[str, int]:
@@ -133,6 +134,7 @@ def _film(recipe: Recipe, names: list[str], index: dict[str, int]) -> Array:
     row[film.DISLOCATION_NM], row[film.BOUNDARY_NM] = made.dislocation_nm, made.antiphase_nm
     row[film.MATERIAL], row[film.LATTICE] = names.index(made.material), index[made.material]
     crystal = recipe.materials[made.material]
+    row[film.ATOMS] = sum(composition(crystal).values())
     if crystal.crystal is not None:
         row[film.BURGERS_NM] = math.hypot(*columns(CRYSTALS[crystal.crystal], crystal.zone).cell_nm[0])
     if holes is not None:
@@ -141,8 +143,8 @@ def _film(recipe: Recipe, names: list[str], index: dict[str, int]) -> Array:
     return row
 
 
-def _population(made: Population, n: int, names: list[str], index: dict[str, int]) -> Array:
-    row = np.zeros(shapes.FIELDS)
+def _population(made: Population, n: int, materials: dict[str, Material], index: dict[str, int]) -> Array:
+    row, names = np.zeros(shapes.FIELDS), list(materials)
     per_nm2 = made.per_um2 * 1e-6
     # at most every other cell is taken, so that clumps have room to be denser
     row[shapes.CELL] = math.sqrt(0.5 / per_nm2)
@@ -153,6 +155,8 @@ def _population(made: Population, n: int, names: list[str], index: dict[str, int
     row[shapes.MATERIAL], row[shapes.LATTICE] = names.index(made.material), index[made.material]
     row[shapes.CORE] = names.index(made.core) if made.core is not None else -1
     row[shapes.CORE_LATTICE] = index[made.core] if made.core is not None else -1
+    row[shapes.ATOMS] = sum(composition(materials[made.material]).values())
+    row[shapes.CORE_ATOMS] = sum(composition(materials[made.core]).values()) if made.core is not None else 0.0
     row[shapes.CLUMP], row[shapes.CLUMP_NM] = made.clump, made.clump_nm
     row[shapes.EMBEDDED], row[shapes.TWINNED], row[shapes.STREAM] = made.embedded, made.twinned, 1000 + 10 * n
     return row

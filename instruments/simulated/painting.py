@@ -14,7 +14,8 @@ import numpy as np
 
 from instruments.simulated import film as films
 from instruments.simulated import shapes
-from instruments.simulated.atoms import film_atoms, film_columns, particle_columns
+from instruments.simulated.amorphous import film_atoms
+from instruments.simulated.atoms import film_columns, particle_columns
 from instruments.simulated.pixels import film_pixels, mean_pixels, particle_pixels
 
 _MEAN_BELOW_PX = 1.5

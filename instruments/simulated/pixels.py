@@ -9,8 +9,8 @@ import numpy as np
 
 from instruments.simulated import film as films
 from instruments.simulated import shapes
-from instruments.simulated.atoms import to_pixel
 from instruments.simulated.counter import key, nodes, noise_among
+from instruments.simulated.splatting import to_pixel
 
 _TEXTURE_NM = 1.5
 """Distance of the bumps of an amorphous film."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -11,6 +12,7 @@ import torch
 
 from instruments.aberrations import rotated
 from instruments.simulated.brightfield import Phases
+from instruments.simulated.coherent import Illumination
 from instruments.simulated.darkroom import Darkroom, Developer
 from instruments.simulated.detector_settings import USUAL_MRAD
 from instruments.simulated.detectors import read_out
@@ -28,6 +30,7 @@ from instruments.simulated.scan import distorted, moved_px
 from instruments.simulated.scattering import WIDEST_MRAD
 from instruments.simulated.spectra import Spectrometers
 from instruments.simulated.thin import bright_field, wide_field
+from instruments.simulated.wide import smeared, way_px
 from instruments.types import Axis
 
 if TYPE_CHECKING:
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from instruments.simulated.coherent import Illumination
     from instruments.simulated.conditions import Conditions
     from instruments.simulated.insitu import Event
     from instruments.simulated.numbers import Ratio
@@ -49,7 +51,8 @@ Ring: TypeAlias = tuple[float, float]
 _BESIDE: Ratio = 1.25
 """Rings out to so many times the cone's angle are bright field: there waves interfere where atoms show."""
 _DETECTORS = (*USUAL_MRAD, "camera", "EELS", "EDS")
-"""Each has a stream of noise of its own."""
+_STREAMS = {name: number for number, name in enumerate(_DETECTORS)} | {"CTEM": 0}
+"""Of noise, one for each of those that are in at a time."""
 _TYPES = {"EELS": np.uint32}
 """A zero loss holds nearly all electrons of a pixel."""
 _DEAD, _LEAN = 411, 412
@@ -83,7 +86,9 @@ class Sample:
         self._darkroom: Developer = Darkroom(self._recipe) if darkroom is None else darkroom
         self._spectrometers = Spectrometers(settings, self._recipe)
         self._rings = {
-            name: detector.angles_mrad or USUAL_MRAD[name] for name, detector in settings.detectors().items()
+            name: detector.angles_mrad or USUAL_MRAD[name]
+            for name, detector in settings.detectors().items()
+            if name in USUAL_MRAD
         }
         self.height_nm = Relief(made.slope_nm_per_um, made.waviness_nm, seed).height_nm
 
@@ -115,6 +120,10 @@ class Sample:
 
     def look(self, sight: Sight, names: tuple[str, ...]) -> Mapping[str, Floats]:
         """Expected shares by detector: (H, W), of the camera (H, W, Ky, Kx), of spectrometers (H, W, E)."""
+        if (wide := self._settings.ctem) is not None:
+            spreads = wide.focal_spread_nm, wide.illumination_mrad
+            beam = Illumination(self._settings.column.voltage_kV, *spreads, wide.objective_mrad)
+            return {"CTEM": self.wide_field(sight, beam)}
         views, camera, done = self._views(sight), self._camera(sight), self._harm(sight)
         thick_nm = self._darkroom.thickness_nm(camera) * sight.thicker
         fine = camera.pixel_nm <= FINE_PX_NM
@@ -147,6 +156,12 @@ class Sample:
 
     def wide_field(self, sight: Sight, beam: Illumination) -> Floats:
         """(H, W) a wide parallel beam's image (CTEM), 1 where there is no specimen, with the sight's aberrations."""
+        rows = sight.exposure.shape[0]
+        way = way_px((sight.row_drift_nm[0] * rows, sight.row_drift_nm[1] * rows), sight.exposure)
+        still = replace(sight, row_drift_nm=(0.0, 0.0))
+        return smeared(self._wide_field(still, beam), way)
+
+    def _wide_field(self, sight: Sight, beam: Illumination) -> Floats:
         views, camera, done = self._views(sight), self._camera(sight), self._harm(sight)
         if camera.pixel_nm <= FINE_PX_NM:
             thick_nm = self._darkroom.thickness_nm(camera) * sight.thicker
@@ -162,7 +177,7 @@ class Sample:
         detectors, counts = self._settings.detectors(), {}
         for name, share in shares.items():
             mean = torch.from_numpy(np.ascontiguousarray(share) * np.float32(sent_electrons))
-            noise = (self._seed * 0x632BE59BD9B4E019 + number * len(_DETECTORS) + _DETECTORS.index(name)) & (2**63 - 1)
+            noise = (self._seed * 0x632BE59BD9B4E019 + number * len(_DETECTORS) + _STREAMS[name]) & (2**63 - 1)
             counted = count_(mean.view(1, share.shape[0], -1), torch.tensor([noise])).numpy().reshape(share.shape)
             if name in detectors:
                 rng = np.random.Generator(np.random.SFC64([noise & 0xFFFFFFFF, noise >> 32]))

@@ -11,6 +11,7 @@ from configs.settings import unknown
 from instruments.simulated.detector_settings import (
     BrightDetectorSettings,
     CameraSettings,
+    CtemSettings,
     DetectorSettings,
     EdsSettings,
     EelsSettings,
@@ -212,6 +213,8 @@ class SimulatedSettings(Settings):
     abf: BrightDetectorSettings | None = None
     camera: CameraSettings | None = None
     """Patterns at every pixel. It is read only where an exposure names it, for it is large; so are the next two."""
+    ctem: CtemSettings | None = None
+    """Given, the beam is wide and the camera under the image is the only detector, "CTEM"; None: it is a probe."""
     eels: EelsSettings | None = None
     eds: EdsSettings | None = None
     scan: ScanSettings = ScanSettings()
@@ -232,6 +235,13 @@ class SimulatedSettings(Settings):
     @model_validator(mode="after")
     def _recipe_for_more(self) -> SimulatedSettings:
         asked = [name for name in ("adf", "abf", "camera", "eels", "eds") if getattr(self, name) is not None]
+        scanned = [
+            name for name in ("haadf", "bf") if name in self.model_fields_set and getattr(self, name) is not None
+        ]
+        scanned += asked + (["scan"] if self.scan != ScanSettings() else [])
+        if self.ctem is not None and scanned:
+            raise ValueError(f"{', '.join(scanned)} needs a probe that scans; leave it out, or ctem")
+        asked += ["ctem"] if self.ctem is not None else []
         own = {f"{name}.angles_mrad": d.angles_mrad for name, d in (("haadf", self.haadf), ("bf", self.bf)) if d}
         asked += [name for name, angles_mrad in own.items() if angles_mrad is not None]
         asked += ["scan"] if self.scan != ScanSettings() else []
@@ -249,6 +259,8 @@ class SimulatedSettings(Settings):
 
     def detectors(self) -> dict[str, DetectorSettings]:
         """Every detector that is in and gives one number a pixel, by name."""
+        if self.ctem is not None:
+            return {"CTEM": self.ctem}
         found = {"HAADF": self.haadf, "ADF": self.adf, "ABF": self.abf, "BF": self.bf}
         return {name: detector for name, detector in found.items() if detector is not None}
 

@@ -14,8 +14,8 @@ SHAPES = ("ellipsoid", "facetted", "plate", "rod", "cube")
 ELLIPSOID, FACETTED, PLATE, ROD, CUBE = range(5)
 (
     CELL, CHANCE, RADIUS, SPREAD, SHAPE, ASPECT, HEIGHT, INNER, MATERIAL, CORE, LATTICE, CORE_LATTICE, CLUMP, CLUMP_NM,
-    EMBEDDED, TWINNED, STREAM, FIELDS,
-) = range(18)  # fmt: skip
+    EMBEDDED, TWINNED, STREAM, ATOMS, CORE_ATOMS, FIELDS,
+) = range(20)  # fmt: skip
 """Columns of a table of populations."""
 _LARGEST = 2.5
 """Radius at most, in medians."""
@@ -98,6 +98,20 @@ def layers(population, radius, aspect, boundary, edge, u, v):
         return whole, 0.0
     core = thickness(shape, radius * inner, aspect, height, edge, u, v)
     return whole - core, core
+
+
+@numba.njit(cache=True)
+def embedded_nm(populations, near, x, y):
+    """How much of the film is replaced by particles in it, at a place."""
+    replaced = 0.0
+    for n in range(len(near)):
+        population = populations[int(near[n, 0])]
+        if population[EMBEDDED] > 0:
+            dx, dy, turn = x - near[n, 1], y - near[n, 2], near[n, 4]
+            u, v = dx * math.cos(turn) + dy * math.sin(turn), dy * math.cos(turn) - dx * math.sin(turn)
+            shell, core = layers(population, near[n, 3], near[n, 5], near[n, 6], 0.2, u, v)
+            replaced += shell + core
+    return replaced
 
 
 def mean_volumes_nm3(population: npt.NDArray[np.float64]) -> tuple[float, float]:
