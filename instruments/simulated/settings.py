@@ -235,7 +235,7 @@ class SimulatedSettings(Settings):
     @model_validator(mode="after")
     def _recipe_for_more(self) -> SimulatedSettings:
         asked = [name for name in ("adf", "abf", "camera", "eels", "eds") if getattr(self, name) is not None]
-        scanned = [
+        scanned: list[str] = [
             name for name in ("haadf", "bf") if name in self.model_fields_set and getattr(self, name) is not None
         ]
         scanned += asked + (["scan"] if self.scan != ScanSettings() else [])
