@@ -60,6 +60,15 @@ def instrument_name(instrument: Settings) -> str:
     return str(getattr(instrument, "name", None) or getattr(instrument, "kind", "instrument"))
 
 
+def overhead_s(instrument: Settings) -> float:
+    """What an exposure may take beyond its own time before the driver server blanks and gives its frame up.
+
+    As its settings say (``exposure_overhead_s``: slow read-out, slow set-up); what only renders is waited for.
+    """
+    renders = getattr(instrument, "kind", None) in ("simulated", "replay", "faulty")
+    return float(getattr(instrument, "exposure_overhead_s", 60.0 if renders else 1.0))
+
+
 class Crew:
     """The processes, and the runner's ends of the sockets to them. Raises InstrumentError where one does not start."""
 
@@ -139,6 +148,7 @@ class Crew:
         told = {"instrument": instrument, "seed": plan.seed, "truth": truth, "start_s": start_s}
         settings.write_text(json.dumps(told))
         where = ["--driver", "instruments.hosted", "--settings", str(settings), "--token-file", str(token_file)]
+        where += ["--overhead-s", str(overhead_s(plan.instrument))]
         process = self._popen("instruments.server", [*where, "--until-stdin-closes"], (), stdout=subprocess.PIPE)
         ready = process.stdout is not None and select.select([process.stdout], [], [], _START_S)[0]
         line = process.stdout.readline() if ready and process.stdout is not None else b""

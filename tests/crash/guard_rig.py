@@ -45,12 +45,15 @@ class Lag:
 class Instrument:
     """A simulated microscope in real time behind its driver server."""
 
-    def __init__(self, folder: Path, driver: str = "instruments.hosted", **more: Any) -> None:
+    def __init__(self, folder: Path, driver: str = "instruments.hosted", allow_s: float = 1.0, instrument: Any = None):
+        """``allow_s``: what an exposure may take beyond its own time, rendering included."""
         self.folder, self.truth, self.token_file = folder, folder / "truth.jsonl", folder / "token"
         settings = folder / "settings.json"
-        instrument = {"kind": "simulated", "real_time": True, "specimen": {"heavy_per_um2": 0, "light_per_um2": 0}}
-        settings.write_text(json.dumps({"instrument": instrument, "seed": 1, "truth": str(self.truth), **more}))
+        specimen = {"heavy_per_um2": 0, "light_per_um2": 0}
+        instrument = instrument or {"kind": "simulated", "real_time": True, "specimen": specimen}
+        settings.write_text(json.dumps({"instrument": instrument, "seed": 1, "truth": str(self.truth)}))
         words = ["--driver", driver, "--settings", settings, "--token-file", self.token_file, "--until-stdin-closes"]
+        words += ["--overhead-s", allow_s]
         with (folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "instruments.server", *map(str, words)],

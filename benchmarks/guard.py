@@ -1,0 +1,181 @@
+"""What a guard in its own process costs an exposure, and how soon the beam is off when something dies.
+
+    python -m benchmarks.guard            some minutes
+    python -m benchmarks.guard --quick    a few exposures and kills, to see that it runs
+
+Overhead: the same exposures of a recorded image behind a driver server, through a guard in this process and
+through one in its own, in turns; the difference of the medians should be under 5 ms. Times to blank are read from the
+truth of a world that is a process of its own; `lag` is how late this machine woke a sleeper meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean, median, quantiles
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from benchmarks.common import arguments, finish
+from instruments.clock import RealClock
+from instruments.guard import Guard
+from instruments.guard_client import GuardClient, Plan
+from instruments.latches import InstrumentLedger
+from instruments.ledger_sqlite import SqliteLedger
+from instruments.limits import Limits
+from instruments.remote import RemoteMicroscope, RemoteSettings
+from instruments.types import Exposure
+
+if TYPE_CHECKING:
+    from instruments.protocol import Guarded
+
+CRASH = Path(__file__).resolve().parents[1] / "tests" / "crash"
+LIMITS = Limits(
+    x_nm=(-2e3, 2e3),
+    y_nm=(-2e3, 2e3),
+    backlash_nm=100.0,
+    stage_uncertainty_nm=50.0,
+    max_current_pA=60.0,
+    max_electrons=1e15,
+    max_fluence_e_per_A2=1e9,
+    max_time_s=1e6,
+    max_exposures_per_min=100_000,
+)
+LOOKS = {
+    "64 × 64": Exposure(field_of_view_nm=100.0, shape=(64, 64), dwell_us=0.05),
+    "256 × 256": Exposure(field_of_view_nm=100.0, shape=(256, 256), dwell_us=0.05),
+    "1024 × 1024": Exposure(field_of_view_nm=100.0, shape=(1024, 1024), dwell_us=0.05),
+}
+STRIKES = (
+    ("SIGKILL", ("runner",)),
+    ("SIGKILL", ("guard",)),
+    ("SIGKILL", ("runner", "guard")),
+    ("SIGSTOP", ("runner",)),
+    ("SIGSTOP", ("guard",)),
+    ("SIGSTOP", ("runner", "guard")),
+)
+
+
+def overhead(exposures: int) -> list[dict[str, Any]]:
+    """Milliseconds of an exposure, by frame: through either guard, and the difference.
+
+    Median of the differences of exposures made one after the other; difference of the 10 % quantiles, which tell of a
+    machine that has nothing else to do; CPU time.
+    """
+    from guard_rig import Instrument  # the tests' instrument; its folder is on the path only while this runs
+
+    rows = []
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent)
+        os.environ["ADAPTEM_STATE"] = str(folder / "state")
+        (folder / "inside").mkdir()
+        (folder / "process").mkdir()
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (2048, 2048), np.uint8)).save(folder / "image.png")
+        recorded = {"kind": "replay", "image": str(folder / "image.png"), "pixel_size_nm": 0.1, "overhead_s": 0.0}
+        recorded["real_time"] = True
+        servers = {name: Instrument(folder / name, allow_s=60.0, instrument=recorded) for name in ("inside", "process")}
+        guards: dict[str, Guarded] = {}
+        for name, server in servers.items():
+            settings = RemoteSettings(port=server.port, token_file=server.token_file, name=name)
+            if name == "process":
+                plan = Plan(instrument=settings, limits=LIMITS, ledger=folder / name / "ledger.sqlite")
+                guards[name] = GuardClient(plan)
+            else:
+                clock = RealClock()
+                scope = RemoteMicroscope(settings, server.token_file.read_text().strip(), clock)
+                ledgers = (SqliteLedger(folder / name / f"{part}.sqlite") for part in ("ledger", "latches"))
+                guards[name] = Guard(scope, LIMITS, InstrumentLedger(*ledgers), clock)
+        for look, exposure in LOOKS.items():
+            took: dict[str, list[float]] = {name: [] for name in guards}
+            spent: dict[str, list[float]] = {name: [] for name in guards}
+            for number in range(exposures + 2):
+                for name, guard in guards.items():
+                    start_s, cpu_s = time.perf_counter(), cpu_of(guard)
+                    guard.acquire(exposure)
+                    if number >= 2:  # the first ones open files
+                        took[name].append(1e3 * (time.perf_counter() - start_s))
+                        spent[name].append(1e3 * (cpu_of(guard) - cpu_s))
+            row: dict[str, Any] = {"frame": look}
+            for part, ms in took.items():
+                row |= {f"{part}_ms": median(ms), f"{part}_p10_ms": quantiles(ms, n=10, method="inclusive")[0]}
+            pairs = zip(took["inside"], took["process"], strict=True)
+            row |= {
+                "overhead_median_ms": median(process - inside for inside, process in pairs),
+                "overhead_p10_ms": row["process_p10_ms"] - row["inside_p10_ms"],
+                "overhead_cpu_ms": mean(spent["process"]) - mean(spent["inside"]),
+                "exposures": exposures,
+            }
+            rows.append(row)
+        for guard in guards.values():
+            guard.close()
+        for server in servers.values():
+            server.close()
+    return rows
+
+
+def cpu_of(guard: Guarded) -> float:
+    """CPU seconds that this process and the guard's have spent."""
+    pids = [os.getpid(), *([guard.pids["guard_process"]] if isinstance(guard, GuardClient) else [])]
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
+
+
+def blanking(times: int) -> list[dict[str, Any]]:
+    """Milliseconds from the signal to the blanked beam."""
+    from guard_rig import Instrument, Lag, Runner, wait_for
+
+    rows = []
+    with tempfile.TemporaryDirectory() as parent:
+        instrument = Instrument(Path(parent))
+        for how, victims in STRIKES:
+            took_ms, lags_ms = [], []
+            for turn in range(times):
+                runner = Runner(instrument, 1 + len(instrument.rows()))
+                try:
+                    runner.wait_for_beam()
+                    time.sleep(0.05 + 0.3 * turn / times)
+                    with Lag() as lag:
+                        struck_s = runner.strike(signal.Signals[how], *victims)
+                        wait_for(lambda: not instrument.beam_on(), 10.0)
+                    off = [row for row in instrument.rows() if row["row"] == "blank"][-1]
+                    took_ms.append(1e3 * (instrument.monotonic_s(off) - struck_s))
+                    lags_ms.append(1e3 * lag.worst_s)
+                finally:
+                    runner.clear()
+            cuts = quantiles(took_ms, n=20, method="inclusive") if times > 1 else [took_ms[0]] * 19
+            rows.append(
+                {
+                    "strike": f"{how} {' and '.join(victims)}",
+                    "median_ms": median(took_ms),
+                    "p95_ms": cuts[18],
+                    "worst_ms": max(took_ms),
+                    "worst_lag_ms": max(lags_ms),
+                    "times": times,
+                }
+            )
+        instrument.close()
+    return rows
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--only", choices=("overhead", "blanking"), help="one of the two tables")
+    options = parser.parse_args()
+    sys.path.insert(0, str(CRASH))
+    rows: list[dict[str, Any]] = []
+    if options.only != "blanking":
+        rows = overhead(5 if options.quick else 100)
+        finish(rows, options, title="An exposure through a guard in this process, and in its own")
+    if options.only != "overhead":
+        rows = blanking(1 if options.quick else 20)
+        finish(rows, options, title="From the signal to the blanked beam")
+
+
+if __name__ == "__main__":
+    main()
