@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from archive.durable import write_atomically
 from configs.load import ConfigError, load
 from console.source import packaged
-from instruments.checks import CheckResult, check_microscope
+from instruments.checks import EXPOSURE, CheckResult, check_microscope
 from instruments.clock import RealClock, SimulatedClock
-from instruments.drivers.registry import kinds, open_microscope
+from instruments.drivers.registry import kinds, lacks, open_microscope
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
 from surveys.settings import SurveySettings
+from surveys.task import survey_looks
 
 if TYPE_CHECKING:
     from instruments.clock import Clock
@@ -41,10 +42,11 @@ def check_installation() -> list[CheckResult]:
     ]
 
 
-def check_instrument(name: str | None, config: Path | None) -> list[CheckResult]:
+def check_instrument(name: str | None, config: Path | None, defocus_nm: float = 400.0) -> list[CheckResult]:
     """The conformance suite on an instrument, through a guard, moving and exposing a little.
 
-    Raises ConfigError, InstrumentError.
+    With a config it exposes the overview look, and the stage goes an eighth of its width. ``defocus_nm``: how far the
+    focus may go. Raises ConfigError, InstrumentError.
     """
     path = config or packaged("survey_demo.yaml")
     settings = load(path, SurveySettings)
@@ -56,7 +58,13 @@ def check_instrument(name: str | None, config: Path | None) -> list[CheckResult]
     clock: Clock = SimulatedClock() if not getattr(settings.instrument, "real_time", True) else RealClock()
     microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock)
     guard = Guard(microscope, settings.limits, MemoryLedger(), clock)
-    return list(check_microscope(guard))
+    exposure = EXPOSURE if config is None else survey_looks(settings)[0].exposure
+    declared = lacks(settings.instrument)
+    found = check_microscope(guard, exposure=exposure, allow_defocus_nm=defocus_nm, lacks=declared)
+    more = {what: why for what, why in declared.items() if what not in {result.name for result in found}}
+    return found + [
+        CheckResult(what, True, f"lacking, as declared: {why}", checked=False) for what, why in more.items()
+    ]
 
 
 def _python() -> CheckResult:

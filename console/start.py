@@ -73,8 +73,13 @@ def config(
 
 
 def doctor(
-    instrument: Annotated[str | None, typer.Option(help="Also check an instrument, by driver name.")] = None,
+    instrument: Annotated[
+        str | None, typer.Option(help="Also check an instrument, by driver name (`adaptem instruments` lists them).")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Take the instrument and its limits from this config.")] = None,
+    defocus_nm: Annotated[
+        float, typer.Option(help="How far the focus may go, to see that the image answers; within the limits.")
+    ] = 400.0,
     json: Json = False,
 ) -> None:
     """Check the installation and, if named, an instrument, by moving, exposing and reading back a little."""
@@ -83,12 +88,13 @@ def doctor(
 
         results = check_installation()
         if instrument or config:
-            results += check_instrument(instrument, config)
+            results += check_instrument(instrument, config, defocus_nm)
         if json:
-            show([{"check": r.name, "ok": r.ok, "message": r.message} for r in results])
+            show([{"check": r.name, "ok": r.ok, "checked": r.checked, "message": r.message} for r in results])
         else:
             for result in results:
                 mark = ("ok  ", "green") if result.ok else ("FAIL", "bold red")
+                mark = mark if result.checked else ("--  ", "yellow")
                 say(Text.assemble(mark, f" {result.name}: {result.message}"))
         if not all(result.ok for result in results):
             raise typer.Exit(Exit.FAILED)

@@ -231,6 +231,7 @@ class DeMicroscope:
 
 _FIELDS = {"x_nm": "x_um", "y_nm": "y_um", "z_nm": "z_um", "alpha_deg": "alpha_deg", "beta_deg": "beta_deg"}
 SETTINGS = DeSettings
+NEEDS = ("deapi", "de-twin")
 
 
 def open_microscope(settings: DeSettings, *, seed: int, clock: Clock, truth: Path | None) -> DeMicroscope:

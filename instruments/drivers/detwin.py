@@ -199,6 +199,7 @@ class DetwinMicroscope:
 
 
 SETTINGS = DetwinSettings
+NEEDS = ("de-twin",)
 
 
 def open_microscope(settings: DetwinSettings, *, seed: int, clock: Clock, truth: Path | None) -> Microscope:

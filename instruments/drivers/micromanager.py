@@ -190,6 +190,7 @@ class MicromanagerMicroscope:
 
 
 SETTINGS = MicromanagerSettings
+NEEDS = ("pymmcore-plus",)
 
 
 def lacks(settings: MicromanagerSettings) -> Mapping[str, str]:

@@ -50,7 +50,7 @@ class NionSettings(Settings):
     kind: Literal["nion"] = "nion"
     sample: Literal["flake", "amorphous", "cts"] = "cts"
     """Of the simulated column."""
-    detectors: Annotated[tuple[str, ...], Field(min_length=1)] = ("HAADF", "MAADF")
+    channels: Annotated[tuple[str, ...], Field(min_length=1)] = ("HAADF", "MAADF")
     """Names of the scan's channels."""
     x_nm: Range
     """That the stage may be sent to, in its own axes: Swift takes any, and the simulated stage goes there."""
@@ -75,10 +75,10 @@ class NionMicroscope:
         """``size``: Swift's ``Geometry.IntSize``. Raises NotSupported for a channel that is not there."""
         self._settings, self._clock, self._controls, self._scan, self._size = settings, clock, controls, scan, size
         channels = [scan.get_channel_state(index).name for index in range(scan.scan_device.channel_count)]
-        if unknown := set(settings.detectors) - set(channels):
+        if unknown := set(settings.channels) - set(channels):
             raise NotSupported(f"channels {sorted(unknown)} were asked; this scan unit has {', '.join(channels)}")
         for index, name in enumerate(channels):
-            scan.set_channel_enabled(index, name in settings.detectors)
+            scan.set_channel_enabled(index, name in settings.channels)
         real = controls.TryGetVal("SShft.x")[0]
         self._axes = {"x_nm": "SShft.x", "y_nm": "SShft.y"} if real else _SIMULATED_AXES
         self.blank()
@@ -114,7 +114,7 @@ class NionMicroscope:
         return Outcome(target, self.state().optics)
 
     def acquire(self, exposure: Exposure) -> Frame:
-        names = exposed(exposure, field_of_view_nm=(0.1, 1e5), dwell_us=(0.01, 1e4), detectors=self._settings.detectors)
+        names = exposed(exposure, field_of_view_nm=(0.1, 1e5), dwell_us=(0.01, 1e4), detectors=self._settings.channels)
         if exposure.shape[0] != exposure.shape[1]:
             raise LimitError(f"{exposure.shape} pixels were asked; this driver scans squares: ask for one")
         scan, start_s = self._scan, self._clock.now_s()
@@ -154,6 +154,7 @@ class NionMicroscope:
 
 _SIMULATED_AXES = {"x_nm": "stage_position_m.x", "y_nm": "stage_position_m.y"}
 SETTINGS = NionSettings
+NEEDS = ("nionswift-usim",)
 
 
 def lacks(settings: NionSettings) -> Mapping[str, str]:
@@ -210,4 +211,7 @@ def open_driver(settings: Json) -> HostedNion:
         raise Disconnected("Swift has no stem_controller: the simulated column did not start")
     clock = RealClock(settings["start_s"])
     scope = NionMicroscope(instrument, clock, controls, controls.scan_controller, geometry.IntSize)
+    controls.scan_controller.record_immediate(
+        controls.scan_controller.get_frame_parameters(0)
+    )  # it draws its sample now
     return HostedNion(scope, running.close)

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from configs.load import ConfigError, Settings
+from instruments.drivers.vendor import installed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +85,11 @@ def lacks(settings: Settings) -> Mapping[str, str]:
     """
     declared = getattr(_driver(getattr(settings, "kind", None)), "lacks", None)
     return {} if declared is None else dict(declared(settings))
+
+
+def needs(kind: str) -> dict[str, str | None]:
+    """The packages that a driver needs beyond adaptem's own, with the version that is installed. Raises ConfigError."""
+    return {package: installed(package) for package in getattr(_driver(kind), "NEEDS", ())}
 
 
 def _driver(kind: object) -> Driver:

@@ -233,6 +233,7 @@ class ThermofisherMicroscope:
 
 
 SETTINGS = ThermofisherSettings
+NEEDS = ("temscript",)
 
 
 def open_microscope(

@@ -1,0 +1,105 @@
+"""The same small survey, by the same agent, on every back end: only the config's block ``instrument`` changes.
+
+    python -m benchmarks.backends                     each started for it, on this computer, and closed
+    python -m benchmarks.backends --only nion         one of them; may be repeated
+    python -m benchmarks.backends --quick             fewer close looks
+
+Frames per second are by the clock on the wall, of the survey alone: of the back end, mostly, and of this computer.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.benches import BENCHES
+from benchmarks.common import arguments, finish
+from configs.load import load
+from instruments.checks import check_microscope
+from instruments.clock import RealClock, SimulatedClock
+from instruments.drivers import registry
+from instruments.guard import Guard
+from instruments.ledger import MemoryLedger
+from surveys.night import open_night
+from surveys.runner import run_survey
+from surveys.settings import SurveySettings
+
+if TYPE_CHECKING:
+    from configs.load import Settings
+    from instruments.checks import CheckResult
+
+CONFIG = Path(__file__).parents[1] / "configs" / "survey_backends.yaml"
+
+
+def survey(instrument: Settings, detail_fraction: float | None = None) -> dict[str, Any]:
+    """Run the survey; what came of it."""
+    settings = load(CONFIG, SurveySettings)
+    budget = settings.budget
+    if detail_fraction is not None:
+        budget = budget.model_copy(update={"detail_fraction": detail_fraction})
+    settings = settings.model_copy(update={"instrument": instrument, "budget": budget})
+    steps, frames = 0, 0
+
+    def on_step(step: Any, progress: object) -> None:
+        nonlocal steps, frames
+        steps += 1
+        frames += sum(record.committed for record in step.exposures)
+
+    with tempfile.TemporaryDirectory() as parent:
+        night = open_night(settings, Path(parent) / "survey")
+        start_s = time.perf_counter()
+        summary = run_survey(night, on_step)
+        spent_s = time.perf_counter() - start_s
+    return {
+        "ending": str(summary.reason),
+        "steps": steps,
+        "frames": frames,
+        "frames_per_s": frames / spent_s,
+        "guard_denials": night.guard.denials,
+    }
+
+
+def conformance(name: str, instrument: Settings) -> list[CheckResult]:
+    """The suite through a guard, as ``adaptem doctor`` runs it, with limits that let this bench's focus be tried."""
+    about = BENCHES[name]
+    limits = load(CONFIG, SurveySettings).limits.model_copy(update={"defocus_nm": (-5e4, 5e4)})
+    clock = RealClock() if getattr(instrument, "real_time", True) else SimulatedClock()
+    scope = registry.open_microscope(instrument, seed=3, clock=clock)
+    return check_microscope(
+        Guard(scope, limits, MemoryLedger(), clock),
+        exposure=about.exposure,
+        allow_defocus_nm=about.allow_defocus_nm,
+        lacks=registry.lacks(instrument),
+    )
+
+
+def row(name: str, *, quick: bool) -> dict[str, Any]:
+    """One back end."""
+    with BENCHES[name].start() as block:
+        instrument = registry.parse(block)
+        found = survey(instrument, 0.2 if quick else None)
+    with BENCHES[name].start() as block:
+        results = conformance(name, registry.parse(block))
+    passed = sum(result.ok and result.checked for result in results)
+    failed = [result.name for result in results if not result.ok]
+    lacking = [result.name for result in results if not result.checked]
+    told = f"{passed} pass" + (f", FAILED: {', '.join(failed)}" if failed else "")
+    return {
+        "back_end": name,
+        **found,
+        "conformance": told + (f"; not checked: {', '.join(lacking)}" if lacking else ""),
+    }
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--only", action="append", choices=list(BENCHES), help="this back end only")
+    options = parser.parse_args()
+    rows = [row(name, quick=options.quick) for name in options.only or BENCHES]
+    finish(rows, options, title="One survey, every back end")
+
+
+if __name__ == "__main__":
+    main()
