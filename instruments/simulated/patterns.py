@@ -7,18 +7,17 @@ z through vacuum by exp(−iπλz k²) (Kirkland, Advanced Computing in Electron
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from instruments.aberrations import NAMES, pupil_on
 from instruments.annuli import angles, mask
-from instruments.physics import wavelength_nm
-from instruments.simulated.coherent import BAND, PhaseObject, finite
-from instruments.simulated.optics import probe_reach_nm
+from instruments.simulated.blurring import LANES
+from instruments.simulated.coherent import BAND, PhaseObject
+from instruments.simulated.fourier import plan, smooth
+from instruments.simulated.patches import Window, band, probes, propagator, waves
+from instruments.simulated.scanned import detect_compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,45 +30,6 @@ _PARTS = 1024
 """Positions are taken to 1 / this of a pixel, so that a regular scan has few kinds of probe."""
 _FEW = 32
 """Kinds of probe that are made once a world; more are made when their turn comes, and never stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The square patch round the probe that makes a pattern, and so the pattern's sampling."""
-
-    size_px: int
-    pixel_nm: float
-    voltage_kV: float
-    convergence_mrad: float
-
-    def __post_init__(self) -> None:
-        """Raise ValueError where the pattern cannot hold the probe's disc or shows it in too few pixels."""
-        if self.size_px < 8 or self.size_px % 2:
-            raise ValueError(f"a patch of {self.size_px} pixels was asked; give an even number from 8 on")
-        numbers = (self.pixel_nm, self.voltage_kV, self.convergence_mrad)
-        if not all(0 < number < math.inf for number in numbers):
-            raise ValueError(f"pixel_nm, voltage_kV and convergence_mrad were {numbers}: give positive numbers")
-        if not 2 * self.mrad_per_px <= self.convergence_mrad <= self.limit_mrad:
-            raise ValueError(
-                f"a disc of {self.convergence_mrad:g} mrad was asked; a patch of {self.size_px} pixels of "
-                f"{self.pixel_nm:.4g} nm holds discs from {2 * self.mrad_per_px:.3g} to {self.limit_mrad:.3g} mrad: "
-                "take more pixels for a smaller disc, smaller pixels for a larger one"
-            )
-
-    @property
-    def mrad_per_px(self) -> float:
-        return wavelength_nm(self.voltage_kV) / (self.size_px * self.pixel_nm) * 1e3
-
-    @property
-    def limit_mrad(self) -> float:
-        """Electrons that leave beyond this angle are in no pattern."""
-        return BAND * wavelength_nm(self.voltage_kV) / (2 * self.pixel_nm) * 1e3
-
-    @property
-    def frame(self) -> tuple[tuple[int, int], tuple[float, float], tuple[float, float]]:
-        """A pattern's shape, mrad per pixel and centre, as ``annuli`` takes them."""
-        size, scale, middle = self.size_px, self.mrad_per_px, float(self.size_px // 2)
-        return (size, size), (scale, scale), (middle, middle)
 
 
 def patterns(
@@ -101,16 +61,50 @@ def detect(
     size = window.size_px
     if masks.ndim != 2 or len(masks) != size**2:
         raise ValueError(f"masks of shape {tuple(masks.shape)} were given; take those of masks_of(window, …)")
-    first = math.floor(size / 2 - BAND * size / 2)  # rows beyond the band limit are not read
-    rows = slice(first, size - first + 1)
+    first = math.floor(size / 2 - BAND * size / 2)  # what lies beyond the band limit is not read
+    inner = slice(first, size - first + 1)
+    weights = (masks.view(size, size, -1) * band(window, masks.device)[..., None])[inner]
+    found = torch.empty(len(specimen.phase_rad), len(positions_px), masks.shape[1], device=specimen.phase_rad.device)
+    if found.device.type == "cpu" and specimen.phase_rad.ndim == 3 and smooth(size):
+        return _detect_compiled(specimen, positions_px, coefficients_nm, window, weights[:, inner], first, found)
     # real and imaginary parts lie side by side in memory: to weigh both is faster than to add them
-    weights = (masks.view(size, size, -1) * band(window, masks.device)[..., None])[rows]
-    weights = weights.repeat_interleave(2, dim=1).flatten(0, 1).T.contiguous()
-    device = specimen.phase_rad.device
-    found = torch.empty(len(specimen.phase_rad), len(positions_px), masks.shape[1], device=device)
+    flat = weights.repeat_interleave(2, dim=1).flatten(0, 1).T.contiguous()
     for world, where, squares in _scan(specimen, positions_px, coefficients_nm, window):
-        found[world, where] = torch.nn.functional.linear(squares[:, rows].flatten(1), weights)
+        found[world, where] = torch.nn.functional.linear(squares[:, inner].flatten(1), flat)
     return found
+
+
+def _detect_compiled(
+    specimen: PhaseObject,
+    positions_px: torch.Tensor,
+    coefficients_nm: torch.Tensor,
+    window: Window,
+    weights: torch.Tensor,
+    first: int,
+    found: torch.Tensor,
+) -> torch.Tensor:
+    """``detect`` behind one slice, on a CPU."""
+    corner, shifts, kind = _places(specimen, positions_px, window)
+    lenses = probes(coefficients_nm, window, shifts[:_FEW], worlds=len(specimen.phase_rad)) / window.size_px
+    high = -(-weights.shape[0] // LANES) * LANES
+    padded = torch.nn.functional.pad(weights.permute(2, 1, 0), (0, high - weights.shape[0])).contiguous().numpy()
+    made, corners = plan(window.size_px), corner.numpy()
+    for world in range(len(found)):
+        canvas = _parts(_extended(specimen.transmission(world), window, specimen.periodic)[0])
+        if len(shifts) <= _FEW:
+            lens, out = _parts(lenses[world]), found[world].numpy()
+            detect_compiled(*canvas, corners, kind.numpy(), *lens, first, made, padded, out)
+            continue
+        for where in _chunks(len(corner), window):
+            lens = _parts(waves(coefficients_nm[world, None], window, shifts[kind[where]])[0] / window.size_px)
+            here, out = corners[where], found[world, where].numpy()
+            detect_compiled(*canvas, here, np.arange(len(here)), *lens, first, made, padded, out)
+    return found
+
+
+def _parts(wave: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Real and imaginary parts."""
+    return wave.real.contiguous().numpy(), wave.imag.contiguous().numpy()
 
 
 def masks_of(window: Window, detectors: Sequence[Annulus], device: torch.device | None = None) -> torch.Tensor:
@@ -164,41 +158,6 @@ def incoherent(
     return found
 
 
-def probes(
-    coefficients_nm: torch.Tensor, window: Window, shifts_px: torch.Tensor, *, worlds: int | None = None
-) -> torch.Tensor:
-    """(B, U, k, k) waves of unit intensity about pixel (k // 2, k // 2), each moved by a (row, column) of (U, 2).
-
-    Each carries a factor (−1)^(row + column), which puts angle 0 into the middle of its transform.
-    Raises ValueError where a probe's rays reach beyond the patch, or there are not ``worlds`` sets of coefficients.
-    """
-    size = window.size_px
-    if coefficients_nm.shape != (worlds or len(coefficients_nm), len(NAMES)):
-        raise ValueError(
-            f"coefficients of shape {tuple(coefficients_nm.shape)} were given for {worlds} worlds: give each one row "
-            f"of {', '.join(NAMES)}"
-        )
-    finite("coefficients_nm", coefficients_nm)
-    reach_nm = float(probe_reach_nm(coefficients_nm, window.convergence_mrad).max())
-    held_nm = size * window.pixel_nm / 2
-    if reach_nm > held_nm:
-        raise ValueError(
-            f"the probe's rays reach {reach_nm:.3g} nm from its middle; a patch of {size} pixels of "
-            f"{window.pixel_nm:.4g} nm holds {held_nm:.3g} nm: take more pixels or less defocus"
-        )
-    return _waves(coefficients_nm, window, shifts_px)
-
-
-def _waves(coefficients_nm: torch.Tensor, window: Window, shifts_px: torch.Tensor) -> torch.Tensor:
-    size = window.size_px
-    where, amplitude, basis, turns = _lens(window, coefficients_nm.device)
-    phase = -(coefficients_nm @ basis)[:, None] - (shifts_px + size // 2) @ turns
-    waves = torch.zeros(*phase.shape[:2], size * size, dtype=torch.complex64, device=phase.device)
-    waves[..., where] = torch.polar(amplitude.expand_as(phase), phase)
-    made: torch.Tensor = torch.fft.ifft2(waves.view(*phase.shape[:2], size, size), norm="ortho")
-    return made
-
-
 def _scan(
     specimen: PhaseObject, positions_px: torch.Tensor, coefficients_nm: torch.Tensor, window: Window
 ) -> Iterator[tuple[int, slice, torch.Tensor]]:
@@ -219,7 +178,7 @@ def _scan(
             elif len(shifts) <= _FEW:
                 wave *= lenses[world, kind[where]]
             else:
-                wave *= _waves(coefficients_nm[world, None], window, shifts[kind[where]])[0] * share
+                wave *= waves(coefficients_nm[world, None], window, shifts[kind[where]])[0] * share
             for below in others:
                 wave = torch.fft.ifft2(torch.fft.fft2(wave).mul_(step)).mul_(below[places])
             yield world, where, torch.view_as_real(torch.fft.fft2(wave)).square_()
@@ -254,41 +213,18 @@ def _places(
 def _patches(canvas: torch.Tensor, window: Window, periodic: bool) -> torch.Tensor:
     """(S, …, …, k, k) a view of the patch at every corner of a canvas (S, Y, X)."""
     size = window.size_px
+    return _extended(canvas, window, periodic).unfold(1, size, 1).unfold(2, size, 1)
+
+
+def _extended(canvas: torch.Tensor, window: Window, periodic: bool) -> torch.Tensor:
+    """A periodic canvas (S, Y, X) with half a patch more on all sides; another as it is."""
+    size = window.size_px
     for dim in (1, 2) if periodic else ():
         n = canvas.shape[dim]
         canvas = canvas.index_select(dim, torch.arange(-(size // 2), n + size // 2, device=canvas.device) % n)
-    return canvas.unfold(1, size, 1).unfold(2, size, 1)
+    return canvas
 
 
 def _chunks(count: int, window: Window) -> Iterator[slice]:
     many = max(_AT_ONCE_BYTES // (8 * window.size_px**2), 1)
     return (slice(first, min(first + many, count)) for first in range(0, count, many))
-
-
-@lru_cache(maxsize=64)
-def propagator(window: Window, slice_nm: float, device: torch.device) -> torch.Tensor:
-    """(k, k) what a path of ``slice_nm`` does to a spectrum with angle 0 in the middle; the band limit is applied."""
-    turn = angles(*window.frame) * 1e-3
-    phase = torch.from_numpy((turn**2).sum(0) * (-math.pi * slice_nm / wavelength_nm(window.voltage_kV))).float()
-    return torch.polar(band(window, torch.device("cpu")), phase).to(device)
-
-
-@lru_cache(maxsize=64)
-def _lens(window: Window, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Flat indices (P,), amplitudes (P,), rad per nm (8, P) and rad per pixel of shift (2, P) within the aperture."""
-    size, pixel = window.size_px, window.pixel_nm
-    row, column, lens = pupil_on((size, size), (pixel, pixel), window.voltage_kV, window.convergence_mrad)
-    turns = (torch.from_numpy(np.stack([row, column])) - size // 2) * (2 * math.pi / size)
-    return (
-        torch.from_numpy(lens.inside).to(device),
-        torch.from_numpy(lens.amplitude).float().to(device),
-        torch.from_numpy(lens.basis).float().to(device),
-        turns.float().to(device),
-    )
-
-
-@lru_cache(maxsize=64)
-def band(window: Window, device: torch.device) -> torch.Tensor:
-    """(k, k) 1 within the band limit, 0 beyond, angle 0 in the middle."""
-    inside: torch.Tensor = torch.from_numpy((angles(*window.frame) ** 2).sum(0)) <= window.limit_mrad**2
-    return inside.float().to(device)

@@ -15,7 +15,8 @@ from instruments.annuli import Annulus
 from instruments.simulated import brightfield
 from instruments.simulated.brightfield import bright, oversampling
 from instruments.simulated.coherent import PhaseObject
-from instruments.simulated.patterns import Window, detect, masks_of
+from instruments.simulated.patches import Window
+from instruments.simulated.patterns import detect, masks_of
 
 N, PIXEL = 96, 0.02
 COEFFICIENTS = torch.tensor([[5.0, 1.0, 0.5, 20.0, 0.0, 10.0, 0.0, 0.0], [-3.0, 0, 0, 0, 0, 0, 0, 1000.0]])

@@ -11,15 +11,8 @@ from instruments.aberrations import NAMES
 from instruments.annuli import Annulus, angles, mask
 from instruments.physics import wavelength_nm
 from instruments.simulated.coherent import Illumination, PhaseObject, ctem
-from instruments.simulated.patterns import (
-    Window,
-    detect,
-    incoherent,
-    masks_of,
-    moments_of,
-    patterns,
-    probes,
-)
+from instruments.simulated.patches import Window, probes
+from instruments.simulated.patterns import detect, incoherent, masks_of, moments_of, patterns
 
 WINDOW = Window(size_px=64, pixel_nm=0.02, voltage_kV=200.0, convergence_mrad=16.0)
 WAVELENGTH_NM = wavelength_nm(200.0)
@@ -181,6 +174,18 @@ def test_detectors_get_what_the_patterns_show() -> None:
     stored = patterns(specimen, where, optics, WINDOW).flatten(-2) @ masks
     assert torch.allclose(live, stored, rtol=1e-4, atol=1e-5)
     assert float(live[..., 1].std()) > 1e-3
+
+
+@pytest.mark.parametrize("slices", [1, 2], ids=["compiled", "in tensors"])
+@pytest.mark.parametrize("side", [128, 100])
+def test_detectors_over_borders_and_at_any_place_get_it_too(slices: int, side: int) -> None:
+    phase = smooth(1, side, 0.8, pixels=5)[:, None].expand(1, slices, side, side).contiguous()
+    specimen = PhaseObject(phase[:, 0] if slices == 1 else phase, periodic=True)
+    where = torch.rand(50, 2, generator=torch.Generator().manual_seed(2)) * (side - 1)
+    masks = masks_of(WINDOW, [Annulus(0, 8), Annulus(16, 36.5)])
+    live = detect(specimen, where, SHARP, WINDOW, masks)
+    stored = patterns(specimen, where, SHARP, WINDOW).flatten(-2) @ masks
+    assert torch.allclose(live, stored, rtol=1e-4, atol=1e-5)
 
 
 def test_absorption_takes_electrons_away() -> None:

@@ -12,7 +12,8 @@ from instruments.aberrations import NAMES
 from instruments.annuli import Annulus, mask, reach_mrad
 from instruments.physics import wavelength_nm
 from instruments.simulated.coherent import PhaseObject
-from instruments.simulated.patterns import Window, detect, masks_of, moments_of, patterns
+from instruments.simulated.patches import Window
+from instruments.simulated.patterns import detect, masks_of, moments_of, patterns
 from models.virtual import (
     Camera,
     centre_of_mass,
