@@ -32,7 +32,6 @@ _AT_ONCE = 64
 _TAIL_NM = 0.2
 _TILTED_SLICE_NM, _MOST_TILTED = 0.4, 256
 _MOST_PARTS = 8
-_LEAST = 1e-9
 _RINGS = 1.6
 """Radius kept of a probe, in λ / α: its first rings of Airy."""
 
@@ -99,20 +98,17 @@ def patterns_at(
             views.part(np.zeros(len(here), dtype=np.int64)), places_nm=here, rotations_rad=None, row_drifts_nm=None
         )
         atoms = specimen.atoms(there, (size, size), pixel_nm)
-        phase, lost = specimen.transmission(atoms, pixel_nm)
+        phase = specimen.phase(atoms, pixel_nm)
         if done is not None:
-            now = slice(first, first + len(here))
-            phase, lost = _faded(phase, done, now, pixel_nm), _faded(lost, done, now, pixel_nm)
-        passing = transmitted(phase / slices, lost / slices)
+            phase = _faded(phase, done, slice(first, first + len(here)), pixel_nm)
+        passing = transmitted(phase / slices, None)
         wave = passing * probe
         for _ in range(slices - 1):
             wave = torch.fft.ifft2(torch.fft.fft2(wave).mul_(step)).mul_(passing)
         wave = torch.fft.fft2(wave, norm="ortho")
         met = (atoms * spot).sum((-2, -1))  # (b, E) atoms per nm² under the probe
         thermal = torch.tensordot(met, diffuse, dims=1)
-        met_twice = thermal.sum((-2, -1), keepdim=True).clamp(min=_LEAST)
-        thermal *= -torch.expm1(-met_twice) / met_twice  # what was scattered cannot be lost to the wave again
-        elastic = torch.view_as_real(wave).square().sum(-1)
+        elastic = torch.view_as_real(wave).square().sum(-1) * (1 - thermal.sum((-2, -1), keepdim=True)).clamp(min=0)
         found[first : first + len(here)] = _binned((elastic + thermal).mul_(inside).numpy(), settings.pixels, parts)
     return found.reshape(*camera.shape, settings.pixels, settings.pixels)
 
