@@ -3,8 +3,9 @@
     python -m benchmarks.simulator            some minutes; peers are timed where they are installed
     python -m benchmarks.simulator --quick    a few frames
 
-One thread, CPU seconds, medians. Every frame has a new place, new optics (C10 within 5 nm and seven more) and Poisson
-noise, and a margin as wide as its probe, so that borders do not wrap. Peers run as their own documents show them.
+One thread, CPU seconds, medians; what is compared takes turns. Every frame has a new place, new optics (C10 within 5 nm
+and seven more) and Poisson noise, and a margin as wide as its probe, so that borders do not wrap. Peers run as their
+own documents show them. abTEM's probes are timed once, 16 of multislice and 100 of PRISM, and scaled to the frame.
 """
 
 from __future__ import annotations
@@ -12,21 +13,26 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
 from benchmarks.cells import unit_cell
 from benchmarks.common import arguments, finish, print_table
+from instruments.annuli import Annulus
+from instruments.simulated.coherent import PhaseObject
 from instruments.simulated.library import named
 from instruments.simulated.memory import keep_memory
+from instruments.simulated.patches import Window
+from instruments.simulated.patterns import detect, masks_of
 from instruments.simulated.recipe import Film, Material, Recipe
 from instruments.simulated.renderer import Camera, Renderer, Views
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+T = TypeVar("T")
 CRYSTAL = Recipe(
     title="SrTiO3, 2.7 nm",
     materials={"titanate": Material(crystal="SrTiO3")},
@@ -37,15 +43,16 @@ RANGES_NM = (5.0, 1.0, 1.0, 20.0, 20.0, 20.0, 20.0, 500.0)
 PIXEL_NM = 0.02
 
 
-def cpu_s(call: Callable[[], object], times: int) -> float:
-    """Median CPU seconds of a call, after one that warms up."""
-    call()
-    spent = []
-    for _ in range(times):
-        start = time.process_time()
-        call()
-        spent.append(time.process_time() - start)
-    return median(spent)
+def cpu_s(*calls: Callable[[], object], times: int) -> list[float]:
+    """Median CPU seconds of each call, in turns, after one that warms up."""
+    spent: list[list[float]] = [[] for _ in calls]
+    for turn in range(times + 1):
+        for call, found in zip(calls, spent, strict=True):
+            start = time.process_time()
+            call()
+            if turn:
+                found.append(time.process_time() - start)
+    return [median(found) for found in spent]
 
 
 def views(rng: np.random.Generator, batch: int, openings: int) -> Views:
@@ -60,30 +67,33 @@ def views(rng: np.random.Generator, batch: int, openings: int) -> Views:
     )
 
 
-def ours(recipe: Recipe, pixels: int, batch: int, times: int, pixel_nm: float = PIXEL_NM, openings: int = 0) -> float:
-    """CPU seconds a frame."""
+def ours(
+    recipe: Recipe, pixels: int, batch: int, times: int, pixel_nm: float = PIXEL_NM, openings: int = 0
+) -> Callable[[], object]:
+    """Renders another batch whenever it is called, as often as ``cpu_s`` does."""
     rng = np.random.default_rng(20000)
     renderer = Renderer(recipe, Camera(shape=(pixels, pixels), pixel_nm=pixel_nm))
-    return cpu_s(lambda: renderer.electrons(views(rng, batch, openings)), times) / batch
+    asked = iter([views(rng, batch, openings) for _ in range(times + 1)])
+    return lambda: renderer.electrons(next(asked))
 
 
-def floor(pixels: int, batch: int, times: int) -> float:
-    """CPU seconds a frame of nothing but the two transforms that any convolution needs."""
+def floor(pixels: int, batch: int) -> Callable[[], object]:
+    """Nothing but the two transforms that any convolution needs."""
     objects = torch.rand(batch, pixels, pixels)
-    return cpu_s(lambda: torch.fft.irfft2(torch.fft.rfft2(objects)), times) / batch
+    return lambda: torch.fft.irfft2(torch.fft.rfft2(objects))
 
 
 def sizes(times: int) -> list[dict[str, Any]]:
     rows = []
     for pixels in (64, 128, 256):
         for batch in (1, 8, 16):
-            bare, full = floor(pixels, batch, times), ours(CRYSTAL, pixels, batch, times)
+            bare, full = cpu_s(floor(pixels, batch), ours(CRYSTAL, pixels, batch, times), times=times)
             rows.append(
                 {
                     "pixels": pixels,
                     "batch": batch,
-                    "frames_per_cpu_s": 1 / full,
-                    "transforms_per_cpu_s": 1 / bare,
+                    "frames_per_cpu_s": batch / full,
+                    "transforms_per_cpu_s": batch / bare,
                     "cost_in_transforms": full / bare,
                 }
             )
@@ -95,42 +105,75 @@ def library(times: int) -> list[dict[str, Any]]:
     rows = []
     for name in ("srtio3_on_ge", "mos2", "au_on_carbon", "pt_on_ceria", "steel_lamella"):
         for pixel_nm in (PIXEL_NM, 1.0):
-            small, large = (ours(named(name), 128, 16, times, pixel_nm, openings) for openings in (0, 18))
+            calls = [ours(named(name), 128, 16, times, pixel_nm, openings) for openings in (0, 18)]
+            small, large = cpu_s(*calls, times=times)
             rows.append(
                 {
                     "specimen": name,
                     "pixel_nm": pixel_nm,
-                    "frames_per_cpu_s": 1 / small,
+                    "frames_per_cpu_s": 16 / small,
                     "cost_of_3_mm_over_1_um": large / small,
                 }
             )
     return rows
 
 
-def peers(pixels: int, times: int) -> list[dict[str, Any]]:
-    """Frames of other simulators, where they are installed."""
-    own = ours(CRYSTAL, pixels, 16, times)
-    rows = [
-        {"simulator": "adaptem, batch 16", "pixels": pixels, "cpu_ms_per_frame": own * 1e3, "ratio_to_adaptem": 1.0}
-    ]
-    for name, timed in (
-        ("nionswift-usim, rectangles without optics", lambda: usim("RectangleFlakeSample", pixels, times)),
-        ("nionswift-usim, gold balls without optics", lambda: usim("CombinedTestSample", pixels, min(times, 5))),
-        ("de-twin, virtual HAADF, new stage", lambda: detwin(pixels, min(times, 3))),
-        ("abTEM multislice, 16 probes scaled", lambda: multislice(pixels)),
-        ("abTEM PRISM, interpolation 4, 64 probes scaled", lambda: prism(pixels)),
-    ):
-        with suppress(ImportError):
-            seconds = timed()
-            rows.append(
-                {
-                    "simulator": name,
-                    "pixels": pixels,
-                    "cpu_ms_per_frame": seconds * 1e3,
-                    "ratio_to_adaptem": seconds / own,
-                }
-            )
+def scans(times: int) -> list[dict[str, Any]]:
+    """4D-STEM: 16 × 16 patterns of 64 × 64 pixels on eight virtual detectors, each scan of new phases and optics.
+
+    The floor is as many transforms of 64 × 64 waves, their squares, and one matrix product with the detectors.
+    """
+    window = Window(size_px=64, pixel_nm=PIXEL_NM, voltage_kV=200.0, convergence_mrad=21.4)
+    rings = ((0, 8), (8, 16), (12, 21), (0, 21), (22, 30), (25, 35), (30, 38), (35, 41))
+    masks = masks_of(window, [Annulus(inner, outer) for inner, outer in rings])
+    across = torch.arange(16.0) * 2 + 32
+    places = torch.cartesian_prod(across, across)
+    optics = iter(views(np.random.default_rng(20000), times + 1, 0).coefficients_nm[:, None])
+    phases = iter([PhaseObject(torch.rand(1, 96, 96)) for _ in range(times + 1)])
+    waves, twice = torch.randn(256, 64, 64, dtype=torch.complex64), masks.repeat_interleave(2, dim=0).T.contiguous()
+
+    def bare() -> None:
+        for some in waves.split(32):  # as many as stay near the processor
+            seen = torch.view_as_real(torch.fft.fft2(some)).square_()
+            torch.nn.functional.linear(seen.flatten(1), twice)
+
+    least, full = cpu_s(bare, lambda: detect(next(phases), places, next(optics), window, masks), times=times)
+    return [{"scans_per_cpu_s": 1 / full, "floor_per_cpu_s": 1 / least, "cost_in_floors": full / least}]
+
+
+def peers(times: int) -> list[dict[str, Any]]:
+    """Frames of other simulators, where they are installed, beside ours and the floor."""
+    slow, few = min(times, 5), min(times, 3)
+    probe_s, matrix = _if_there(multislice), _if_there(prism)
+    rows = []
+    for pixels in (64, 128, 256):
+        bare, one, eight, sixteen = cpu_s(
+            floor(pixels, 16), *(ours(CRYSTAL, pixels, batch, times) for batch in (1, 8, 16)), times=times
+        )
+        own, area = sixteen / 16, pixels**2
+        found = {
+            "bare transforms, batch 16": bare / 16,
+            "adaptem, batch 1": one,
+            "adaptem, batch 8": eight / 8,
+            "adaptem, batch 16": own,
+            "nionswift-usim, rectangles without optics": _if_there(usim, "RectangleFlakeSample", pixels, times),
+            "nionswift-usim, gold balls without optics": _if_there(usim, "CombinedTestSample", pixels, slow),
+            "de-twin, virtual HAADF, new stage": _if_there(detwin, pixels, few),
+            "abTEM multislice, 16 probes scaled": None if probe_s is None else probe_s * area,
+            "abTEM PRISM, interpolation 4, 100 probes scaled": None if matrix is None else matrix[0] + matrix[1] * area,
+        }
+        rows += [
+            {"pixels": pixels, "simulator": name, "frames_per_cpu_s": 1 / seconds, "cost_over_adaptem": seconds / own}
+            for name, seconds in found.items()
+            if seconds is not None
+        ]
     return rows
+
+
+def _if_there(timed: Callable[..., T], *asked: object) -> T | None:
+    with suppress(ImportError):
+        return timed(*asked)
+    return None
 
 
 def usim(sample_name: str, pixels: int, times: int) -> float:
@@ -147,7 +190,7 @@ def usim(sample_name: str, pixels: int, times: int) -> float:
         sample.plot_features(data, Geometry.FloatPoint(y, x), Geometry.FloatSize(128.0, 128.0), nowhere, nowhere, size)
         data += rng.standard_normal(data.shape) * 0.3
 
-    return cpu_s(frame, times)
+    return cpu_s(frame, times=times)[0]
 
 
 def detwin(pixels: int, times: int) -> float:
@@ -165,7 +208,7 @@ def detwin(pixels: int, times: int) -> float:
             AcquisitionRequest(camera_model="DESim", scan=ScanRequest(enabled=True, size=(pixels, pixels))), 60, 200
         )
 
-    return cpu_s(frame, times)
+    return cpu_s(frame, times=times)[0]
 
 
 def _abtem() -> tuple[Any, Any]:
@@ -184,30 +227,34 @@ def _scan(abtem: Any, waves: Any, potential: Any, across: int) -> float:
     return (time.process_time() - start) / across**2
 
 
-def multislice(pixels: int) -> float:
+def multislice() -> float:
+    """CPU seconds a probe."""
     abtem, potential = _abtem()
     probe = abtem.Probe(energy=200e3, semiangle_cutoff=21.4)
     _scan(abtem, probe, potential, 2)
-    return _scan(abtem, probe, potential, 4) * pixels**2
+    return _scan(abtem, probe, potential, 4)
 
 
-def prism(pixels: int) -> float:
+def prism() -> tuple[float, float]:
+    """CPU seconds for the matrix, once a frame, and for each probe."""
     abtem, potential = _abtem()
     matrix = abtem.SMatrix(potential=potential, energy=200e3, semiangle_cutoff=21.4, interpolation=4)
-    one, many = (_scan(abtem, matrix, None, across) * across**2 for across in (2, 10))
-    each = max(many - one, 0.0) / (100 - 4)  # what is left of the first is building the matrix, once a frame
-    return one + each * (pixels**2 - 4)
+    _scan(abtem, matrix, None, 2)
+    few, many = (_scan(abtem, matrix, None, across) * across**2 for across in (2, 10))
+    each = max(many - few, 0.0) / (100 - 4)
+    return few - 4 * each, each
 
 
 def main() -> None:
     options = arguments(__doc__).parse_args()
     torch.set_num_threads(1)
     keep_memory()
-    times = 3 if options.quick else 15
+    times = 3 if options.quick else 31
     rows = sizes(times)
     print_table(library(times), title="By specimen, 128 × 128, batch 16")
+    print_table(scans(times), title="4D-STEM, 16 × 16 patterns of 64 × 64, eight virtual detectors")
     if not options.quick:
-        print_table(peers(128, times), title="Against other simulators, 128 × 128")
+        print_table(peers(times), title="Against other simulators, and the transforms alone")
     finish(rows, options, title="Batch renderer: SrTiO3, HAADF, 0.02 nm a pixel")
 
 
