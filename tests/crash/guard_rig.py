@@ -22,6 +22,10 @@ EXPOSURE_US = 1000.0
 """Per pixel of 64 × 64: 4 s of beam."""
 
 
+HANDS = 5
+"""Sleepers that the news passes through, each as late as the machine makes it: guard or watchdog, server, blanker, test."""
+
+
 class Lag:
     """How late this machine wakes a sleeper meanwhile: what no program on it can be faster than."""
 
