@@ -19,6 +19,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from configs.load import ConfigError
+from instruments import codec
 from instruments.clock import RealClock, SimulatedClock
 from instruments.errors import Disconnected, InstrumentError
 from instruments.remote import RemoteMicroscope, RemoteSettings
@@ -132,11 +133,14 @@ def open_apart(module: str, settings: Settings, seed: int, clock: Clock) -> Apar
 
 
 def _why(said: str) -> Exception:
-    """The last line of what a process said that did not start."""
+    """The last line of what a process said that did not start: ours by its own name, anything else Disconnected."""
     last = "".join(said.strip().splitlines()[-1:]) or "it said nothing"
     kind, _, message = last.partition(": ")
-    if kind.rpartition(".")[2] == ConfigError.__name__:
+    module, _, name = kind.rpartition(".")
+    if name == ConfigError.__name__:
         return ConfigError(message)
+    if module == InstrumentError.__module__:
+        return codec.error_of({"error": name, "message": message})
     return Disconnected(f"the driver in its own process did not start: {last}")
 
 

@@ -248,6 +248,8 @@ def open_microscope(settings: DeSettings, *, seed: int, clock: Clock, truth: Pat
             settings.host, settings.channel_port, timeout=settings.timeout_s, start=False, strict=True
         )
     except Exception as error:
+        if (link := getattr(camera, "socket", None)) is not None:
+            link.close()  # deapi leaves it open
         where = f"{settings.host}, ports {settings.port} and {settings.channel_port}"
         raise Disconnected(
             f"DE-Server and DE-TEM-Channel were asked for at {where}, found {type(error).__name__}: {error}; start "

@@ -16,7 +16,7 @@ from instruments.drivers.exposing import burst, framed
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
 from instruments.drivers.refusals import asked, binning, exposed
 from instruments.drivers.vendor import library
-from instruments.errors import InstrumentError, NotCalibrated, NotSupported
+from instruments.errors import Disconnected, InstrumentError, NotCalibrated
 from instruments.limits import Range
 from instruments.types import Optics, Outcome, StagePosition, State
 
@@ -182,7 +182,7 @@ class MicromanagerMicroscope:
     def _told(self, done: str) -> Iterator[None]:
         """Micro-Manager's errors in our words."""
         if self._closed:
-            raise NotSupported("this instrument was closed: open it again")
+            raise Disconnected("this instrument was closed: open it again")
         try:
             yield
         except (RuntimeError, ValueError) as error:

@@ -100,6 +100,7 @@ class ThermofisherMicroscope:
     def __init__(self, settings: ThermofisherSettings, clock: Clock, temscript: Any) -> None:
         """Raises Disconnected, InstrumentError for a server of another version, NotSupported without a STEM unit."""
         self._settings, self._clock, self._temscript = settings, clock, temscript
+        self._closed = False
         with self._column() as column:
             self._detectors = tuple(column.get_stem_detectors())
             limits, single = column.get_stage_limits(), column.get_stage_holder() == "SINGLE_TILT"
@@ -191,11 +192,13 @@ class ThermofisherMicroscope:
         return framed(exposure, shots, self.state(), start_s, current_pA)
 
     def blank(self) -> None:
-        with self._column() as column:
-            column.set_beam_blanked(True)
+        if not self._closed:
+            with self._column() as column:
+                column.set_beam_blanked(True)
 
     def close(self) -> None:
         self.blank()
+        self._closed = True
 
     def power(self, kind: type[P]) -> P | None:
         return cast("P", self) if kind in (HasTilt, HasValves) else None
@@ -220,6 +223,8 @@ class ThermofisherMicroscope:
     def _column(self, limit_s: float | None = None) -> Iterator[Column]:
         """A connection; what goes wrong on it, in our words."""
         where = f"temscript's server at {self._settings.host}:{self._settings.port}"
+        if self._closed:
+            raise Disconnected(f"{where} was let go of: open the instrument again")
         try:
             yield self._temscript.RemoteMicroscope(
                 (self._settings.host, self._settings.port), "JSON", limit_s or self._settings.timeout_s

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.backends import conformance, survey
 from benchmarks.benches import BENCHES
-from instruments.checks import check_microscope
 from instruments.clock import RealClock, SimulatedClock
 from instruments.drivers import registry
-from instruments.errors import LimitError
-from instruments.guard import Guard
-from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
-from instruments.types import StagePosition
+from instruments.errors import InstrumentError, LimitError, NotSupported
+from instruments.types import Exposure, Optics, StagePosition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,19 +22,8 @@ if TYPE_CHECKING:
     from instruments.clock import Clock
     from instruments.protocol import Microscope
 
-LIMITS = Limits(
-    x_nm=(-5e3, 5e3),
-    y_nm=(-5e3, 5e3),
-    backlash_nm=0.0,
-    stage_uncertainty_nm=15.0,
-    defocus_nm=(-5e4, 5e4),
-    max_current_pA=1000.0,
-    max_electrons=1e13,
-    max_fluence_e_per_A2=1e9,
-    max_time_s=3600.0,
-)
-
 COPYLEFT = {"nion", "nionswift", "orix", "diffsims"}
+SLOW_TO_COMPILE = pytest.mark.timeout(900)  # de-twin's first start on a computer takes minutes
 
 
 @pytest.fixture(scope="module", params=list(BENCHES))
@@ -45,36 +32,58 @@ def bench(request: pytest.FixtureRequest) -> Iterator[tuple[str, Settings]]:
         yield request.param, registry.parse(block)
 
 
-def opened(settings: Settings) -> tuple[Microscope, Clock]:
+def opened(settings: Settings) -> Microscope:
     clock: Clock = RealClock() if getattr(settings, "real_time", True) else SimulatedClock()
-    return registry.open_microscope(settings, seed=3, clock=clock), clock
+    return registry.open_microscope(settings, seed=3, clock=clock)
 
 
+@SLOW_TO_COMPILE
 def test_keeps_the_contract(bench: tuple[str, Settings]) -> None:
-    """Behind the guard, as in a survey; what is not checked is declared, and is what this list says."""
+    """Behind a guard; what is not checked is declared, and no more of it than this bench says."""
     name, settings = bench
-    about = BENCHES[name]
-    scope, clock = opened(settings)
-    guard = Guard(scope, LIMITS, MemoryLedger(), clock)
-    results = check_microscope(
-        guard,
-        exposure=about.exposure,
-        allow_defocus_nm=about.allow_defocus_nm,
-        lacks=registry.lacks(settings),
-    )
+    results = conformance(name, settings)
     assert [result for result in results if not result.ok] == []
-    assert {result.name for result in results if not result.checked} == about.unchecked
+    assert {result.name for result in results if not result.checked} == BENCHES[name].unchecked
     assert not COPYLEFT & set(sys.modules)
 
 
-def test_a_limit_is_refused_before_it_is_clamped(bench: tuple[str, Settings]) -> None:
-    """Bare: the driver refuses what the instrument itself would clamp in silence, and nothing moves."""
-    scope, _ = opened(bench[1])
+@SLOW_TO_COMPILE
+def test_completes_the_same_survey(bench: tuple[str, Settings]) -> None:
+    """The config and the agent of every other back end: only the block ``instrument`` is another."""
+    found = survey(bench[1], detail_fraction=0.13)
+    assert (found["ending"], found["guard_denials"]) == ("complete", 0)
+    assert found["steps"] == found["frames"] == 6  # 4 overviews, 1 close look, 1 control
+
+
+@SLOW_TO_COMPILE
+def test_refuses_what_the_instrument_would_clamp_or_take(bench: tuple[str, Settings]) -> None:
+    """Bare, no guard before it: no value out of range reaches the instrument, and nothing moves."""
+    name, settings = bench
+    scope, exposure = opened(settings), BENCHES[name].exposure
     try:
-        before = scope.state().stage
+        before = scope.state()
         for target in (StagePosition(x_nm=1e9), StagePosition(y_nm=float("nan")), StagePosition(x_nm=float("-inf"))):
             with pytest.raises(LimitError):
                 scope.move(target)
-        assert scope.state().stage == before
+        for optics in (Optics(defocus_nm=1e9), Optics(defocus_nm=float("nan"))):
+            with pytest.raises(LimitError):
+                scope.tune(optics)
+        with pytest.raises(NotSupported, match="voltage_kV"):
+            scope.tune(Optics(voltage_kV=300.0))
+        for wish in (
+            Exposure(field_of_view_nm=float("nan"), shape=exposure.shape, dwell_us=4.0),
+            Exposure(field_of_view_nm=exposure.field_of_view_nm, shape=exposure.shape, dwell_us=-1.0),
+            Exposure(field_of_view_nm=exposure.field_of_view_nm, shape=(0, 128), dwell_us=4.0),
+        ):
+            with pytest.raises(LimitError):
+                scope.acquire(wish)
+        after = scope.state()
+        assert (after.stage, after.optics, after.blanked) == (before.stage, before.optics, True)
+        burst = replace(exposure, dwell_us=2.0, frames=2)
+        assert {signal.data.shape for signal in scope.acquire(burst).signals.values()} == {(2, *exposure.shape)}
+        assert scope.state().blanked is True
     finally:
         scope.close()
+    scope.close()
+    with pytest.raises(InstrumentError):
+        scope.acquire(exposure)
