@@ -34,8 +34,9 @@ class FaultScript:
 
     def on(self, kind: str, now_s: float) -> Fault | None:
         """The fault of a kind that is on: within its duration, or, if it has none, due and not yet felt."""
+        felt = self.due(kind, now_s)
         lasting = (f for f in self._faults if f.kind == kind and f.at_s <= now_s < f.at_s + f.duration_s)
-        return self.due(kind, now_s) or next(lasting, None)
+        return next(lasting, felt)  # one that is over at once does not end one that lasts
 
     def drift_nm(self, now_s: float) -> float:
         """Displacement along +x by drift bursts: it grows through the burst and relaxes as slowly after it."""

@@ -23,7 +23,7 @@ EXPOSURE_US = 1000.0
 
 
 HANDS = 5
-"""Sleepers that the news passes through, each as late as the machine makes it: guard or watchdog, server, blanker, test."""
+"""Sleepers that the news passes through, each as late as the machine makes it: guard, server, blanker, test, spare."""
 
 
 class Lag:

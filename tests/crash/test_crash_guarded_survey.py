@@ -64,6 +64,9 @@ def test_stopped_and_resumed(tmp_path: Path, settings: SurveySettings, how: str,
         with Lag() as lag:
             struck_s = time.monotonic()
             process.send_signal(signal.Signals[how])
+            if how == "SIGKILL":  # a large process is dead once its memory is freed, not before
+                process.wait()
+                struck_s = time.monotonic()
             wait_for(lambda: not beam_on(truth), 10.0)
         rows = rows_of(truth)
         off = [row for row in rows if row["row"] == "blank"][-1]

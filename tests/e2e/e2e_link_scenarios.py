@@ -34,7 +34,7 @@ def runner_dies(links: Links) -> None:
     """The connection to the runner breaks in an exposure."""
     crew = links.client()._crew
     wire.send(crew.calls, wish(LONG))
-    links.wait_for_beam()
+    links.wait_for_beam(crew.calls)
     crew.calls.close()
     links.goes_off()
 
@@ -44,7 +44,7 @@ def runner_hangs(links: Links) -> None:
     client = links.client()
     crew = client._crew
     wire.send(crew.calls, wish(LONG))
-    links.wait_for_beam()
+    links.wait_for_beam(crew.calls)
     links.goes_off()
     answer, _ = wire.receive(crew.calls)
     assert answer.get("error"), "half an exposure was handed out as a whole one"
@@ -126,7 +126,7 @@ def pilot_dies(links: Links) -> None:
     """The driver server alone sees its pilot go."""
     pilot = links.pilot()
     wire.send(pilot._socket, wish(LONG))
-    links.wait_for_beam()
+    links.wait_for_beam(pilot._socket)
     pilot._socket.shutdown(2)
     links.goes_off()
 
@@ -135,7 +135,7 @@ def pilot_silent(links: Links) -> None:
     """The driver server hears nothing, and nobody has closed anything."""
     pilot = links.pilot()
     wire.send(pilot._socket, wish(LONG))
-    links.wait_for_beam()
+    links.wait_for_beam(pilot._socket)
     links.goes_off()
     assert "error" in pilot.ask({"op": "state"}, 1.0)[0], "half an exposure was handed out"
     assert "cut off" in wire.receive(pilot._socket)[0].get("message", ""), "it goes on without connecting anew"
@@ -221,7 +221,7 @@ def cannot_blank(links: Links) -> None:
     pilot = links.pilot()
     driver, works = links.server._driver, links.server._driver.blank
     wire.send(pilot._socket, wish(LONG))
-    links.wait_for_beam()
+    links.wait_for_beam(pilot._socket)
 
     def broken() -> None:
         raise OSError("the blanker's amplifier is off")
@@ -283,7 +283,7 @@ def hasty_runner(links: Links) -> None:
     """A second request before the first is answered."""
     crew = links.client()._crew
     wire.send(crew.calls, wish(LONG))
-    links.wait_for_beam()
+    links.wait_for_beam(crew.calls)
     wire.send(crew.calls, {"op": "state"})
     links.goes_off()
 

@@ -110,8 +110,15 @@ class Links:
         self._links.append(server_link.Link(self.port, token, role))
         return self._links[-1]
 
-    def wait_for_beam(self) -> None:
-        wait_for(lambda: self.world.beam_on, "the beam never came on")
+    def wait_for_beam(self, beating: socket.socket | None = None) -> None:
+        """``beating``: whose end has sent a bare request, and is to be taken for alive until then."""
+
+        def on() -> bool:
+            if beating is not None and not self.world.beam_on:
+                wire.send(beating, {"op": "beat"})
+            return self.world.beam_on
+
+        wait_for(on, "the beam never came on")
 
     def goes_off(self) -> None:
         """The beam is off long before the exposure is over, and stays so."""
