@@ -28,6 +28,7 @@ _COS_5, _COS_25 = np.float32(math.cos(0.4 * math.pi)), np.float32(math.cos(0.8 *
 _SIN_5, _SIN_25 = np.float32(math.sin(0.4 * math.pi)), np.float32(math.sin(0.8 * math.pi))
 
 
+@lru_cache(maxsize=1024)
 def smooth(n: int) -> bool:
     """Whether a length can be transformed.
 

@@ -105,9 +105,9 @@ def probe_reach_nm(coefficients_nm: torch.Tensor, convergence_mrad: float, depth
 def reach_nm(coefficients_nm: Reals, convergence_mrad: float, depth_nm: float = 0.0) -> Reals:
     """``probe_reach_nm`` of an array: its calls are the shorter ones."""
     alpha = convergence_mrad * 1e-3
-    size = np.abs(coefficients_nm)
-    reach = alpha * (size[:, 0] + depth_nm + np.hypot(size[:, 1], size[:, 2])) + alpha**3 * size[:, 7]
-    reach += alpha**2 * (np.hypot(size[:, 3], size[:, 4]) + np.hypot(size[:, 5], size[:, 6]))
+    size, pairs = np.abs(coefficients_nm), coefficients_nm[:, 1:7]
+    astigmatism, coma, three_fold = np.hypot(pairs[:, 0::2], pairs[:, 1::2]).T
+    reach = alpha * (size[:, 0] + depth_nm + astigmatism) + alpha**3 * size[:, 7] + alpha**2 * (coma + three_fold)
     return np.asarray(reach, dtype=np.float32)
 
 
@@ -141,7 +141,12 @@ def image(
         reach = reach_nm(coefficients_nm.cpu().numpy(), aperture.convergence_mrad, max(depths_nm))
         window_nm = float(probe_window_nm(reach, aperture.pixel_nm).max())
     lens = Lens(aperture=aperture, blur_nm=blur_nm, depths_nm=depths_nm, details=details, window_nm=window_nm)
-    part, (rows, columns) = shape or aperture.shape, aperture.shape
+    return develop(objects, coefficients_nm, lens, shape or aperture.shape)
+
+
+def develop(objects: torch.Tensor, coefficients_nm: torch.Tensor, lens: Lens, part: tuple[int, int]) -> torch.Tensor:
+    """``image`` through a lens with its window: (B, S, *part)."""
+    rows, columns = lens.aperture.shape
     if objects.device.type == "cpu" and smooth(rows) and smooth(columns) and columns % 2 == part[1] % 2 == 0:
         return torch.from_numpy(image_compiled(objects.numpy(), coefficients_nm.numpy(), lens, part))
     return image_tensors(objects, coefficients_nm, lens, part)

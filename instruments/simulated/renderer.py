@@ -15,8 +15,8 @@ from scipy import fft
 from configs.errors import ConfigError
 from instruments.aberrations import Aperture
 from instruments.simulated.gridbars import draw_bars
-from instruments.simulated.incoherence import CHANNELLING_NM, WHOLE, Detail, channelling_blur_nm, detail
-from instruments.simulated.optics import image, probe_window_nm, reach_nm
+from instruments.simulated.incoherence import CHANNELLING_NM, WHOLE, channelling_blur_nm, detail
+from instruments.simulated.optics import Lens, develop, probe_window_nm, reach_nm
 from instruments.simulated.packing import Annulus, Packed, annular_weights, composition, pack
 from instruments.simulated.painted import paint_views
 from instruments.simulated.poisson import count_
@@ -118,7 +118,8 @@ class Renderer:
     channelling_nm: float = CHANNELLING_NM
     """Blur by 1 nm of a crystal; 0 is the model without calibration."""
     _packed: Packed = field(init=False, repr=False)
-    _details: tuple[Detail, ...] = field(init=False, repr=False)
+    _lens: Lens = field(init=False, repr=False)
+    """Without its window."""
 
     def __post_init__(self) -> None:
         camera = self.camera
@@ -126,7 +127,13 @@ class Renderer:
         object.__setattr__(self, "_packed", pack(self.recipe, weights))
         heaviest = max(weights, key=atomic_number)
         seen = (detail(heaviest, ring, camera.voltage_kV, camera.convergence_mrad) for ring in camera.annuli_mrad)
-        object.__setattr__(self, "_details", tuple(seen) if self.fine else (WHOLE,))
+        lens = Lens(
+            aperture=Aperture(camera.shape, camera.pixel_nm, camera.voltage_kV, camera.convergence_mrad),
+            blur_nm=self._blur_nm() if self.fine else camera.source_size_nm,
+            depths_nm=self._depths_nm(),
+            details=tuple(seen) if self.fine else (WHOLE,),
+        )
+        object.__setattr__(self, "_lens", lens)
 
     @property
     def fine(self) -> bool:
@@ -154,8 +161,9 @@ class Renderer:
         Raises ConfigError: a coefficient, place or number of electrons that is not finite, or arrays of unequal length.
         """
         _check(views)
-        shape, depths = self.camera.shape, self._depths_nm()
-        reach = reach_nm(views.coefficients_nm.cpu().numpy(), self.camera.convergence_mrad, depths[-1])
+        shape = self.camera.shape
+        coefficients = views.coefficients_nm.cpu().numpy()
+        reach = reach_nm(coefficients, self.camera.convergence_mrad, self._lens.depths_nm[-1])
         margins = np.ceil((reach + np.float32(_TAIL_NM)) / np.float32(self.camera.pixel_nm))
         margins = np.minimum(margins, max(shape) // 2).astype(np.int64)
         # what is rendered together has canvases and probe windows of one size: a frame is the same in any company
@@ -169,11 +177,11 @@ class Renderer:
             most = max(1, _CHUNK_PX // (canvas[0] * canvas[1]))
             parts += [(members[n : n + most], canvas, round(window_nm, 6)) for n in range(0, len(members), most)]
         if len(parts) == 1:
-            return self._chunk(views, *parts[0][1:], depths)
+            return self._chunk(views, *parts[0][1:])
         found = torch.empty(len(views.seeds), len(self.camera.annuli_mrad), *shape, device=self.device)
         for members, canvas, window_nm in parts:
             chosen = np.array(members)
-            found[torch.from_numpy(chosen)] = self._chunk(views.part(chosen), canvas, window_nm, depths)
+            found[torch.from_numpy(chosen)] = self._chunk(views.part(chosen), canvas, window_nm)
         return found
 
     def electrons(self, views: Views, *, rest: bool = False) -> torch.Tensor:
@@ -189,13 +197,12 @@ class Renderer:
         batch, signals = mean.shape[:2]
         exposures = views.seeds * _ODD + views.frames  # arrays wrap where they overflow
         seeds = torch.from_numpy((exposures[:, None] * np.int64(64) + np.arange(signals)).ravel())
-        scales = views.electrons.to(mean.device).repeat_interleave(signals)
-        count_(mean.view(batch * signals, *mean.shape[2:]), seeds, scales)
+        scales = views.electrons.to(mean.device)
+        many = scales if signals == 1 else scales.repeat_interleave(signals)
+        count_(mean.view(batch * signals, *mean.shape[2:]), seeds, many)
         return mean
 
-    def _chunk(
-        self, views: Views, canvas: tuple[int, int], window_nm: float, depths_nm: tuple[float, ...]
-    ) -> torch.Tensor:
+    def _chunk(self, views: Views, canvas: tuple[int, int], window_nm: float) -> torch.Tensor:
         camera, batch, (rows, columns) = self.camera, len(views.seeds), canvas
         objects = np.zeros((batch, len(camera.annuli_mrad), rows, columns), dtype=np.float32)
         paint_views(objects, views, camera.pixel_nm, self._packed, fine=self.fine)
@@ -215,16 +222,9 @@ class Renderer:
             for n, drawn in enumerate(shares.numpy()):
                 seed, place = int(views.seeds[n]), views.places_nm[n]
                 draw_bars(drawn, self.recipe.bars, place, float(turns[n]), camera.pixel_nm, seed, stopped)
-        shares = image(
-            shares.to(self.device),
-            views.coefficients_nm.to(self.device),
-            Aperture((rows, columns), camera.pixel_nm, camera.voltage_kV, camera.convergence_mrad),
-            window_nm=window_nm,
-            blur_nm=self._blur_nm() if self.fine else camera.source_size_nm,
-            depths_nm=depths_nm,
-            details=self._details,
-            shape=camera.shape,
-        )
+        aperture = Aperture(canvas, camera.pixel_nm, camera.voltage_kV, camera.convergence_mrad)
+        lens = replace(self._lens, aperture=aperture, window_nm=window_nm)
+        shares = develop(shares.to(self.device), views.coefficients_nm.to(self.device), lens, camera.shape)
         return shares.clamp_(0, 1)
 
     def _depths_nm(self) -> tuple[float, ...]:
@@ -271,12 +271,16 @@ def _check(views: Views) -> None:
             raise ConfigError(f"{name} has {size} rows, seeds has {batch}: give one row a frame")
     if views.coefficients_nm.shape[1:] != (8,):
         raise ConfigError(f"coefficients_nm has the shape {tuple(views.coefficients_nm.shape)}: give (B, 8)")
-    electrons = views.electrons.cpu().numpy()
-    finite = {
-        "places_nm": np.isfinite(views.places_nm).all(),
-        "coefficients_nm": np.isfinite(views.coefficients_nm.cpu().numpy()).all(),
-        "electrons": np.isfinite(electrons).all() and (electrons >= 0).all(),
+    numbers = {
+        "places_nm": views.places_nm,
+        "coefficients_nm": views.coefficients_nm.cpu().numpy(),
+        "electrons": views.electrons.cpu().numpy(),
     }
-    for name, is_finite in finite.items():
-        if not is_finite:
+    if (
+        np.isfinite(np.concatenate([each.ravel() for each in numbers.values()])).all()
+        and numbers["electrons"].min() >= 0
+    ):
+        return
+    for name, found in numbers.items():
+        if not np.isfinite(found).all() or (name == "electrons" and found.min() < 0):
             raise ConfigError(f"{name} holds what is not a finite number (or electrons below 0): nothing was rendered")
