@@ -12,7 +12,7 @@ from instruments.errors import LimitError
 from instruments.ledger_sqlite import SqliteLedger
 
 if TYPE_CHECKING:
-    from instruments.ledger import Ledger, Ticket
+    from instruments.ledger import Ticket
     from instruments.types import Exposure, Footprint, StagePosition
 
 _SUFFIX = ".latches.sqlite"
@@ -103,7 +103,3 @@ class InstrumentLedger:
         """Let go of both files. Safe twice."""
         for part in (self._dose, self._latches):
             part.close()
-
-
-def _is_a_ledger(ledger: InstrumentLedger) -> Ledger:
-    return ledger

@@ -1,0 +1,399 @@
+"""The guard's process, its client, desk and watchdog, piece by piece; together they are in tests/e2e and tests/crash."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from instruments_fake import EXPOSURE, FakeMicroscope, Valves, guarded, nothing, raising
+
+from configs.load import ConfigError
+from instruments import codec, distant, guard_client, guard_desk, hosted, latches, watchdog
+from instruments.crew import Crew, Plan, instrument_name, overhead_s
+from instruments.errors import (
+    BusyError,
+    Disconnected,
+    HardwareFault,
+    Held,
+    InstrumentError,
+    LimitError,
+    NotSupported,
+    ReachError,
+    Timeout,
+)
+from instruments.ledger_sqlite import SqliteLedger
+from instruments.limits import Limits
+from instruments.powers import CanStop, HasDiffraction, HasHolder, HasLoader, HasSpectra, HasTilt, HasValves
+from instruments.remote import RemoteSettings, token_in
+from instruments.replay import ReplaySettings
+from instruments.server import session, wire
+from instruments.server.driver import DriverError
+from instruments.simulated.settings import SimulatedSettings
+from instruments.types import Axis, Footprint, Frame, Optics, Reading, Signal, StagePosition, State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STAGE = StagePosition(x_nm=1.0, y_nm=2.0, alpha_deg=3.0)
+
+
+def test_everything_comes_back_as_it_was_sent() -> None:
+    reading = Reading(value=None, unit="Pa", age_s=1.0, valid=False)
+    state = State(
+        time_s=1.0, stage=STAGE, optics=Optics(defocus_nm=-5.0), blanked=None, valve_open=True, vacuum=reading,
+        busy_until_s=3.0, holder={"temperature_K": replace(reading, value=300.0)},
+    )  # fmt: skip
+    assert codec.state_of(codec.state(state)) == state
+    assert codec.state_of(codec.state(state), 10.0).busy_until_s == 13.0
+    assert codec.state_of(codec.state(replace(state, vacuum=None, busy_until_s=None))).vacuum is None
+    assert codec.request_of(type(EXPOSURE), codec.sparse(replace(EXPOSURE, signals=("BF",)))).signals == ("BF",)
+    image = Signal(np.ones((2, 3)), (Axis("row", 1.0, "nm"), Axis("column", 1.0, "nm")), "counts", {"gain": 1.0})
+    frame = Frame(
+        exposure=EXPOSURE, signals={"HAADF": image}, stage=STAGE, optics=Optics(), start_s=0.0, end_s=1.0,
+        electrons=float(np.float32(5.0)), holder={},
+    )  # fmt: skip
+    about, arrays = codec.frame(frame)
+    back = codec.frame_of(EXPOSURE, about, arrays, 100.0)
+    assert (back.start_s, back.electrons, back.signals["HAADF"].axes) == (100.0, 5.0, image.axes)
+    assert np.array_equal(back.signals["HAADF"].data, image.data)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LimitError("a"), BusyError("b", until_s=4.0), BusyError("b"), HardwareFault("c", latching=False), Timeout("d"),
+        ReachError("e", target=STAGE, readback=Optics(defocus_nm=1.0)), ReachError("f"), Disconnected("g"), Held("h"),
+    ],
+)  # fmt: skip
+def test_errors_come_back_as_they_were_raised(error: InstrumentError) -> None:
+    back = codec.error_of(codec.error(error))
+    assert (type(back), str(back), vars(back)) == (type(error), str(error), vars(error))
+
+
+def test_an_error_that_is_none_of_ours() -> None:
+    told = codec.error(ZeroDivisionError("a bug"))
+    assert (told["error"], told["message"]) == ("InstrumentError", "ZeroDivisionError: a bug")
+    assert type(codec.error_of({"error": "Unheard", "message": "of"})) is InstrumentError
+    with pytest.raises(LimitError, match="Exposure"):
+        codec.request_of(type(EXPOSURE), {"dwell_us": 1.0})
+
+
+class Loader:
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def specimens(self) -> list[str]:
+        return ["a", "b"]
+
+    def load(self, name: str) -> None:
+        self.done.append(name)
+
+    def unload(self) -> None:
+        self.done.append("out")
+
+
+def test_powers_over_the_wire(scope: FakeMicroscope) -> None:
+    done: list[str] = []
+    loader = Loader()
+    kinds = (HasTilt, HasSpectra, HasDiffraction, HasHolder, HasValves, CanStop)
+    scope.powers = dict.fromkeys(kinds, Valves(done)) | {HasLoader: loader}
+
+    def use(power: str, verb: str, *values: Any) -> Any:
+        return distant.use(scope, power, verb, values)
+
+    def there(kind: Any) -> Any:
+        return distant.distant(kind, use)
+
+    assert there(HasTilt).tilt_range_deg() == {"alpha_deg": (-80.0, 40.0), "beta_deg": (-20.0, 20.0)}
+    assert there(HasSpectra).channels() == {"EELS": 1024}
+    assert there(HasDiffraction).patterns() == {"camera": (64, 64)}
+    assert there(HasHolder).set_condition("temperature_K", 300.0).achieved == 300.0
+    there(HasValves).close_valves()
+    assert done == ["temperature_K=300", "valves"]
+    assert there(HasLoader).specimens() == ("a", "b")
+    there(HasLoader).load("a")
+    there(HasLoader).unload()
+    assert loader.done == ["a", "out"]
+    assert there(CanStop) is None  # it could not cut in
+    for power, verb in (("HasValves", "open_valves"), ("__class__", "mro"), ("HasTilt", "__init__")):
+        with pytest.raises(NotSupported, match="does not have"):
+            use(power, verb)
+    assert use("HasWings", "") is False
+    scope.powers = {}
+    assert there(HasValves) is None
+
+
+def test_the_desk_answers_what_a_survey_asks(scope: FakeMicroscope) -> None:
+    guard = guarded(scope)
+
+    def ask(op: str, **about: Any) -> Any:
+        return guard_desk.answer(guard, scope.clock, {"op": op, **about})[0]
+
+    stage, exposure = codec.sparse(StagePosition(x_nm=5.0)), codec.sparse(replace(EXPOSURE, id=1))
+    assert ask("state")["state"]["blanked"] is True
+    assert ask("move", target=stage)["achieved"]["x_nm"] == 5.0
+    assert ask("tune", target={"defocus_nm": 1.0})["achieved"] == {"defocus_nm": 1.0}
+    assert ask("why_not", exposure=exposure)["reason"] is None
+    read = codec.state(replace(scope.state(), blanked=False))
+    assert "blanked" in ask("why_not", exposure=exposure, stage=stage, state=read)["reason"]
+    assert "frame" in ask("acquire", exposure=exposure)
+    place = {"x_nm": 5.0, "y_nm": 0.0, "width_nm": 1.0, "height_nm": 1.0}
+    found = ask("ledger", exposure_id=1, place=place)
+    assert found["booked"] is True
+    assert found["fluence_e_per_A2"] > 0
+    assert found["latched"] is None
+    before_s = scope.clock.now_s()
+    assert ask("wait", duration_s=2.0)["now_s"] == before_s + 2.0
+    assert ask("use", power="HasTilt", verb="", values=[])["result"] is False
+    assert "error" not in ask("blank")
+    assert ask("move", target={"x_nm": 1e9})["denials"] == 1
+    assert guard_desk.hold(guard, {"op": "blank"}) == {}
+    assert guard_desk.hold(guard, {"op": "hold", "reason": "a person"}) == {}
+    assert ask("acquire", exposure=exposure)["error"] in ("Held", "LimitError")
+    scope.on_blank = raising(OSError("stuck"))
+    assert guard_desk.hold(guard, {"op": "blank"})["error"] == "HardwareFault"
+    scope.on_blank = nothing
+    assert "error" not in ask("close")
+
+
+def test_a_hold_that_comes_between_booking_and_beam(scope: FakeMicroscope) -> None:
+    guard = guarded(scope)
+    reserve = guard.ledger.reserve
+
+    def held_meanwhile(*about: Any) -> Any:
+        ticket = reserve(*about)
+        guard.hold("a person said stop")
+        return ticket
+
+    guard.ledger.reserve = held_meanwhile  # type: ignore[method-assign]
+    with pytest.raises(Held):
+        guard.acquire(EXPOSURE)
+    assert "acquire" not in scope.calls
+    guard.release()
+    guard.ledger.reserve = reserve  # type: ignore[method-assign]
+    guard.acquire(EXPOSURE)
+
+
+def test_a_tilt_that_a_process_left_on_its_way_may_arrive(scope: FakeMicroscope) -> None:
+    """Not where it was sent when the next process looks, and there when it looks again: no pole touch."""
+    guard = guarded(scope)
+    guard.ledger.intend_tilt(StagePosition(alpha_deg=10.0))
+    scope.stage = replace(scope.stage, alpha_deg=5.0)
+    looks = []
+
+    def arrives() -> None:
+        looks.append(1)
+        if len(looks) == 2:
+            scope.stage = replace(scope.stage, alpha_deg=10.0)
+
+    scope.on_state = arrives
+    guard.move(StagePosition(x_nm=10.0))
+    assert guard.ledger.latched() is None
+
+
+def test_hosted_speaks_dictionaries(scope: FakeMicroscope) -> None:
+    world = hosted.HostedWorld(scope, scope.clock)
+    assert world.tune({"defocus_nm": 3.0}) == {"defocus_nm": 3.0}
+    world.wait(2.0)
+    assert world.now_s() == 2.0
+    scope.on_state = raising(BusyError("later", until_s=9.0))
+    with pytest.raises(DriverError, match="later") as caught:
+        world.state()
+    assert (caught.value.kind, caught.value.about) == ("BusyError", {"until_s": 9.0})
+    world.close()
+    assert scope.calls[-1] == "close"
+    opened = hosted.open_driver({"instrument": {"kind": "simulated", "real_time": True}, "seed": 2})
+    assert not hasattr(opened, "now_s")
+    opened.close()
+
+
+def test_where_latches_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ADAPTEM_STATE", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert latches.latch_file("titan") == tmp_path / "adaptem" / "titan.latches.sqlite"
+    with pytest.raises(ConfigError, match="letters"):
+        latches.latch_file("../titan")
+
+
+def test_the_instruments_ledger_keeps_dose_and_latches_apart(tmp_path: Path) -> None:
+    dose, kept = SqliteLedger(tmp_path / "dose.sqlite"), SqliteLedger(tmp_path / "latches.sqlite")
+    ledger = latches.InstrumentLedger(dose, kept)
+    place = Footprint(x_nm=0.0, y_nm=0.0, width_nm=10.0, height_nm=10.0)
+    ledger.settle(ledger.reserve(replace(EXPOSURE, id=4), place, 10.0))
+    ledger.spend_time(2.0)
+    ledger.intend_tilt(STAGE)
+    assert (ledger.booked(4), ledger.electrons(), ledger.time_used_s()) == (True, 10.0, 2.0)
+    assert ledger.fluence_e_per_A2(place) == dose.fluence_e_per_A2(place) > 0
+    assert kept.intended_tilt() == ledger.intended_tilt() == StagePosition(alpha_deg=3.0)
+    assert dose.intended_tilt() is None
+    dose.latch("of an earlier guard, in the survey's process")
+    assert ledger.latched() == "of an earlier guard, in the survey's process"
+    ledger.close()
+    ledger.close()
+
+
+def test_a_ledger_that_two_threads_write_to(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite")
+    trouble: list[Exception] = []
+
+    def write(number: int) -> None:
+        try:
+            for turn in range(30):
+                ledger.intend_tilt(StagePosition(alpha_deg=float(number)))
+                if turn % 10 == 0:
+                    ledger.latch(f"{number}")
+        except Exception as error:
+            trouble.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert trouble == []
+    ledger.close()
+
+
+def test_a_transaction_that_ended_by_itself(tmp_path: Path) -> None:
+    """As SQLite does where the disk is full: what was to be written is not, and the next is."""
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite")
+    with pytest.raises(sqlite3.OperationalError), ledger._writing():
+        ledger._db.execute("ROLLBACK")
+        raise sqlite3.OperationalError("disk full")
+    ledger.latch("and yet it writes")
+    ledger.close()
+
+
+def test_messages_that_are_none() -> None:
+    near, far = socket.socketpair()
+    with pytest.raises(TypeError, match="numbers"):
+        wire.send(near, {}, [np.array(["text"])])
+    wire.send(near, {"a": 1}, [np.zeros((0, 3)), np.arange(4, dtype=np.uint8)])
+    head, arrays = wire.receive(far)
+    assert head == {"a": 1}
+    assert [array.shape for array in arrays] == [(0, 3), (4,)]
+    for about in (
+        '[{"dtype": "|O", "shape": [1]}]',
+        '[{"dtype": "<f8", "shape": [-1]}]',
+        '[{"dtype": "<f8", "shape": [99999999999]}]',
+    ):
+        text = f'{{"head": {{}}, "arrays": {about}}}'.encode()
+        near.sendall(b"ADW1" + len(text).to_bytes(4, "big") + text)
+        with pytest.raises(wire.BadMessage, match="no message"):
+            wire.receive(far)
+    ticks: list[int] = []
+
+    def tick() -> None:
+        ticks.append(1)
+        if len(ticks) == 3:
+            raise Timeout("enough")
+
+    with pytest.raises(Timeout):
+        wire.receive(far, tick, 0.01)
+    far.close()
+    with pytest.raises(wire.Closed, match="broken"):
+        wire.receive(far)
+    with pytest.raises(wire.Closed):
+        wire.send(near, {"x": "y" * 10_000_000})
+    near.close()
+
+
+def test_how_long_an_exposure_takes() -> None:
+    assert session.duration_s(codec.sparse(replace(EXPOSURE, frames=3, interval_s=1.0))) == pytest.approx(2.003)
+    for strange in (None, {}, {"shape": 3, "dwell_us": 1}, {"shape": [1, 2], "dwell_us": "x"}):
+        assert session.duration_s(strange) == 0.0
+    job = session.Job(session.Session(SimpleNamespace()), {"op": "fly"})  # type: ignore[arg-type]
+    with pytest.raises(DriverError, match="fly"):
+        job.carry_out(SimpleNamespace())
+
+
+def test_plans_and_names(tmp_path: Path) -> None:
+    remote = RemoteSettings(port=1, token_file=tmp_path / "token", name="titan")
+    assert instrument_name(remote) == "titan"
+    assert instrument_name(SimulatedSettings()) == "simulated"
+    assert overhead_s(SimulatedSettings()) == 60.0
+    assert overhead_s(remote) == 30.0
+    with pytest.raises(ConfigError, match="token_file"):
+        token_in(tmp_path / "token")
+
+
+LIMITS = Limits(
+    x_nm=(-1e3, 1e3), y_nm=(-1e3, 1e3), backlash_nm=1.0, stage_uncertainty_nm=1.0, max_current_pA=60.0,
+    max_electrons=1e9, max_fluence_e_per_A2=1e3, max_time_s=100.0,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADAPTEM_STATE", str(tmp_path / "state"))
+
+
+def test_a_crew_that_does_not_start_says_why(tmp_path: Path) -> None:
+    """No server there; a server that cannot open its instrument; a ledger that is none."""
+    (tmp_path / "token").write_text("0" * 64)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    remote = RemoteSettings(port=port, token_file=tmp_path / "token")
+    ledger, log = tmp_path / "ledger.sqlite", tmp_path / "guard.log"
+    with pytest.raises(Disconnected, match="driver server"):
+        Crew(Plan(instrument=remote, limits=LIMITS, ledger=ledger, log=log), 0.0)
+    absent = ReplaySettings(image=tmp_path / "absent.png")
+    with pytest.raises(InstrumentError, match=r"did not start; see .*guard.log"):
+        Crew(Plan(instrument=absent, limits=LIMITS, ledger=ledger, log=log), 0.0)
+    assert "absent.png" in log.read_text()
+    (tmp_path / "no.sqlite").write_bytes(b"this is no database, and long enough to say so" * 40)
+    with pytest.raises(InstrumentError, match="ledger"):
+        Crew(Plan(instrument=SimulatedSettings(), limits=LIMITS, ledger=tmp_path / "no.sqlite", log=log), 0.0)
+
+
+def test_a_watchdog_says_what_keeps_it_from_blanking(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    monkeypatch.setattr(watchdog, "_KEEP_TRYING_S", 0.3)
+    ends = [socket.socketpair(), socket.socketpair()]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    dog = watchdog.Watchdog(ends[0][1], ends[1][1], 0, port, "0" * 64)
+    dog._blank("the guard is gone")
+    monkeypatch.setattr(dog, "_ask", lambda wish: {"blanked": False})
+    dog._blank("the guard is gone")
+    told = capfd.readouterr().err
+    assert "is not reached to blank" in told
+    assert "blanking has failed" in told
+    for pair in ends:
+        for end in pair:
+            end.close()
+    assert dog._hear() == b""
+
+
+def test_a_client_that_is_closed(tmp_path: Path) -> None:
+    """Through real processes: the powers, the clock, what is asked after the end."""
+    plan = Plan(instrument=SimulatedSettings(), limits=LIMITS, ledger=tmp_path / "ledger.sqlite", log=tmp_path / "log")
+    client = guard_client.GuardClient(plan, 5.0)
+    assert set(client.pids) == {"server", "guard_process", "watchdog"}
+    assert client.limits == LIMITS
+    assert client.power(HasLoader) is None
+    client.clock.wait(3.0)
+    assert client.clock.now_s() == 8.0
+    for duration_s in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="cannot wait"):
+            client.clock.wait(duration_s)
+    assert client.why_not(EXPOSURE, StagePosition(x_nm=1e6)) is not None
+    assert client.why_not(EXPOSURE, state=client.state()) is None
+    place = Footprint(x_nm=0.0, y_nm=0.0, width_nm=1.0, height_nm=1.0)
+    assert (client.ledger.electrons(), client.ledger.fluence_e_per_A2(place), client.ledger.latched()) == (0, 0, None)
+    client.move(StagePosition(x_nm=10.0))
+    assert client.tune(Optics(defocus_nm=5.0)).achieved.defocus_nm == 5.0
+    assert client.ledger.time_used_s() > 3.0
+    client.blank()
+    client.close()
+    client.close()
+    client.blank()
+    assert client.pids == {}
+    with pytest.raises(Disconnected, match="closed"):
+        client.state()
+    client.hold("after the end")
