@@ -260,6 +260,7 @@ class Guard:
                 self._seen = self._still_stage()[0]
                 if wrong := checks.touched(tilt, merged(self._seen, tilt)):
                     self._latch(wrong)
+                state = self.state()  # where a move starts is where the stage has come to rest
             yield state
         finally:
             with suppress(InstrumentError):  # what cannot be written down now is counted at the next request

@@ -1,4 +1,4 @@
-"""The guard's process, its client, desk and watchdog, piece by piece; together they are in tests/e2e and tests/crash."""
+"""The guard's process, its client, desk and watchdog, piece by piece; together they are in tests/e2e, tests/crash."""
 
 from __future__ import annotations
 
