@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,14 @@ from instruments.simulated.recipe import Film, Material, Recipe
 from instruments.simulated.renderer import Camera, Renderer, Views
 from instruments.simulated.thin import bright_field, wide_field
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 Images: TypeAlias = npt.NDArray[np.float64]
 
 POINTS = 14
+_QUARTER = POINTS // 2 + 1
+"""Points a side of what is scanned of a cell with mirror lines along both sides."""
 _FINER = 8
 THERMAL_NM = {"SrTiO3": 0.0085, "Au": 0.0085, "graphene": 0.006}
 DARK, BRIGHT, ANNULAR, WIDE = "dark field", "bright field", "annular bright field", "wide beam"
@@ -108,7 +114,9 @@ def multislice(case: Case, defocus_nm: float, phonons: int, seed: int = 1) -> di
 
     x, y, _ = (length * 10 for length in cell_nm(case))
     probe = abtem.Probe(energy=case.voltage_kV * 1e3, semiangle_cutoff=case.convergence_mrad, defocus=-defocus_nm * 10)
-    grid = abtem.GridScan((2 * x, 2 * y), (3 * x, 3 * y), gpts=(POINTS, POINTS), endpoint=False)
+    parts = _QUARTER if case.is_square else POINTS
+    end = (2 + parts / POINTS) * np.array((x, y))
+    grid = abtem.GridScan((2 * x, 2 * y), tuple(end), gpts=(parts, parts), endpoint=False)
     rings = case.rings_mrad()
     detectors = [abtem.AnnularDetector(*ring) for ring in rings.values()]
     with warnings.catch_warnings():
@@ -132,11 +140,29 @@ def multislice_wide(case: Case, defocus_nm: float, phonons: int, seed: int = 1) 
     return _cells(case, cells[..., :: mx // POINTS, :: my // POINTS])
 
 
+def truth(case: Case, defocus_nm: float, phonons: int, seed: int = 1, keep: Path | None = None) -> dict[str, Images]:
+    """(exits, POINTS, POINTS) of each kind by multislice; in the folder ``keep`` it is kept, and read again."""
+    asked = (case, defocus_nm, phonons, seed, POINTS, THERMAL_NM[case.crystal])
+    name = f"{case.crystal}_{defocus_nm:+g}_{hashlib.sha256(repr(asked).encode()).hexdigest()[:12]}.npz"
+    if keep is not None and (keep / name).exists():
+        with np.load(keep / name) as kept:
+            return {kind: kept[kind] for kind in kept.files}
+    found = {**multislice(case, defocus_nm, phonons, seed), WIDE: multislice_wide(case, defocus_nm, phonons, seed)}
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        with (keep / name).open("wb") as file:
+            np.savez(file, **found)
+    return found
+
+
 def _cells(case: Case, shares: npt.NDArray[np.floating]) -> Images:
     """(exits, POINTS, POINTS), the mean over phonon configurations."""
-    planes = shares.astype(np.float64).reshape(-1, shares.shape[-3] if case.is_square else 1, POINTS, POINTS)
+    planes = shares.astype(np.float64).reshape(-1, shares.shape[-3] if case.is_square else 1, *shares.shape[-2:])
     kept = planes.mean(0)[-len(case.exits) :]
-    return symmetric(kept) if case.is_square else kept
+    if not case.is_square:
+        return kept
+    folded = np.minimum(np.arange(POINTS), POINTS - np.arange(POINTS))
+    return symmetric(kept[:, folded[:, None], folded] if kept.shape[-1] == _QUARTER else kept)
 
 
 def symmetric(images: Images) -> Images:
@@ -146,16 +172,26 @@ def symmetric(images: Images) -> Images:
     return np.asarray(np.mean([*both, *(image.swapaxes(1, 2) for image in both)], axis=0))
 
 
+def recipe_of(case: Case, thick_nm: float) -> Recipe:
+    """A film of the crystal."""
+    return Recipe(
+        title=case.crystal,
+        materials={"crystal": Material(crystal=case.crystal, debye_waller_nm=THERMAL_NM[case.crystal])},
+        film=Film(material="crystal", thickness_nm=thick_nm, variation=0.0),
+    )
+
+
+def _first_plane_nm(case: Case) -> float:
+    """How much higher than ours multislice's planes lie: its slices scatter at their upper face, ours in the middle."""
+    return cell_nm(case)[2] / case.slices_per_cell / 2
+
+
 def ours(
     case: Case, defocus_nm: float, thick_nm: float, kind: str = DARK, *, channelling_nm: float = CHANNELLING_NM
 ) -> Images:
     """(POINTS, POINTS) shares on a ring, or the intensity in a wide beam; axes x and y."""
     x, y, _ = cell_nm(case)
-    recipe = Recipe(
-        title=case.crystal,
-        materials={"crystal": Material(crystal=case.crystal, debye_waller_nm=THERMAL_NM[case.crystal])},
-        film=Film(material="crystal", thickness_nm=thick_nm, variation=0.0),
-    )
+    recipe = recipe_of(case, thick_nm)
     # a frame has square pixels: what the points of either axis see lies between some
     fine = x / POINTS / 2
     pixels = 2 * int(2.6 / fine / 2)
@@ -168,7 +204,7 @@ def ours(
         source_size_nm=0.0,
     )
     coefficients = torch.zeros(1, 8)
-    coefficients[0, 0] = defocus_nm
+    coefficients[0, 0] = defocus_nm + _first_plane_nm(case) * (1 if kind == WIDE else -1)
     views = Views(
         seeds=np.array([1]),
         places_nm=np.full((1, 2), -fine * (pixels - 1) / 2),

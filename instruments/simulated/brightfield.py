@@ -19,6 +19,7 @@ from configs.errors import ConfigError
 from instruments.aberrations import Aperture, pupil_on, rows_kept, source_envelope
 from instruments.annuli import Annulus, mask
 from instruments.physics import wavelength_nm
+from instruments.simulated.absorption import filters
 from instruments.simulated.coherent import BAND, grating_filter, transmitted
 from instruments.simulated.packing import elements, pack
 from instruments.simulated.painted import paint_views
@@ -78,6 +79,18 @@ class Phases:
         found: torch.Tensor = torch.fft.irfft2(total, s=shape)
         return found
 
+    def transmission(self, atoms: torch.Tensor, pixel_nm: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, Y, X) rad of such atoms, and the absorption by their thermal motion; borders wrap."""
+        shape = (atoms.shape[-2], atoms.shape[-1])
+        total = [torch.zeros(len(atoms), shape[0], shape[1] // 2 + 1, dtype=torch.complex64) for _ in range(2)]
+        for n, element in enumerate(self.elements):
+            spectrum = torch.fft.rfft2(atoms[:, n])
+            kept = filters(element, shape, pixel_nm, self._voltage_kV, self.debye_waller_nm2, _SPLAT_TAPS)
+            for sum_, each in zip(total, kept, strict=True):
+                sum_ += spectrum * each
+        phase, absorption = (torch.fft.irfft2(each, s=shape) for each in total)
+        return phase, absorption.clamp_(min=0)
+
 
 @dataclass(frozen=True, slots=True)
 class _Lens:
@@ -128,6 +141,7 @@ def bright(
     detector: Annulus,
     *,
     source_size_nm: float = 0.0,
+    absorption: torch.Tensor | None = None,
     slices: int = 1,
     slice_nm: float = 0.0,
 ) -> torch.Tensor:
@@ -152,7 +166,7 @@ def bright(
     most = max(1, _AT_ONCE // max(grid**2, shape[0] * shape[1] if slices > 1 else 0))
     for n, pupil in enumerate(pupils):
         intensity = torch.zeros(grid, grid)
-        passing = transmitted(phase_rad[n] / slices, None)
+        passing = transmitted(phase_rad[n] / slices, None if absorption is None else absorption[n] / slices)
         scattered = torch.fft.fft2(passing) / (shape[0] * shape[1])
         step = _step(aperture, slice_nm)
         for first in range(0, len(rows), most):

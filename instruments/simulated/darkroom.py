@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from instruments.simulated.agreement import doubt
 from instruments.simulated.renderer import Camera, Renderer, Views, open_device
 
 if TYPE_CHECKING:
@@ -39,9 +40,20 @@ class Darkroom:
         """Of the crystal that a fine view shows."""
         return self._renderer(camera).thickness_nm()
 
-    def beyond_range(self, camera: Camera) -> str | None:
-        """Why such frames are not to be trusted, where that is known."""
-        return self._renderer(camera).beyond_range
+    def beyond_range(self, camera: Camera, defocus_nm: float, ring_mrad: tuple[float, float] | None) -> str | None:
+        """Why such frames are not to be trusted, where that is known; arguments as of ``agreement.doubt``."""
+        renderer = self._renderer(camera)
+        material, thick_nm = renderer.crystal_nm()
+        if material is None or not renderer.fine:
+            return None
+        return doubt(
+            self._recipe.materials[material],
+            thick_nm,
+            defocus_nm,
+            voltage_kV=camera.voltage_kV,
+            convergence_mrad=camera.convergence_mrad,
+            ring_mrad=ring_mrad,
+        )
 
     def _renderer(self, camera: Camera) -> Renderer:
         with self._lock:  # worlds in several threads ask for thicknesses while one of them renders

@@ -13,6 +13,7 @@ from instruments.aberrations import rotated
 from instruments.annuli import angles
 from instruments.errors import LimitError
 from instruments.physics import wavelength_nm
+from instruments.simulated.absorption import absorbed_nm2
 from instruments.simulated.coherent import BAND, electron_factor_nm, transmitted
 from instruments.simulated.harm import disordered
 from instruments.simulated.optics import probe_reach_nm
@@ -32,6 +33,7 @@ _AT_ONCE = 64
 _TAIL_NM = 0.2
 _TILTED_SLICE_NM, _MOST_TILTED = 0.4, 256
 _MOST_PARTS = 8
+_LEAST = 1e-12
 _RINGS = 1.6
 """Radius kept of a probe, in λ / α: its first rings of Airy."""
 
@@ -88,6 +90,9 @@ def patterns_at(
     probe = probes(torch.from_numpy(along).float(), window, torch.zeros(1, 2))[0, 0]
     spot = torch.view_as_real(probe).square().sum(-1) / pixel_nm**2
     diffuse = torch.stack([_diffuse(element, window, specimen.debye_waller_nm2) for element in specimen.elements])
+    areas = torch.tensor(
+        [absorbed_nm2(name, camera.voltage_kV, specimen.debye_waller_nm2) for name in specimen.elements]
+    )
     inside = band(window, torch.device("cpu"))
     step = propagator(window, slice_nm, torch.device("cpu")) * _stagger(window, slice_nm, tilts_rad)
     places = _places(views, camera, moved_px) + pixel_nm / 2  # the probe stands on pixel size // 2
@@ -98,17 +103,23 @@ def patterns_at(
             views.part(np.zeros(len(here), dtype=np.int64)), places_nm=here, rotations_rad=None, row_drifts_nm=None
         )
         atoms = specimen.atoms(there, (size, size), pixel_nm)
-        phase = specimen.phase(atoms, pixel_nm)
+        phase, lost = specimen.transmission(atoms, pixel_nm)
         if done is not None:
-            phase = _faded(phase, done, slice(first, first + len(here)), pixel_nm)
-        passing = transmitted(phase / slices, None)
+            now = slice(first, first + len(here))
+            phase, lost = _faded(phase, done, now, pixel_nm), _faded(lost, done, now, pixel_nm)
+        passing, stopped = transmitted(phase / slices, lost / slices), -torch.expm1(-lost / slices)
+        taken = (torch.view_as_real(probe).square().sum(-1) * stopped).sum((-2, -1))
         wave = passing * probe
         for _ in range(slices - 1):
-            wave = torch.fft.ifft2(torch.fft.fft2(wave).mul_(step)).mul_(passing)
+            wave = torch.fft.ifft2(torch.fft.fft2(wave).mul_(step))
+            taken += (torch.view_as_real(wave).square().sum(-1) * stopped).sum((-2, -1))
+            wave *= passing
         wave = torch.fft.fft2(wave, norm="ortho")
         met = (atoms * spot).sum((-2, -1))  # (b, E) atoms per nm² under the probe
         thermal = torch.tensordot(met, diffuse, dims=1)
-        elastic = torch.view_as_real(wave).square().sum(-1) * (1 - thermal.sum((-2, -1), keepdim=True)).clamp(min=0)
+        # as much as the wave lost: channelled, it meets atoms more or less often than ``met`` says
+        thermal *= (taken / (met @ areas).clamp(min=_LEAST))[:, None, None]
+        elastic = torch.view_as_real(wave).square().sum(-1)
         found[first : first + len(here)] = _binned((elastic + thermal).mul_(inside).numpy(), settings.pixels, parts)
     return found.reshape(*camera.shape, settings.pixels, settings.pixels)
 

@@ -108,6 +108,9 @@ def take(
         raise ConfigError(f"{pixels} × {pixels} pixels were asked; give 16 to 4096")
     if fluence_e_per_A2 is not None and not (0 < fluence_e_per_A2 < math.inf):
         raise ConfigError(f"a fluence of {fluence_e_per_A2} e/Å² was asked; give a number above 0")
+    for name, value in (("voltage_kV", voltage_kV), ("convergence_mrad", convergence_mrad)):
+        if not 0 < value < math.inf:
+            raise ConfigError(f"{name} {value} was asked; give a number above 0")
     ring = annulus(detector)
     pixel_nm = width / pixels
     camera = Camera(shape=(pixels, pixels), pixel_nm=pixel_nm)
@@ -151,7 +154,7 @@ def take(
     counted = count_(mean.contiguous(), torch.tensor([seed]))[0].numpy()
     shown = detector.upper() if detector in DETECTORS else detector
     caption = f"{recipe.title} · {shown} · {length(width)} wide · {fluence_e_per_A2:.2g} e/Å²"
-    return Picture(counted, pixel_nm, caption, room.beyond_range(camera))
+    return Picture(counted, pixel_nm, caption, room.beyond_range(camera, defocus_nm, ring))
 
 
 def save(picture: Picture, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +53,12 @@ class Canvas:
         """Where the frame's rows and columns lie."""
         row, column = (start + self.parts * np.arange(n) for start, n in zip(self.first, frame, strict=True))
         return row, column
+
+    def seen(self, views: Views) -> Views:
+        """Views as this canvas has them: a row of it takes that part of the time that a row of the frame takes."""
+        if views.row_drifts_nm is None:
+            return views
+        return replace(views, row_drifts_nm=views.row_drifts_nm / self.parts)
 
     def spread(self, image: Floats) -> Floats:
         """A frame (H, W) on the canvas; beyond its borders they go on."""
@@ -106,15 +112,19 @@ def bright_field(
     reach_nm = float(probe_reach_nm(views.coefficients_nm, camera.convergence_mrad).max()) + _TAIL_NM
     largest_nm = max(camera.shape) * camera.pixel_nm / 2
     canvas = Canvas.around(camera.shape, camera.pixel_nm, min(reach_nm, largest_nm), parts)
-    phase = specimen.phase(specimen.atoms(views, canvas.shape, canvas.pixel_nm), canvas.pixel_nm)
+    phase, absorption = specimen.transmission(
+        specimen.atoms(canvas.seen(views), canvas.shape, canvas.pixel_nm), canvas.pixel_nm
+    )
     if done is not None:
-        phase = faded(phase, done, canvas)
+        phase, absorption = faded(phase, done, canvas), faded(absorption, done, canvas)
     aperture = Aperture(canvas.shape, canvas.pixel_nm, camera.voltage_kV, camera.convergence_mrad)
     slices, slice_nm = slices_of(thickness_nm)
     first = views.coefficients_nm.clone()
     first[:, 0] += slice_nm / 2
     ring, source_nm = Annulus(*ring_mrad), camera.source_size_nm
-    seen = bright(phase, first, aperture, ring, source_size_nm=source_nm, slices=slices, slice_nm=slice_nm)
+    seen = bright(
+        phase, first, aperture, ring, source_size_nm=source_nm, absorption=absorption, slices=slices, slice_nm=slice_nm
+    )
     row, column = (torch.from_numpy(places) for places in canvas.rows(camera.shape))
     found = seen[:, row[:, None], column[None, :]].clamp(0, 1)
     if done is not None:
@@ -132,12 +142,23 @@ def wide_field(
     reach_nm = float(probe_reach_nm(views.coefficients_nm, widest).max()) + _TAIL_NM
     largest_nm = max(camera.shape) * camera.pixel_nm / 2
     canvas = Canvas.around(camera.shape, camera.pixel_nm, min(reach_nm, largest_nm), parts)
-    phase = specimen.phase(specimen.atoms(views, canvas.shape, canvas.pixel_nm), canvas.pixel_nm)
+    phase, absorption = specimen.transmission(
+        specimen.atoms(canvas.seen(views), canvas.shape, canvas.pixel_nm), canvas.pixel_nm
+    )
     if done is not None:
-        phase = faded(phase, done, canvas)
+        phase, absorption = faded(phase, done, canvas), faded(absorption, done, canvas)
     slices, slice_nm = slices_of(thickness_nm)
     last = views.coefficients_nm.clone()  # C10 is that at the face towards the lens
     last[:, 0] += slice_nm / 2
-    seen = ctem(phase, last, canvas.pixel_nm, beam, focal_nodes=_FOCAL_NODES, slices=slices, slice_nm=slice_nm)
+    seen = ctem(
+        phase,
+        last,
+        canvas.pixel_nm,
+        beam,
+        absorption=absorption,
+        focal_nodes=_FOCAL_NODES,
+        slices=slices,
+        slice_nm=slice_nm,
+    )
     row, column = (torch.from_numpy(places) for places in canvas.rows(camera.shape))
     return seen[:, row[:, None], column[None, :]]

@@ -144,7 +144,7 @@ def test_patterns_hold_what_the_other_detectors_get():
     assert patterns.sum((2, 3)).mean() == pytest.approx(0.99, abs=0.01)  # what leaves beyond 64 mrad
     for name, ring in (("BF", Annulus(0.0, 10.0)), ("ABF", Annulus(11.0, 22.0))):
         virtual = (patterns * mask(ring, (64, 64), (2.0, 2.0), (32.0, 32.0))).sum((2, 3))
-        assert virtual.mean() == pytest.approx(seen[name].mean(), rel=0.03)
+        assert virtual.mean() == pytest.approx(seen[name].mean(), rel=0.04)  # of it 3 % by pixels of 2 mrad
         assert np.corrcoef(virtual.ravel(), seen[name].ravel())[0, 1] > 0.95
 
 
