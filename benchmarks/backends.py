@@ -2,6 +2,7 @@
 
     python -m benchmarks.backends                     each started for it, on this computer, and closed
     python -m benchmarks.backends --only nion         one of them; may be repeated
+    python -m benchmarks.backends --guard process     the guard in a process of its own, with its watchdog
     python -m benchmarks.backends --quick             fewer close looks
 
 Frames per second are by the clock on the wall, of the survey alone: of the back end, mostly, and of this computer.
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
 CONFIG = Path(__file__).parents[1] / "configs" / "survey_backends.yaml"
 
 
-def survey(instrument: Settings, detail_fraction: float | None = None) -> dict[str, Any]:
-    """Run the survey; what came of it."""
+def survey(instrument: Settings, detail_fraction: float | None = None, guard: str = "inside") -> dict[str, Any]:
+    """Run the survey; what came of it. ``guard``: inside, or process, as on an instrument."""
     settings = load(CONFIG, SurveySettings)
     budget = settings.budget
     if detail_fraction is not None:
         budget = budget.model_copy(update={"detail_fraction": detail_fraction})
-    settings = settings.model_copy(update={"instrument": instrument, "budget": budget})
+    settings = settings.model_copy(update={"instrument": instrument, "budget": budget, "guard": guard})
     steps, frames = 0, 0
 
     def on_step(step: Any, progress: object) -> None:
@@ -75,11 +76,11 @@ def conformance(name: str, instrument: Settings) -> list[CheckResult]:
     )
 
 
-def row(name: str, *, quick: bool) -> dict[str, Any]:
+def row(name: str, *, quick: bool, guard: str) -> dict[str, Any]:
     """One back end."""
     with BENCHES[name].start() as block:
         instrument = registry.parse(block)
-        found = survey(instrument, 0.2 if quick else None)
+        found = survey(instrument, 0.2 if quick else None, guard)
     with BENCHES[name].start() as block:
         results = conformance(name, registry.parse(block))
     passed = sum(result.ok and result.checked for result in results)
@@ -96,8 +97,9 @@ def row(name: str, *, quick: bool) -> dict[str, Any]:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--only", action="append", choices=list(BENCHES), help="this back end only")
+    parser.add_argument("--guard", choices=("inside", "process"), default="inside", help="where the guard lives")
     options = parser.parse_args()
-    rows = [row(name, quick=options.quick) for name in options.only or BENCHES]
+    rows = [row(name, quick=options.quick, guard=options.guard) for name in options.only or BENCHES]
     finish(rows, options, title="One survey, every back end")
 
 
