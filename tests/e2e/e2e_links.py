@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from instruments import codec, guard_client, guard_process, hosted, latches, server_link, watchdog
 from instruments.clock import RealClock
+from instruments.errors import InstrumentError
 from instruments.guard import Guard
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import Limits
@@ -233,3 +234,13 @@ def wait_for(condition: Callable[[], bool], complaint: str, timeout_s: float = 1
 def wish(exposure: Exposure) -> dict[str, Any]:
     """As it goes over the wire."""
     return {"op": "acquire", "exposure": codec.sparse(exposure)}
+
+
+def refused(call: Callable[[], object], *kinds: type[Exception]) -> str:
+    try:
+        call()
+    except kinds as error:
+        return str(error)
+    except InstrumentError as error:
+        raise AssertionError(f"refused as {type(error).__name__}: {error}") from error
+    raise AssertionError("it was carried out")
