@@ -23,7 +23,8 @@ PROMISED_NM = {"graphene": 1.0, "SrTiO3": 4.0, "Au": 1.0}
 
 
 def in_focus(row: Row) -> bool:
-    return bool(row["C10_nm"] == 0)
+    """Whether the focus lies in the crystal."""
+    return bool(-row["thick_nm"] <= row["C10_nm"] <= 0)
 
 
 def fails(row: Row) -> bool:

@@ -14,9 +14,9 @@ from instruments.simulated.scattering import atomic_number
 if TYPE_CHECKING:
     from instruments.simulated.recipe import Material
 
-DARK_PER_NM2, DARK_DEFOCUSED_PER_NM2, WAVES_PER_NM2 = 12_000.0, 6_000.0, 20_000.0
+DARK_PER_NM2, DARK_DEFOCUSED_PER_NM2, WAVES_PER_NM2 = 10_000.0, 6_000.0, 20_000.0
 """So many electrons (of the atoms, along the beam) an area may have for a dark field in focus, out of focus, and where
-waves interfere: 8.5, 4.3 and 14 nm of SrTiO₃, 2.6, 1.3 and 4.3 nm of Au."""
+waves interfere: 7.1, 4.3 and 14 nm of SrTiO₃, 2.1, 1.3 and 4.3 nm of Au."""
 FAINT_PER_NM2 = 1_000.0
 """A crystal with less, such as graphene, has a contrast under 2 % in a bright field out of focus."""
 FAINT_DEPTHS = 1.6

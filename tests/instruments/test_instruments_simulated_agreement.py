@@ -34,7 +34,7 @@ def crystal(name: str, thick_nm: float) -> Recipe:
     ("name", "thick_nm", "off_nm", "ring"),
     [
         ("SrTiO3", 4.0, 15.0, HAADF),
-        ("SrTiO3", 8.0, 0.0, HAADF),
+        ("SrTiO3", 7.0, 0.0, HAADF),
         ("Au", 1.0, -15.0, HAADF),
         ("Au", 2.0, 3.0, HAADF),
         ("graphene", 0.335, -19.0, HAADF),
@@ -51,7 +51,7 @@ def test_what_agrees_with_multislice_is_not_doubted(name, thick_nm, off_nm, ring
     ("name", "thick_nm", "off_nm", "ring", "word"),
     [
         ("SrTiO3", 8.0, 9.0, HAADF, "9 nm out of focus"),
-        ("SrTiO3", 12.0, 0.0, HAADF, "up to 8.5 nm"),
+        ("SrTiO3", 12.0, 0.0, HAADF, "up to 7.1 nm"),
         ("Au", 4.0, 0.0, HAADF, "in focus"),
         ("Au", 2.0, -9.0, HAADF, "up to 1.3 nm"),
         ("Au", 6.0, 0.0, WIDE, "up to 4.3 nm"),
