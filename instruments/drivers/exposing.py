@@ -36,6 +36,21 @@ def burst(
     return shots
 
 
+def summed(image: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
+    """Squares of ``factor`` pixels on a side as one pixel each, their sum: ``(H·factor, W·factor)`` to ``(H, W)``.
+
+    >>> summed(np.arange(16, dtype=np.uint16).reshape(4, 4), 2)
+    array([[10, 18],
+           [42, 50]], dtype=uint32)
+    """
+    if factor == 1:
+        return image
+    height, width = (length // factor for length in image.shape)
+    wide = np.uint32 if image.dtype.kind == "u" else image.dtype
+    total: npt.NDArray[Any] = image.reshape(height, factor, width, factor).sum(axis=(1, 3), dtype=wide)
+    return total
+
+
 def framed(
     exposure: Exposure,
     shots: Sequence[Shot],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, 
 from pydantic import Field
 
 from configs.load import ConfigError, Settings
-from instruments.drivers.exposing import burst, framed
+from instruments.drivers.exposing import burst, framed, summed
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
 from instruments.drivers.refusals import asked, binning, exposed
 from instruments.drivers.vendor import library
@@ -65,7 +65,6 @@ class Core(Protocol):
     def getShutterDevice(self) -> str: ...
     def getXYStageDevice(self) -> str: ...
     def getFocusDevice(self) -> str: ...
-    def getAllowedPropertyValues(self, label: str, name: str) -> tuple[str, ...]: ...
     def setProperty(self, label: str, name: str, value: str) -> None: ...
     def setAutoShutter(self, state: bool) -> None: ...
     def setShutterOpen(self, state: bool) -> None: ...
@@ -104,7 +103,6 @@ class MicromanagerMicroscope:
             for device, values in settings.properties.items():
                 for name, value in values.items():
                     core.setProperty(device, name, value)
-            self._most_binning = max(map(int, core.getAllowedPropertyValues(self._camera, "Binning") or ("1",)))
             core.setProperty(self._camera, "Binning", "1")
             core.clearROI()
             self._pixel_nm = core.getPixelSizeUm() * settings.unit_nm
@@ -144,20 +142,29 @@ class MicromanagerMicroscope:
         return Outcome(target, self.state().optics)
 
     def acquire(self, exposure: Exposure) -> Frame:
-        """The camera looks for as long as a scan of the same dwell time would take."""
+        """The camera looks for as long as a scan of the same dwell time would take. Its pixels are summed here.
+
+        Not by the camera: not every adapter tells a pixel size that goes with its binning.
+        """
         exposed(exposure, field_of_view_nm=(0.0, 1e12), dwell_us=(1e-3, 1e6), detectors=(self._camera,))
-        factor = binning(exposure, self._pixel_nm, self._sensor_px, self._most_binning)
-        height, width = exposure.shape
+        factor = binning(exposure, self._pixel_nm, self._sensor_px)
+        height, width = (count * factor for count in exposure.shape)
         start_s = self._clock.now_s()
+
+        def shot() -> dict[str, npt.NDArray[np.generic]]:
+            self._core.snapImage()
+            image = self._core.getImage()
+            if image.shape != (height, width):
+                wish = f"{(height, width)} pixels were asked, the camera gave {image.shape}"
+                raise InstrumentError(f"{wish}: grey images only; the dose is spent")
+            return {self._camera: summed(image, factor)}
+
         with self._told("exposed"):
-            self._core.setProperty(self._camera, "Binning", str(factor))
             self._core.clearROI()
-            tall, wide = self._core.getImageHeight(), self._core.getImageWidth()
+            tall, wide = self._sensor_px
             self._core.setROI((wide - width) // 2, (tall - height) // 2, width, height)
             self._core.setExposure(exposure.beam_on_s / exposure.frames * 1e3)
-            shots = burst(exposure, self._clock, lambda: self._core.setShutterOpen(True), self._snap, self.blank)
-        if (found := shots[0][self._camera].shape) != exposure.shape:
-            raise InstrumentError(f"{exposure.shape} pixels were asked, the camera gave {found}: the dose is spent")
+            shots = burst(exposure, self._clock, lambda: self._core.setShutterOpen(True), shot, self.blank)
         return framed(exposure, shots, self.state(), start_s, 0.0)
 
     def blank(self) -> None:
@@ -173,10 +180,6 @@ class MicromanagerMicroscope:
     def power(self, kind: type[P]) -> P | None:
         del kind
         return None
-
-    def _snap(self) -> dict[str, npt.NDArray[np.generic]]:
-        self._core.snapImage()
-        return {self._camera: self._core.getImage()}
 
     @contextmanager
     def _told(self, done: str) -> Iterator[None]:
