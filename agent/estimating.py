@@ -57,7 +57,7 @@ class EstimateFocus:
             return SkillResult(ok=False, message="this instrument does not read back its defocus, cone and voltage")
         before = Optics(defocus_nm=start.defocus_nm)
         try:
-            images = self._beside(guard, expose, start.defocus_nm or 0.0, stage.x_nm)
+            images, changes_nm = self._beside(guard, expose, start.defocus_nm or 0.0, stage.x_nm)
         except NotSupported as error:
             with suppress(NotSupported):  # it may be the focus that nobody can change
                 guard.tune(before)
@@ -66,7 +66,7 @@ class EstimateFocus:
             guard.tune(before)
             raise
         try:
-            found = self._estimate(images, start)
+            found = self._estimate(images, changes_nm, start)
         except ValueError as error:
             guard.tune(before)
             return SkillResult(ok=False, message=f"{error}; the focus is as it was")
@@ -75,7 +75,7 @@ class EstimateFocus:
             return SkillResult(ok=False, message=f"{found.reason}; the focus is as it was", data=_told(found))
         return self._corrected(guard, start, found)
 
-    def _beside(self, guard: Microscope, expose: Expose, start_nm: float, x_nm: float | None) -> Array:
+    def _beside(self, guard: Microscope, expose: Expose, start_nm: float, x_nm: float | None) -> tuple[Array, Array]:
         """The series where the dose does no harm; the stage is back after it, whatever came of it."""
         if not self._settings.beside_nm or x_nm is None:
             return self._series(guard, expose, start_nm)
@@ -85,18 +85,21 @@ class EstimateFocus:
         finally:
             guard.move(StagePosition(x_nm=x_nm))
 
-    def _series(self, guard: Microscope, expose: Expose, start_nm: float) -> Array:
-        """(K, H, W) electrons of one image for each of the settings' defoci."""
-        images = []
+    def _series(self, guard: Microscope, expose: Expose, start_nm: float) -> tuple[Array, Array]:
+        """(K, H, W) electrons of one image for each of the settings' defoci, and (K,) by how much it really changed."""
+        images, changes_nm = [], []
         for by_nm in self._settings.defoci_nm:
             guard.tune(Optics(defocus_nm=start_nm + by_nm))
-            images.append(_electrons(expose(self._exposure, Purpose.FOCUS)))
-        return np.stack(images)
+            frame = expose(self._exposure, Purpose.FOCUS)
+            images.append(_electrons(frame))
+            at_nm = frame.optics.defocus_nm
+            changes_nm.append(by_nm if at_nm is None else at_nm - start_nm)
+        return np.stack(images), np.array(changes_nm)
 
-    def _estimate(self, images: Array, optics: Optics) -> Estimate:
+    def _estimate(self, images: Array, changes_nm: Array, optics: Optics) -> Estimate:
         settings = self._settings
         changes = np.zeros((len(images), len(NAMES)))
-        changes[:, NAMES.index("C10")] = settings.defoci_nm
+        changes[:, NAMES.index("C10")] = changes_nm
         aperture = Aperture(
             (settings.pixels, settings.pixels),
             self._exposure.pixel_size_nm,

@@ -131,7 +131,13 @@ def _height_nm(
     swing = next((found for found in swings if found is not None), None)
     if swing is None:
         return None
-    delta = math.radians(tilts_deg[1] - tilts_deg[0]) / 2
+    first, last = (
+        asked if frame.stage.alpha_deg is None else frame.stage.alpha_deg
+        for asked, frame in zip(tilts_deg, frames, strict=True)
+    )
+    delta = math.radians(last - first) / 2
+    if delta == 0:
+        return None
     return swing[0] * exposure.pixel_size_nm / (2 * math.sin(delta))
 
 

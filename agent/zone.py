@@ -130,7 +130,14 @@ class ZoneAxis:
                 continue
             asked[axis] = min(max(at - math.degrees(mrad * 1e-3), allowed[0]), allowed[1])
             changes.append(asked[axis] - at)
-        return guard.move(StagePosition(**asked)), (changes[0], changes[1])
+        moved = guard.move(StagePosition(**asked))
+        if changes != [0.0, 0.0]:  # what was reached counts, not what was asked
+            ends = ((getattr(stage, axis), getattr(moved.achieved, axis)) for axis in ("beta_deg", "alpha_deg"))
+            changes = [
+                change if start is None or end is None else end - start
+                for change, (start, end) in zip(changes, ends, strict=True)
+            ]
+        return moved, (changes[0], changes[1])
 
     def _read(self, frame: Frame, probe: tuple[float, float]) -> Lean:
         """Raises ValueError for a frame without patterns, or one that says nothing."""

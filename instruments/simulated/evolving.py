@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from instruments.simulated.evolving_settings import EvolvingSettings
     from instruments.simulated.hashing import Doubles
     from instruments.simulated.insitu import Event, Process
+    from instruments.simulated.numbers import Ratio
     from instruments.simulated.recipe import Recipe
 
 Range: TypeAlias = tuple[float, float]
 NAME = "evolving"
 _TURN = 720
 """Stream of randomness."""
-_LARGEST_NM = 60.0
-"""Particles whose centre lies so far outside a view are drawn with it."""
+_REACH: Ratio = 1.5
+"""How far a particle reaches from its centre, in radii: to the corner of a cube."""
 
 
 def with_evolving(recipe: Recipe, settings: EvolvingSettings) -> Recipe:
@@ -37,9 +38,9 @@ def with_evolving(recipe: Recipe, settings: EvolvingSettings) -> Recipe:
         spread=0.0,
         shape=settings.shape,
         height=settings.height,
-        core=settings.becomes,
     )
-    return recipe.model_copy(update={"populations": {**recipe.populations, NAME: shape}})
+    changing = shape.model_copy(update={"core": settings.becomes})  # a core of no size: what has changed phase
+    return recipe.model_copy(update={"populations": {**recipe.populations, NAME: changing}})
 
 
 class Evolving:
@@ -66,7 +67,8 @@ class Evolving:
 
         Of all that may be seen in a rectangle of places at a time.
         """
-        wide = [(low - _LARGEST_NM, high + _LARGEST_NM) for low, high in (x_range_nm, y_range_nm)]
+        margin_nm = _REACH * self.process.largest_nm(t_s)
+        wide = [(low - margin_nm, high + margin_nm) for low, high in (x_range_nm, y_range_nm)]
         found = self.process.particles(wide[0], wide[1], t_s)
         if isinstance(self.process, Front):  # the boundary in a particle moves as the front does
             turns = self.process.heading_rad(found.x_nm, found.y_nm) - np.pi / 2

@@ -81,6 +81,10 @@ class Process(Protocol):
         """
         ...
 
+    def largest_nm(self, t_s: float) -> float:
+        """A radius that next to no particle exceeds then."""
+        ...
+
     def events(self, x_range_nm: Range, y_range_nm: Range, t0_s: float, t1_s: float) -> tuple[Event, ...]:
         """All that happens there in t0 < t ≤ t1, by time. Raises as ``particles`` does."""
         ...
@@ -94,6 +98,11 @@ class PopulationSettings(Settings):
     """Median; sizes are log-normal."""
     size_spread: Annotated[Ratio, Field(ge=0, le=0.8)] = 0.25
     """Standard deviation of the logarithm of the radius."""
+
+    @property
+    def largest_nm(self) -> float:
+        """A radius that one particle in ten million exceeds."""
+        return self.radius_nm * math.exp(5.2 * self.size_spread)
 
 
 def blocks_of(x_range_nm: Range, y_range_nm: Range) -> list[tuple[int, int]]:

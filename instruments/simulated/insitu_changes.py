@@ -67,6 +67,9 @@ class Dissolution:
     def particles(self, x_range_nm: Range, y_range_nm: Range, t_s: float) -> Particles:
         return gather(lambda block: self._shrunk(block, t_s), x_range_nm, y_range_nm, t_s)
 
+    def largest_nm(self, t_s: float) -> float:
+        return self._settings.population.largest_nm
+
     def events(self, x_range_nm: Range, y_range_nm: Range, t0_s: float, t1_s: float) -> tuple[Event, ...]:
         return list_events(self._happenings, x_range_nm, y_range_nm, (t0_s, t1_s))
 
@@ -115,6 +118,9 @@ class Coarsening:
 
     def particles(self, x_range_nm: Range, y_range_nm: Range, t_s: float) -> Particles:
         return gather(lambda block: self._ripened(block, t_s), x_range_nm, y_range_nm, t_s)
+
+    def largest_nm(self, t_s: float) -> float:
+        return 1.5 * self.mean_radius_nm(t_s)  # where the LSW distribution ends
 
     def events(self, x_range_nm: Range, y_range_nm: Range, t0_s: float, t1_s: float) -> tuple[Event, ...]:
         return list_events(self._happenings, x_range_nm, y_range_nm, (t0_s, t1_s))
@@ -176,6 +182,9 @@ class Transformation:
     def particles(self, x_range_nm: Range, y_range_nm: Range, t_s: float) -> Particles:
         return gather(lambda block: self._changed(block, t_s), x_range_nm, y_range_nm, t_s)
 
+    def largest_nm(self, t_s: float) -> float:
+        return self._settings.population.largest_nm
+
     def events(self, x_range_nm: Range, y_range_nm: Range, t0_s: float, t1_s: float) -> tuple[Event, ...]:
         return list_events(self._happenings, x_range_nm, y_range_nm, (t0_s, t1_s))
 
@@ -228,6 +237,9 @@ class Front:
 
     def particles(self, x_range_nm: Range, y_range_nm: Range, t_s: float) -> Particles:
         return gather(lambda block: self._changed(block, t_s), x_range_nm, y_range_nm, t_s)
+
+    def largest_nm(self, t_s: float) -> float:
+        return self._settings.population.largest_nm
 
     def events(self, x_range_nm: Range, y_range_nm: Range, t0_s: float, t1_s: float) -> tuple[Event, ...]:
         return list_events(self._happenings, x_range_nm, y_range_nm, (t0_s, t1_s))

@@ -98,6 +98,10 @@ class Growth:
     def particles(self, x_range_nm: Range, y_range_nm: Range, t_s: float) -> Particles:
         return gather(lambda block: self._grown(block, t_s), x_range_nm, y_range_nm, t_s)
 
+    def largest_nm(self, t_s: float) -> float:
+        power = self._settings.exponent  # of one born at the beginning, whose reservoir had no end
+        return float((self._settings.nucleus_nm**power + self._growth.total(t_s)[0]) ** (1 / power))
+
     def events(self, x_range_nm: Range, y_range_nm: Range, t0_s: float, t1_s: float) -> tuple[Event, ...]:
         return list_events(self._happenings, x_range_nm, y_range_nm, (t0_s, t1_s))
 

@@ -31,7 +31,7 @@ class Lenses:
         self._wander = Wander(seed, _WANDER, 3)
 
     def probe(self, optics: Optics, height_nm: float, at_s: float) -> Probe:
-        """The probe that really scans a specimen that lies ``height_nm`` above the lens's plane."""
+        """The probe that really scans a specimen that lies ``height_nm`` nearer to the lens than its plane."""
         settings = self._settings
         drifts = [settings.defocus_drift_nm, settings.stig_drift_nm, settings.stig_drift_nm]
         c10, c12a, c12b = self._offsets_nm + self._wander.at(at_s) * drifts / WAVES

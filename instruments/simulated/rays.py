@@ -32,15 +32,18 @@ def rays(
 
     A ray at angle θ lands at M θ with M = [[C10 + C12a, C12b], [C12b, C10 − C12a]]. The rays that count are those
     common to two apertures λk apart, s = λk / 2α, taken for an ellipse of the same area and variances: T is the area,
-    u² = 16π² α² (V∥ (M k)∥² + V⊥ (M k)⊥²), see ``aberrations.overlap``. Of the other coefficients only their mean
-    blur counts at such pixels (the variance of the ray positions that they add).
+    u² = 16π² α² (V∥ (M k)∥² + V⊥ (M k)⊥²), see ``aberrations.overlap``. C30 moves the focus by ⅔ C30 α², where it
+    blurs least; of what it then leaves, and of the other coefficients, only the mean blur counts at such pixels (the
+    variance of the ray positions that they add).
     """
     device = coefficients_nm.device
     alpha = aperture.convergence_mrad * 1e-3
     ky = torch.fft.rfftfreq(aperture.shape[0], aperture.pixel_nm, device=device)
     kx = torch.fft.fftfreq(aperture.shape[1], aperture.pixel_nm, device=device)
     squares = coefficients_nm.square()
-    others = (squares[:, 3:5].sum(1) / 27 + squares[:, 5:7].sum(1) / 6) * alpha**4 + squares[:, 7] * alpha**6 / 8
+    coefficients_nm = coefficients_nm.clone()
+    coefficients_nm[:, 0] += coefficients_nm[:, 7] * (2 / 3 * alpha**2)
+    others = (squares[:, 3:5].sum(1) / 27 + squares[:, 5:7].sum(1) / 6) * alpha**4 + squares[:, 7] * alpha**6 / 72
     variance = (others + blur_nm**2)[:, None]
     share, form = _overlap(aperture, device)
     across, down = (torch.exp(-2 * math.pi**2 * variance * k**2) for k in (kx, ky))

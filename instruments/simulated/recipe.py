@@ -13,6 +13,14 @@ from instruments.simulated.numbers import Fraction, NotNegative, Positive, Ratio
 Shape: TypeAlias = Literal["ellipsoid", "facetted", "plate", "rod", "cube"]
 
 
+ELEMENTS = tuple(
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
+    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au "
+    "Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U".split()
+)
+"""Those whose scattering is tabulated, by number."""
+
+
 class Material(Settings):
     """A crystal seen along a zone axis, or a composition without order."""
 
@@ -34,6 +42,13 @@ class Material(Settings):
             raise ValueError("a material needs the name of a crystal, or atoms_per_nm3 by element: give one")
         if self.crystal is not None and self.crystal not in CRYSTALS:
             raise ValueError(f"crystal {self.crystal!r} was asked; known are {', '.join(CRYSTALS)}")
+        if self.crystal is not None and self.atoms_per_nm3:
+            raise ValueError(f"crystal {self.crystal!r} has its own density: leave atoms_per_nm3 out")
+        if (self.dopant is None) != (self.doped is None):
+            raise ValueError(f"dopant {self.dopant} and doped {self.doped}: give both, what comes and what it replaces")
+        for element in (*self.atoms_per_nm3, *((self.dopant,) if self.dopant else ())):
+            if element not in ELEMENTS:
+                raise ValueError(f"{element!r} is no element up to {ELEMENTS[-1]}: give its symbol, such as 'Au'")
         return self
 
 
@@ -141,9 +156,11 @@ class Recipe(Settings):
 
     @property
     def thermal_nm(self) -> float:
-        """Displacement of the atoms of what a view shows: the film's, else those of the first material."""
-        first = self.materials[self.film.material] if self.film is not None else next(iter(self.materials.values()))
-        return first.debye_waller_nm
+        """Displacement of the atoms that a fine view shows: of the first crystal, the film's before any particle's."""
+        seen = [self.film.material] if self.film is not None else []
+        seen += [population.material for population in self.populations.values()]
+        crystals = [name for name in seen if self.materials[name].crystal is not None]
+        return self.materials[(crystals or seen)[0]].debye_waller_nm
 
     @model_validator(mode="after")
     def _made_of_its_materials(self) -> Recipe:
@@ -153,9 +170,16 @@ class Recipe(Settings):
             used[name] = population.material
             if population.core is not None:
                 used[f"{name}'s core"] = population.core
+        for name, population in self.populations.items():
+            if population.core is not None and population.inner == 0:
+                raise ValueError(
+                    f"{name}'s core is of {population.core!r} and of no size: give inner, or leave core out"
+                )
         for name, material in used.items():
             if material not in self.materials:
                 raise ValueError(f"{name} is of {material!r}; the materials are {', '.join(self.materials)}")
+        if self.film is not None and self.film.dopant > 0 and self.materials[self.film.material].dopant is None:
+            raise ValueError(f"film.dopant {self.film.dopant}, and {self.film.material!r} names no dopant: give it one")
         if self.film is None and not self.populations:
             raise ValueError("a specimen needs a film or a population: give one")
         return self

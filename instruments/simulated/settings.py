@@ -179,6 +179,12 @@ class Fault(Settings):
     drift_nm_per_s: NotNegative = 3.0
     """Of a drift burst."""
 
+    @model_validator(mode="after")
+    def _lasts(self) -> Fault:
+        if self.kind == "drift_burst" and self.duration_s == 0:
+            raise ValueError("a drift_burst of duration_s 0 moves nothing: give it the seconds that it lasts")
+        return self
+
 
 def _specimen(value: Any) -> Any:
     """By what it says: a recipe (or its name alone), or the numbers of a specimen without one."""
@@ -245,6 +251,13 @@ class SimulatedSettings(Settings):
         own = {f"{name}.angles_mrad": d.angles_mrad for name, d in (("haadf", self.haadf), ("bf", self.bf)) if d}
         asked += [name for name, angles_mrad in own.items() if angles_mrad is not None]
         asked += ["scan"] if self.scan != ScanSettings() else []
+        asked += [
+            f"column.{name}"
+            for name in ("coma_nm", "threefold_nm", "spherical_nm")
+            if getattr(self.column, name) is not None
+        ]
+        offsets = ("coma_offset_nm", "threefold_offset_nm", "spherical_offset_nm")
+        asked += [f"column.{name}" for name in offsets if getattr(self.column, name) > 0]
         if asked and not isinstance(self.specimen, SampleSettings):
             raise ValueError(f"{', '.join(asked)} needs a specimen by recipe, such as `specimen: au_on_carbon`")
         if self.bf is None and not isinstance(self.specimen, SampleSettings):

@@ -105,24 +105,29 @@ class World:
         """The place really under the beam now, or at another time: with play, creep and drift."""
         at_s = self.now_s() if at_s is None else at_s
         x, y, z, alpha = self.stage.position(at_s)
-        if alpha and self.settings.stage.eucentric_offset_nm:  # what lies above the axis of tilt swings sideways
-            y += self._off_axis_nm(x, y, z) * math.sin(math.radians(alpha))
+        beta = self.stage.beta_deg(at_s)
+        if (alpha or beta) and self.settings.stage.eucentric_offset_nm:  # what lies above an axis swings sideways
+            off_nm = self._off_axis_nm(x, y, z)
+            x += off_nm * math.sin(math.radians(beta))
+            y += off_nm * math.sin(math.radians(alpha))
         return x + self.faults.drift_nm(at_s), y
 
     def _off_axis_nm(self, x_nm: float, y_nm: float, z_nm: float) -> float:
-        """How far a place lies above the axis of tilt, which goes along x."""
+        """How far a place lies above the axes of tilt: alpha's goes along x, beta's along y."""
         return z_nm + self.scene.height_nm(x_nm, y_nm) + self._above_axis_nm
 
     def probe(self, at_s: float | None = None) -> Probe:
         """The probe that really scans the specimen: the lenses against the height of the specimen there.
 
-        Raising the specimen brings it nearer to the lens, as weakening the lens would: underfocus.
+        Raising the specimen brings it nearer to the probe's lens, as weakening the lens would: underfocus. The lens
+        that images a wide beam lies below, and raising takes the specimen away from it: overfocus.
         """
         at_s = self.now_s() if at_s is None else at_s
         x, y = self.place_nm(at_s)
         _, _, z, alpha = self.stage.position(at_s)
-        height_nm = self._off_axis_nm(x, y, z) + y * math.tan(math.radians(alpha))
-        return self._lenses.probe(self.optics, height_nm, at_s)
+        tilted_nm = y * math.tan(math.radians(alpha)) + x * math.tan(math.radians(self.stage.beta_deg(at_s)))
+        height_nm = self._off_axis_nm(x, y, z) + tilted_nm
+        return self._lenses.probe(self.optics, height_nm if self.settings.ctem is None else -height_nm, at_s)
 
     def tilts_rad(self, at_s: float) -> tuple[float, float]:
         """What the stage adds to the tilt of a zone axis along columns (beta) and along rows (alpha)."""

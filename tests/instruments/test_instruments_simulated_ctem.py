@@ -18,7 +18,7 @@ from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.wide import smeared, way_px
 from instruments.simulated.world import World
-from instruments.types import Exposure, Optics
+from instruments.types import Exposure, Optics, StagePosition
 
 FILM = {
     "title": "carbon",
@@ -36,7 +36,8 @@ def world(specimen: object = None, **changes: object) -> World:
 
 
 def test_the_conformance_suite_passes():
-    results = check_microscope(SimulatedMicroscope(world("au_on_carbon")))
+    close = Exposure(field_of_view_nm=12.8, shape=(128, 128), dwell_us=20.0)  # from afar a parallel beam has no focus
+    results = check_microscope(SimulatedMicroscope(world("au_on_carbon")), exposure=close)
     assert [result for result in results if not result.ok] == []
 
 
@@ -63,6 +64,26 @@ def test_rings_of_an_amorphous_film_lie_where_the_transfer_function_has_its_zero
     for zero in (1.0, 2.0, 3.0):
         dark, bright = power[np.abs(phase - zero) < 0.1], power[np.abs(phase - zero + 0.5) < 0.1]
         assert bright.mean() > 4 * dark.mean()
+
+
+def test_raising_the_specimen_is_overfocus_for_the_lens_below_it_and_no_cone_blurs():
+    made = world("au_on_carbon")
+    scope = SimulatedMicroscope(made)
+    before_nm = made.defocus_nm()
+    scope.move(StagePosition(z_nm=200.0))
+    assert made.defocus_nm() == pytest.approx(before_nm + 200.0)
+    probe = world("au_on_carbon", ctem=None)
+    SimulatedMicroscope(probe).move(StagePosition(z_nm=200.0))
+    assert probe.defocus_nm() == pytest.approx(before_nm - 200.0)
+    coarse = Exposure(field_of_view_nm=400.0, shape=(128, 128), dwell_us=20.0)
+    sharp, far = (contrast_at(scope, defocus_nm, coarse) for defocus_nm in (0.0, -1000.0))
+    assert far == pytest.approx(sharp, rel=0.1)
+
+
+def contrast_at(scope: SimulatedMicroscope, defocus_nm: float, exposure: Exposure) -> float:
+    scope.tune(Optics(defocus_nm=defocus_nm))
+    image = scope.acquire(exposure).signals["CTEM"].data.astype(float)
+    return float(image.std() / image.mean())
 
 
 def test_drift_blurs_along_its_way():

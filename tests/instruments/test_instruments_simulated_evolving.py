@@ -10,7 +10,9 @@ pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 from pydantic import ValidationError
 
 from instruments.clock import SimulatedClock
+from instruments.simulated.damage import FluenceMap
 from instruments.simulated.microscope import SimulatedMicroscope
+from instruments.simulated.scenes import Sight
 from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure
@@ -103,6 +105,25 @@ def test_a_front_changes_the_phase_of_each_particle_from_the_side_it_comes_from(
     assert seen(made).max() < 0.5 * whole.max()
     events = made.scene.events(*AREA, 0.0, made.now_s())
     assert {event.kind for event in events} == {"begin", "transform"}
+
+
+def test_a_view_within_a_large_particle_shows_it():
+    population = {"per_um2": 4.0, "radius_nm": 150.0, "size_spread": 0.0}
+    made = world({"shape": "ellipsoid", "dissolution": {"population": population}}, "liquid_cell")
+    found = made.scene._evolving.process.particles((-2000.0, 2000.0), (-2000.0, 2000.0), 0.0)
+    x_nm, y_nm = float(found.x_nm[0]) + 110.0, float(found.y_nm[0])
+    shown = []
+    for width_nm in (12.0, 400.0):
+        sight = Sight(
+            exposure=Exposure(field_of_view_nm=width_nm, shape=(64, 64), dwell_us=1.0),
+            centre_nm=(x_nm, y_nm),
+            probe=made.probe(),
+            fluence=FluenceMap(),
+            number=1,
+        )
+        shown.append(float(made.scene.look(sight, ("HAADF",))["HAADF"][28:36, 28:36].mean()))
+    assert shown[0] == pytest.approx(shown[1], rel=0.15)
+    assert made.scene._evolving.process.largest_nm(0.0) == pytest.approx(150.0)
 
 
 def test_bias_changes_the_phase_of_particle_after_particle():
