@@ -113,18 +113,6 @@ def test_a_magnification_without_whole_pixels_names_those_there_are() -> None:
         scope.close()
 
 
-def test_the_demonstrations_shutter_stops_nothing_as_declared() -> None:
-    settings = registry.parse({"kind": "micromanager", **BLOCKS["micromanager"]})
-    assert "a blanked beam is dark" in registry.lacks(settings)
-    core = vendor.library("pymmcore_plus", package="pymmcore-plus", extra="micromanager", oldest="0.18").CMMCorePlus()
-    core.loadSystemConfiguration("MMConfig_demo.cfg")
-    core.setAutoShutter(False)
-    core.setShutterOpen(False)
-    core.snapImage()
-    assert core.getImage().mean() > 100
-    core.unloadAllDevices()
-
-
 def test_a_stage_that_lies_turned_and_mirrored_is_set_right() -> None:
     """The demonstration's beads, told that the stage lies otherwise: the read-back follows, in our axes."""
     turned = [[0.0, -1.0], [-1.0, 0.0]]
