@@ -108,12 +108,11 @@ class GuardProcess:
             self.end(f"the runner is gone: {error}")
 
     def _look(self) -> None:
-        """The watchdog says that it can, or cannot, reach the instrument; or is gone."""
-        told = self._watch.recv(64)
-        if not told:
-            self.end("the watchdog is gone")
-        elif told.endswith(b"!"):
+        """The watchdog says that it cannot reach the instrument; or is gone."""
+        if self._watch.recv(64):
             self._hold_off("the watchdog cannot reach the instrument")
+        else:
+            self.end("the watchdog is gone")
 
     def _work(self) -> None:
         """The guard's thread: one request after the other."""

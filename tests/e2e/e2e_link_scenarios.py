@@ -162,11 +162,17 @@ def out_of_reach(links: Links) -> None:
     links.patch.setattr("instruments.guard_client.Crew", gone)
     assert client.ledger.booked(3), "what may have been exposed is not booked"
     assert not client.ledger.booked(4), "what was never sent counts as spent"
+    client.close()
 
 
 def garbage(links: Links) -> None:
     """What is no request ends the guard, blanked."""
-    for nonsense in (b"GET / HTTP/1.1\r\n\r\n", b"ADW1\xff\xff\xff\xff", b"ADW1\x00\x00\x00\x02[]"):
+    for nonsense in (
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"ADW1\xff\xff\xff\xff",
+        b"ADW1\x00\x00\x00\x02[]",
+        b'ADW1\x00\x00\x00\x16{"head":5,"arrays":[]}',
+    ):
         crew = links.client()._crew
         links.doing(lambda crew=crew: crew.guard.acquire(LONG))
         links.wait_for_beam()

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,16 +15,13 @@ from instruments_fake import EXPOSURE, FakeMicroscope, guarded, nothing, raising
 from configs.load import ConfigError
 from instruments import codec, guard_client, guard_desk, latches, watchdog
 from instruments.crew import Crew, Plan, instrument_name, overhead_s
-from instruments.errors import (
-    Disconnected,
-    Held,
-    InstrumentError,
-)
+from instruments.errors import Disconnected, HardwareFault, Held, InstrumentError
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import Limits
 from instruments.powers import HasLoader
 from instruments.remote import RemoteSettings, token_in
 from instruments.replay import ReplaySettings
+from instruments.server import wire
 from instruments.simulated.settings import SimulatedSettings
 from instruments.types import Footprint, Optics, StagePosition
 
@@ -202,8 +200,12 @@ def test_a_watchdog_says_what_keeps_it_from_blanking(monkeypatch: pytest.MonkeyP
     ends = [socket.socketpair(), socket.socketpair()]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
+    ends[0][0].setblocking(False)
     dog = watchdog.Watchdog(ends[0][1], ends[1][1], 0, port, "0" * 64)
     dog._blank("the guard is gone")
+    dog._look(dog._reached_s + 0.1)  # a look that works makes up for one that did not, for a while
+    with pytest.raises(BlockingIOError):
+        ends[0][0].recv(1)
     monkeypatch.setattr(dog, "_ask", lambda wish: {"blanked": False})
     dog._blank("the guard is gone")
     told = capfd.readouterr().err
@@ -242,3 +244,26 @@ def test_a_client_that_is_closed(tmp_path: Path) -> None:
     with pytest.raises(Disconnected, match="closed"):
         client.state()
     client.hold("after the end")
+
+
+def test_a_hold_that_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever says stop hears whether it was done."""
+    monkeypatch.setattr(guard_client, "_URGENT_S", 0.2)
+    near, far = socket.socketpair()
+    client = guard_client.GuardClient.__new__(guard_client.GuardClient)
+    crew: Any = SimpleNamespace(urgent=near)
+    with pytest.raises(InstrumentError, match="does not answer"):
+        client._hold(crew, "a person")
+    wire.send(far, codec.error(HardwareFault("it reads on", latching=True)))
+    with pytest.raises(HardwareFault, match="reads on"):
+        client._hold(crew, "a person")
+    far.close()
+    with pytest.raises(Disconnected, match="watchdog"):
+        client._hold(crew, "a person")
+    near.close()
+    near, far = socket.socketpair()
+    far.close()
+    crew.calls = near
+    with pytest.raises(Disconnected, match="started anew"):
+        client._exchange(crew, {"op": "state"})
+    near.close()
