@@ -95,7 +95,7 @@ def patterns_at(
     )
     inside = band(window, torch.device("cpu"))
     step = propagator(window, slice_nm, torch.device("cpu")) * _stagger(window, slice_nm, tilts_rad)
-    places = _places(views, camera, moved_px) + pixel_nm / 2  # the probe stands on pixel size // 2
+    places = places_of(views, camera, moved_px) + pixel_nm / 2  # the probe stands on pixel size // 2
     found = np.empty((len(places), settings.pixels, settings.pixels), dtype=np.float32)
     for first in range(0, len(places), _AT_ONCE):
         here = places[first : first + _AT_ONCE]
@@ -148,8 +148,8 @@ def _diffuse(element: str, window: Window, debye_waller_nm2: float) -> torch.Ten
     return torch.from_numpy(section).float()
 
 
-def _places(views: Views, camera: Camera, moved_px: Floats | None) -> np.ndarray:
-    """(H · W, 2) place under every pixel of the first view."""
+def places_of(views: Views, camera: Camera, moved_px: Floats | None = None) -> np.ndarray:
+    """(H · W, 2) place under every pixel of the first view; ``moved_px`` as above."""
     turn = 0.0 if views.rotations_rad is None else float(views.rotations_rad[0])
     drift = np.zeros(2) if views.row_drifts_nm is None else views.row_drifts_nm[0]
     rows, columns = camera.shape
@@ -159,8 +159,9 @@ def _places(views: Views, camera: Camera, moved_px: Floats | None) -> np.ndarray
     if moved_px is not None:
         column = column + moved_px.ravel()
     cos, sin = math.cos(turn) * camera.pixel_nm, math.sin(turn) * camera.pixel_nm
-    x = views.places_nm[0, 0] - cos * column + (sin + drift[0]) * row
-    y = views.places_nm[0, 1] - sin * column + (drift[1] - cos) * row
+    along_x, along_y = (1.0, 1.0) if views.stretch is None else views.stretch[0]
+    x = views.places_nm[0, 0] - along_x * (cos * column - sin * row) + drift[0] * row
+    y = views.places_nm[0, 1] - along_y * (sin * column + cos * row) + drift[1] * row
     return np.column_stack([x, y])
 
 

@@ -36,7 +36,7 @@ def draw_bars(
     i, j = (math.floor((at_nm + pitch / 2) / pitch) for at_nm in place)
     clear = max(abs(middle[0]), abs(middle[1])) + half < opening / 2
     if not clear or _broken(seed, i, j, bars.broken):
-        seen = view(place[0], place[1], shares.shape[1], shares.shape[2], pixel_nm, turn_rad, 0.0, 0.0)
+        seen = view(place[0], place[1], shares.shape[1], shares.shape[2], pixel_nm, turn_rad, 0.0, 0.0, 1.0, 1.0)
         _draw(shares, seen, seed, pitch, opening, bars.broken, stopped)
 
 

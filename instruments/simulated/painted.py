@@ -19,11 +19,12 @@ def paint_views(out: Floats, views: Views, pixel_nm: float, packed: Packed, *, f
     batch = len(views.seeds)
     turns = np.zeros(batch) if views.rotations_rad is None else views.rotations_rad
     drifts = np.zeros((batch, 2)) if views.row_drifts_nm is None else views.row_drifts_nm
+    stretches = np.ones((batch, 2)) if views.stretch is None else views.stretch
     guests, first = np.empty((0, 7)), np.zeros(batch + 1, dtype=np.int64)
     if views.guests is not None:
         rows = [np.asarray(each, dtype=np.float64).reshape(-1, 6) for each in views.guests]
         kind = float(len(packed.populations) - 1)
         guests = np.vstack([np.column_stack([np.full(len(each), kind), each]) for each in rows])
         first[1:] = np.cumsum([len(each) for each in rows])
-    numbers = views.places_nm, turns, drifts, pixel_nm, views.seeds, np.ascontiguousarray(guests), first
+    numbers = views.places_nm, turns, drifts, stretches, pixel_nm, views.seeds, np.ascontiguousarray(guests), first
     paint_batch(out, *numbers, fine, *packed.arguments())

@@ -23,13 +23,15 @@ _MEAN_BELOW_PX = 1.5
 
 
 @numba.njit(cache=True)
-def view(x, y, height, width, pixel_nm, turn_rad, drift_x, drift_y):
+def view(x, y, height, width, pixel_nm, turn_rad, drift_x, drift_y, stretch_x, stretch_y):
     """A view of the place (x, y): pixel (r, c) looks at (x − pixel · c, y − pixel · r) where it is not turned.
 
-    ``drift_x``, ``drift_y``: what the specimen moves by, in nm, while a row is scanned.
+    ``drift_x``, ``drift_y``: what the specimen moves by, in nm, while a row is scanned. ``stretch_x``, ``stretch_y``:
+    a pixel is so much longer on a specimen that is tilted.
     """
+    across, down = pixel_nm * stretch_x, pixel_nm * stretch_y
     cos, sin = math.cos(turn_rad), math.sin(turn_rad)
-    xc, xr, yc, yr = -cos * pixel_nm, sin * pixel_nm + drift_x, -sin * pixel_nm, -cos * pixel_nm + drift_y
+    xc, xr, yc, yr = -cos * across, sin * across + drift_x, -sin * down, -cos * down + drift_y
     x0 = x - xc * (width - 1) / 2 - xr * (height - 1) / 2
     y0 = y - yc * (width - 1) / 2 - yr * (height - 1) / 2
     area = xc * yr - xr * yc
@@ -38,8 +40,8 @@ def view(x, y, height, width, pixel_nm, turn_rad, drift_x, drift_y):
 
 @numba.njit(cache=True)
 def paint_batch(
-    out, places, turns, drifts, pixel_nm, seeds, guests, first, fine, film, lattices, sites, doped, paths, populations,
-    volumes,
+    out, places, turns, drifts, stretches, pixel_nm, seeds, guests, first, fine, film, lattices, sites, doped, paths,
+    populations, volumes,
 ):  # fmt: skip
     """``paint`` B views: ``out`` (B, S, H, W), ``places``, ``drifts`` (B, 2) nm, ``turns`` (B,) rad, ``seeds`` (B,).
 
@@ -47,7 +49,10 @@ def paint_batch(
     """
     for n in range(len(out)):
         height, width = out.shape[2], out.shape[3]
-        seen = view(places[n, 0], places[n, 1], height, width, pixel_nm, turns[n], drifts[n, 0], drifts[n, 1])
+        seen = view(
+            places[n, 0], places[n, 1], height, width, pixel_nm, turns[n], drifts[n, 0], drifts[n, 1],
+            stretches[n, 0], stretches[n, 1],
+        )  # fmt: skip
         own = guests[first[n] : first[n + 1]]
         paint(out[n], seen, seeds[n], own, fine, film, lattices, sites, doped, paths, populations, volumes)
 

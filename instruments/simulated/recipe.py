@@ -91,7 +91,7 @@ class Film(Settings):
     """Grains turn by up to this, either way."""
     angle_deg: float = 0.0
     mistilt_deg: NotNegative = 0.0
-    """The zone axis of a world's film leans by up to this along each axis; shown by patterns, not by annular images."""
+    """The zone axis of a world's film leans by up to this along each axis: columns of atoms are then streaks."""
     grain_contrast: Annotated[Ratio, Field(ge=0, le=0.5)] = 0.0
     """How much more or less a grain scatters for its orientation, at most."""
     vacancy: Fraction = 0.0

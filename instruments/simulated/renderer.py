@@ -70,9 +70,11 @@ class Views:
     """(B, 2) x, y that the specimen moves by while a row is scanned; None: it stands still."""
     thicker: npt.NDArray[np.float64] | None = None
     """(B,) path through the specimen over its thickness, where it is tilted; None: 1."""
+    stretch: npt.NDArray[np.float64] | None = None
+    """(B, 2) length along x and y on the specimen over that in the image, where it is tilted; None: 1."""
     guests: npt.NDArray[np.object_] | None = None
-    """(B,) particles of the recipe's last population that no seed places, (N, 5) each: x, y, radius in nm, turn in rad,
-    aspect; None: there are none."""
+    """(B,) particles of the recipe's last population that no seed places, (N, 6) each: x, y, radius in nm, turn in rad,
+    aspect, boundary of a new phase in radii; None: there are none."""
 
     def part(self, chosen: npt.NDArray[np.int64]) -> Views:
         """Those frames only."""
@@ -100,8 +102,11 @@ class Camera:
             raise ConfigError(
                 f"frames of {rows} × {columns} pixels were asked; give 4 × 4 at least, {_MAX_PX} pixels at most"
             )
-        if not (math.isfinite(self.pixel_nm) and self.pixel_nm > 0):
-            raise ConfigError(f"pixel_nm = {self.pixel_nm} was asked; give a length above 0")
+        for name in ("pixel_nm", "voltage_kV", "convergence_mrad"):
+            if not 0 < (value := getattr(self, name)) < math.inf:
+                raise ConfigError(f"{name} = {value} was asked; give a number above 0")
+        if not 0 <= self.source_size_nm < math.inf:
+            raise ConfigError(f"source_size_nm = {self.source_size_nm} was asked; give 0 or more")
 
     def seeing(self, annuli_mrad: tuple[Annulus, ...]) -> Camera:
         """The same with other signals."""
@@ -276,6 +281,9 @@ def _check(views: Views) -> None:
         "coefficients_nm": views.coefficients_nm.cpu().numpy(),
         "electrons": views.electrons.cpu().numpy(),
     }
+    for name in ("rotations_rad", "row_drifts_nm", "thicker", "stretch"):
+        if (given := getattr(views, name)) is not None:
+            numbers[name] = given
     if (
         np.isfinite(np.concatenate([each.ravel() for each in numbers.values()])).all()
         and numbers["electrons"].min() >= 0

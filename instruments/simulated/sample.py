@@ -16,7 +16,7 @@ from instruments.simulated.coherent import Illumination
 from instruments.simulated.darkroom import Darkroom, Developer
 from instruments.simulated.detector_settings import USUAL_MRAD
 from instruments.simulated.detectors import read_out
-from instruments.simulated.diffraction import patterns_at
+from instruments.simulated.diffraction import patterns_at, places_of
 from instruments.simulated.evolving import Evolving, with_evolving
 from instruments.simulated.features import particles
 from instruments.simulated.gridbars import passed
@@ -124,7 +124,8 @@ class Sample:
             spreads = wide.focal_spread_nm, wide.illumination_mrad
             beam = Illumination(self._settings.column.voltage_kV, *spreads, wide.objective_mrad)
             return {"CTEM": self.wide_field(sight, beam)}
-        views, camera, done = self._views(sight), self._camera(sight), self._harm(sight)
+        views, camera = self._views(sight), self._camera(sight)
+        done = self._harm(sight, views, camera)
         thick_nm = self._darkroom.thickness_nm(camera) * sight.thicker
         fine = camera.pixel_nm <= FINE_PX_NM
         edge_mrad = _BESIDE * camera.convergence_mrad
@@ -135,6 +136,9 @@ class Sample:
             ring = self._rings[name]
             image = bright_field(self._phases, views, camera, ring, thickness_nm=thick_nm, done=done)[0].numpy()
             shares[name] = self._behind_bars(image, views, camera)
+        if fine:
+            streak = self._streak_px(sight, thick_nm)
+            shares = {name: smeared(image, streak) for name, image in shares.items()}
         shares |= self._spectrometers.look(names, views, camera, done)
         moved = moved_px(self._settings.scan, sight.exposure, self._seed, sight.number)
         for name, image in shares.items():
@@ -159,10 +163,28 @@ class Sample:
         rows = sight.exposure.shape[0]
         way = way_px((sight.row_drift_nm[0] * rows, sight.row_drift_nm[1] * rows), sight.exposure)
         still = replace(sight, row_drift_nm=(0.0, 0.0))
-        return smeared(self._wide_field(still, beam), way)
+        image = smeared(self._wide_field(still, beam), way)
+        camera = self._camera(sight)
+        if camera.pixel_nm > FINE_PX_NM:
+            return image
+        return smeared(image, self._streak_px(sight, self._darkroom.thickness_nm(camera) * sight.thicker))
+
+    def _streak_px(self, sight: Sight, path_nm: float) -> tuple[float, float]:
+        """(rows, columns) along which a column of atoms lies that leans from the beam; 0 where none show.
+
+        Exact for what is scattered incoherently by a crystal of one thickness; of waves it is an approximation.
+        """
+        recipe = self._recipe
+        bodies = [population.material for population in recipe.populations.values()]
+        bodies += [] if recipe.film is None else [recipe.film.material]
+        if all(recipe.materials[name].crystal is None for name in bodies):
+            return 0.0, 0.0
+        lean = self.zone_tilts_rad(sight.tilts_rad)
+        return way_px((path_nm * math.tan(lean[0]), path_nm * math.tan(lean[1])), sight.exposure)
 
     def _wide_field(self, sight: Sight, beam: Illumination) -> Floats:
-        views, camera, done = self._views(sight), self._camera(sight), self._harm(sight)
+        views, camera = self._views(sight), self._camera(sight)
+        done = self._harm(sight, views, camera)
         if camera.pixel_nm <= FINE_PX_NM:
             thick_nm = self._darkroom.thickness_nm(camera) * sight.thicker
             return self._behind_bars(
@@ -255,6 +277,7 @@ class Sample:
             rotations_rad=np.array([turn_rad]),
             row_drifts_nm=np.array([sight.row_drift_nm]),
             thicker=np.array([sight.thicker]),
+            stretch=1 / np.cos(np.array([sight.tilts_rad])),
             guests=self._guests(sight),
         )
 
@@ -262,21 +285,16 @@ class Sample:
         """(1,) of the particles that evolve, as they are now round the frame."""
         if self._evolving is None:
             return None
-        reach_nm = math.hypot(sight.exposure.field_of_view_nm, sight.exposure.height_nm)
+        reach_nm = math.hypot(sight.exposure.field_of_view_nm, sight.exposure.height_nm) * sight.thicker
         x_range, y_range = ((at_nm - reach_nm, at_nm + reach_nm) for at_nm in sight.centre_nm)
         guests = np.empty(1, dtype=object)
         guests[0] = self._evolving.guests(x_range, y_range, sight.time_s)
         return guests
 
-    def _harm(self, sight: Sight) -> Harm | None:
+    def _harm(self, sight: Sight, views: Views, camera: Camera) -> Harm | None:
         """What earlier exposures have done under this frame; None where there was none."""
-        rows, columns = sight.exposure.shape
-        pixel, turn = sight.exposure.pixel_size_nm, math.radians(sight.exposure.rotation_deg)
-        row, column = np.ogrid[:rows, :columns]
-        across, down = column - (columns - 1) / 2, row - (rows - 1) / 2
-        xs = sight.centre_nm[0] - pixel * (math.cos(turn) * across - math.sin(turn) * down)
-        ys = sight.centre_nm[1] - pixel * (math.sin(turn) * across + math.cos(turn) * down)
-        fluence = sight.fluence.under(xs, ys)
+        x_nm, y_nm = places_of(views, camera).T.reshape(2, *camera.shape)
+        fluence = sight.fluence.under(x_nm, y_nm)
         if fluence is None:
             return None
         return harm(self._recipe, fluence, self._settings.column.voltage_kV, self._contamination_nm)
