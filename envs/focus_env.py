@@ -39,7 +39,7 @@ _PER_EXPOSURE: Ratio = 0.02
 _MOST = 1e9
 """Of any number in an observation."""
 SHARP_RAD = np.pi / 4
-"""Residual phase over the aperture at which a probe counts as sharp: Rayleigh's quarter wave."""
+"""Residual phase over the aperture at which a probe counts as sharp: an eighth of a wave, half of Rayleigh's limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -216,7 +216,7 @@ SPECIMENS = {
         look_nm=5.0,
     ),
 }
-"""By name. Populations marked rare are what a survey is to find; ``NamedSample.features`` tells where they are."""
+"""By name. Populations marked rare are what a survey is to find; ``features.particles`` tells where they are."""
 
 
 def named(name: str) -> Recipe:

@@ -17,7 +17,7 @@ from instruments.aberrations import Aperture
 from instruments.simulated.gridbars import draw_bars
 from instruments.simulated.incoherence import CHANNELLING_NM, WHOLE, channelling_blur_nm, detail
 from instruments.simulated.optics import Lens, develop, probe_window_nm, reach_nm
-from instruments.simulated.packing import Annulus, Packed, annular_weights, composition, pack
+from instruments.simulated.packing import Annulus, Packed, annular_weights, pack
 from instruments.simulated.painted import paint_views
 from instruments.simulated.poisson import count_
 from instruments.simulated.recipe import Recipe
@@ -33,8 +33,6 @@ _MOST_SLICES = 9
 _TAIL_NM = 0.12
 """Beyond its rays a probe has its first bright ring."""
 _MAX_PX = 1 << 28
-_MOST_NM, _MOST_DENSE_NM, _DENSE_PER_NM3 = 4.0, 2.1, 2500.0
-"""So thick ``benchmarks.fidelity`` finds SrTiO3 right, and Au, which has more electrons per nm³, in contrast too."""
 _ODD = np.int64(0x632BE59BD9B4E019)
 """Spreads the seeds of worlds, so that no two frames of any share their noise."""
 _EVERYTHING_MRAD = 1000.0
@@ -143,22 +141,6 @@ class Renderer:
     @property
     def fine(self) -> bool:
         return self.camera.pixel_nm <= FINE_PX_NM
-
-    @property
-    def beyond_range(self) -> str | None:
-        """Why a fine view's contrast is not to be trusted; None: crystals so thin agree with multislice in focus."""
-        material, thick_nm = self.crystal_nm()
-        if not self.fine or material is None:
-            return None
-        atoms = composition(self.recipe.materials[material])
-        electrons = sum(per_nm3 * atomic_number(element) for element, per_nm3 in atoms.items())
-        most_nm = _MOST_DENSE_NM if electrons > _DENSE_PER_NM3 else _MOST_NM
-        if thick_nm <= most_nm:
-            return None
-        return (
-            f"{material} is {thick_nm:.3g} nm thick; dark field of crystals like it agrees with multislice up to "
-            f"{most_nm:g} nm: contrast is not to be trusted, and out of focus may be inverted"
-        )
 
     def shares(self, views: Views) -> torch.Tensor:
         """Expected share of the electrons on each annulus: (B, S, H, W), on the device.

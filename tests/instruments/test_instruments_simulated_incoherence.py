@@ -82,19 +82,3 @@ def test_channelling_blurs_a_thicker_crystal_more_and_keeps_its_mean():
         )
         assert float(blurred.mean()) == pytest.approx(float(plain.mean()), rel=0.02)
         assert float(1 - blurred.std() / plain.std()) > least
-
-
-def test_a_crystal_thicker_than_was_compared_with_multislice_says_so():
-    camera = Camera(shape=(64, 64), pixel_nm=0.02)
-    assert Renderer(crystal("SrTiO3", 4.0), camera).beyond_range is None
-    assert Renderer(crystal("Au", 2.0), camera).beyond_range is None
-    assert "6 nm thick" in str(Renderer(crystal("SrTiO3", 6.0), camera).beyond_range)
-    assert "up to 2.1 nm" in str(Renderer(crystal("Au", 3.0), camera).beyond_range)
-    coarse = Camera(shape=(64, 64), pixel_nm=1.0)
-    assert Renderer(crystal("Au", 30.0), coarse).beyond_range is None
-    amorphous = Recipe(
-        title="carbon",
-        materials={"c": Material(atoms_per_nm3={"C": 100.0})},
-        film=Film(material="c", thickness_nm=50.0),
-    )
-    assert Renderer(amorphous, camera).beyond_range is None
