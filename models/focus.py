@@ -166,7 +166,7 @@ def _judged(problem: Problem, minima: list[Place], asked: list[bool], doubt_nm2:
     elif (vague := asked & (np.sqrt(np.diag(inverse)[:f]) > UNDETERMINED * problem.widths_nm)).any():
         names = ", ".join(NAMES[i] for i, lost in zip(problem.free, vague, strict=True) if lost)
         reason = f"the images say too little of {names}: expose longer, or add images of other settings"
-    elif (np.abs(theta - problem.believed_nm[list(problem.free)]) > 1.5 * problem.widths_nm).any():
+    elif (asked & (np.abs(theta - problem.believed_nm[list(problem.free)]) > 1.5 * problem.widths_nm)).any():
         reason = "the best solution lies outside the ranges searched: widen them"
     elif others and (others[0].cost - best.cost) / spread < CLEAR:
         near = ", ".join(f"{NAMES[i]} {v:.1f}" for i, v in zip(problem.free, others[0].parameters[:f], strict=True))

@@ -98,35 +98,51 @@ class Probe:
 
     def slopes(self, coefficients_nm: Array, free: tuple[int, ...]) -> tuple[Complex, Complex]:
         """(K, J) transfer functions and (F, K, J) their derivatives by the F free coefficients, per nm."""
-        model = _rays if is_wide(self.aperture) else _waves
-        value = np.zeros((len(coefficients_nm), len(self.at.row)), dtype=np.complex128)
-        slope = np.zeros((len(free), *value.shape), dtype=np.complex128)
-        for depth in self.depths_nm:
-            shifted = coefficients_nm.copy()
-            shifted[:, 0] += depth
-            one, its = model(shifted, free, self.aperture, self.at)
-            value += one
-            slope += its
+        if is_wide(self.aperture):
+            value, slope = np.zeros((), dtype=np.complex128), np.zeros((), dtype=np.complex128)
+            for depth in self.depths_nm:
+                one, its = _rays(_deeper(coefficients_nm, depth), free, self.aperture, self.at)
+                value, slope = value + one, slope + its
+        else:
+            value, slope = _waves(coefficients_nm, self.depths_nm, free, self.aperture, self.at)
         k2 = self.at.ky_per_nm**2 + self.at.kx_per_nm**2
         scale = np.exp(-2 * math.pi**2 * self.source_size_nm**2 * k2) / len(self.depths_nm)
         return value * scale, slope * scale
 
 
-def _waves(coefficients: Array, free: tuple[int, ...], aperture: Aperture, at: Frequencies) -> tuple[Complex, Complex]:
-    """The pupil's autocorrelation, and that of the pupil with its derivative, by FFT."""
+def _deeper(coefficients_nm: Array, depth_nm: float) -> Array:
+    """(…, 8) as a plane at this depth meets the probe."""
+    shifted = coefficients_nm.copy()
+    shifted[..., 0] += depth_nm
+    return shifted
+
+
+def _waves(
+    coefficients: Array, depths_nm: tuple[float, ...], free: tuple[int, ...], aperture: Aperture, at: Frequencies
+) -> tuple[Complex, Complex]:
+    """The pupil's autocorrelation, and that of the pupil with its derivative, by FFT, summed over the depths.
+
+    In single precision, 1e-6 of the value at frequency 0: counting noise is larger for fewer than 10¹² electrons.
+    """
     lens = pupil(aperture)
     high, wide = lens.shape
     pick = at.row % high * (wide // 2 + 1) + at.column
     value = np.empty((len(coefficients), len(at.row)), dtype=np.complex128)
     slope = np.empty((len(free), *value.shape), dtype=np.complex128)
-    wave = np.zeros((1 + len(free), high * wide), dtype=np.complex128)
+    # Half of the rows lie outside the aperture: they are not transformed.
+    rows, compact = np.unique(lens.inside // wide, return_inverse=True)
+    inside = compact * wide + lens.inside % wide
+    some = np.zeros((1 + len(free), len(rows) * wide), dtype=np.complex64)
+    wave = np.zeros((1 + len(free), high, wide), dtype=np.complex64)
+    bases = -1j * lens.basis[list(free)]
     for k, vector in enumerate(coefficients):
-        inside = lens.amplitude * np.exp(-1j * (vector @ lens.basis))
-        wave[0, lens.inside] = inside
-        for f, name in enumerate(free, start=1):
-            wave[f, lens.inside] = -1j * lens.basis[name] * inside
-        psi = fft.ifft2(wave.reshape(-1, high, wide))
-        density = np.real(psi[0].conj() * psi)
+        density = np.zeros((1 + len(free), high, wide), dtype=np.float32)
+        for depth in depths_nm:
+            seen = lens.amplitude * np.exp(-1j * (_deeper(vector, depth) @ lens.basis))
+            some[0, inside], some[1:, inside] = seen, bases * seen
+            wave[:, rows] = fft.ifft(some.reshape(-1, len(rows), wide), axis=2)
+            psi = fft.ifft(wave, axis=1)
+            density += np.real(psi[0].conj() * psi)
         density[1:] *= 2
         spectra = fft.rfft2(density).reshape(1 + len(free), -1)[:, pick] * (high * wide)
         value[k], slope[:, k] = spectra[0], spectra[1:]

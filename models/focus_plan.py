@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeAlias, TypedDict
 
 import numpy as np
@@ -16,16 +17,23 @@ from models.focus_optics import Array
 Expose: TypeAlias = Callable[[Array], Array]
 """From settings (K, 8) in nm, added to the probe's own coefficients, to images (K, H, W) of counted electrons."""
 
-DEFOCI_nm = (-10.0, -4.0, 0.0, 4.0, 10.0)
+DEFOCI_nm = (-12.0, -5.0, 0.0, 5.0, 12.0)
 """Of each round, unevenly spaced: what one image lacks another shows."""
-ASTIGMATISM_nm = 4.0
+ASTIGMATISM_nm = 8.0
 """Added at an angle that turns from image to image, so that no direction is favoured."""
-REMEMBERED = 2
-"""Rounds whose images are weighed together: older ones were taken further from focus."""
+REMEMBERED = 3
+"""Rounds whose images are weighed together, the last ones."""
 SURE = 4.0
 """Standard deviations of a round's finding that the next one searches."""
 LEAST_RANGE = 0.05
 """Part of the first range that is always searched again."""
+FIRST = ("C10", "C12a", "C12b")
+"""What a round must find to be acted on. The others are corrected as far as the images tell: the range that they are
+known to lie in weighs in, so that half a finding does no harm."""
+LIMIT_rad = math.pi / 4
+"""Largest phase over the aperture of a probe that counts as corrected: half of Rayleigh's quarter of a wave."""
+SAMPLES = 400
+"""Drawn of what the last estimate leaves open."""
 
 
 class _About(TypedDict):
@@ -45,6 +53,8 @@ class Corrected:
     images: int
     settled: bool
     """False: no round settled, and the settings are those of before."""
+    confidence: Ratio
+    """How probable it is, by the last estimate's covariance, that no phase above ``LIMIT_rad`` is left."""
 
 
 def settings_of_round_nm(number: int) -> Array:
@@ -68,12 +78,13 @@ def correct(
 ) -> Corrected:
     """Rounds of ``expose`` and ``estimate``, until ``most_images`` are taken. Raises as ``estimate`` does.
 
-    A round that does not settle corrects nothing; the next has its images too. Raises ValueError where ``most_images``
-    does not allow one round.
+    A round that does not find ``FIRST`` corrects nothing; the next has its images too. Raises ValueError where
+    ``most_images`` does not allow one round.
     """
     if most_images < len(DEFOCI_nm):
         raise ValueError(f"most_images = {most_images} were allowed; a round takes {len(DEFOCI_nm)}")
     about = _About(source_size_nm=source_size_nm, depths_nm=depths_nm, depth_error=depth_error)
+    search = replace(search, asked=tuple(name for name in search.asked if name in FIRST) or search.asked)
     first = search.ranges_nm()
     now, believed, ranges = search, np.array(search.believed_nm), first
     taken: list[tuple[Array, Array]] = []
@@ -96,7 +107,14 @@ def correct(
         last=found,
         images=sum(len(images) for images, _ in taken),
         settled=best is not None,
+        confidence=_confidence(found, aperture) if best is not None else 0.0,
     )
+
+
+def _confidence(found: Estimate, aperture: Aperture) -> Ratio:
+    """Share of what the covariance allows whose largest phase is below the limit."""
+    drawn = np.random.default_rng(0).multivariate_normal(np.zeros(len(NAMES)), found.covariance_nm2, SAMPLES)
+    return float(np.mean(np.abs(drawn @ _shapes(aperture)).max(1) < LIMIT_rad))
 
 
 def _narrowed(search: Search, believed_nm: Array, ranges_nm: Array) -> Search:
@@ -121,12 +139,18 @@ def phase_rad(coefficients_nm: Array, aperture: Aperture) -> tuple[float, float]
     >>> round(rms, 3), round(most, 3)
     (0.165, 0.287)
     """
+    rest = np.asarray(coefficients_nm, dtype=np.float64) @ _shapes(aperture)
+    return float(np.sqrt(np.mean(rest**2))), float(np.abs(rest).max())
+
+
+@lru_cache(maxsize=16)
+def _shapes(aperture: Aperture) -> Array:
+    """(8, P) phase per nm over the aperture, without constant and tilt."""
     side = np.linspace(-1, 1, 101)
     x, y = (part.ravel() for part in np.meshgrid(side, side))
     inside = np.hypot(x, y) <= 1
     alpha = aperture.convergence_mrad * 1e-3
     x, y = x[inside], y[inside]
-    phase = np.asarray(coefficients_nm, dtype=np.float64) @ basis(alpha * x, alpha * y, aperture.voltage_kV)
+    phases = basis(alpha * x, alpha * y, aperture.voltage_kV).T
     flat = np.stack([np.ones_like(x), x, y], axis=1)
-    rest = phase - flat @ np.linalg.lstsq(flat, phase, rcond=None)[0]
-    return float(np.sqrt(np.mean(rest**2))), float(np.abs(rest).max())
+    return np.asarray((phases - flat @ np.linalg.lstsq(flat, phases, rcond=None)[0]).T)

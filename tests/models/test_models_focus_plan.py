@@ -8,7 +8,7 @@ import pytest
 from instruments.aberrations import NAMES, Aperture
 from models.focus import Search
 from models.focus_bound import expected_counts
-from models.focus_plan import correct, phase_rad, settings_of_round_nm
+from models.focus_plan import ASTIGMATISM_nm, correct, phase_rad, settings_of_round_nm
 
 PIXEL_nm, SOURCE_nm, MARGIN = 0.03, 0.04, 32
 CANVAS, FRAME = (Aperture((side, side), PIXEL_nm, 200.0, 21.4) for side in (160, 96))
@@ -61,7 +61,7 @@ def test_where_nothing_is_seen_nothing_is_changed():
 
 def test_rounds_turn_their_astigmatism():
     first, second = settings_of_round_nm(0), settings_of_round_nm(1)
-    np.testing.assert_allclose(np.hypot(first[:, 1], first[:, 2]), 4.0)
+    np.testing.assert_allclose(np.hypot(first[:, 1], first[:, 2]), ASTIGMATISM_nm)
     assert np.abs(first[:, 1:3] - second[:, 1:3]).max() > 1 and not first[:, 3:].any()
 
 

@@ -1,0 +1,255 @@
+"""Focus and two-fold astigmatism by the rings in power spectra: the classical fit, for images without registration.
+
+A ring of the spectrum is the object's power there times what the lens lets through, |transfer|², plus noise. Of several
+images with known changes between them the object's power is common and drops out; only powers are
+compared, so drift does no harm, and the phases of the spectra, most of what images say, are not used. Phase contrast is
+modelled as Rohou & Grigorieff do (J. Struct. Biol. 192 (2015) 216), incoherent imaging by the probe's own transfer
+function; the likelihood is that of averaged periodograms (Whittle, Ark. Mat. 2 (1953) 423).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage, optimize
+
+from instruments.aberrations import NAMES, Aperture, basis
+from instruments.physics import wavelength_nm
+from models.focus_optics import Array, Frequencies, Probe
+from models.focus_ring_cells import Cells, cells_of, middles, of_ring
+
+Lens: TypeAlias = Callable[[Array, Frequencies], Array]
+"""From coefficients (K, 8) and J frequencies to the share (K, J) of the object's power that K images show."""
+Ratio: TypeAlias = float
+
+FOLLOWED = 6
+"""How many of the best foci of the search are refined."""
+SEEN = 100.0
+"""Least gain in −2 log likelihood, over misfit, of a lens's rings over none."""
+CLEAR = 12.0
+"""Least difference of −2 log likelihood, over misfit, between the best focus and the next."""
+HUMPS = 5
+"""By which the power of object and noise may change along the radius, where the noise is not known."""
+_TINY = 1e-300
+UNDETERMINED = 0.25
+"""A standard deviation above this part of the range searched is no finding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rings:
+    """Coefficients before any of the changes were applied, C10, C12a and C12b, and how sure they are."""
+
+    found_nm: Array
+    """(3,)"""
+    covariance_nm2: Array
+    """(3, 3)"""
+    settled: bool
+    """False: do not act on it; ``reason`` says why."""
+    reason: str
+    misfit: float
+    """Scatter of the powers about the fit over what counting allows: 1 where the model holds."""
+
+    @property
+    def std_nm(self) -> Array:
+        return np.sqrt(np.diag(self.covariance_nm2))
+
+
+def phase_contrast(
+    voltage_kV: float, *, illumination_mrad: float = 0.0, amplitude_contrast: Ratio = 0.0, c30_nm: float = 0.0
+) -> Lens:
+    """Of a thin specimen under a wide beam: sin²(χ − asin(amplitude contrast)), damped by the cone of the illumination.
+
+    ``c30_nm`` is added to the coefficients' own. The damping is exp(−(θ / 2λ)² |∇χ|²), squared for powers (Frank, Optik
+    38 (1973) 519); what damps all images alike belongs to the object's power.
+    """
+    wavelength = wavelength_nm(voltage_kV)
+    turned = math.asin(amplitude_contrast)
+
+    def lens(coefficients_nm: Array, at: Frequencies) -> Array:
+        known = coefficients_nm.copy()
+        known[:, NAMES.index("C30")] += c30_nm
+        x, y, step = wavelength * at.kx_per_nm, wavelength * at.ky_per_nm, 1e-6
+        shown = np.sin(known @ basis(x, y, voltage_kV) - turned) ** 2
+        if illumination_mrad:
+            # in rad per rad of angle; ∇χ by frequency is λ times that
+            slopes = [
+                (basis(x + dx, y + dy, voltage_kV) - basis(x - dx, y - dy, voltage_kV)) / (2 * step)
+                for dx, dy in ((step, 0.0), (0.0, step))
+            ]
+            square = sum((known @ slope) ** 2 for slope in slopes)
+            shown = shown * np.exp(-2 * (illumination_mrad * 1e-3 / 2) ** 2 * square)
+        return np.asarray(shown)
+
+    return lens
+
+
+def incoherent(aperture: Aperture, source_size_nm: float = 0.0) -> Lens:
+    """Of a scanned dark-field image: the probe's transfer function, squared."""
+
+    def lens(coefficients_nm: Array, at: Frequencies) -> Array:
+        return np.abs(Probe(aperture, at, source_size_nm, (0.0,)).transfer(coefficients_nm)) ** 2
+
+    return lens
+
+
+def ring_fit(
+    images: npt.ArrayLike,
+    settings_nm: npt.ArrayLike,
+    lens: Lens,
+    pixel_nm: float,
+    *,
+    c10_nm: float,
+    c12_nm: float,
+    step_nm: float,
+    highest_per_nm: float,
+    tile_px: int | None = None,
+    counted: bool = False,
+) -> Rings:
+    """C10 and C12 under which ``images`` (K, H, W) of like structure were taken with changes (K, 8) in nm.
+
+    Searched: C10 within ±``c10_nm``, C12 within ±``c12_nm`` (0: left out), first by the rings below half of
+    ``highest_per_nm`` in steps that must be finer than such a ring, then from the best of them by all rings.
+    ``tile_px``: spectra are means over overlapping tiles of this side. ``counted``: images are counts of electrons, so
+    that the noise's power is known, and the object's may be anything; otherwise both must change smoothly with the
+    radius, as those of films do. One image cannot tell the sign of C10 unless C30 or an amplitude contrast does.
+    Raises ValueError for images that do not fit, or without a ring.
+    """
+    stack, settings = np.asarray(images, dtype=np.float64), np.asarray(settings_nm, dtype=np.float64)
+    if stack.ndim != 3 or settings.shape != (len(stack), len(NAMES)) or not np.isfinite(stack).all():
+        raise ValueError(f"images {stack.shape} and settings {settings.shape}: give finite (K, H, W) and (K, 8)")
+    if not (stack.mean((1, 2)) > 0).all():
+        raise ValueError("an image counted nothing on average: take off the detector's offset, or expose longer")
+    problem = _Problem(cells_of(stack, pixel_nm, tile_px, highest_per_nm), settings, lens, counted)
+    free = 3 if c12_nm else 1
+    foci = np.arange(-c10_nm, c10_nm + step_nm / 2, step_nm)
+    pairs = np.arange(-math.floor(c12_nm / step_nm), math.floor(c12_nm / step_nm) + 1) * step_nm
+    grid = np.stack(np.meshgrid(foci, pairs, pairs, indexing="ij"), axis=-1)
+    inside = np.hypot(grid[..., 1], grid[..., 2]) <= max(c12_nm, step_nm / 2)
+    low = replace(problem, cells=middles(problem.cells, highest_per_nm / 2))
+    costs = np.full(inside.shape, np.inf)
+    costs[inside] = [low.cost(place) for place in grid[inside]]
+    starts = grid[_valleys(costs)][:FOLLOWED]
+    for one in (low, problem):
+        starts = np.array([_refined(one, start, step_nm, free) for start in starts])
+    places = sorted(starts, key=problem.cost)
+    return _judged(problem, places, step_nm, np.array([c10_nm, c12_nm, c12_nm]), free)
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    cells: Cells
+    settings_nm: Array
+    lens: Lens
+    counted: bool
+
+    def cost(self, found_nm: Array) -> float:
+        """−2 log likelihood at C10, C12a, C12b (3,), with the object's and the noise's power fitted."""
+        return self._cost(self._powers(self._shares(found_nm)))
+
+    def cost_without_rings(self) -> float:
+        """The same of a lens that shows all frequencies alike."""
+        return self._cost(self._powers(np.ones_like(self.cells.power)))
+
+    def _cost(self, model: Array) -> float:
+        return float(2 * (self.cells.count * (np.log(model) + self.cells.power / model)).sum())
+
+    def misfit(self, found_nm: Array) -> float:
+        model = self._powers(self._shares(found_nm))
+        return float((self.cells.count * (self.cells.power / model - 1) ** 2).mean())
+
+    def _shares(self, found_nm: Array) -> Array:
+        """(K, C) of the object's power that the cells show."""
+        coefficients = self.settings_nm.copy()
+        coefficients[:, :3] += found_nm
+        shares = self.lens(coefficients, self.cells.at)
+        return np.stack([np.bincount(self.cells.cell, one) for one in shares]) / self.cells.size
+
+    def _powers(self, share: Array) -> Array:
+        """(K, C) expected powers: object · share + noise, both ≥ 0, by weighted least squares."""
+        cells = self.cells
+        model = np.stack([of_ring(one, cells) for one in cells.power])
+        for _ in range(2):
+            weight = cells.count / model**2
+            fitted = self._counted(share, weight) if self.counted else self._smooth(share, weight)
+            model = np.maximum(fitted, 1e-3)
+        return model
+
+    def _counted(self, share: Array, weight: Array) -> Array:
+        """The object's power ring by ring, the noise's 1."""
+        cells = self.cells
+        told, square = (
+            np.bincount(cells.ring, (weight * part).sum(0)) for part in (share * (cells.power - 1), share**2)
+        )
+        thing = np.maximum(told / np.maximum(square, _TINY), 0.0)
+        return np.asarray(thing[cells.ring] * share + 1)
+
+    def _smooth(self, share: Array, weight: Array) -> Array:
+        """Object and noise as sums of few humps along the radius, none below 0: what is left are the lens's rings."""
+        humps = self.cells.humps(HUMPS)
+        sides = np.concatenate([share[:, None] * humps, np.broadcast_to(humps, (len(share), *humps.shape))], axis=1)
+        scaled = sides * np.sqrt(weight)[:, None]
+        gram = np.einsum("kac,kbc->ab", scaled, scaled)
+        told = np.einsum("kac,kc->a", scaled, np.sqrt(weight) * self.cells.power)
+        # Of least squares in few unknowns only the triangle counts (Lawson & Hanson, 1974, ch. 23).
+        root = np.linalg.cholesky(gram + 1e-9 * np.trace(gram) * np.eye(len(gram)))
+        amounts = optimize.nnls(root.T, np.linalg.solve(root, told))[0]
+        return np.asarray(np.einsum("a,kac->kc", amounts, sides))
+
+
+def _valleys(values: Array) -> tuple[npt.NDArray[np.int64], ...]:
+    """Where the values are the lowest of their neighbourhood, the lowest first; an end counts."""
+    low = np.nonzero((values <= ndimage.minimum_filter(values, 3, mode="nearest")) & np.isfinite(values))
+    order = np.argsort(values[low])
+    return tuple(part[order] for part in low)
+
+
+def _refined(rings: _Problem, start: Array, step_nm: float, free: int) -> Array:
+    def cost(steps: Array) -> float:
+        return rings.cost(_moved(start, steps * step_nm))
+
+    corners = np.vstack([np.zeros(free), 0.5 * np.eye(free)])
+    about = {"initial_simplex": corners, "xatol": 1e-3, "fatol": 1e-2, "maxfev": 300}
+    best = optimize.minimize(cost, np.zeros(free), method="Nelder-Mead", options=about)
+    return _moved(start, best.x * step_nm)
+
+
+def _moved(place: Array, by_nm: Array) -> Array:
+    """(3,) the first of a place's coefficients changed."""
+    return place + np.pad(by_nm, (0, len(place) - len(by_nm)))
+
+
+def _judged(rings: _Problem, places: list[Array], step_nm: float, ranges_nm: Array, free: int) -> Rings:
+    best = places[0]
+    misfit = rings.misfit(best)
+    curved = _curvature(rings, best, 0.05 * step_nm, free) / (2 * misfit)
+    covariance = np.zeros((3, 3))
+    sound = bool((np.linalg.eigvalsh(curved) > 0).all())
+    covariance[:free, :free] = np.linalg.inv(curved) if sound else np.diag(ranges_nm[:free] ** 2)
+    others = [place for place in places if np.abs(place - best).max() > 0.5 * step_nm]
+    lead = (rings.cost(others[0]) - rings.cost(best)) / misfit if others else math.inf
+    reason = ""
+    if (seen := (rings.cost_without_rings() - rings.cost(best)) / misfit) < SEEN:
+        reason = f"no rings: they explain {seen:.0f} of −2 log likelihood, {SEEN:g} is needed; expose longer"
+    elif (np.sqrt(np.diag(covariance))[:free] > UNDETERMINED * ranges_nm[:free]).any():
+        reason = "the rings say too little: expose longer, or add images further from focus"
+    elif (np.abs(best[:free]) > 1.1 * ranges_nm[:free]).any():
+        reason = "the best solution lies outside the ranges searched: widen them"
+    elif lead < CLEAR:
+        reason = f"two solutions: C10 of {others[0][0]:.4g} nm is nearly as likely; add an image of another setting"
+    return Rings(best, covariance, not reason, reason or "settled", misfit)
+
+
+def _curvature(rings: _Problem, place: Array, step_nm: float, free: int) -> Array:
+    """(F, F) second differences of the cost."""
+    matrix, unit = np.zeros((free, free)), step_nm * np.eye(free)
+    for i in range(free):
+        for j in range(i + 1):
+            signs = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+            costs = [rings.cost(_moved(place, a * unit[i] + b * unit[j])) * a * b for a, b in signs]
+            matrix[i, j] = matrix[j, i] = sum(costs) / (4 * step_nm**2)
+    return matrix
