@@ -194,8 +194,14 @@ def open_driver(settings: Json) -> HostedNion:
             "instrumentation.scan_base", "usim_device.DeviceConfiguration", "utils.Registry", "utils.Geometry",
         )
     }  # fmt: skip
-    hardware, drift, cameras, scans, device, registry, geometry = swift.values()
-    running = ExitStack()
+    with ExitStack() as running:  # Swift's threads would keep the process alive where the rest fails
+        scope = _column(instrument, RealClock(settings["start_s"]), list(swift.values()), running)
+        return HostedNion(scope, running.pop_all().close)
+
+
+def _column(instrument: NionSettings, clock: Clock, swift: list[Any], running: ExitStack) -> NionMicroscope:
+    """The simulated column; ``running`` gets what has to be stopped at the end."""
+    hardware, drift, cameras, scans, device, registry, geometry = swift
     folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="adaptem-swift-")))
     running.callback(hardware.HardwareSourceManager().close)
     for module, *folders in ((hardware,), (drift,), (cameras, folder), (scans, folder)):
@@ -209,9 +215,8 @@ def open_driver(settings: Json) -> HostedNion:
     controls = registry.get_component("stem_controller")
     if controls is None:
         raise Disconnected("Swift has no stem_controller: the simulated column did not start")
-    clock = RealClock(settings["start_s"])
     scope = NionMicroscope(instrument, clock, controls, controls.scan_controller, geometry.IntSize)
     controls.scan_controller.record_immediate(
         controls.scan_controller.get_frame_parameters(0)
     )  # it draws its sample now
-    return HostedNion(scope, running.close)
+    return scope
