@@ -160,10 +160,9 @@ class Sample:
 
     def wide_field(self, sight: Sight, beam: Illumination) -> Floats:
         """(H, W) a wide parallel beam's image (CTEM), 1 where there is no specimen, with the sight's aberrations."""
-        rows = sight.exposure.shape[0]
-        way = way_px((sight.row_drift_nm[0] * rows, sight.row_drift_nm[1] * rows), sight.exposure)
-        still = replace(sight, row_drift_nm=(0.0, 0.0))
-        image = smeared(self._wide_field(still, beam), way)
+        along_x, along_y = (moved * sight.exposure.shape[0] for moved in sight.row_drift_nm)
+        way = way_px((along_x, along_y), sight.exposure)
+        image = smeared(self._wide_field(replace(sight, row_drift_nm=(0.0, 0.0)), beam), way)
         camera = self._camera(sight)
         if camera.pixel_nm > FINE_PX_NM:
             return image
@@ -286,8 +285,8 @@ class Sample:
         if self._evolving is None:
             return None
         reach_nm = math.hypot(sight.exposure.field_of_view_nm, sight.exposure.height_nm) * sight.thicker
-        x_range, y_range = ((at_nm - reach_nm, at_nm + reach_nm) for at_nm in sight.centre_nm)
         guests = np.empty(1, dtype=object)
+        x_range, y_range = ((at_nm - reach_nm, at_nm + reach_nm) for at_nm in sight.centre_nm)
         guests[0] = self._evolving.guests(x_range, y_range, sight.time_s)
         return guests
 

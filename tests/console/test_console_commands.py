@@ -106,7 +106,7 @@ def test_a_dry_run_touches_no_instrument(tmp_path, monkeypatch):
     def touched(*_args: object, **_options: object) -> None:
         raise AssertionError("the instrument was opened")
 
-    for module in ("instruments.drivers.registry", "surveys.night"):
+    for module in ("instruments.drivers.registry", "surveys.guarding"):
         monkeypatch.setattr(importlib.import_module(module), "open_microscope", touched)
     assert adaptem("survey", config(tmp_path), "--dry-run").exit_code == 0
 

@@ -108,6 +108,8 @@ class Bench:
     def arm(self, kind: str, duration_s: float = 0.0) -> None:
         """Something goes wrong from now on."""
         old = self.world.faults
+        if kind == "drift_burst":  # it has to last
+            duration_s = max(duration_s, 1.0)
         fault = Fault.model_validate(
             {"kind": kind, "at_s": self.world.now_s(), "duration_s": duration_s, "drift_nm_per_s": 1.0}
         )

@@ -286,22 +286,3 @@ def test_a_gpu_agrees_with_the_cpu():
         cpu = Renderer(named("pt_on_ceria"), camera).shares(views())
         gpu = Renderer(named("pt_on_ceria"), camera, open_device("cuda")).shares(views()).cpu()
         assert torch.allclose(cpu, gpu, rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("update", "words"),
-    [
-        ({"film": {"material": "tin", "thickness_nm": 1.0}}, "film is of 'tin'"),
-        ({"materials": {"titanate": {"crystal": "perovskite"}}}, "known are SrTiO3"),
-        ({"film": None}, "needs a film or a population"),
-    ],
-)
-def test_a_recipe_that_cannot_be_made_is_refused(update, words):
-    plain = recipe().model_dump()
-    with pytest.raises(ValueError, match=words):
-        Recipe.model_validate({**plain, **update})
-
-
-def test_an_unknown_specimen_is_told_the_nearest():
-    with pytest.raises(ConfigError, match="did you mean 'zeolite'"):
-        named("zeolites")
