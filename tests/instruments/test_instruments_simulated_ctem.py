@@ -54,7 +54,8 @@ def test_the_camera_counts_what_the_objective_aperture_lets_through_and_one_seed
 
 @pytest.mark.parametrize("defocus_nm", [-300.0, -500.0])
 def test_rings_of_an_amorphous_film_lie_where_the_transfer_function_has_its_zeros(defocus_nm):
-    scope = SimulatedMicroscope(world(ctem={"focal_spread_nm": 0.0, "illumination_mrad": 0.0}))
+    coherent = {"focal_spread_nm": 0.0, "illumination_mrad": 0.0, "objective_mrad": 12.0}
+    scope = SimulatedMicroscope(world(ctem=coherent))
     scope.tune(Optics(defocus_nm=defocus_nm))
     wide = Exposure(field_of_view_nm=25.6, shape=(256, 256), dwell_us=20.0)
     image = scope.acquire(wide).signals["CTEM"].data.astype(float)
