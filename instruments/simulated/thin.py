@@ -94,6 +94,21 @@ def faded(phase_rad: torch.Tensor, done: Harm, canvas: Canvas) -> torch.Tensor:
     return torch.from_numpy(left * canvas.spread(done.matter))
 
 
+def _drawn(
+    specimen: Phases, views: Views, camera: Camera, widest_mrad: float, parts: int, done: Harm | None
+) -> tuple[Canvas, torch.Tensor, torch.Tensor]:
+    """A canvas round the frame that holds what rays so steep reach, and on it phase and absorption (B, Y, X)."""
+    reach_nm = float(probe_reach_nm(views.coefficients_nm, widest_mrad).max()) + _TAIL_NM
+    largest_nm = max(camera.shape) * camera.pixel_nm / 2
+    canvas = Canvas.around(camera.shape, camera.pixel_nm, min(reach_nm, largest_nm), parts)
+    phase, absorption = specimen.transmission(
+        specimen.atoms(canvas.seen(views), canvas.shape, canvas.pixel_nm), canvas.pixel_nm
+    )
+    if done is not None:
+        phase, absorption = faded(phase, done, canvas), faded(absorption, done, canvas)
+    return canvas, phase, absorption
+
+
 def bright_field(
     specimen: Phases,
     views: Views,
@@ -109,14 +124,7 @@ def bright_field(
     ConfigError as ``brightfield.bright`` does.
     """
     parts = oversampling(camera.pixel_nm, camera.voltage_kV, camera.convergence_mrad + ring_mrad[1])
-    reach_nm = float(probe_reach_nm(views.coefficients_nm, camera.convergence_mrad).max()) + _TAIL_NM
-    largest_nm = max(camera.shape) * camera.pixel_nm / 2
-    canvas = Canvas.around(camera.shape, camera.pixel_nm, min(reach_nm, largest_nm), parts)
-    phase, absorption = specimen.transmission(
-        specimen.atoms(canvas.seen(views), canvas.shape, canvas.pixel_nm), canvas.pixel_nm
-    )
-    if done is not None:
-        phase, absorption = faded(phase, done, canvas), faded(absorption, done, canvas)
+    canvas, phase, absorption = _drawn(specimen, views, camera, camera.convergence_mrad, parts, done)
     aperture = Aperture(canvas.shape, canvas.pixel_nm, camera.voltage_kV, camera.convergence_mrad)
     slices, slice_nm = slices_of(thickness_nm)
     first = views.coefficients_nm.clone()
@@ -139,14 +147,7 @@ def wide_field(
     """(B, H, W) image in a wide parallel beam, where atoms show, of the specimen as planes over its depth."""
     widest = beam.objective_mrad or camera.convergence_mrad
     parts = oversampling(camera.pixel_nm, camera.voltage_kV, 2 * widest)
-    reach_nm = float(probe_reach_nm(views.coefficients_nm, widest).max()) + _TAIL_NM
-    largest_nm = max(camera.shape) * camera.pixel_nm / 2
-    canvas = Canvas.around(camera.shape, camera.pixel_nm, min(reach_nm, largest_nm), parts)
-    phase, absorption = specimen.transmission(
-        specimen.atoms(canvas.seen(views), canvas.shape, canvas.pixel_nm), canvas.pixel_nm
-    )
-    if done is not None:
-        phase, absorption = faded(phase, done, canvas), faded(absorption, done, canvas)
+    canvas, phase, absorption = _drawn(specimen, views, camera, widest, parts, done)
     slices, slice_nm = slices_of(thickness_nm)
     last = views.coefficients_nm.clone()  # C10 is that at the face towards the lens
     last[:, 0] += slice_nm / 2
