@@ -6,7 +6,7 @@ Names and units are those of adaptem's ``instruments/types.py``; a value that is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ class DriverError(Exception):
         self.about = about
 
 
-class Driver:
+class Driver(Protocol):
     """The methods of a driver, for reading: it need not inherit from this.
 
     All are called from one thread, that of ``open_driver``, except ``blank`` and ``blanked``: these are also called
@@ -39,15 +39,15 @@ class Driver:
 
     def state(self) -> dict[str, Any]:
         """time_s, stage {x_nm, …}, optics {defocus_nm, …}, blanked, valve_open, vacuum, busy_until_s, holder."""
-        raise NotImplementedError
+        ...
 
     def move(self, target: dict[str, Any]) -> dict[str, Any]:
         """Move the axes that are named; return the stage as read back, once stopped and within tolerance."""
-        raise NotImplementedError
+        ...
 
     def tune(self, target: dict[str, Any]) -> dict[str, Any]:
         """Set the controls that are named; return the optics as read back, once settled."""
-        raise NotImplementedError
+        ...
 
     def acquire(self, exposure: dict[str, Any]) -> tuple[dict[str, Any], Sequence[np.ndarray[Any, Any]]]:
         """Unblank, expose once, blank.
@@ -55,23 +55,23 @@ class Driver:
         Returns (frame, arrays). frame: stage, optics, start_s, end_s, electrons, holder, and signals, a list of
         {name, axes: [{name, scale, unit, offset}], unit, calibration}, one for each array, in order.
         """
-        raise NotImplementedError
+        ...
 
     def blank(self) -> None:
         """Blank the beam, from any thread; an exposure that is under way does not go on."""
-        raise NotImplementedError
+        ...
 
     def blanked(self) -> bool | None:
         """What the blanker reads, from any thread; None where it does not tell."""
-        raise NotImplementedError
+        ...
 
     def close(self) -> None:
         """Blank and let go of the instrument. Safe twice."""
-        raise NotImplementedError
+        ...
 
     def use(self, power: str, verb: str, values: list[Any]) -> Any:
         """An optional power's method by name (``HasValves``, ``close_valves``), its result as JSON.
 
         With an empty ``verb``: whether there is such a power. A driver without any returns False.
         """
-        raise NotImplementedError
+        ...
