@@ -64,12 +64,12 @@ def _row(kind: str) -> dict[str, Any]:
 
 
 def _installed(kind: str) -> str:
-    from instruments.drivers.registry import needs
+    from instruments.drivers.registry import comes_from, needs
 
     found = needs(kind)
     missing = [package for package, version in found.items() if version is None]
     if missing:
-        return f"no: pip install 'adaptem[{kind}]'"
+        return f"no: {comes_from(kind)}"
     return "yes" + "".join(f", {package} {version}" for package, version in found.items())
 
 

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from configs.load import ConfigError, Settings
-from instruments.drivers.vendor import installed
+from instruments.drivers.vendor import installed, there
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,8 +88,19 @@ def lacks(settings: Settings) -> Mapping[str, str]:
 
 
 def needs(kind: str) -> dict[str, str | None]:
-    """The packages that a driver needs beyond adaptem's own, with the version that is installed. Raises ConfigError."""
-    return {package: installed(package) for package in getattr(_driver(kind), "NEEDS", ())}
+    """The packages that a driver needs beyond adaptem's own, with the version that is installed. Raises ConfigError.
+
+    A driver whose ``NEEDS`` come with the vendor's software, not from a package index, says so by ``SUPPLIED_BY``.
+    """
+    driver = _driver(kind)
+    version = installed if getattr(driver, "SUPPLIED_BY", None) is None else there
+    return {package: version(package) for package in getattr(driver, "NEEDS", ())}
+
+
+def comes_from(kind: str) -> str:
+    """How to get what a driver needs. Raises ConfigError."""
+    supplied_by: str | None = getattr(_driver(kind), "SUPPLIED_BY", None)
+    return f"pip install 'adaptem[{kind}]'" if supplied_by is None else f"it comes with {supplied_by}"
 
 
 def _driver(kind: object) -> Driver:

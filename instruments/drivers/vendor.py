@@ -6,6 +6,7 @@ Each library is asked for in its own driver only (tests/architecture).
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from importlib import metadata
 from typing import Any
@@ -38,12 +39,40 @@ def library(module: str, *, package: str, extra: str, oldest: str, before: str |
         raise ConfigError(f"{package} {found} is installed, but cannot be loaded ({error}): {install}") from error
 
 
+def supplied(module: str, *, by: str) -> Any:
+    """A module that no package index has, imported now.
+
+    Args:
+        module: what to import.
+        by: the vendor's own software that brings it.
+
+    Raises:
+        ConfigError: it is not there, or cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(
+            f"this instrument needs the Python module {module} ({error}): pip does not find it, it comes with {by}; "
+            "install that, and run adaptem, or its driver server, in the Python that has it"
+        ) from error
+
+
 def installed(package: str) -> str | None:
     """The version of an installed package, or None."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def there(module: str) -> str | None:
+    """The version of a module that a vendor's software brings, as far as it tells, or None."""
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        found = None
+    return None if found is None else installed(module) or "of an unknown version"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

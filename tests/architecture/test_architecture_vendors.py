@@ -15,11 +15,14 @@ OWN = {
 }
 
 
+_LOADERS = ("library", "supplied", "import_module")
+
+
 def asked_for(module: ast.Module) -> set[str]:
     """Top-level names of the libraries that a module loads by a call; "" for a computed one."""
     found = set()
     for node in ast.walk(module):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("library", "import_module"):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in _LOADERS:
             first = node.args[0]
             text = first.values[0] if isinstance(first, ast.JoinedStr) else first
             told = text.value if isinstance(text, ast.Constant) else ""
@@ -34,5 +37,7 @@ def test_libraries_are_loaded_by_their_own_drivers() -> None:
 
 
 def test_the_check_above_sees() -> None:
-    source = "import importlib\nlibrary('a.b', oldest='1')\nimportlib.import_module(f'c.{x}')\nvendor.library(name)"
-    assert asked_for(ast.parse(source)) == {"a", "c", ""}
+    source = (
+        "library('a.b', oldest='1')\nimportlib.import_module(f'c.{x}')\nvendor.library(name)\nsupplied('d', by='e')"
+    )
+    assert asked_for(ast.parse(source)) == {"a", "c", "d", ""}

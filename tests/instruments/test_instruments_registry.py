@@ -13,7 +13,7 @@ from PIL import Image
 
 from configs.load import ConfigError
 from instruments.clock import SimulatedClock
-from instruments.drivers import registry
+from instruments.drivers import registry, vendor
 from instruments.replay import ReplayMicroscope, ReplaySettings
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
@@ -71,3 +71,17 @@ def test_a_driver_is_imported_when_asked_for_only() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_a_vendor_brings_is_looked_for_where_python_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No package index has it: the hint says whose software does."""
+    driver = SimpleNamespace(
+        SETTINGS=SimulatedSettings, NEEDS=("json", "no_such_module"), SUPPLIED_BY="the column's CD"
+    )
+    point = SimpleNamespace(name="column", load=lambda: driver)
+    monkeypatch.setattr(registry, "entry_points", lambda group, name="column": [point] if name == "column" else [])
+    assert registry.needs("column") == {"json": "of an unknown version", "no_such_module": None}
+    assert registry.comes_from("column") == "it comes with the column's CD"
+    assert registry.comes_from("nion") == "pip install 'adaptem[nion]'"
+    with pytest.raises(ConfigError, match=r"no_such_module.*pip does not find it, it comes with the column's CD"):
+        vendor.supplied("no_such_module", by="the column's CD")
