@@ -19,7 +19,8 @@ from instruments.simulated.library import named
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.renderer import Camera
 from instruments.simulated.sample_settings import SampleSettings
-from instruments.simulated.settings import ColumnSettings, SimulatedSettings, StageSettings
+from instruments.simulated.settings import ColumnSettings, SimulatedSettings
+from instruments.simulated.stage_settings import StageSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure, StagePosition
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from pydantic import Field
@@ -25,7 +26,6 @@ from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -72,6 +72,8 @@ class DeSettings(Settings):
     """Of the whole beam, as last measured on the screen; None: unknown, and the limits' largest is booked."""
     stage_to_image: StageToImage | None = None
     """None: not known yet, and the stage does not move in x and y."""
+    calibration: Path | None = None
+    """A file that `adaptem calibrate` wrote."""
 
 
 class Camera(Protocol):

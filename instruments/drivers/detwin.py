@@ -9,6 +9,7 @@ The beam is wider than the frame: its whole current is booked on the frame, whic
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from pydantic import Field
@@ -27,7 +28,6 @@ from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -65,6 +65,8 @@ class DetwinSettings(Settings):
     """A column that turns its image, shifts, and has play in its stage."""
     stage_to_image: StageToImage | None = None
     """None: not known yet, and the stage does not move in x and y."""
+    calibration: Path | None = None
+    """A file that `adaptem calibrate` wrote."""
     process: Literal["own", "here"] = "own"
     """here: in adaptem's own process, with the two libraries under the GPL."""
     real_time: bool = False

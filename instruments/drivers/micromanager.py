@@ -7,6 +7,7 @@ asked for here. It has no tilt, no probe, and says nothing of electrons.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import Field
@@ -22,7 +23,6 @@ from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -54,6 +54,8 @@ class MicromanagerSettings(Settings):
     """That the focus drive can reach."""
     stage_to_image: StageToImage | None = None
     """None: not known yet, and the stage does not move in x and y."""
+    calibration: Path | None = None
+    """A file that `adaptem calibrate` wrote."""
 
 
 class Core(Protocol):

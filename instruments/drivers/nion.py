@@ -58,6 +58,8 @@ class NionSettings(Settings):
     defocus_nm: Range = (-6000.0, 6000.0)
     stage_to_image: StageToImage | None = None
     """None: not known yet, and the stage does not move in x and y."""
+    calibration: Path | None = None
+    """A file that `adaptem calibrate` wrote."""
 
 
 class Controls(Protocol):

@@ -7,11 +7,13 @@ A laboratory adds its own by an entry point in the group ``adaptem.drivers``: th
 from __future__ import annotations
 
 import importlib
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from configs.load import ConfigError, Settings
+from instruments.calibration import applied, check_voltage
 from instruments.drivers.vendor import installed, there
 
 if TYPE_CHECKING:
@@ -71,11 +73,22 @@ def open_microscope(settings: Settings, *, seed: int, clock: Clock, truth: Path 
         clock: that waits and time stamps go by.
         truth: where a simulated world writes what really happened; others ignore it.
 
+    What its calibration's file says is put into the settings.
+
     Raises:
-        ConfigError: no such kind.
+        ConfigError: no such kind, or a calibration that cannot be read.
+        NotCalibrated: a calibration of another instrument, of another high tension, or too old.
         InstrumentError: the instrument cannot be opened.
     """
-    return _driver(getattr(settings, "kind", None)).open_microscope(settings, seed=seed, clock=clock, truth=truth)
+    known, calibration = applied(settings, datetime.now(UTC))
+    scope = _driver(getattr(settings, "kind", None)).open_microscope(known, seed=seed, clock=clock, truth=truth)
+    if calibration is not None:
+        try:
+            check_voltage(calibration, scope.state())
+        except BaseException:
+            scope.close()
+            raise
+    return scope
 
 
 def lacks(settings: Settings) -> Mapping[str, str]:

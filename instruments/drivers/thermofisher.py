@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from http.client import HTTPException
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from pydantic import Field
@@ -27,7 +28,6 @@ from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -70,6 +70,8 @@ class ThermofisherSettings(Settings):
     """Of the probe, as last measured on the screen; None: unknown, and the limits' largest is booked."""
     stage_to_image: StageToImage | None = None
     """None: not known yet, and the stage does not move in x and y."""
+    calibration: Path | None = None
+    """A file that `adaptem calibrate` wrote."""
 
 
 class Column(Protocol):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
+from instruments.drivers.orientation import STRAIGHT, to_ours, to_theirs
 from instruments.errors import BusyError, Disconnected, InstrumentError, ReachError, Timeout
 from instruments.powers import HasDiffraction, HasHolder, HasSpectra, HasTilt, HasValves
 from instruments.simulated.requests import check_exposure, check_move, check_optics, named
@@ -47,6 +48,7 @@ class SimulatedMicroscope:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._matrix = world.settings.stage_to_image or (STRAIGHT if world.settings.stage.straight else None)
 
     def state(self) -> State:
         self._connect()
@@ -55,7 +57,7 @@ class SimulatedMicroscope:
         is_open = self._valve_open()
         return State(
             time_s=now_s,
-            stage=world.stage.readback(now_s),
+            stage=self._readback(),
             optics=world.optics,
             blanked=not world.beam_on,
             valve_open=is_open,
@@ -67,15 +69,16 @@ class SimulatedMicroscope:
     def move(self, target: StagePosition) -> Outcome[StagePosition]:
         """Move, blanked. With ``stage.approach`` the play is taken up on the way."""
         self._connect()
-        check_move(target, self._world.settings.stage)
+        theirs = target if self._matrix == STRAIGHT else self._theirs(target)
+        check_move(theirs, self._world.settings.stage)
         self._leave_alone("a move")
         world, now_s = self._world, self._world.now_s()
         world.blank()
         if world.faults.on("stage_stuck", now_s):
-            world.stage.go(target, now_s, part=0.1, tilt_part=0.1)
+            world.stage.go(theirs, now_s, part=0.1, tilt_part=0.1)
             world.record("move", target=named(target))
             world.wait(_STUCK_S)
-            readback = world.stage.readback(world.now_s())
+            readback = self._readback()
             world.record("moved", achieved=named(readback))
             raise ReachError(
                 f"the stage, asked to go to {named(target)}, stands at {named(readback)} after {_STUCK_S} s; "
@@ -84,7 +87,7 @@ class SimulatedMicroscope:
                 readback=readback,
             )
         touched = world.faults.due("pole_touch", now_s)
-        there_s = world.stage.go(target, now_s, tilt_part=0.5 if touched else 1.0)
+        there_s = world.stage.go(theirs, now_s, tilt_part=0.5 if touched else 1.0)
         if touched:
             world.stage.displace_tilt(_TOUCH_DEG)
         world.record("move", target=named(target))
@@ -92,9 +95,18 @@ class SimulatedMicroscope:
             world.wait(0.1 * (there_s - now_s))
         else:
             world.wait(there_s - now_s + world.settings.stage.settle_s)
-        achieved = world.stage.readback(world.now_s())
+        achieved = self._readback()
         world.record("moved", achieved=named(achieved))
         return Outcome(requested=target, achieved=achieved)
+
+    def _theirs(self, target: StagePosition) -> StagePosition:
+        """Along the axes of a stage that lies turned in the image. Raises NotCalibrated."""
+        return StagePosition(**to_theirs(named(target), self._readback(), self._matrix))
+
+    def _readback(self) -> StagePosition:
+        found = self._world.stage.readback(self._world.now_s())
+        x_nm, y_nm = to_ours(found.x_nm or 0.0, found.y_nm or 0.0, self._matrix)
+        return replace(found, x_nm=x_nm, y_nm=y_nm)
 
     def tune(self, target: Optics) -> Outcome[Optics]:
         self._connect()
@@ -131,7 +143,7 @@ class SimulatedMicroscope:
         return Frame(
             exposure=exposure,
             signals={name: self._signal(name, [frame[name] for frame in frames], exposure) for name in names},
-            stage=world.stage.readback(world.now_s()),
+            stage=self._readback(),
             optics=world.optics,
             start_s=start_s,
             end_s=world.now_s(),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from instruments.errors import LimitError, NotSupported
 
 if TYPE_CHECKING:
-    from instruments.simulated.settings import SimulatedSettings, StageSettings
+    from instruments.simulated.settings import SimulatedSettings
+    from instruments.simulated.stage_settings import StageSettings
     from instruments.types import Exposure, Optics, StagePosition
 
 

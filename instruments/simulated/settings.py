@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from configs.load import Settings
 from configs.settings import unknown
+from instruments.drivers.orientation import StageToImage
 from instruments.simulated.detector_settings import (
     BrightDetectorSettings,
     CameraSettings,
@@ -19,6 +21,7 @@ from instruments.simulated.detector_settings import (
 from instruments.simulated.holders import HOLDERS, HolderSettings
 from instruments.simulated.numbers import NotNegative, Positive, Range, Ratio
 from instruments.simulated.sample_settings import SampleSettings
+from instruments.simulated.stage_settings import StageSettings
 
 RareKind: TypeAlias = Literal["void", "rod", "cluster", "lattice", "crack"]
 RARE_KINDS: tuple[RareKind, ...] = ("void", "rod", "cluster", "lattice", "crack")
@@ -120,45 +123,6 @@ class ScanSettings(Settings):
     """Time constant with which it catches up."""
 
 
-class StageSettings(Settings):
-    """A side-entry goniometer."""
-
-    x_nm: Range = (-1e6, 1e6)
-    y_nm: Range = (-1e6, 1e6)
-    z_nm: Range = (-2e5, 2e5)
-    alpha_deg: Range | None = (-30.0, 30.0)
-    """None: no tilt at all."""
-    beta_deg: Range | None = None
-    """Of a double-tilt holder."""
-    speed_nm_per_s: Positive = 1000.0
-    overhead_s: NotNegative = 0.3
-    backlash_nm: NotNegative = 60.0
-    """Play of the drive."""
-    approach: bool = True
-    """Whether the driver takes up the play: every move ends in +x and +y."""
-    reach_nm: NotNegative = 3.0
-    """Reached position against target, at most, per axis."""
-    readback_nm: NotNegative = 0.5
-    """Read-back against position, at most, per axis."""
-    creep_nm: NotNegative = 4.0
-    """What remains to be crept at the end of a move, at most."""
-    creep_s: Positive = 0.4
-    """Time constant of the creep."""
-    settle_s: NotNegative = 1.0
-    """Wait after a move, before it returns."""
-    drift_nm: NotNegative = 6.0
-    """Amplitude of the slow thermal drift, per axis."""
-    eucentric_offset_nm: NotNegative = 0.0
-    """Spread of the specimen's height over the axis of tilt when the world begins: what lies off it swings sideways as
-    the stage tilts. 0: a goniometer that keeps every place under the beam."""
-
-    @model_validator(mode="after")
-    def _alpha_first(self) -> StageSettings:
-        if self.beta_deg is not None and self.alpha_deg is None:
-            raise ValueError("beta_deg needs alpha_deg: a holder tilts about its own axis first")
-        return self
-
-
 class Fault(Settings):
     """One scripted fault."""
 
@@ -227,6 +191,10 @@ class SimulatedSettings(Settings):
     holder: Annotated[HolderSettings | None, BeforeValidator(_holder)] = None
     """heating_chip, furnace, biasing_chip, liquid_cell, or one written here; None: it only holds."""
     stage: StageSettings = StageSettings()
+    stage_to_image: StageToImage | None = None
+    """As measured, where the stage is turned or mirrored; None: not known yet, and it does not move in x and y."""
+    calibration: Path | None = None
+    """A file that `adaptem calibrate` wrote."""
     field_of_view_nm: Range = (1.0, 20000.0)
     dwell_us: Range = (0.05, 1000.0)
     max_pixels: Annotated[int, Field(gt=0)] = 4096 * 4096

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from instruments.drivers.orientation import to_ours
 from instruments.simulated.hashing import uniform
 from instruments.simulated.wander import WAVES, Wander
 from instruments.types import StagePosition
 
 if TYPE_CHECKING:
     from instruments.simulated.numbers import Ratio
-    from instruments.simulated.settings import StageSettings
+    from instruments.simulated.stage_settings import StageSettings
 
 AXES = ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")
 _REACH, _CREEP, _READ, _DRIFT = 301, 302, 303, 304
@@ -81,7 +82,7 @@ class Stage:
         self._motion = replace(motion, start=tilted[0], end=tilted[1])
 
     def readback(self, now_s: float) -> StagePosition:
-        """What the encoders say: the drive, not the play, the creep nor the drift."""
+        """What the encoders say, along the stage's own axes: the drive, not the play, the creep nor the drift."""
         drive = self._drive(now_s)
         noise = self._settings.readback_nm * (2 * uniform(self._seed, _READ, self._motion.number, np.arange(3)) - 1)
         x, y, z = (value + float(n) for value, n in zip(drive[:3], noise, strict=True))
@@ -95,8 +96,9 @@ class Stage:
         drive = self._drive(now_s)
         left = math.exp(-max(0.0, now_s - motion.end_s) / self._settings.creep_s) if now_s >= motion.end_s else 0.0
         drift = self._drift(now_s)
-        x, y = (drive[n] + motion.play_nm[n] + left * motion.creep_nm[n] + drift[n] for n in range(2))
-        return x, y, drive[2], drive[3]
+        along = [drive[n] + motion.play_nm[n] + left * motion.creep_nm[n] for n in range(2)]
+        x, y = to_ours(along[0], along[1], self._settings.in_image)
+        return x + drift[0], y + drift[1], drive[2], drive[3]
 
     def beta_deg(self, now_s: float) -> float:
         """The second tilt; 0 on a holder without one."""

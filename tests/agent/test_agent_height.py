@@ -17,7 +17,8 @@ from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
 from instruments.limits import Limits
 from instruments.simulated.microscope import SimulatedMicroscope
-from instruments.simulated.settings import HoleSettings, SimulatedSettings, SpecimenSettings, StageSettings
+from instruments.simulated.settings import HoleSettings, SimulatedSettings, SpecimenSettings
+from instruments.simulated.stage_settings import StageSettings
 from instruments.simulated.world import World
 
 if TYPE_CHECKING:

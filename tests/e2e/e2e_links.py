@@ -22,7 +22,8 @@ from instruments.limits import Limits
 from instruments.remote import RemoteMicroscope, RemoteSettings
 from instruments.server import serving, wire
 from instruments.simulated.microscope import SimulatedMicroscope
-from instruments.simulated.settings import SimulatedSettings, SpecimenSettings, StageSettings
+from instruments.simulated.settings import SimulatedSettings, SpecimenSettings
+from instruments.simulated.stage_settings import StageSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure
 

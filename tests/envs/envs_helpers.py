@@ -19,7 +19,8 @@ from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
 from instruments.limits import Limits
 from instruments.simulated.microscope import SimulatedMicroscope
-from instruments.simulated.settings import SimulatedSettings, StageSettings
+from instruments.simulated.settings import SimulatedSettings
+from instruments.simulated.stage_settings import StageSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure, Optics
 

@@ -13,7 +13,8 @@ from instruments.checks import CheckResult, check_microscope, contrast, shift_px
 from instruments.clock import SimulatedClock
 from instruments.errors import NotCalibrated
 from instruments.simulated.microscope import SimulatedMicroscope
-from instruments.simulated.settings import SimulatedSettings, StageSettings
+from instruments.simulated.settings import SimulatedSettings
+from instruments.simulated.stage_settings import StageSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure, Optics, Outcome, StagePosition, State
 

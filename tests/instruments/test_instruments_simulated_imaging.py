@@ -12,7 +12,8 @@ from instruments.simulated.column import Probe
 from instruments.simulated.detector_settings import DetectorSettings
 from instruments.simulated.detectors import count, read_out
 from instruments.simulated.microscope import SimulatedMicroscope
-from instruments.simulated.settings import ColumnSettings, Fault, SimulatedSettings, SpecimenSettings, StageSettings
+from instruments.simulated.settings import ColumnSettings, Fault, SimulatedSettings, SpecimenSettings
+from instruments.simulated.stage_settings import StageSettings
 from instruments.simulated.world import World
 from instruments.types import ELECTRONS_PER_PA_S, Exposure, Optics, StagePosition
 

@@ -16,7 +16,8 @@ import pytest
 from instruments.clock import RealClock
 from instruments.errors import InstrumentError
 from instruments.simulated.microscope import SimulatedMicroscope
-from instruments.simulated.settings import SimulatedSettings, StageSettings
+from instruments.simulated.settings import SimulatedSettings
+from instruments.simulated.stage_settings import StageSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure, StagePosition
 

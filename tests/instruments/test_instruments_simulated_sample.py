@@ -20,7 +20,8 @@ from instruments.simulated.damage import FluenceMap
 from instruments.simulated.library import named
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.scenes import Sight
-from instruments.simulated.settings import ColumnSettings, SimulatedSettings, StageSettings
+from instruments.simulated.settings import ColumnSettings, SimulatedSettings
+from instruments.simulated.stage_settings import StageSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure, Footprint, Optics, StagePosition
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instruments.simulated.settings import StageSettings
 from instruments.simulated.stage import Stage
+from instruments.simulated.stage_settings import StageSettings
 from instruments.types import StagePosition
 
 EXACT = StageSettings(reach_nm=0, readback_nm=0, creep_nm=0, drift_nm=0, backlash_nm=60, approach=False)

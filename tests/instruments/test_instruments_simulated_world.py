@@ -17,7 +17,8 @@ from instruments.clock import SimulatedClock
 from instruments.errors import LimitError, NotSupported
 from instruments.powers import HasSpectra, HasTilt, HasValves
 from instruments.simulated.microscope import SimulatedMicroscope
-from instruments.simulated.settings import SimulatedSettings, SpecimenSettings, StageSettings
+from instruments.simulated.settings import SimulatedSettings, SpecimenSettings
+from instruments.simulated.stage_settings import StageSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure, Footprint, Optics, StagePosition
 
