@@ -2,10 +2,11 @@
 
     python -m benchmarks.backends                     each started for it, on this computer, and closed
     python -m benchmarks.backends --only nion         one of them; may be repeated
-    python -m benchmarks.backends --guard process     the guard in a process of its own, with its watchdog
+    python -m benchmarks.backends --guard process     only with the guard in a process of its own, with its watchdog
     python -m benchmarks.backends --quick             fewer close looks
 
-Frames per second are by the clock on the wall, of the survey alone: of the back end, mostly, and of this computer.
+Each survey is run twice: with the guard in this process, and in its own. Frames per second are by the clock on the
+wall, of the survey alone: of the back end, mostly, and of this computer.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from configs.load import Settings
     from instruments.checks import CheckResult
 
+GUARDS = ("inside", "process")
 CONFIG = Path(__file__).parents[1] / "configs" / "survey_backends.yaml"
 
 
@@ -76,11 +78,13 @@ def conformance(name: str, instrument: Settings) -> list[CheckResult]:
     )
 
 
-def row(name: str, *, quick: bool, guard: str) -> dict[str, Any]:
+def row(name: str, *, quick: bool, guards: tuple[str, ...]) -> dict[str, Any]:
     """One back end."""
-    with BENCHES[name].start() as block:
-        instrument = registry.parse(block)
-        found = survey(instrument, 0.2 if quick else None, guard)
+    found = {}
+    for guard in guards:
+        with BENCHES[name].start() as block:
+            one = survey(registry.parse(block), 0.2 if quick else None, guard)
+        found |= {f"{guard}_{key}": value for key, value in one.items()}
     with BENCHES[name].start() as block:
         results = conformance(name, registry.parse(block))
     passed = sum(result.ok and result.checked for result in results)
@@ -97,9 +101,10 @@ def row(name: str, *, quick: bool, guard: str) -> dict[str, Any]:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--only", action="append", choices=list(BENCHES), help="this back end only")
-    parser.add_argument("--guard", choices=("inside", "process"), default="inside", help="where the guard lives")
+    parser.add_argument("--guard", choices=GUARDS, help="the guard there only")
     options = parser.parse_args()
-    rows = [row(name, quick=options.quick, guard=options.guard) for name in options.only or BENCHES]
+    guards = (options.guard,) if options.guard else GUARDS
+    rows = [row(name, quick=options.quick, guards=guards) for name in options.only or BENCHES]
     finish(rows, options, title="One survey, every back end")
 
 

@@ -20,6 +20,7 @@ def main() -> None:
     settings = DetwinSettings(specimen="Negative stain on carbon", real_time=True)
     twin = make_twin(settings, 3, RealClock())
     twin.column.set("Magnification", settings.magnification)
+    twin.snap(0.1)  # its renderer compiles now, and not while a camera's frame is waited for
     camera = TwinDeapiServer(twin, 0, "127.0.0.1", pace=False).start()
     channel = TemChannelServer(twin.column, host="127.0.0.1", port=0).start()
     print(json.dumps({"port": camera.port, "channel_port": channel.port}), flush=True)

@@ -6,33 +6,29 @@ They die together: whoever ends is noticed by the others, who blank and end too;
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import select
-import shutil
 import socket
-import subprocess
-import sys
-import tempfile
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from configs.load import ConfigError, Settings
 from instruments import codec
-from instruments.errors import Disconnected, InstrumentError, Timeout
+from instruments.drivers.registry import module_of
+from instruments.errors import Disconnected, Timeout
 from instruments.latches import latch_file
+from instruments.launch import instrument_name, launch, part, spawn
 from instruments.limits import Limits
 from instruments.remote import RemoteSettings, token_in
 from instruments.server.wire import BadMessage, Closed, prepare, receive
 
 if TYPE_CHECKING:
+    import subprocess
+
     from instruments.codec import Json
 
-_ROOT = Path(__file__).resolve().parents[1]
 _START_S = 60.0
+"""Of guard and watchdog, once the driver server has the instrument."""
 _PARTING_S = 8.0
 
 
@@ -55,27 +51,13 @@ class Plan:
         return not getattr(self.instrument, "real_time", True)
 
 
-def instrument_name(instrument: Settings) -> str:
-    """What its latches are kept under: the name that its settings give it, else its kind."""
-    return str(getattr(instrument, "name", None) or getattr(instrument, "kind", "instrument"))
-
-
-def overhead_s(instrument: Settings) -> float:
-    """What an exposure may take beyond its own time before the driver server blanks and gives its frame up.
-
-    As its settings say (``exposure_overhead_s``: slow read-out, slow set-up); what only renders is waited for.
-    """
-    renders = getattr(instrument, "kind", None) in ("simulated", "replay", "faulty")
-    return float(getattr(instrument, "exposure_overhead_s", 60.0 if renders else 1.0))
-
-
 class Crew:
     """The processes, and the runner's ends of the sockets to them. Raises InstrumentError where one does not start."""
 
     def __init__(self, plan: Plan, start_s: float) -> None:
+        origin = {"start_s": start_s, "monotonic_s": time.monotonic()}  # some instruments take minutes to start
         self._processes: list[subprocess.Popen[bytes]] = []
         self._pids: dict[str, int] = {}
-        self._folder: Path | None = None
         self._log = plan.log.open("ab") if plan.log else None
         self.calls, guard_calls = socket.socketpair()
         self.urgent, guard_urgent = socket.socketpair()
@@ -92,12 +74,12 @@ class Crew:
                 "limits": plan.limits.model_dump(mode="json"),
                 "ledger": str(plan.ledger.resolve()),
                 "latches": str(latch_file(instrument_name(plan.instrument))),
-                "clock": None if plan.simulated_time else {"start_s": start_s, "monotonic_s": time.monotonic()},
+                "clock": None if plan.simulated_time else origin,
             }
             sockets = {"calls": guard_calls, "urgent": guard_urgent, "watch": guard_watch}
-            guard = self._start("instruments.guard_process", order, sockets)
+            guard = self._start("guard_process", order, sockets)
             sockets = {"watch": watchdog_watch, "life": watchdog_life}
-            self._start("instruments.watchdog", {**order, "guard_pid": guard.pid}, sockets)
+            self._start("watchdog", {**order, "guard_pid": guard.pid}, sockets)
             for link in theirs:
                 link.close()
             self.about = self._first_word()
@@ -118,20 +100,9 @@ class Crew:
             link.close()
         give_up_s = time.monotonic() + _PARTING_S
         for process in reversed(self._processes):  # the server is the last to go
-            if process.stdin is not None:
-                with suppress(OSError):
-                    process.stdin.close()
-            try:
-                process.wait(max(give_up_s - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            part(process, max(give_up_s - time.monotonic(), 0.1))
         self._processes.clear()
         self._life.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
         if self._log is not None:
             self._log.close()
 
@@ -139,50 +110,24 @@ class Crew:
         """The driver server's address and token: of one that runs already, or of one that is started for this."""
         if isinstance(plan.instrument, RemoteSettings):
             return plan.instrument, token_in(plan.instrument.token_file)
-        self._folder = Path(tempfile.mkdtemp(prefix="adaptem-"))
-        settings, token_file, token = self._folder / "settings.json", self._folder / "token", secrets.token_hex(32)
-        token_file.touch(0o600)
-        token_file.write_text(token)
-        instrument = plan.instrument.model_dump(mode="json")
         truth = None if plan.truth is None else str(plan.truth.resolve())
-        told = {"instrument": instrument, "seed": plan.seed, "truth": truth, "start_s": start_s}
-        settings.write_text(json.dumps(told))
-        where = ["--driver", "instruments.hosted", "--settings", str(settings), "--token-file", str(token_file)]
-        where += ["--overhead-s", str(overhead_s(plan.instrument))]
-        process = self._popen("instruments.server", [*where, "--until-stdin-closes"], (), stdout=subprocess.PIPE)
-        ready = process.stdout is not None and select.select([process.stdout], [], [], _START_S)[0]
-        line = process.stdout.readline() if ready and process.stdout is not None else b""
-        if not line:
-            raise InstrumentError(f"the driver server of {instrument_name(plan.instrument)} did not start{self._why()}")
-        port = int(json.loads(line)["port"])
-        return RemoteSettings(port=port, token_file=token_file, name=instrument_name(plan.instrument)), token
+        about = {"seed": plan.seed, "truth": truth, "start_s": start_s}
+        made = launch(module_of(plan.instrument), plan.instrument, about, plan.log)
+        self._keep("server", made.process)
+        return made.remote, made.token
 
     def _start(self, module: str, order: Json, sockets: dict[str, socket.socket]) -> subprocess.Popen[bytes]:
-        inherited = tuple(link.fileno() for link in sockets.values())
-        process = self._popen(module, [], inherited)
         numbers = {name: link.fileno() for name, link in sockets.items()}
+        process = spawn(f"instruments.{module}", [], self._log, pass_fds=tuple(numbers.values()))
+        self._keep(module, process)
         if process.stdin is not None:
             process.stdin.write(json.dumps({**order, "sockets": numbers}).encode())
             process.stdin.close()
         return process
 
-    def _popen(
-        self, module: str, words: list[str], inherited: tuple[int, ...], **options: Any
-    ) -> subprocess.Popen[bytes]:
-        """A process of its own group, so that a terminal's Ctrl-C reaches the runner alone."""
-        path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        process = subprocess.Popen(  # noqa: S603 - this Python, our module
-            [sys.executable, "-m", module, *words],
-            stdin=subprocess.PIPE,
-            stderr=self._log,
-            pass_fds=inherited,
-            env={**os.environ, "PYTHONPATH": path},
-            start_new_session=True,
-            **options,
-        )
+    def _keep(self, name: str, process: subprocess.Popen[bytes]) -> None:
         self._processes.append(process)
-        self._pids[module.rpartition(".")[2]] = process.pid
-        return process
+        self._pids[name] = process.pid
 
     def _first_word(self) -> Json:
         """What the guard says when it has the instrument, or why it has not."""

@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny
 from configs.load import ConfigError, Settings
 from instruments.drivers import registry
 from instruments.errors import Disconnected, HardwareFault, ReachError, Timeout
+from instruments.launch import overhead_s, startup_s
 from instruments.types import Frame, Optics, Outcome, StagePosition
 
 if TYPE_CHECKING:
@@ -102,6 +103,16 @@ class FaultySettings(Settings):
     def real_time(self) -> bool:
         """As the instrument's own."""
         return bool(getattr(self.instrument, "real_time", True))
+
+    @property
+    def exposure_overhead_s(self) -> float:
+        """As the instrument's own."""
+        return overhead_s(self.instrument)
+
+    @property
+    def startup_s(self) -> float:
+        """As the instrument's own."""
+        return startup_s(self.instrument)
 
 
 class FaultyMicroscope:

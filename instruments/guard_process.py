@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 RUNNER_SILENCE_S = 1.0
 """A runner that waits for an answer and does not beat for so long is taken for hung."""
 _TICK_S = 0.05
-_LONGEST_S = 240.0
-"""Beside an exposure's own time, the longest that any request may take."""
+_SPARE_S = 60.0
+"""Beyond an exposure's own time and the longest that the instrument may take, what any request may take."""
 _PART_S = 5.0
 
 
@@ -49,13 +49,21 @@ class GuardProcess:
     """Serves one runner until it closes, is gone, or the watchdog is."""
 
     def __init__(
-        self, guard: Guard, clock: Clock, calls: socket.socket, urgent: socket.socket, watch: socket.socket
+        self,
+        guard: Guard,
+        clock: Clock,
+        calls: socket.socket,
+        urgent: socket.socket,
+        watch: socket.socket,
+        longest_s: float = 180.0,
     ) -> None:
+        """``longest_s``: that the instrument may take for anything, beside the time of an exposure itself."""
         self._guard = guard
         self._clock = clock
         self._calls = calls
         self._urgent = urgent
         self._watch = watch
+        self._longest_s = longest_s + _SPARE_S
         self._wishes: queue.Queue[Json | None] = queue.Queue()
         self._busy_until_s: float | None = None
         self._heard_s = self._beat_s = 0.0
@@ -97,7 +105,7 @@ class GuardProcess:
         if self._off:
             self._off = ""
             self._guard.release()
-        self._busy_until_s = self._heard_s + duration_s(wish.get("exposure")) + _LONGEST_S
+        self._busy_until_s = self._heard_s + duration_s(wish.get("exposure")) + self._longest_s
         self._wishes.put(wish)
         return None
 
@@ -182,7 +190,8 @@ def main() -> None:
     except (InstrumentError, ConfigError) as error:
         told = codec.error(error) if isinstance(error, InstrumentError) else {"error": "Config", "message": str(error)}
         return send(calls, told)
-    process = GuardProcess(guard, clock, calls, urgent, watch)
+    settings = RemoteSettings.model_validate(order["server"])
+    process = GuardProcess(guard, clock, calls, urgent, watch, max(settings.move_s, settings.exposure_overhead_s))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: process.end("the guard's process was told to end"))
     send(calls, {"now_s": clock.now_s()})

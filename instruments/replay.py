@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,8 @@ class ReplaySettings(Settings):
     """Time the stage takes for the image's longer side."""
     overhead_s: NotNegative = 0.5
     """Time a move or an exposure costs beside that."""
+    exposure_overhead_s: ClassVar[float] = 60.0
+    """Vendors' files are read while the frame is waited for; there is no beam."""
     real_time: bool = False
     """Whether all that takes its time on the computer's clock (demonstrations)."""
 

@@ -45,7 +45,6 @@ AXES: Mapping[str, tuple[str, Ratio]] = {
 _PIXEL = "Specimen Pixel Size X (nanometers)"
 _FRAME_S = 0.025
 """The camera's own frames, which it sums."""
-_READ_OUT_S = 60.0
 
 
 class DeSettings(Settings):
@@ -60,6 +59,8 @@ class DeSettings(Settings):
     timeout_s: Positive = 5.0
     move_s: Positive = 120.0
     """The longest that a move may take."""
+    exposure_overhead_s: Positive = 20.0
+    """What an exposure may take beyond its own time before it is blanked and given up: set-up and read-out."""
     x_nm: Range
     """That the stage may be sent to, in its own axes."""
     y_nm: Range
@@ -196,10 +197,11 @@ class DeMicroscope:
 
     def _shot(self, frame_s: float, shape: tuple[int, int]) -> dict[str, npt.NDArray[np.generic]]:
         self._camera.start_acquisition(1)
-        give_up_s = time.monotonic() + frame_s + _READ_OUT_S
+        read_out_s = self._settings.exposure_overhead_s
+        give_up_s = time.monotonic() + frame_s + read_out_s
         while self._camera.acquiring:
             if time.monotonic() > give_up_s:
-                raise Timeout(f"the camera still acquires {_READ_OUT_S:g} s after the exposure: its dose is spent")
+                raise Timeout(f"the camera still acquires {read_out_s:g} s after the exposure: its dose is spent")
             time.sleep(0.005)
         image = self._camera.get_result("SUMTOTAL", "FLOAT32")[0]
         if image is None or image.shape != shape:

@@ -69,6 +69,9 @@ class DetwinSettings(Settings):
     """A file that `adaptem calibrate` wrote."""
     process: Literal["own", "here"] = "own"
     """here: in adaptem's own process, with the two libraries under the GPL."""
+    exposure_overhead_s: Positive = 600.0
+    """What an exposure may take beyond its own time before it is given up: its renderer compiles the first time."""
+    startup_s: Positive = 300.0
     real_time: bool = False
 
 

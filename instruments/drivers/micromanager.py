@@ -52,6 +52,8 @@ class MicromanagerSettings(Settings):
     y_nm: Range
     defocus_nm: Range
     """That the focus drive can reach."""
+    exposure_overhead_s: Positive = 5.0
+    """What an exposure may take beyond its own time before it is blanked and given up: set-up and read-out."""
     stage_to_image: StageToImage | None = None
     """None: not known yet, and the stage does not move in x and y."""
     calibration: Path | None = None

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from instruments.types import Exposure, Frame
 
 P = TypeVar("P")
+Positive = Annotated[float, Field(gt=0)]
 SI: TypeAlias = float
 """A value in the SI unit of its control: m, V, rad, A."""
 
@@ -60,6 +61,10 @@ class NionSettings(Settings):
     """None: not known yet, and the stage does not move in x and y."""
     calibration: Path | None = None
     """A file that `adaptem calibrate` wrote."""
+    exposure_overhead_s: Positive = 30.0
+    """What an exposure may take beyond its own time before it is blanked and given up: the simulated column draws."""
+    startup_s: Positive = 300.0
+    """Swift, and what its simulated column draws when it begins."""
 
 
 class Controls(Protocol):

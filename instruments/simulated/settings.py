@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -203,6 +203,8 @@ class SimulatedSettings(Settings):
     overhead_s: NotNegative = 0.1
     """Time an exposure costs beside its pixels."""
     faults: tuple[Fault, ...] = ()
+    exposure_overhead_s: ClassVar[float] = 60.0
+    """In real time it renders while the beam waits to be blanked; nothing is hit meanwhile."""
     real_time: bool = False
     """Whether the world runs on the computer's clock (demonstrations, tests of signals)."""
 

@@ -17,6 +17,7 @@ from instruments.types import Exposure, Optics, StagePosition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from configs.load import Settings
     from instruments.clock import Clock
@@ -48,9 +49,13 @@ def test_keeps_the_contract(bench: tuple[str, Settings]) -> None:
 
 
 @SLOW_TO_COMPILE
-def test_completes_the_same_survey(bench: tuple[str, Settings]) -> None:
+@pytest.mark.parametrize("guard", ["inside", pytest.param("process", marks=pytest.mark.slow)])
+def test_completes_the_same_survey(
+    bench: tuple[str, Settings], guard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The config and the agent of every other back end: only the block ``instrument`` is another."""
-    found = survey(bench[1], detail_fraction=0.13)
+    monkeypatch.setenv("ADAPTEM_STATE", str(tmp_path))
+    found = survey(bench[1], 0.13, guard)
     assert (found["ending"], found["guard_denials"]) == ("complete", 0)
     assert found["steps"] == found["frames"] == 6  # 4 overviews, 1 close look, 1 control
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from instruments_fake import EXPOSURE, FakeMicroscope, guarded, nothing, raising
 
-from configs.load import ConfigError
+from configs.load import ConfigError, Settings
 from instruments import codec, guard_client, guard_desk, latches, watchdog
-from instruments.crew import Crew, Plan, instrument_name, overhead_s
+from instruments.crew import Crew, Plan
+from instruments.drivers import registry
 from instruments.errors import Disconnected, HardwareFault, Held, InstrumentError
+from instruments.launch import instrument_name, overhead_s, startup_s
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import Limits
 from instruments.powers import HasLoader
@@ -160,8 +162,11 @@ def test_plans_and_names(tmp_path: Path) -> None:
     remote = RemoteSettings(port=1, token_file=tmp_path / "token", name="titan")
     assert instrument_name(remote) == "titan"
     assert instrument_name(SimulatedSettings()) == "simulated"
-    assert overhead_s(SimulatedSettings()) == 60.0
-    assert overhead_s(remote) == 30.0
+    faulty = registry.parse({"kind": "faulty", "instrument": {"kind": "thermofisher", "exposure_overhead_s": 7.0}})
+    assert (overhead_s(SimulatedSettings()), overhead_s(faulty), overhead_s(Settings())) == (60.0, 7.0, 1.0)
+    assert (startup_s(faulty), startup_s(registry.parse({"kind": "detwin"}))) == (60.0, 300.0)
+    assert registry.module_of(SimulatedSettings()) == "instruments.hosted"
+    assert registry.module_of(registry.parse({"kind": "detwin"})) == "instruments.drivers.detwin"
     with pytest.raises(ConfigError, match="token_file"):
         token_in(tmp_path / "token")
 
@@ -187,7 +192,7 @@ def test_a_crew_that_does_not_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(Disconnected, match="driver server"):
         Crew(Plan(instrument=remote, limits=LIMITS, ledger=ledger, log=log), 0.0)
     absent = ReplaySettings(image=tmp_path / "absent.png")
-    with pytest.raises(InstrumentError, match=r"did not start; see .*guard.log"):
+    with pytest.raises(ConfigError, match=r"absent\.png"):
         Crew(Plan(instrument=absent, limits=LIMITS, ledger=ledger, log=log), 0.0)
     assert "absent.png" in log.read_text()
     (tmp_path / "no.sqlite").write_bytes(b"this is no database, and long enough to say so" * 40)
