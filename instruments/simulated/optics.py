@@ -190,7 +190,7 @@ def image_tensors(
         spectrum[..., columns - made.below :, :] *= passed[..., above:, :]
     top, left = (rows - shape[0]) // 2, (columns - shape[1]) // 2
     part = torch.fft.ifft(spectrum, dim=-2)[..., left : left + shape[1], :]
-    images: torch.Tensor = torch.fft.irfft(part, n=rows)[..., top : top + shape[0]].mT
+    images: torch.Tensor = torch.fft.irfft(part, n=rows)[..., top : top + shape[0]].mT.contiguous()
     return images
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from instruments.simulated.painting import paint_batch
 
@@ -15,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def paint_views(out: Floats, views: Views, pixel_nm: float, packed: Packed, *, fine: bool) -> None:
-    """Add what lies under B views to ``out`` (B, S, H, W), a plane a signal of ``packed``. ``fine``: atom by atom."""
+    """Add what lies under B views to ``out`` (B, S, H, W), a plane a signal of ``packed``. ``fine``: atom by atom.
+
+    On as many threads as torch has (``torch.set_num_threads``): a view is the same whoever paints it.
+    """
     batch = len(views.seeds)
     turns = np.zeros(batch) if views.rotations_rad is None else views.rotations_rad
     drifts = np.zeros((batch, 2)) if views.row_drifts_nm is None else views.row_drifts_nm
@@ -26,5 +32,21 @@ def paint_views(out: Floats, views: Views, pixel_nm: float, packed: Packed, *, f
         kind = float(len(packed.populations) - 1)
         guests = np.vstack([np.column_stack([np.full(len(each), kind), each]) for each in rows])
         first[1:] = np.cumsum([len(each) for each in rows])
-    numbers = views.places_nm, turns, drifts, stretches, pixel_nm, views.seeds, np.ascontiguousarray(guests), first
-    paint_batch(out, *numbers, fine, *packed.arguments())
+    guests, kinds = np.ascontiguousarray(guests), packed.arguments()
+
+    def paint(start: int, end: int) -> None:
+        some = slice(start, end)
+        numbers = views.places_nm[some], turns[some], drifts[some], stretches[some], pixel_nm, views.seeds[some]
+        paint_batch(out[some], *numbers, guests, first[start : end + 1], fine, *kinds)
+
+    hands = min(torch.get_num_threads(), batch)
+    if hands == 1:
+        paint(0, batch)
+        return
+    ends = [batch * n // hands for n in range(hands + 1)]
+    list(_painters(hands).map(paint, ends[:-1], ends[1:]))
+
+
+@lru_cache(maxsize=4)
+def _painters(hands: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(hands, thread_name_prefix="painter")

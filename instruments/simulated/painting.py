@@ -38,7 +38,7 @@ def view(x, y, height, width, pixel_nm, turn_rad, drift_x, drift_y, stretch_x, s
     return np.array([x0, y0, xc, yc, xr, yr, yr / area, -xr / area, -yc / area, xc / area, area])
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def paint_batch(
     out, places, turns, drifts, stretches, pixel_nm, seeds, guests, first, fine, film, lattices, sites, doped, paths,
     populations, volumes,

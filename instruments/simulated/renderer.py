@@ -27,6 +27,8 @@ FINE_PX_NM = 0.15
 """Up to this pixel size atomic columns are drawn."""
 _CHUNK_PX = 16 * 160 * 160
 """Canvases of this many pixels together stay near the processor, and are enough to forget what each call costs."""
+_CHUNK_PX_GPU = 64 * _CHUNK_PX
+"""A GPU is told little and often otherwise."""
 _SLICE_NM = 3.0
 """A thick object is scattered from at depths this far apart; the depth of focus λ/α² is 5 nm at 22 mrad and 200 kV."""
 _MOST_SLICES = 9
@@ -159,9 +161,9 @@ class Renderer:
         windows = probe_window_nm(reach, self.camera.pixel_nm)
         for n, (margin, window_nm) in enumerate(zip(margins.tolist(), windows.tolist(), strict=True)):
             kinds.setdefault((sides[margin], window_nm), []).append(n)
-        parts = []
+        parts, chunk_px = [], _CHUNK_PX if self.device.type == "cpu" else _CHUNK_PX_GPU
         for (canvas, window_nm), members in kinds.items():
-            most = max(1, _CHUNK_PX // (canvas[0] * canvas[1]))
+            most = max(1, chunk_px // (canvas[0] * canvas[1]))
             parts += [(members[n : n + most], canvas, round(window_nm, 6)) for n in range(0, len(members), most)]
         if len(parts) == 1:
             return self._chunk(views, *parts[0][1:])

@@ -20,7 +20,7 @@ from instruments.simulated.incoherence import WHOLE, detail
 from instruments.simulated.library import SPECIMENS, named
 from instruments.simulated.optics import Lens, image, image_compiled, image_tensors
 from instruments.simulated.recipe import Film, Material, Population, Recipe
-from instruments.simulated.renderer import Camera, Renderer, Views, open_device
+from instruments.simulated.renderer import Camera, Renderer, Views
 
 ATOMS = Camera(shape=(64, 64), pixel_nm=0.02)
 COARSE = Camera(shape=(64, 64), pixel_nm=1.0)
@@ -269,20 +269,3 @@ def test_an_absurd_batch_or_camera_is_refused():
         Camera(shape=(1 << 15, 1 << 15), pixel_nm=0.1)
     with pytest.raises(ConfigError, match="pixel_nm = nan"):
         Camera(shape=(64, 64), pixel_nm=float("nan"))
-
-
-def test_a_device_that_is_not_there_is_refused():
-    assert open_device("cpu").type == "cpu"
-    with pytest.raises(ConfigError, match="auto, cpu or cuda"):
-        open_device("tpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="torch finds none"):
-            open_device("cuda")
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_a_gpu_agrees_with_the_cpu():
-    for camera in (ATOMS, COARSE):
-        cpu = Renderer(named("pt_on_ceria"), camera).shares(views())
-        gpu = Renderer(named("pt_on_ceria"), camera, open_device("cuda")).shares(views()).cpu()
-        assert torch.allclose(cpu, gpu, rtol=1e-3, atol=1e-5)
