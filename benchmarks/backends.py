@@ -29,6 +29,7 @@ from surveys.runner import run_survey
 from surveys.settings import SurveySettings
 
 if TYPE_CHECKING:
+    from benchmarks.benches import Bench
     from configs.load import Settings
     from instruments.checks import CheckResult
 
@@ -64,9 +65,8 @@ def survey(instrument: Settings, detail_fraction: float | None = None, guard: st
     }
 
 
-def conformance(name: str, instrument: Settings) -> list[CheckResult]:
+def conformance(about: Bench, instrument: Settings) -> list[CheckResult]:
     """The suite through a guard, as ``adaptem doctor`` runs it, with limits that let this bench's focus be tried."""
-    about = BENCHES[name]
     limits = load(CONFIG, SurveySettings).limits.model_copy(update={"defocus_nm": (-5e4, 5e4)})
     clock = RealClock() if getattr(instrument, "real_time", True) else SimulatedClock()
     scope = registry.open_microscope(instrument, seed=3, clock=clock)
@@ -86,7 +86,7 @@ def row(name: str, *, quick: bool, guards: tuple[str, ...]) -> dict[str, Any]:
             one = survey(registry.parse(block), 0.2 if quick else None, guard)
         found |= {f"{guard}_{key}": value for key, value in one.items()}
     with BENCHES[name].start() as block:
-        results = conformance(name, registry.parse(block))
+        results = conformance(BENCHES[name], registry.parse(block))
     passed = sum(result.ok and result.checked for result in results)
     failed = [result.name for result in results if not result.ok]
     lacking = [result.name for result in results if not result.checked]

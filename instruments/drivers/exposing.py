@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from instruments.types import Axis, Frame, Signal
+from instruments.types import ELECTRONS_PER_PA_S, Axis, Frame, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from instruments.types import Exposure, State
 
     Shot = Mapping[str, npt.NDArray[Any]]
-    """What the detectors gave in one frame, by name, each (H, W)."""
+    """What the detectors gave in one frame, by name, each (H, W) and what a pixel holds."""
 
 
 def burst(
@@ -34,6 +34,29 @@ def burst(
         finally:
             blank()
     return shots
+
+
+class BeamTime:
+    """How long the beam is really on: what a vendor's call takes beyond the exposure is dose as well."""
+
+    def __init__(self, clock: Clock, unblank: Callable[[], None], blank: Callable[[], None]) -> None:
+        self._clock, self._unblank, self._blank = clock, unblank, blank
+        self._since_s: float | None = None
+        self.lit_s = 0.0
+        self.current_pA = 0.0
+        """As found with the beam on; 0: not known."""
+
+    def on(self) -> None:
+        """Unblank; from here on the specimen is irradiated, or may be."""
+        self._since_s = self._clock.now_s()
+        self._unblank()
+
+    def off(self) -> None:
+        """Blank. Safe twice."""
+        self._blank()
+        if self._since_s is not None:
+            self.lit_s += self._clock.now_s() - self._since_s
+            self._since_s = None
 
 
 def summed(image: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
@@ -60,6 +83,8 @@ def framed(
     *,
     unit: str = "counts",
     calibration: Mapping[str, float] | None = None,
+    inner: tuple[Axis, ...] = (),
+    lit_s: float = 0.0,
 ) -> Frame:
     """The frame that the shots make.
 
@@ -71,9 +96,11 @@ def framed(
         current_pA: that the electrons are reckoned with.
         unit: of the signals.
         calibration: constants of the detectors.
+        inner: axes of what a pixel holds, where that is more than a number.
+        lit_s: how long the beam was found on, where that was measured; more than was asked counts.
     """
     pixel_nm, frame_s = exposure.pixel_size_nm, exposure.beam_on_s / exposure.frames
-    axes: tuple[Axis, ...] = (Axis("row", pixel_nm, "nm"), Axis("column", pixel_nm, "nm"))
+    axes: tuple[Axis, ...] = (Axis("row", pixel_nm, "nm"), Axis("column", pixel_nm, "nm"), *inner)
     if exposure.frames > 1:
         axes = (Axis("frame", frame_s + exposure.interval_s, "s"), *axes)
     signals = {}
@@ -87,6 +114,6 @@ def framed(
         optics=state.optics,
         start_s=start_s,
         end_s=state.time_s,
-        electrons=exposure.electrons(current_pA),
+        electrons=current_pA * ELECTRONS_PER_PA_S * max(exposure.beam_on_s, lit_s),
         holder=state.holder,
     )

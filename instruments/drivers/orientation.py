@@ -38,6 +38,12 @@ Matrix: TypeAlias = tuple[tuple[Ratio, Ratio], tuple[Ratio, Ratio]]
 StageToImage: TypeAlias = Annotated[Matrix, AfterValidator(_of_one_scale)]
 """((column per x, column per y), (row per x, row per y)): where a nm of the vendor's stage moves the features."""
 
+METRES_RADIANS: Mapping[str, tuple[str, Ratio]] = {
+    "x_nm": ("x", 1e9), "y_nm": ("y", 1e9), "z_nm": ("z", 1e9),
+    "alpha_deg": ("a", math.degrees(1.0)), "beta_deg": ("b", math.degrees(1.0)),
+}  # fmt: skip
+"""Thermo Fisher's axes: ours, theirs, and how many of our unit make one of theirs."""
+
 STRAIGHT: Matrix = ((1.0, 0.0), (0.0, 1.0))
 
 

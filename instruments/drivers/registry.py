@@ -31,6 +31,7 @@ _BUILT_IN = {
     "simulated": "instruments.simulated.driver",
     "replay": "instruments.replay",
     "remote": "instruments.remote",
+    "autoscript": "instruments.drivers.autoscript",
     "de": "instruments.drivers.de",
     "detwin": "instruments.drivers.detwin",
     "faulty": "instruments.faulty",

@@ -21,7 +21,8 @@ from temscript.server import MicroscopeServer
 
 from instruments.clock import SimulatedClock
 from instruments.drivers import registry
-from instruments.drivers.thermofisher import AXES, Ratio
+from instruments.drivers.orientation import METRES_RADIANS as AXES
+from instruments.drivers.orientation import Ratio
 from instruments.powers import HasTilt, HasValves
 from instruments.types import Exposure, Optics, StagePosition
 

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from configs.load import Settings
 from instruments.drivers.exposing import burst, framed
+from instruments.drivers.orientation import METRES_RADIANS as AXES
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
 from instruments.drivers.refusals import asked, exposed
 from instruments.drivers.vendor import library
@@ -39,11 +40,6 @@ P = TypeVar("P")
 Positive = Annotated[float, Field(gt=0)]
 Ratio: TypeAlias = float
 
-AXES: Mapping[str, tuple[str, Ratio]] = {
-    "x_nm": ("x", 1e9), "y_nm": ("y", 1e9), "z_nm": ("z", 1e9),
-    "alpha_deg": ("a", math.degrees(1.0)), "beta_deg": ("b", math.degrees(1.0)),
-}  # fmt: skip
-"""Ours, theirs, and how many of our unit make one of theirs."""
 _UNITS = (-1.0, 1.0)
 """Of the focus knob."""
 _POLL_S = 0.1

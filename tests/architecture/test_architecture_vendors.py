@@ -7,6 +7,7 @@ import ast
 from architecture_sources import modules, name, tree
 
 OWN = {
+    "instruments/drivers/autoscript.py": {"autoscript_tem_microscope_client"},
     "instruments/drivers/de.py": {"deapi", "de_twin"},
     "instruments/drivers/detwin.py": {"de_twin"},
     "instruments/drivers/micromanager.py": {"pymmcore_plus"},

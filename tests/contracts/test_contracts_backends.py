@@ -1,4 +1,7 @@
-"""One contract, every back end that other people wrote: real processes on the loopback, started here and closed."""
+"""One contract, every back end that other people wrote: real processes on the loopback, started here and closed.
+
+Beside them the adapters whose vendors' software cannot be had, over fakes with the real quirks.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes_benches import FAKES
 
 from benchmarks.backends import conformance, survey
 from benchmarks.benches import BENCHES
@@ -23,13 +27,14 @@ if TYPE_CHECKING:
     from instruments.clock import Clock
     from instruments.protocol import Microscope
 
+ALL = BENCHES | FAKES
 COPYLEFT = {"nion", "nionswift", "orix", "diffsims"}
 SLOW_TO_COMPILE = pytest.mark.timeout(900)  # de-twin's first start on a computer takes minutes
 
 
-@pytest.fixture(scope="module", params=list(BENCHES))
+@pytest.fixture(scope="module", params=list(ALL))
 def bench(request: pytest.FixtureRequest) -> Iterator[tuple[str, Settings]]:
-    with BENCHES[request.param].start() as block:
+    with ALL[request.param].start() as block:
         yield request.param, registry.parse(block)
 
 
@@ -42,9 +47,9 @@ def opened(settings: Settings) -> Microscope:
 def test_keeps_the_contract(bench: tuple[str, Settings]) -> None:
     """Behind a guard; what is not checked is declared, and no more of it than this bench says."""
     name, settings = bench
-    results = conformance(name, settings)
+    results = conformance(ALL[name], settings)
     assert [result for result in results if not result.ok] == []
-    assert {result.name for result in results if not result.checked} == BENCHES[name].unchecked
+    assert {result.name for result in results if not result.checked} == ALL[name].unchecked
     assert not COPYLEFT & set(sys.modules)
 
 
@@ -64,7 +69,7 @@ def test_completes_the_same_survey(
 def test_refuses_what_the_instrument_would_clamp_or_take(bench: tuple[str, Settings]) -> None:
     """Bare, no guard before it: no value out of range reaches the instrument, and nothing moves."""
     name, settings = bench
-    scope, exposure = opened(settings), BENCHES[name].exposure
+    scope, exposure = opened(settings), ALL[name].exposure
     try:
         before = scope.state()
         for target in (StagePosition(x_nm=1e9), StagePosition(y_nm=float("nan")), StagePosition(x_nm=float("-inf"))):

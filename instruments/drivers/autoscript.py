@@ -1,0 +1,296 @@
+"""Thermo Fisher columns through AutoScript TEM, the vendor's own Python client, in STEM mode.
+
+Lengths are m there, angles rad, the dwell s, the high tension V; defocus < 0 is underfocus. The client comes with the
+column, on no package index; what is used of it is what public programs use (pycroscopy/asyncroscopy, ``auto_script.py``
+of August 2026). A detector that is not there is left out without a word. The call for 4D data keeps a corner of the
+camera only, so patterns are taken point by point, the beam parked on each and blanked between them.
+
+A call ends when the server ends it, so a blank waits for a scan that is under way.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from configs.load import Settings
+from instruments.drivers.exposing import BeamTime, burst, framed
+from instruments.drivers.orientation import METRES_RADIANS as AXES
+from instruments.drivers.orientation import StageToImage, their_target, to_ours
+from instruments.drivers.refusals import asked, exposed
+from instruments.drivers.resting import at_rest
+from instruments.drivers.stepping import camera_time_s, stepped
+from instruments.drivers.vendor import supplied
+from instruments.errors import Disconnected, InstrumentError, LimitError, NotSupported, Timeout
+from instruments.limits import PositiveRange, Range
+from instruments.powers import HasDiffraction, HasTilt, HasValves
+from instruments.types import Axis, Optics, Outcome, Reading, StagePosition, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+
+    from instruments.clock import Clock
+    from instruments.types import Exposure, Frame
+
+P = TypeVar("P")
+Positive = Annotated[float, Field(gt=0)]
+
+Ratio: TypeAlias = float
+
+_SAME: Ratio = 1e-3
+"""Of a field of view: a read-back further off than this part was clamped."""
+
+
+class AutoscriptSettings(Settings):
+    """An AutoScript server, on the loopback or through a tunnel: it asks nobody who he is."""
+
+    kind: Literal["autoscript"] = "autoscript"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 9095
+    move_s: Positive = 180.0
+    """The longest that a stage may take to stand still."""
+    exposure_overhead_s: Positive = 10.0
+    """What an exposure may take beyond its own time before it is given up."""
+    scanning: Annotated[tuple[str, ...], Field(min_length=1)] = ("HAADF",)
+    """Scanning detectors that are in, by the server's names; all are read at once."""
+    sizes_px: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096)
+    """Of a scanned image, on a side."""
+    field_of_view_nm: PositiveRange = (1.0, 1e5)
+    defocus_nm: Range = (-5000.0, 5000.0)
+    patterns_px: dict[str, PositiveInt] = Field(default_factory=dict)
+    """Cameras for diffraction, by the server's names, and how many pixels a side of their patterns has."""
+    camera_overhead_s: Annotated[float, Field(ge=0)] | None = None
+    """What a camera's image takes beyond its exposure time: the beam is on for that long, too. Measure it; None: not
+    measured, and no patterns are taken."""
+    current_pA: Positive | None = None
+    """Of the probe, as last measured; None: read on the screen where that is in, else the limits' largest is booked."""
+    stage_to_image: StageToImage | None = None
+    """None: not known yet, and the stage does not move in x and y."""
+    calibration: Path | None = None
+    """A file that `adaptem calibrate` wrote."""
+
+    def detectors(self) -> tuple[str, ...]:
+        """Those that give a number a pixel, for a plan."""
+        return self.scanning
+
+    def slow_detectors(self) -> dict[str, int]:
+        """Those that are read only where an exposure names them, and how many numbers each gives a pixel."""
+        return {name: size**2 for name, size in self.patterns_px.items()}
+
+
+class AutoscriptMicroscope:
+    """Microscope over ``TemMicroscopeClient``."""
+
+    def __init__(self, settings: AutoscriptSettings, clock: Clock, client: Any, structures: Any) -> None:
+        """``client``, ``structures``: the vendor's modules. Raises Disconnected, InstrumentError, NotSupported."""
+        self._settings, self._clock, self._client, self._structures = settings, clock, client, structures
+        self._link: Any = None
+        self._closed = False
+        self.blank()
+        with self._column() as column:
+            if (mode := str(column.optics.optical_mode)) != "Stem":
+                raise NotSupported(f"the column is in mode {mode}: switch it to Stem")
+            stage = column.specimen.stage
+            double = str(stage.get_holder_type()) == "DoubleTilt"
+            self._axes = {ours: about for ours, about in AXES.items() if double or ours != "beta_deg"}
+            self._ranges: dict[str, Range] = {}
+            for ours, (theirs, unit) in self._axes.items():
+                ends = stage.get_axis_limits(theirs)
+                self._ranges[ours] = (ends.min * unit, ends.max * unit)
+            known = tuple(str(name) for name in column.detectors.scanning_detectors)
+            cameras = {str(name) for name in column.detectors.camera_detectors}
+        if unknown := (set(settings.scanning) - set(known)) | (set(settings.patterns_px) - cameras):
+            raise NotSupported(f"{sorted(unknown)} are set; this server has {', '.join((*known, *sorted(cameras)))}")
+
+    def state(self) -> State:
+        with self._column() as column:
+            place, optics, vacuum = column.specimen.stage.position, column.optics, column.vacuum
+            read = {ours: (getattr(place, theirs), unit) for ours, (theirs, unit) in self._axes.items()}
+            blanked, defocus_m = bool(optics.blanker.is_beam_blanked), float(optics.defocus)
+            voltage_V = float(optics.acceleration_voltage.value)
+            valve, ready = str(vacuum.column_valves.state), str(vacuum.state) == "Ready"
+        stage = {ours: value * unit for ours, (value, unit) in read.items() if value is not None}
+        stage["x_nm"], stage["y_nm"] = to_ours(stage["x_nm"], stage["y_nm"], self._settings.stage_to_image)
+        return State(
+            time_s=self._clock.now_s(),
+            stage=StagePosition(**stage),
+            optics=Optics(defocus_nm=defocus_m * 1e9, current_pA=self._settings.current_pA, voltage_kV=voltage_V / 1e3),
+            blanked=blanked,
+            valve_open={"Opened": True, "Closed": False}.get(valve),
+            vacuum=None if ready else Reading(value=None, unit="Pa", age_s=0.0, valid=False),
+        )
+
+    def move(self, target: StagePosition) -> Outcome[StagePosition]:
+        """A tilt goes by the column's own safe way, which levels the stage first."""
+        theirs = their_target(target, self._ranges, self.state().stage, self._settings.stage_to_image)
+        self.blank()
+        place = {AXES[name][0]: at / AXES[name][1] for name, at in theirs.items()}
+        with self._column() as column:
+            stage = column.specimen.stage
+            self._rest(stage)  # one that still moves is not ready, and says so
+            go = stage.absolute_move_safe if {"alpha_deg", "beta_deg"} & set(theirs) else stage.absolute_move
+            go(self._structures.StagePosition(**place))
+            self._rest(stage)
+        return Outcome(target, self.state().stage)
+
+    def tune(self, target: Optics) -> Outcome[Optics]:
+        if given := asked(target, {"defocus_nm": self._settings.defocus_nm}):
+            with self._column() as column:
+                column.optics.defocus = given["defocus_nm"] * 1e-9
+        return Outcome(target, self.state().optics)
+
+    def acquire(self, exposure: Exposure) -> Frame:
+        """Images by scanning, or the patterns of one camera: the beam cannot do both at once."""
+        cameras = set(exposure.signals or ()) & set(self._settings.patterns_px)
+        names = exposed(
+            exposure,
+            field_of_view_nm=self._settings.field_of_view_nm,
+            dwell_us=(0.05, 1e7 if cameras else 1e4),
+            detectors=(*self._settings.scanning, *cameras),
+            rotates=True,
+        )
+        camera_s = camera_time_s(exposure, names, self._settings.camera_overhead_s) if cameras else 0.0
+        if not cameras and exposure.shape not in [(size, size) for size in self._settings.sizes_px]:
+            raise LimitError(f"{exposure.shape} pixels were asked; squares of {self._settings.sizes_px} are scanned")
+        with self._column() as column:
+            start_s = self._clock.now_s()
+            _see(column.optics, exposure)
+            beam = BeamTime(self._clock, column.optics.blanker.unblank, self.blank)
+
+            def shot() -> dict[str, npt.NDArray[np.generic]]:
+                if cameras:
+                    return self._stepped(column, exposure, names[0], camera_s, beam)
+                beam.on()
+                return self._scanned(column, exposure, names, beam)
+
+            shots = burst(exposure, self._clock, lambda: None, shot, beam.off)  # each point unblanks for itself
+        inner = (Axis("ky", 1.0, "px"), Axis("kx", 1.0, "px")) if cameras else ()
+        return framed(exposure, shots, self.state(), start_s, beam.current_pA, inner=inner, lit_s=beam.lit_s)
+
+    def blank(self) -> None:
+        if not self._closed:
+            with self._column() as column:
+                column.optics.blanker.blank()
+
+    def close(self) -> None:
+        if not self._closed:
+            try:
+                self.blank()
+            finally:
+                self._closed = True
+                link, self._link = self._link, None
+                if link is not None:
+                    link.disconnect()
+
+    def power(self, kind: type[P]) -> P | None:
+        tilts = kind is HasTilt and bool(self.tilt_range_deg())
+        diffracts = kind is HasDiffraction and bool(self._settings.patterns_px)
+        return cast("P", self) if tilts or diffracts or kind is HasValves else None
+
+    def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
+        return {name: self._ranges[name] for name in ("alpha_deg", "beta_deg") if name in self._ranges}
+
+    def patterns(self) -> Mapping[str, tuple[int, int]]:
+        return {name: (size, size) for name, size in self._settings.patterns_px.items()}
+
+    def close_valves(self) -> None:
+        with self._column() as column:
+            column.vacuum.column_valves.close()
+
+    def _scanned(
+        self, column: Any, exposure: Exposure, names: tuple[str, ...], beam: BeamTime
+    ) -> dict[str, npt.NDArray[np.generic]]:
+        """One scan that every detector looks at."""
+        structures = self._structures
+        wish = structures.StemAcquisitionSettings(
+            dwell_time=exposure.dwell_us * 1e-6, detector_types=list(names), size=exposure.shape[1]
+        )
+        found = column.acquisition.acquire_stem_images_advanced(wish)
+        beam.current_pA = self._current_pA(column)
+        images = [np.array(one.data) for one in (found if isinstance(found, list) else [found])]
+        if [image.shape for image in images] != [exposure.shape] * len(names):
+            gave = [image.shape for image in images]
+            raise InstrumentError(f"{names} were asked for {exposure.shape} px and gave {gave}: the dose is spent")
+        return dict(zip(names, images, strict=True))
+
+    def _stepped(
+        self, column: Any, exposure: Exposure, camera: str, camera_s: float, beam: BeamTime
+    ) -> dict[str, npt.NDArray[np.generic]]:
+        """A pattern at every point of the scan's field; the beam goes back to where it rested."""
+        optics, size = column.optics, self._settings.patterns_px[camera]
+        beam.current_pA = self._settings.current_pA or 0.0  # the screen is out of a camera's way
+        rested = optics.paused_scan_beam_position
+
+        def park(x: Ratio, y: Ratio) -> None:
+            optics.paused_scan_beam_position = [x, y]
+
+        def image() -> npt.NDArray[np.generic]:
+            return np.array(column.acquisition.acquire_camera_image(camera, size, camera_s).data)
+
+        try:
+            return {camera: stepped(exposure, beam, park, image, size)}
+        finally:
+            optics.paused_scan_beam_position = rested
+
+    def _current_pA(self, column: Any) -> float:
+        """With the beam on: as set, else as the screen reads where it is in; 0 where it is not known."""
+        if self._settings.current_pA is not None:
+            return self._settings.current_pA
+        screen = column.detectors.screen
+        return float(screen.measure_current()) * 1e12 if str(screen.position) == "Inserted" else 0.0
+
+    def _rest(self, stage: Any) -> None:
+        at_rest(lambda: bool(stage.is_moving), lambda: self.state().stage, self._clock, self._settings.move_s)
+
+    @contextmanager
+    def _column(self) -> Iterator[Any]:
+        """The client, connected; what goes wrong on it, in our words."""
+        where = f"AutoScript's server at {self._settings.host}:{self._settings.port}"
+        if self._closed:
+            raise Disconnected(f"{where} was let go of: open the instrument again")
+        try:
+            if self._link is None:
+                link = self._client.TemMicroscopeClient()
+                link.connect(self._settings.host, self._settings.port)
+                self._link = link
+            yield self._link
+        except InstrumentError:
+            raise
+        except TimeoutError as error:
+            raise Timeout(f"{where} gave no answer in time ({error}): whether it was done is not known") from error
+        except OSError as error:
+            self._link = None
+            raise Disconnected(f"{where} cannot be reached ({error}): start it, and the tunnel to it") from error
+        except Exception as error:  # the vendor's own have no common class outside its library
+            raise InstrumentError(f"{where} did not do it: {type(error).__name__}: {error}") from error
+
+
+def _see(optics: Any, exposure: Exposure) -> None:
+    """Set the scan. Raises LimitError where the field of view was clamped; the beam is not on yet."""
+    optics.scan_field_of_view = exposure.field_of_view_nm * 1e-9
+    optics.scan_rotation = math.radians(exposure.rotation_deg)
+    found_nm, wish_nm = float(optics.scan_field_of_view) * 1e9, exposure.field_of_view_nm
+    if not math.isclose(found_nm, wish_nm, rel_tol=_SAME):
+        raise LimitError(f"a field of view of {wish_nm:g} nm was asked, the scan reads {found_nm:g} nm: ask for that")
+
+
+SETTINGS = AutoscriptSettings
+NEEDS = ("autoscript_tem_microscope_client",)
+SUPPLIED_BY = "Thermo Fisher's installer of the AutoScript TEM client"
+
+
+def open_microscope(
+    settings: AutoscriptSettings, *, seed: int, clock: Clock, truth: Path | None
+) -> AutoscriptMicroscope:
+    """For the registry. Raises ConfigError, Disconnected, InstrumentError, NotSupported."""
+    del seed, truth
+    client = supplied("autoscript_tem_microscope_client", by=SUPPLIED_BY)
+    structures = supplied("autoscript_tem_microscope_client.structures", by=SUPPLIED_BY)
+    return AutoscriptMicroscope(settings, clock, client, structures)

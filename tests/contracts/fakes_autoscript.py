@@ -1,0 +1,203 @@
+"""``autoscript_tem_microscope_client``, as far as public programs show it, over a simulated column.
+
+Its quirks: beta is None on a single-tilt holder; a stage that still moves is "not ready"; the safe move levels the
+stage first; lengths in m, angles in rad; what is out of range is clamped, detectors that are not there are left out,
+both in silence; 4D data are of the camera's corner only, and so not offered here at all.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from fakes_column import REACH, Column, installed
+
+from instruments.drivers.orientation import METRES_RADIANS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+DETECTORS = ("HAADF", "BF")
+LARGEST_M = 2e-5
+
+
+class ApplicationServerException(Exception):
+    """The vendor's, of no class that anybody else has."""
+
+
+@dataclass
+class StagePosition:
+    x: float | None = None
+    y: float | None = None
+    z: float | None = None
+    a: float | None = None
+    b: float | None = None
+
+
+@dataclass
+class StemAcquisitionSettings:
+    dwell_time: float
+    detector_types: list[str]
+    size: int
+
+
+class Image:
+    """An "adorned" one."""
+
+    def __init__(self, data: npt.NDArray[np.generic]) -> None:
+        self.data = data
+        self.metadata = None
+
+
+class Stage:
+    def __init__(self, column: Column) -> None:
+        self._column = column
+
+    def get_holder_type(self) -> str:
+        return "SingleTilt" if self._column.quirks.single_tilt else "DoubleTilt"
+
+    def get_axis_limits(self, axis: str) -> Any:
+        (end,) = (REACH[ours] / unit for ours, (theirs, unit) in METRES_RADIANS.items() if theirs == axis)
+        return SimpleNamespace(min=-end, max=end)
+
+    @property
+    def position(self) -> StagePosition:
+        found = self._column.stage()
+        read = {theirs: getattr(found, ours) / unit for ours, (theirs, unit) in METRES_RADIANS.items()}
+        return StagePosition(**(read | ({"b": None} if self._column.quirks.single_tilt else {})))
+
+    @property
+    def is_moving(self) -> bool:
+        return self._column.moving()
+
+    def absolute_move(self, to: StagePosition) -> None:
+        self._go(to, level_first=False)
+
+    def absolute_move_safe(self, to: StagePosition) -> None:
+        self._go(to, level_first=True)
+
+    def _go(self, to: StagePosition, *, level_first: bool) -> None:
+        if self._column._says:
+            raise ApplicationServerException("Stage is not ready")
+        ours = {
+            name: getattr(to, theirs) * unit
+            for name, (theirs, unit) in METRES_RADIANS.items()
+            if getattr(to, theirs) is not None
+        }
+        self._column.go(ours, level_first=level_first)
+
+
+class Blanker:
+    def __init__(self, column: Column) -> None:
+        self._column = column
+
+    @property
+    def is_beam_blanked(self) -> bool:
+        return self._column.blanked
+
+    def blank(self) -> None:
+        self._column.blank(True)
+
+    def unblank(self) -> None:
+        self._column.blank(False)
+
+
+class Optics:
+    optical_mode = "Stem"
+    acceleration_voltage = SimpleNamespace(value=200e3)
+    scan_rotation = 0.0
+    paused_scan_beam_position = (0.5, 0.5)
+
+    def __init__(self, column: Column) -> None:
+        self._column = column
+        self._field_m = 1e-6
+        self.blanker = Blanker(column)
+
+    @property
+    def defocus(self) -> float:
+        return self._column.defocus_nm * 1e-9
+
+    @defocus.setter
+    def defocus(self, to_m: float) -> None:
+        self._column.focus(to_m * 1e9)
+
+    @property
+    def scan_field_of_view(self) -> float:
+        return self._field_m
+
+    @scan_field_of_view.setter
+    def scan_field_of_view(self, to_m: float) -> None:
+        self._field_m = min(to_m, LARGEST_M)
+
+
+class Acquisition:
+    def __init__(self, column: Column, optics: Optics) -> None:
+        self._column, self._optics = column, optics
+
+    def acquire_stem_images_advanced(self, wish: StemAcquisitionSettings) -> list[Image]:
+        there = tuple(name for name in wish.detector_types if name in DETECTORS)
+        optics = self._optics
+        frame = self._column.scan(
+            optics.scan_field_of_view * 1e9,
+            (wish.size, wish.size),
+            wish.dwell_time * 1e6,
+            there,
+            math.degrees(optics.scan_rotation),
+        )
+        return [Image(frame[name]) for name in there[self._column.quirks.lost :]]
+
+    def acquire_camera_image(self, camera: str, size: int, exposure_s: float) -> Image:
+        x, y = self._optics.paused_scan_beam_position
+        return Image(self._column.pattern(self._optics.scan_field_of_view * 1e9, (x, y), size, exposure_s))
+
+
+class Valves:
+    def __init__(self, column: Column) -> None:
+        self._column = column
+
+    @property
+    def state(self) -> str:
+        return "Opened" if self._column.valve_open else "Closed"
+
+    def close(self) -> None:
+        self._column.valve_open = False
+
+
+class Client:
+    """``TemMicroscopeClient`` of one column."""
+
+    def __init__(self, column: Column) -> None:
+        optics = Optics(column)
+        self.optics = optics
+        self.specimen = SimpleNamespace(stage=Stage(column))
+        self.acquisition = Acquisition(column, optics)
+        self.vacuum = SimpleNamespace(state="Ready", column_valves=Valves(column))
+        self.screen = SimpleNamespace(position="Retracted", measure_current=lambda: 5e-11 * (not column.blanked))
+        self.detectors = SimpleNamespace(
+            scanning_detectors=list(DETECTORS), camera_detectors=["BM-Ceta"], screen=self.screen
+        )
+        self.reachable = True
+
+    def connect(self, host: str, port: int = 9095) -> None:
+        if not self.reachable:
+            raise ConnectionRefusedError(f"nobody listens at {host}:{port}")
+
+    def disconnect(self) -> None:
+        """Nothing to let go of."""
+
+
+@contextmanager
+def autoscript(column: Column | None = None) -> Iterator[tuple[Column, Client]]:
+    """The vendor's client is installed, and this column answers it."""
+    column = column or Column()
+    client = Client(column)
+    name = "autoscript_tem_microscope_client"
+    structures = {"StagePosition": StagePosition, "StemAcquisitionSettings": StemAcquisitionSettings}
+    with installed({name: {"TemMicroscopeClient": lambda: client}, f"{name}.structures": structures}):
+        yield column, client

@@ -1,0 +1,24 @@
+"""Vendors' fakes as back ends of the contract suite: what no computer without the vendor's software can start."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fakes_autoscript import autoscript
+
+from benchmarks.benches import STRAIGHT, Bench
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.benches import Block
+
+
+@contextmanager
+def _autoscript() -> Iterator[Block]:
+    with autoscript():
+        yield {"kind": "autoscript", "scanning": ["HAADF", "BF"], "current_pA": 50.0, "stage_to_image": STRAIGHT}
+
+
+FAKES = {"autoscript": Bench(_autoscript)}
