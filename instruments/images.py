@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,32 +14,21 @@ import zarr
 from PIL import Image
 
 from configs.load import ConfigError
+from instruments.recordings import square_nm
+from instruments.recordings_apart import opened
+from instruments.tags import MRC_SUFFIXES, mrc_tags, tiff_tags
+from instruments.vocabulary import TERMS, converted, understand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from instruments.recordings import Recording
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 """Rec. 709 weights of red, green and blue."""
-_NM = {
-    "pm": 1e-3,
-    "å": 0.1,
-    "a": 0.1,
-    "angstrom": 0.1,
-    "nm": 1.0,
-    "nanometer": 1.0,
-    "µm": 1e3,
-    "μm": 1e3,
-    "um": 1e3,
-    "\\u00b5m": 1e3,
-    "micron": 1e3,
-    "micrometer": 1e3,
-    "mm": 1e6,
-    "millimeter": 1e6,
-    "cm": 1e7,
-    "m": 1e9,
-    "meter": 1e9,
-}
+_FIRST = ("image", "stack", "spectra", "patterns")
+"""Of a file with several signals, what is taken as its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +73,7 @@ def _reader(path: Path) -> Callable[[Path], tuple[Any, tuple[float, ...]]]:
         return _read_picture
     if suffix in (".tif", ".tiff"):
         return _read_tiff
-    if suffix in (".mrc", ".mrcs", ".map", ".rec", ".st"):
+    if suffix in MRC_SUFFIXES:
         return _read_mrc
     return _read_other
 
@@ -105,34 +91,14 @@ def _read_tiff(path: Path) -> tuple[Any, tuple[float, ...]]:
         data = series.asarray()
         if "S" in series.axes and series.axes[-1] != "S":
             data = np.moveaxis(data, series.axes.index("S"), -1)
-        return data, _tiff_sizes_nm(tiff)
-
-
-def _tiff_sizes_nm(tiff: tifffile.TiffFile) -> tuple[float, ...]:
-    """OME, ImageJ or FEI metadata; a plain resolution tag is a printer's and says nothing about the specimen."""
-    if tiff.is_ome and tiff.ome_metadata:
-        images = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
-        pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
-        names = [name for name in ("PhysicalSizeX", "PhysicalSizeY") if name in pixels]
-        return tuple(float(pixels[name]) * _nm(pixels.get(f"{name}Unit", "µm")) for name in names)
-    if tiff.is_imagej and tiff.imagej_metadata and "unit" in tiff.imagej_metadata:
-        tags = tiff.pages.first.tags
-        found = [tags[name].value for name in ("XResolution", "YResolution") if name in tags]
-        unit_nm = _nm(tiff.imagej_metadata["unit"])
-        return tuple(unit_nm * denominator / numerator for numerator, denominator in found if numerator)
-    if tiff.is_fei and tiff.fei_metadata:
-        scan = tiff.fei_metadata.get("Scan", {})
-        return tuple(float(scan[name]) * 1e9 for name in ("PixelWidth", "PixelHeight") if name in scan)
-    return ()
+        return data, _sizes_nm(*tiff_tags(tiff, path))
 
 
 def _read_mrc(path: Path) -> tuple[Any, tuple[float, ...]]:
     with mrcfile.open(path, permissive=True) as mrc:
         if mrc.data is None:
             raise ValueError("the file ends before its data")
-        sizes_nm = tuple(0.1 * float(mrc.voxel_size[axis]) for axis in ("x", "y"))
-        # Programs that do not know the pixel size write 1 Å.
-        return np.array(mrc.data), () if sizes_nm == (0.1, 0.1) else sizes_nm
+        return np.array(mrc.data), _sizes_nm(*mrc_tags(mrc))
 
 
 def _read_zarr(path: Path) -> tuple[Any, tuple[float, ...]]:
@@ -154,32 +120,40 @@ def _read_zarr(path: Path) -> tuple[Any, tuple[float, ...]]:
 
 
 def _read_other(path: Path) -> tuple[Any, tuple[float, ...]]:
-    """What RosettaSciIO reads: the first image that the file holds."""
-    suffix = path.suffix.lower().lstrip(".")
-    if importlib.util.find_spec("rsciio") is None:
-        raise ConfigError(
-            f"{path}: .{suffix} is a vendor's format; install adaptem[formats] to read it, or convert it to TIFF"
-        )
-    plugins = [p for p in importlib.import_module("rsciio").IO_PLUGINS if suffix in p["file_extensions"]]
-    if not plugins:
-        raise ConfigError(f"{path}: no reader knows .{suffix}; convert it to TIFF, MRC or OME-Zarr")
-    for signal in importlib.import_module(plugins[0]["api"]).file_reader(str(path)):
-        axes = [axis for axis in signal["axes"] if axis["size"] > 1]
-        if len(axes) == 2 and np.ndim(np.squeeze(signal["data"])) == 2:
-            units = [str(axis.get("units") or "") for axis in axes]
-            known = all(unit.lower() in _NM for unit in units)
-            sizes = [float(a["scale"]) * _nm(u) for a, u in zip(axes, units, strict=True)] if known else []
-            return np.squeeze(np.asarray(signal["data"])), tuple(sizes)
+    """The first image that a vendor's file holds; of spectra or patterns, their sum at every pixel."""
+    with opened(path) as recordings:
+        for recording in sorted(recordings, key=lambda each: _FIRST.index(each.kind) if each.kind in _FIRST else 9):
+            if recording.kind in ("image", "stack", "spectra", "patterns"):
+                size_nm = recording.pixel_size_nm
+                data = summed(recording) if recording.kind in ("spectra", "patterns") else recording.block()
+                return data, () if size_nm is None else (size_nm,)
     raise ConfigError(f"{path}: holds no image; name a file with one")
 
 
-def _nm(unit: str) -> float:
-    factor = _NM.get(unit.strip().lower())
-    if factor is None:
+def summed(recording: Recording) -> npt.NDArray[np.float64]:
+    """(H, W) sum of the spectra (H, W, E) or patterns (H, W, Ky, Kx), row by row."""
+    rows = (recording.block(slice(row, row + 1)) for row in range(recording.shape[0]))
+    return np.concatenate([row.reshape(*row.shape[:2], -1).sum(axis=-1, dtype=np.float64) for row in rows])
+
+
+def _sizes_nm(vendor: str, tags: Mapping[str, object]) -> tuple[float, ...]:
+    """Width and height of a pixel as the vocabulary reads the tags. Raises ConfigError for a unit it does not know."""
+    if vendor not in TERMS:
+        return ()
+    said = understand(vendor, tags)
+    if unknown := [tag for tag in said.uncalibrated if said.number("pixel_size_nm") is None]:
         raise ConfigError(
-            f"the pixel size is given in {unit!r}, which is no known length; set instrument.pixel_size_nm"
+            f"the pixel size ({unknown[0]}) is given in a unit that is no known length; set instrument.pixel_size_nm"
         )
-    return factor
+    sizes = (said.number("pixel_size_nm"), said.number("pixel_height_nm"))
+    return tuple(size for size in sizes if size is not None)
+
+
+def _nm(unit: str) -> float:
+    try:
+        return converted(1.0, unit, "nm")
+    except ValueError as error:
+        raise ConfigError(f"the pixel size has an unknown unit ({error}); set instrument.pixel_size_nm") from error
 
 
 def _one_plane(path: Path, data: npt.NDArray[Any], plane: int) -> npt.NDArray[np.float32]:
@@ -205,9 +179,4 @@ def _one_plane(path: Path, data: npt.NDArray[Any], plane: int) -> npt.NDArray[np
 
 
 def _square(path: Path, sizes_nm: tuple[float, ...]) -> float | None:
-    sizes = [size for size in sizes_nm if math.isfinite(size) and size > 0]
-    if not sizes:
-        return None
-    if max(sizes) > 1.01 * min(sizes):
-        raise ConfigError(f"{path}: its pixels are {sizes} nm wide and tall; resample it to square ones")
-    return sizes[0]
+    return square_nm(sizes_nm, str(path))

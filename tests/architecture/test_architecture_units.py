@@ -20,6 +20,8 @@ BESIDE = {
     "instruments/types.py:Axis.scale": "the unit stands in Axis.unit",
     "instruments/types.py:Axis.offset": "the unit stands in Axis.unit",
     "instruments/powers.py:HasHolder.set_condition.value": "the unit stands in the condition's name (temperature_K)",
+    "instruments/recordings.py:FileAxis.scale": "the unit stands in FileAxis.unit",
+    "instruments/recordings.py:FileAxis.offset": "the unit stands in FileAxis.unit",
     "instruments/guard_checks.py:off.tolerance": "the unit is that of the axes named beside it",
     "instruments/guard_powers.py:GuardedHolder.set_condition.value": "the unit stands in the condition's name",
     "instruments/limits.py:Limits.z_tilt": "corners (z_nm, alpha_deg), two units",

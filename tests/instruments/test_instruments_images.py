@@ -13,7 +13,7 @@ import zarr
 from PIL import Image
 
 from configs.load import ConfigError
-from instruments import images
+from instruments import recordings_apart
 from instruments.images import read_image
 
 DATA = Path(os.environ.get("ADAPTEM_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -129,7 +129,7 @@ def test_bad_files_get_one_clear_line(tmp_path: Path) -> None:
 
 def test_a_missing_reader_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.dm3").write_bytes(b"1")
-    monkeypatch.setattr(images.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(recordings_apart.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"adaptem\[formats\]"):
         read_image(tmp_path / "a.dm3")
 
