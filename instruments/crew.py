@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from configs.load import ConfigError, Settings
 from instruments import codec
-from instruments.drivers.registry import module_of
 from instruments.errors import Disconnected, Timeout
 from instruments.latches import latch_file
 from instruments.launch import instrument_name, launch, part, spawn
@@ -112,7 +111,7 @@ class Crew:
             return plan.instrument, token_in(plan.instrument.token_file)
         truth = None if plan.truth is None else str(plan.truth.resolve())
         about = {"seed": plan.seed, "truth": truth, "start_s": start_s}
-        made = launch(module_of(plan.instrument), plan.instrument, about, plan.log)
+        made = launch("instruments.hosted", plan.instrument, about, plan.log)
         self._keep("server", made.process)
         return made.remote, made.token
 

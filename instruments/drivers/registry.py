@@ -10,7 +10,6 @@ import importlib
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from importlib.metadata import entry_points
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from configs.load import ConfigError, Settings
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from instruments.protocol import Microscope
 
 GROUP = "adaptem.drivers"
-_HOST = "instruments.hosted"
 
 _BUILT_IN = {
     "simulated": "instruments.simulated.driver",
@@ -92,15 +90,6 @@ def open_microscope(settings: Settings, *, seed: int, clock: Clock, truth: Path 
             scope.close()
             raise
     return scope
-
-
-def module_of(settings: Settings) -> str:
-    """What a driver server is given to open this instrument: the driver itself where it can be, else our host of any.
-
-    A driver that needs a process of its own has an ``open_driver``, and the server's process is one.
-    """
-    driver = _driver(getattr(settings, "kind", None))
-    return driver.__name__ if isinstance(driver, ModuleType) and hasattr(driver, "open_driver") else _HOST
 
 
 def lacks(settings: Settings) -> Mapping[str, str]:
