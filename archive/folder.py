@@ -18,8 +18,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from archive.durable import make_folder, write_atomically
 from archive.errors import FolderError, FolderInUse
-from archive.room import MEBIBYTE, free_bytes
+from archive.room import MEBIBYTE
 from archive.schema import UPGRADES, dump, parse
+from instruments.ledger_sqlite import free_bytes
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, TypeVar
 from archive.errors import JournalFull
 from archive.journal import Journal, utc_now
 from archive.recovery import recover
-from archive.room import Room, free_bytes
+from archive.room import Room
 from archive.store import FrameStore
 from instruments.errors import NoRoom
+from instruments.ledger_sqlite import free_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

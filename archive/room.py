@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from archive.durable import sync_file
 from instruments.errors import NoRoom
+from instruments.ledger_sqlite import free_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 
 BALLAST_BYTES = 1 << 20
 MEBIBYTE = 1 << 20
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes that this user may still write where the folder lies."""
-    return shutil.disk_usage(folder).free
 
 
 class Room:

@@ -26,8 +26,8 @@ from scipy import stats
 
 import surveys.session
 from archive.reader import SurveyReader
-from archive.room import free_bytes
 from benchmarks.common import LIMITS, arguments, finish
+from instruments.ledger_sqlite import free_bytes
 from surveys.night import open_night
 from surveys.runner import run_survey
 from surveys.settings import SurveySettings

@@ -76,6 +76,7 @@ def state(value: State) -> Json:
         "blanked": value.blanked,
         "valve_open": value.valve_open,
         "vacuum": None if value.vacuum is None else reading(value.vacuum),
+        "emission": None if value.emission is None else reading(value.emission),
         "busy_until_s": number(value.busy_until_s),
         "holder": readings(value.holder),
     }
@@ -83,7 +84,7 @@ def state(value: State) -> Json:
 
 def state_of(data: Json, later_s: float = 0.0) -> State:
     """The way back. ``later_s``: by how much this end's clock is ahead of the other's."""
-    busy_until_s, vacuum = data.get("busy_until_s"), data.get("vacuum")
+    busy_until_s, vacuum, emission = (data.get(name) for name in ("busy_until_s", "vacuum", "emission"))
     return State(
         time_s=data["time_s"] + later_s,
         stage=StagePosition(**data["stage"]),
@@ -91,6 +92,7 @@ def state_of(data: Json, later_s: float = 0.0) -> State:
         blanked=data.get("blanked"),
         valve_open=data.get("valve_open"),
         vacuum=None if vacuum is None else Reading(**vacuum),
+        emission=None if emission is None else Reading(**emission),
         busy_until_s=None if busy_until_s is None else busy_until_s + later_s,
         holder=readings_of(data.get("holder") or {}),
     )

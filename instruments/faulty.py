@@ -19,7 +19,7 @@ from configs.load import ConfigError, Settings
 from instruments.drivers import registry
 from instruments.errors import Disconnected, HardwareFault, ReachError, Timeout
 from instruments.launch import overhead_s, startup_s
-from instruments.types import Frame, Optics, Outcome, StagePosition
+from instruments.types import Frame, Optics, Outcome, Reading, StagePosition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ Ratio: TypeAlias = float
 Verb: TypeAlias = Literal["state", "move", "tune", "acquire"]
 Kind: TypeAlias = Literal[
     "timeout", "half_way", "ready_early", "reply_lost", "hang", "blank_frame", "truncated_frame", "disconnect",
-    "valve_closed", "stale_reading", "pole_touch", "beam_trip", "taken_over",
+    "valve_closed", "emission_off", "stale_reading", "pole_touch", "beam_trip", "taken_over",
 ]  # fmt: skip
 
 VERBS_OF: dict[str, tuple[Verb, ...]] = {
@@ -47,6 +47,7 @@ VERBS_OF: dict[str, tuple[Verb, ...]] = {
     "truncated_frame": ("acquire",),
     "disconnect": ("state", "move", "tune", "acquire"),
     "valve_closed": ("state",),
+    "emission_off": ("state",),
     "stale_reading": ("state",),
     "pole_touch": ("move",),
     "beam_trip": ("acquire",),
@@ -137,8 +138,11 @@ class FaultyMicroscope:
         state = self._scope.state()
         if kind == "valve_closed":
             return replace(state, valve_open=False)
-        if kind == "stale_reading" and state.vacuum is not None:
-            return replace(state, vacuum=replace(state.vacuum, age_s=_STALE_S))
+        if kind == "emission_off":
+            return replace(state, emission=Reading(value=0.0, unit="µA", age_s=0.0))
+        if kind == "stale_reading":
+            old = ((name, getattr(state, name)) for name in ("vacuum", "emission"))
+            return replace(state, **{name: replace(one, age_s=_STALE_S) for name, one in old if one is not None})
         if kind == "taken_over":  # somebody at the instrument has opened the blanker to look
             return replace(state, blanked=False)
         return state

@@ -10,7 +10,7 @@ from instruments.errors import BusyError
 
 if TYPE_CHECKING:
     from instruments.limits import Limits
-    from instruments.types import StagePosition, State
+    from instruments.types import Reading, StagePosition, State
 
 TOUCH_DEG = 0.1  # a tilt further than this from where it should be means a pole touch (SerialEM's TSMaxTiltError)
 
@@ -23,7 +23,7 @@ def check_idle(state: State) -> None:
 
 
 def check_beam_path(state: State, limits: Limits, *, has_valves: bool) -> None:
-    """Blanker, valve and vacuum are known and good."""
+    """Blanker, valve, vacuum and gun are known and good."""
     if state.blanked is not True:
         found = "on" if state.blanked is False else "in a state that cannot be read"
         raise BusyError(f"between exposures the beam must be blanked, but it is {found}: blank, then ask again")
@@ -31,16 +31,40 @@ def check_beam_path(state: State, limits: Limits, *, has_valves: bool) -> None:
         raise BusyError("the column valve is closed: a person opens it once the vacuum is good")
     if state.valve_open is None and has_valves:
         raise BusyError("the column valve does not say whether it is open: see to it")
-    vacuum = state.vacuum
+    _check_vacuum(state.vacuum, limits)
+    _check_gun(state, limits)
+
+
+def _check_vacuum(vacuum: Reading | None, limits: Limits) -> None:
     if vacuum is None and limits.max_vacuum_Pa is None:
         return
-    if vacuum is None or not vacuum.valid or vacuum.value is None or not math.isfinite(vacuum.value):
-        raise BusyError(f"the vacuum reading is not valid ({vacuum}): see to the gauge")
-    if not 0 <= vacuum.age_s <= limits.max_reading_age_s:
+    value = _believed("vacuum", vacuum, "Pa" if limits.max_vacuum_Pa is not None else None, limits)
+    if limits.max_vacuum_Pa is not None and not value <= limits.max_vacuum_Pa:
+        raise BusyError(f"the vacuum reads {value:g} Pa, allowed {limits.max_vacuum_Pa:g} Pa: wait")
+
+
+def _check_gun(state: State, limits: Limits) -> None:
+    """A gun that has tripped gives frames of nothing, and a dose that is booked for nothing."""
+    voltage_kV, least_uA = state.optics.voltage_kV, limits.min_emission_uA
+    if voltage_kV is not None and not voltage_kV > 0:
+        raise BusyError(f"the high tension reads {voltage_kV:g} kV: a person brings it up again")
+    if state.emission is None and least_uA is None:
+        return
+    value = _believed("emission", state.emission, "µA", limits)
+    if not (value > 0 and value >= (least_uA or 0.0)):
+        raise BusyError(f"the emission reads {value:g} µA, asked is {least_uA or 'any'} µA: wait for the gun")
+
+
+def _believed(what: str, reading: Reading | None, unit: str | None, limits: Limits) -> float:
+    """The value of a reading that is valid, young enough, and in this unit."""
+    if reading is None or not reading.valid or reading.value is None or not math.isfinite(reading.value):
+        raise BusyError(f"the {what} reading is not valid ({reading}): see to its sensor")
+    if not 0 <= reading.age_s <= limits.max_reading_age_s:
         allowed = f"allowed is 0 to {limits.max_reading_age_s:g} s"
-        raise BusyError(f"the vacuum reading is {vacuum.age_s:g} s old, {allowed}: wait")
-    if limits.max_vacuum_Pa is not None and not (vacuum.unit == "Pa" and vacuum.value <= limits.max_vacuum_Pa):
-        raise BusyError(f"the vacuum reads {vacuum.value:g} {vacuum.unit}, allowed {limits.max_vacuum_Pa:g} Pa: wait")
+        raise BusyError(f"the {what} reading is {reading.age_s:g} s old, {allowed}: wait")
+    if unit is not None and reading.unit != unit:
+        raise BusyError(f"the {what} reads {reading.value:g} {reading.unit}, judged in {unit}: see to the driver")
+    return reading.value
 
 
 def off(expected: StagePosition, found: StagePosition, axes: tuple[str, ...], tolerance: float) -> str | None:

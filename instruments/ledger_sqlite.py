@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from instruments.dose import fluence_of
-from instruments.errors import BudgetError, LimitError
+from instruments.errors import BudgetError, LimitError, NoRoom
 from instruments.ledger import Ticket, duration_of, name_of, twice
 from instruments.overlap import box, deepest
 from instruments.types import Exposure, Footprint, StagePosition
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_VERSION = 1
+
+LEAST_FREE_BYTES = 4 << 20
+"""Less, and nothing more is exposed: a dose that cannot be written down is not given."""
 
 _FLUSH_TIME_S = 10.0
 """Time spent is written with the next reservation, or when this much has gathered."""
@@ -33,6 +37,11 @@ CREATE VIRTUAL TABLE boxes USING rtree(key, x_low, x_high, y_low, y_high);
 CREATE TABLE tilt (alpha_deg REAL, beta_deg REAL);
 CREATE TABLE latches (key INTEGER PRIMARY KEY, reason TEXT NOT NULL, cleared_by TEXT);
 """
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that this user may still write where the folder lies."""
+    return shutil.disk_usage(folder).free
 
 
 class SqliteLedger:
@@ -73,6 +82,7 @@ class SqliteLedger:
         fluence = fluence_of(exposure, place, electrons)
         if exposure.id is not None and self.booked(exposure.id):
             raise LimitError(twice(exposure.id))
+        self._require_room()
         values = (exposure.id, electrons, fluence, place.x_nm, place.y_nm, place.width_nm, place.height_nm)
         with self._trouble("written"), self._writing():
             key = self._db.execute(
@@ -83,6 +93,13 @@ class SqliteLedger:
             self._db.execute("INSERT INTO boxes VALUES (?, ?, ?, ?, ?)", (key, *box(place)))
         self._electrons += electrons
         return Ticket(int(key or 0), exposure.id, electrons, place)
+
+    def _require_room(self) -> None:
+        if (found := free_bytes(self._path.parent)) < LEAST_FREE_BYTES:
+            raise NoRoom(
+                f"the dose ledger {self._path} has {found / 2**20:.1f} MiB left on its disk, an exposure needs "
+                f"{LEAST_FREE_BYTES / 2**20:g} MiB at least: free some"
+            )
 
     def settle(self, ticket: Ticket) -> None:
         with self._trouble("written"), self._writing():

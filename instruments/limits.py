@@ -90,6 +90,8 @@ class Limits(Settings):
     """An older reading counts as none."""
     max_vacuum_Pa: float | None = Field(default=None, gt=0)
     """None: a vacuum reading must be valid and recent where there is one, whatever its value."""
+    min_emission_uA: float | None = Field(default=None, gt=0)
+    """None: an emission must be valid, recent and above 0 where it can be read at all."""
 
     @model_validator(mode="after")
     def _convex(self) -> Self:

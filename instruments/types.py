@@ -86,6 +86,8 @@ class State:
     valve_open: bool | None = None
     """Column valve; None on an instrument without one (see ``HasValves``)."""
     vacuum: Reading | None = None
+    emission: Reading | None = None
+    """Of the gun, in µA; None on an instrument that has no such reading."""
     busy_until_s: float | None = None
     """Instrument-clock time until which it asks to be left alone (dewar refill); None = not busy."""
     holder: Mapping[str, Reading] = field(default_factory=lambda: _NOTHING)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from archive.folder import write_health
-from archive.room import free_bytes
+from instruments.ledger_sqlite import free_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

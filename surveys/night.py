@@ -18,12 +18,12 @@ from archive.folder import Meta, SurveyFolder
 from archive.journal import utc_now
 from archive.reader import SurveyReader
 from archive.recorder import SurveyRecorder
-from archive.room import free_bytes
 from configs.load import ConfigError
 from envs.novelty import NoveltyScorer
 from envs.survey_env import Situation, SurveyEnv
 from instruments.clock import Clock, RealClock
 from instruments.errors import InstrumentError
+from instruments.ledger_sqlite import free_bytes
 from instruments.powers import HasDiffraction, HasLoader, HasSpectra
 from instruments.protocol import Guarded
 from surveys.dryrun import plan

@@ -38,7 +38,10 @@ class Driver(Protocol):
     """
 
     def state(self) -> dict[str, Any]:
-        """time_s, stage {x_nm, …}, optics {defocus_nm, …}, blanked, valve_open, vacuum, busy_until_s, holder."""
+        """time_s, stage {x_nm, …}, optics {defocus_nm, …}, blanked, valve_open, busy_until_s, and readings.
+
+        vacuum, emission, and holder by name: each {value, unit, age_s, valid}.
+        """
         ...
 
     def move(self, target: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ _NO_ANSWER_S = 5.0
 """How long it waits for a camera."""
 _NO_LINK_S = 1.0
 """How long it tries to reach the instrument."""
+_EMISSION_UA = 100.0
 _TOUCH_DEG = 0.5
 """How far a touch of the pole piece knocks the tilt away."""
 
@@ -62,6 +63,7 @@ class SimulatedMicroscope:
             blanked=not world.beam_on,
             valve_open=is_open,
             vacuum=Reading(value=2e-5 if is_open else 2e-3, unit="Pa", age_s=0.0),
+            emission=Reading(value=_EMISSION_UA if self._emitting() else 0.0, unit="µA", age_s=0.0),
             busy_until_s=refill.at_s + refill.duration_s if refill else None,
             holder=world.holder_readings(),
         )
@@ -181,7 +183,7 @@ class SimulatedMicroscope:
         rows = exposure.shape[0]
         beam_on_s = exposure.beam_on_s / exposure.frames
         start_s = world.now_s()
-        reaches = self._valve_open() and world.faults.on("blank_frames", start_s) is None
+        reaches = self._valve_open() and self._emitting() and world.faults.on("blank_frames", start_s) is None
         (x0, y0), (x, y), (x1, y1) = (world.place_nm(start_s + part * beam_on_s) for part in (0.0, 0.5, 1.0))
         sight = Sight(
             exposure=exposure,
@@ -250,6 +252,9 @@ class SimulatedMicroscope:
     def _valve_open(self) -> bool:
         world = self._world
         return world.valve_open and world.faults.on("valve_closed", world.now_s()) is None
+
+    def _emitting(self) -> bool:
+        return self._world.faults.on("emission_off", self._world.now_s()) is None
 
 
 @dataclass(frozen=True, slots=True)

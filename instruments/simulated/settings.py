@@ -132,6 +132,7 @@ class Fault(Settings):
         "drift_burst",
         "dewar_refill",
         "valve_closed",
+        "emission_off",
         "camera_timeout",
         "pole_touch",
         "disconnect",

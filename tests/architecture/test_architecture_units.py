@@ -11,7 +11,7 @@ from architecture_sources import modules, name, tree
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UNIT = r"(nm2?|A2|um2?|deg|mrad|rad|us|s|min|h|pA|kV|eV|K|V|Pa|px|e|MB|electrons?|counts|Hz|per_[a-z]+)"
+UNIT = r"(nm2?|A2|um2?|deg|mrad|rad|us|s|min|h|pA|uA|kV|eV|K|V|Pa|px|e|MB|electrons?|counts|Hz|per_[a-z]+)"
 SUFFIX = re.compile(rf"(^|_){UNIT}(_per_{UNIT}(_per_{UNIT})*)?$|^electrons(_left|_used)?$")
 DIMENSIONLESS = {"Ratio"}
 

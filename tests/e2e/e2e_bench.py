@@ -199,7 +199,7 @@ class Bench:
         self.must(not self.touched, "exposed after a pole touch")
         self.must(world.valve_open, "exposed with the valve closed")
         for fault in world.faults._faults:  # of those that last: what is over at once the driver itself meets, or not
-            if fault.kind in ("valve_closed", "dewar_refill"):
+            if fault.kind in ("valve_closed", "emission_off", "dewar_refill"):
                 self.must(not fault.at_s <= now_s < fault.at_s + fault.duration_s, f"exposed during {fault.kind}")
         self.must(now_s >= world.stage._motion.end_s, "exposed while the stage moves")
         self._starts = [start_s for start_s in self._starts if now_s - start_s < 60.0] + [now_s]

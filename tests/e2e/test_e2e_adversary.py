@@ -36,6 +36,7 @@ FAULTS = (
     "drift_burst",
     "dewar_refill",
     "valve_closed",
+    "emission_off",
     "camera_timeout",
     "pole_touch",
     "disconnect",

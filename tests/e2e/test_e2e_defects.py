@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import e2e_interlocks as interlocks
 import e2e_scenarios as scenarios
 import numpy as np
 import pytest
@@ -127,6 +128,10 @@ def _believe_arrival(self: Guard, target: StagePosition, expected: StagePosition
     return expected
 
 
+def _whatever_it_reads(what: str, reading: Any, *_: Any) -> float:
+    return float(reading.value)
+
+
 def _only_time(self: Guard, duration_s: float) -> None:
     """Somebody thought that a latch is for the runner to respect."""
 
@@ -169,12 +174,21 @@ DEFECTS: tuple[Defect, ...] = (
      scenarios.unsure_place),
     ("takes an unknown current for none", ((guard, "current_of", lambda s, _: s.optics.current_pA or 0.0),),
      scenarios.current_unknown),
+    ("does not ask the gun", ((guard_checks, "_check_gun", _nothing),), interlocks.emission_off),
+    ("takes an emission that it cannot read for one", ((guard_checks, "_check_gun", _nothing),),
+     interlocks.emission_unknown),
+    ("does not read the high tension", ((guard_checks, "_check_gun", _nothing),), interlocks.tension_off),
+    ("does not ask for the vacuum", ((guard_checks, "_check_vacuum", _nothing),), interlocks.vacuum_broken),
+    ("believes a vacuum of hours ago", ((guard_checks, "_believed", _whatever_it_reads),), interlocks.vacuum_old),
+    ("believes an emission of hours ago", ((guard_checks, "_believed", _whatever_it_reads),), interlocks.emission_old),
+    ("books where there is no room", ((SqliteLedger, "_require_room", _nothing),), interlocks.disk_full),
     ("hands out bare powers", ((guard, "guarded", lambda _, power, *__: power),), scenarios.bare_powers),
 )  # fmt: skip
 _PLACE = guard.place_of
+SCENARIOS = (*scenarios.SCENARIOS, *interlocks.SCENARIOS)
 
 
-@pytest.mark.parametrize("scenario", scenarios.SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_the_guard_as_it_is_passes(scenario: Callable[[Bench], None], tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     scenario(bench)
@@ -200,4 +214,4 @@ def test_a_planted_defect_is_caught(
 
 
 def test_every_scenario_catches_something() -> None:
-    assert {scenario for _, _, scenario in DEFECTS} == set(scenarios.SCENARIOS)
+    assert {scenario for _, _, scenario in DEFECTS} == set(SCENARIOS)

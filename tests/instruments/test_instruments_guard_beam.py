@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GAS = Reading(value=2e-5, unit="Pa", age_s=1.0)
+GUN = Reading(value=100.0, unit="µA", age_s=1.0)
 ELECTRONS = EXPOSURE.electrons(100.0)
 
 
@@ -143,6 +144,13 @@ def test_close_lets_go_even_where_blanking_fails(scope: FakeMicroscope) -> None:
         ({"vacuum": replace(GAS, age_s=61.0)}, "61 s old"),
         ({"vacuum": replace(GAS, age_s=-1.0)}, "-1 s old"),
         ({"vacuum": replace(GAS, age_s=math.nan)}, "nan s old"),
+        ({"emission": replace(GUN, valid=False)}, "emission reading is not valid"),
+        ({"emission": replace(GUN, value=None)}, "emission reading is not valid"),
+        ({"emission": replace(GUN, age_s=61.0)}, "61 s old"),
+        ({"emission": replace(GUN, value=0.0)}, "emission reads 0 µA"),
+        ({"emission": replace(GUN, unit="A")}, "judged in µA"),
+        ({"optics": Optics(current_pA=100.0, voltage_kV=0.0)}, "high tension reads 0 kV"),
+        ({"optics": Optics(current_pA=100.0, voltage_kV=math.nan)}, "high tension reads nan kV"),
         ({"stage": StagePosition(x_nm=None, y_nm=0.0)}, "without a place"),
         ({"stage": StagePosition(x_nm=0.0, y_nm=None)}, "without a place"),
         ({"stage": StagePosition(x_nm=0.0, y_nm=math.nan)}, "without a place"),
@@ -159,7 +167,15 @@ def test_readings_that_keep_the_beam_off(scope: FakeMicroscope, reads: dict[str,
 
 
 @pytest.mark.parametrize(
-    "reads", [{"vacuum": GAS}, {"vacuum": replace(GAS, age_s=60.0)}, {"valve_open": True}, {"busy_until_s": 0.0}]
+    "reads",
+    [
+        {"emission": GUN},
+        {"optics": Optics(current_pA=100.0, voltage_kV=80.0)},
+        {"vacuum": GAS},
+        {"vacuum": replace(GAS, age_s=60.0)},
+        {"valve_open": True},
+        {"busy_until_s": 0.0},
+    ],
 )
 def test_readings_that_do_not(scope: FakeMicroscope, reads: dict[str, Any]) -> None:
     guard = guarded(scope)
@@ -176,6 +192,17 @@ def test_a_vacuum_that_the_limits_demand(scope: FakeMicroscope, vacuum: Reading 
     scope.reads["vacuum"] = vacuum
     refused(guard, scope, BusyError, message)
     scope.reads["vacuum"] = GAS
+    guard.acquire(EXPOSURE)
+
+
+@pytest.mark.parametrize(
+    ("emission", "message"), [(None, "not valid"), (replace(GUN, value=3.0), "reads 3 µA, asked is 5")]
+)
+def test_an_emission_that_the_limits_demand(scope: FakeMicroscope, emission: Reading | None, message: str) -> None:
+    guard = guarded(scope, min_emission_uA=5.0)
+    scope.reads["emission"] = emission
+    refused(guard, scope, BusyError, message)
+    scope.reads["emission"] = GUN
     guard.acquire(EXPOSURE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,19 @@ def test_valve_closed_is_read_back_and_dark() -> None:
     assert world.exposures()[-1].electrons == 0
     clock.wait(60)
     assert scope.state().valve_open is True
+
+
+def test_emission_off_is_read_back_and_dark() -> None:
+    world, scope, clock = make(at("emission_off"))
+    lit = scope.state().emission
+    assert lit is not None
+    assert (lit.unit, lit.value) == ("µA", 100.0)
+    clock.wait(10)
+    assert scope.state().emission == replace(lit, value=0.0)
+    scope.acquire(LOOK)
+    assert world.exposures()[-1].electrons == 0
+    clock.wait(60)
+    assert scope.state().emission == lit
 
 
 def test_dewar_refill_is_announced_and_refuses() -> None:

@@ -43,6 +43,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], str | None, str]] = {
     "stage hangs": (one("hang", verb="move", nth=2), "Timeout", "retry, wait 1 s"),
     "blank frame": (one("blank_frame", nth=3), None, "park, wait 30 s"),
     "valve closed": (one("valve_closed", nth=20, calls=12), "BusyError", "park, wait 30 s"),
+    "emission off": (one("emission_off", nth=20, calls=12), "BusyError", "park, wait 30 s"),
     "reading out of date": (one("stale_reading", nth=20, calls=12), "BusyError", "park, wait 30 s"),
     "beam trip": (one("beam_trip", nth=3), "HardwareFault", "park, wait 30 s"),
     "connection drops": (one("disconnect", verb="acquire", nth=3), "Disconnected", "park, wait 30 s"),
