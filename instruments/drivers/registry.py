@@ -35,6 +35,7 @@ _BUILT_IN = {
     "faulty": "instruments.faulty",
     "micromanager": "instruments.drivers.micromanager",
     "nion": "instruments.drivers.nion",
+    "serialem": "instruments.drivers.serialem",
     "thermofisher": "instruments.drivers.thermofisher",
 }
 

@@ -12,6 +12,7 @@ OWN = {
     "instruments/drivers/detwin.py": {"de_twin"},
     "instruments/drivers/micromanager.py": {"pymmcore_plus"},
     "instruments/drivers/nion.py": {"nion"},
+    "instruments/drivers/serialem.py": {"serialem"},
     "instruments/drivers/thermofisher.py": {"temscript"},
 }
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fakes_autoscript import autoscript
+from fakes_serialem import serialem
 
 from benchmarks.benches import STRAIGHT, Bench
 
@@ -21,4 +22,10 @@ def _autoscript() -> Iterator[Block]:
         yield {"kind": "autoscript", "scanning": ["HAADF", "BF"], "current_pA": 50.0, "stage_to_image": STRAIGHT}
 
 
-FAKES = {"autoscript": Bench(_autoscript)}
+@contextmanager
+def _serialem() -> Iterator[Block]:
+    with serialem():
+        yield {"kind": "serialem", "current_pA": 50.0, "stage_to_image": STRAIGHT}
+
+
+FAKES = {"autoscript": Bench(_autoscript), "serialem": Bench(_serialem)}

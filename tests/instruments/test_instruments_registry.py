@@ -37,7 +37,7 @@ def test_every_kind_opens(tmp_path: Path) -> None:
     ("settings", "words"),
     [
         ({"kind": "simulatd"}, "did you mean 'simulated'"),
-        ({"kind": "cryostat"}, "replay, simulated"),
+        ({"kind": "cryostat"}, "replay, serialem, simulated"),
         ({}, "None"),
         ({"kind": ["replay"]}, "no driver"),
     ],
