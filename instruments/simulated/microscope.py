@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
 from instruments.drivers.orientation import STRAIGHT, to_ours, to_theirs
 from instruments.errors import BusyError, Disconnected, InstrumentError, ReachError, Timeout
-from instruments.powers import HasDiffraction, HasHolder, HasSpectra, HasTilt, HasValves
+from instruments.simulated.offered import offered
 from instruments.simulated.requests import check_exposure, check_move, check_optics, named
 from instruments.simulated.scenes import Sight
-from instruments.simulated.world import World
 from instruments.types import (
     ELECTRONS_PER_PA_S,
     Axis,
@@ -29,6 +27,7 @@ from instruments.types import (
 
 if TYPE_CHECKING:
     from instruments.simulated.scenes import Counts
+    from instruments.simulated.world import World
     from instruments.types import Exposure, Optics
 
 P = TypeVar("P")
@@ -161,21 +160,7 @@ class SimulatedMicroscope:
         self._world.close()
 
     def power(self, kind: type[P]) -> P | None:
-        stage = self._world.settings.stage
-        tilts = {name: getattr(stage, name) for name in ("alpha_deg", "beta_deg") if getattr(stage, name) is not None}
-        if kind is HasTilt and tilts:
-            return cast("P", _Tilt(tilts))
-        if kind is HasValves:
-            return cast("P", _Valves(self._world))
-        if kind is HasHolder and self._world.conditions is not None:
-            return cast("P", _Holder(self._world))
-        camera = self._world.settings.camera
-        if kind is HasDiffraction and camera is not None:
-            return cast("P", _Diffraction({"camera": (camera.pixels, camera.pixels)}))
-        channels = {name: n for name, n in self._world.settings.slow_detectors().items() if name != "camera"}
-        if kind is HasSpectra and channels:
-            return cast("P", _Spectra(channels))
-        return None
+        return cast("P | None", offered(kind, self._world))
 
     def _expose(self, exposure: Exposure, names: tuple[str, ...], calls: int) -> dict[str, Counts]:
         """One frame: what it will show, the beam on the specimen, what the detectors counted."""
@@ -255,44 +240,3 @@ class SimulatedMicroscope:
 
     def _emitting(self) -> bool:
         return self._world.faults.on("emission_off", self._world.now_s()) is None
-
-
-@dataclass(frozen=True, slots=True)
-class _Tilt:
-    ranges_deg: Mapping[str, tuple[float, float]]
-
-    def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
-        return self.ranges_deg
-
-
-@dataclass(frozen=True, slots=True)
-class _Spectra:
-    spectrometers: Mapping[str, int]
-
-    def channels(self) -> Mapping[str, int]:
-        return self.spectrometers
-
-
-@dataclass(frozen=True, slots=True)
-class _Diffraction:
-    cameras: Mapping[str, tuple[int, int]]
-
-    def patterns(self) -> Mapping[str, tuple[int, int]]:
-        return self.cameras
-
-
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    world: World
-
-    def set_condition(self, name: str, value: float) -> Outcome[float]:
-        return self.world.set_condition(name, value)
-
-
-@dataclass(frozen=True, slots=True)
-class _Valves:
-    world: World
-
-    def close_valves(self) -> None:
-        self.world.blank()
-        self.world.set_valve(is_open=False)
