@@ -16,9 +16,6 @@ Configs = Annotated[
     list[Path] | None, typer.Option(help="Also ask the instrument of this config if it answers. May be repeated.")
 ]
 
-CALIBRATIONS = ("stage_to_image", "field_of_view_nm_at_1x", "defocus_nm_per_unit")
-"""Settings of a driver that are measured; None: not yet."""
-
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
@@ -90,10 +87,29 @@ def _of(instrument: Settings, seed: int) -> dict[str, Any]:
             scope.close()
     except (ConfigError, InstrumentError) as error:
         answer = f"no: {error}"
-    missing = [name for name in CALIBRATIONS if getattr(instrument, name, "") is None]
     return {
         "installed": _installed(str(getattr(instrument, "kind", ""))),
         "reachable": answer,
-        "calibrated": "yes" if not missing else "not " + ", ".join(missing),
+        "calibrated": _calibrated(instrument),
         "lacks": "; ".join(f"{what}: {why}" for what, why in lacks(instrument).items()),
     }
+
+
+def _calibrated(instrument: Settings) -> str:
+    """What was measured, when, and what was not."""
+    from datetime import UTC, datetime
+
+    from configs.load import ConfigError
+    from instruments.calibration import applied, missing
+    from instruments.errors import InstrumentError
+
+    try:
+        known, calibration = applied(instrument, datetime.now(UTC))
+    except (ConfigError, InstrumentError) as error:
+        return f"no: {error}"
+    lacking = missing(known)
+    told = "yes" if not lacking else "not " + ", ".join(lacking)
+    if calibration is None:
+        return told
+    when = max((entry.measured_at for entry in calibration.entries()), default=None)
+    return told + ("" if when is None else f", of {when:%Y-%m-%d}, good until {calibration.good_until:%Y-%m-%d}")

@@ -18,7 +18,6 @@ from instruments.drivers.orientation import Matrix, StageToImage
 from instruments.errors import NotCalibrated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from instruments.types import State
@@ -170,10 +169,19 @@ def applied(settings: S, now: datetime) -> tuple[S, Calibration | None]:
             f"{path} was measured on {when:%d %B %Y} and was good until {found.good_until:%d %B %Y}: measure again "
             "(adaptem calibrate), or, where nothing has changed, set its good_until to a later day"
         )
-    values = {name: value for name, value in found.settings().items() if name in type(settings).model_fields}
+    return filled(settings, found), found
+
+
+def filled(settings: S, calibration: Calibration) -> S:
+    """The settings with what was measured. Raises ConfigError where they say it themselves, or refuse it."""
+    values = {name: value for name, value in calibration.settings().items() if name in type(settings).model_fields}
+    path = getattr(settings, "calibration", None)
     if twice := [name for name in values if getattr(settings, name) is not None]:
         raise ConfigError(f"instrument: {', '.join(twice)} stands in the config and in {path}: leave it out of one")
-    return _with(settings, values | {"calibration": None}, path), found
+    try:
+        return type(settings).model_validate({**settings.model_dump(), **values, "calibration": None})
+    except ValidationError as error:
+        raise ConfigError(*(f"{path}: {line['msg']}" for line in error.errors(include_url=False))) from error
 
 
 def check_voltage(calibration: Calibration, state: State) -> None:
@@ -185,11 +193,3 @@ def check_voltage(calibration: Calibration, state: State) -> None:
                 f"the calibration was measured at {entry.voltage_kV:g} kV, the column stands at {found_kV:g} kV, where "
                 "images turn and magnify in another way: calibrate at this one, and keep a file for each"
             )
-
-
-def _with(settings: S, values: Mapping[str, Any], path: Path) -> S:
-    """Checked again: what a file says is no better than what a config says."""
-    try:
-        return type(settings).model_validate({**settings.model_dump(), **values})
-    except ValidationError as error:
-        raise ConfigError(*(f"{path}: {line['msg']}" for line in error.errors(include_url=False))) from error
