@@ -23,6 +23,9 @@ _STANDS_OUT: Ratio = 50.0
 """A spot has so many times the power that is usual at its distance from the middle: of noise, the highest has 12."""
 _ONE_FAMILY: Ratio = 0.03
 """Spots whose periods differ by less are of one family, which imperfect scans make a little unlike."""
+_FINER = 4
+"""The spectrum is so many times finer than the frame's own, for the parabola to fit."""
+_SPOT_PX = 3 * _FINER
 _LEAST_PERIODS = 8
 _LEAST_PX = 2.5
 
@@ -69,9 +72,9 @@ def periods_px(image: Floats) -> list[float]:
     >>> [round(period, 2) for period in periods_px(image)]
     [9.3]
     """
-    rows, columns = image.shape
-    window = np.outer(np.hanning(rows), np.hanning(columns))
-    power = np.abs(np.fft.fft2((image - image.mean()) * window)) ** 2
+    window = np.outer(*(np.hanning(length) for length in image.shape))
+    rows, columns = (_FINER * length for length in image.shape)
+    power = np.abs(np.fft.fft2((image - image.mean()) * window, s=(rows, columns))) ** 2
     down, right = np.fft.fftfreq(rows)[:, None], np.fft.fftfreq(columns)[None]
     frequency = np.hypot(down, right)
     ring = np.rint(frequency * min(rows, columns)).astype(np.int64)
@@ -79,7 +82,7 @@ def periods_px(image: Floats) -> list[float]:
     starts = np.searchsorted(ring.ravel()[order], np.arange(ring.max() + 2))
     by_ring = power.ravel()[order]
     usual = np.array([np.median(by_ring[a:b]) if b > a else np.inf for a, b in pairwise(starts.tolist())])
-    seen = (frequency > _LEAST_PERIODS / min(rows, columns)) & (frequency < 1 / _LEAST_PX)
+    seen = (frequency > _LEAST_PERIODS / min(image.shape)) & (frequency < 1 / _LEAST_PX)
     seen &= (down > 0) | ((down == 0) & (right > 0))  # the other half says the same
     best = float((power * seen).max())
     found: list[float] = []
@@ -97,12 +100,13 @@ def periods_px(image: Floats) -> list[float]:
         strongest = strongest or float(at)
         if abs(float(at) / strongest - 1) < _ONE_FAMILY:
             found.append(1 / float(at))
-        for r in range(-3, 4):
-            for c in range(-3, 4):
+        for r in range(-_SPOT_PX, _SPOT_PX + 1):
+            for c in range(-_SPOT_PX, _SPOT_PX + 1):
                 left[(row + r) % rows, (column + c) % columns] = 0.0
+                left[(r - row) % rows, (c - column) % columns] = 0.0  # the same spot seen from the other side
     if not found:
         raise CannotCalibrate(
-            f"no lattice stands out in a frame of {rows} × {columns} pixels: --period-nm needs one that repeats "
+            f"no lattice stands out in a frame of {image.shape[0]} × {image.shape[1]} pixels: --period-nm needs one that repeats "
             f"{_LEAST_PERIODS} times or more in view, {_LEAST_PX} pixels or longer; go closer, focus, dwell longer"
         )
     return found
