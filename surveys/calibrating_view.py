@@ -106,7 +106,7 @@ def periods_px(image: Floats) -> list[float]:
                 left[(r - row) % rows, (c - column) % columns] = 0.0  # the same spot seen from the other side
     if not found:
         raise CannotCalibrate(
-            f"no lattice stands out in a frame of {image.shape[0]} × {image.shape[1]} pixels: --period-nm needs one that repeats "
+            f"no lattice stands out in a frame of {image.shape} pixels: --period-nm needs one that repeats "
             f"{_LEAST_PERIODS} times or more in view, {_LEAST_PX} pixels or longer; go closer, focus, dwell longer"
         )
     return found
