@@ -80,14 +80,29 @@ class Measured:
     """Of the frames, as asked."""
 
 
-def calibrate(settings: SurveySettings, wish: Wish, now: datetime, say: Say, before: Calibration | None) -> Measured:
+def calibrate(
+    settings: SurveySettings,
+    wish: Wish,
+    now: datetime,
+    say: Say,
+    before: Calibration | None = None,
+    clock: Clock | None = None,
+) -> Measured:
     """Measure through a guard, within a small box around where the stage stands.
 
-    ``before``: an earlier calibration, whose other entries are kept. Raises ConfigError, InstrumentError.
+    Args:
+        settings: of a survey on this instrument: its guard and its limits hold here, too.
+        wish: what is to be measured.
+        now: the day's time, that the file tells.
+        say: told what is being done.
+        before: an earlier calibration, whose other entries are kept.
+        clock: that is waited by, where the guard lives in this process; None: the instrument's own.
+
+    Raises ConfigError, InstrumentError.
     """
     bare, assumed = _presumed(settings.instrument, before)
     with tempfile.TemporaryDirectory() as folder:
-        guard = _opened(settings, bare, wish, assumed, Path(folder))
+        guard = _opened(settings, bare, wish, assumed, Path(folder), clock)
         try:
             voltage_kV = guard.state().optics.voltage_kV
             view = None if wish.period_nm is None else measure_view(guard, wish.exposure, wish.period_nm)
@@ -125,7 +140,7 @@ def check_calibration(settings: SurveySettings, exposure: Exposure, approach_nm:
     """One move with what is stored: how far off it ended, in nm. Raises CannotCalibrate where it does not hold."""
     wish = Wish(exposure=exposure, close=exposure, approach_nm=approach_nm)
     with tempfile.TemporaryDirectory() as folder:
-        guard = _opened(settings, settings.instrument, wish, set(), Path(folder))
+        guard = _opened(settings, settings.instrument, wish, set(), Path(folder), None)
         try:
             return foretold(guard, exposure, approach_nm)
         finally:
@@ -147,9 +162,12 @@ def _presumed(instrument: Settings, before: Calibration | None) -> tuple[Setting
     return known.model_copy(update={**values, "stage_to_image": STRAIGHT}), assumed & set(values)
 
 
-def _opened(settings: SurveySettings, bare: Settings, wish: Wish, assumed: set[str], folder: Path) -> Guarded:
+def _opened(
+    settings: SurveySettings, bare: Settings, wish: Wish, assumed: set[str], folder: Path, clock: Clock | None
+) -> Guarded:
     """A guard over it, with limits that hold in the stage's own axes."""
-    clock: Clock = RealClock() if getattr(bare, "real_time", True) else SimulatedClock()
+    if clock is None:
+        clock = RealClock() if getattr(bare, "real_time", True) else SimulatedClock()
     scope = open_microscope(bare, seed=settings.seed, clock=clock)
     try:
         limits = _box(settings.limits, wish, assumed, scope.state())

@@ -33,6 +33,7 @@ _BUILT_IN = {
     "de": "instruments.drivers.de",
     "detwin": "instruments.drivers.detwin",
     "faulty": "instruments.faulty",
+    "jeol": "instruments.drivers.jeol",
     "micromanager": "instruments.drivers.micromanager",
     "nion": "instruments.drivers.nion",
     "serialem": "instruments.drivers.serialem",

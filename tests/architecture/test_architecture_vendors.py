@@ -10,6 +10,7 @@ OWN = {
     "instruments/drivers/autoscript.py": {"autoscript_tem_microscope_client"},
     "instruments/drivers/de.py": {"deapi", "de_twin"},
     "instruments/drivers/detwin.py": {"de_twin"},
+    "instruments/drivers/jeol.py": {"PyJEM"},
     "instruments/drivers/micromanager.py": {"pymmcore_plus"},
     "instruments/drivers/nion.py": {"nion"},
     "instruments/drivers/serialem.py": {"serialem"},

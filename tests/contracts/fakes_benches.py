@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fakes_autoscript import autoscript
+from fakes_jeol import BLOCK as JEOL
+from fakes_jeol import pyjem
 from fakes_serialem import serialem
 
 from benchmarks.benches import STRAIGHT, Bench
@@ -28,4 +30,10 @@ def _serialem() -> Iterator[Block]:
         yield {"kind": "serialem", "current_pA": 50.0, "stage_to_image": STRAIGHT}
 
 
-FAKES = {"autoscript": Bench(_autoscript), "serialem": Bench(_serialem)}
+@contextmanager
+def _jeol() -> Iterator[Block]:
+    with pyjem():
+        yield dict(JEOL)
+
+
+FAKES = {"autoscript": Bench(_autoscript), "jeol": Bench(_jeol), "serialem": Bench(_serialem)}

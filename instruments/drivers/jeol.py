@@ -1,0 +1,308 @@
+"""JEOL columns through PyJEM, the vendor's own Python, in STEM mode, on the column's computer (TEMCenter).
+
+The stage is in nm and degrees, the high tension in V, the focus in clicks of the lens (0 to 65535), the field of view a
+magnification: both need a calibration. The stage is sent to places: ``SetPosition`` goes by as much as is asked, in the
+opposite direction (PyJEM issue 13), and ``SetXRel`` blocks for 30 s away from the origin (issue 30); neither is used.
+It says that it rests while it still moves, and its position takes 0.3 s to read. A snapshot scans for one detector: two
+would be twice the dose, and are refused. What is set too high is clamped without a word, so all is read back first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast
+
+import numpy as np
+from pydantic import Field
+
+from configs.load import Settings
+from instruments.drivers.exposing import BeamTime, burst, framed
+from instruments.drivers.orientation import StageToImage, their_target, to_ours
+from instruments.drivers.refusals import asked, exposed
+from instruments.drivers.resting import at_rest
+from instruments.drivers.vendor import supplied
+from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
+from instruments.limits import Range
+from instruments.powers import HasTilt, HasValves
+from instruments.types import Optics, Outcome, StagePosition, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+
+    from instruments.clock import Clock
+    from instruments.types import Exposure, Frame
+
+P = TypeVar("P")
+Positive = Annotated[float, Field(gt=0)]
+Ratio: TypeAlias = float
+
+_STEM = 1
+_CLICKS = (0, 65535)
+_MOST_PX = 4096
+_MOST_DWELL_US = 1000.0
+_SETTERS = {
+    "x_nm": "SetX",
+    "y_nm": "SetY",
+    "z_nm": "SetZ",
+    "alpha_deg": "SetTiltXAngle",
+    "beta_deg": "SetTiltYAngle",
+}
+"""Of ``TEM3.Stage3``, in the order of what ``GetPos`` gives."""
+_SAME: Ratio = 1e-3
+"""Magnifications that differ by less are one step."""
+
+
+class JeolSettings(Settings):
+    """A JEOL column whose PyJEM is in this Python."""
+
+    kind: Literal["jeol"] = "jeol"
+    host: str | None = None
+    """Of TEMCenter, where that is another computer; None: this one."""
+    scanning: Annotated[tuple[str, ...], Field(min_length=1)] = ("ADF1",)
+    """By PyJEM's names; the first is read where an exposure names none."""
+    x_nm: Range = (-990_000.0, 990_000.0)
+    """That the stage may be sent to, in its own axes: PyJEM does not tell its limits."""
+    y_nm: Range = (-990_000.0, 990_000.0)
+    z_nm: Range = (-220_000.0, 220_000.0)
+    alpha_deg: Range | None = None
+    """Of this holder; None: it is not tilted."""
+    beta_deg: Range | None = None
+    """None: a single-tilt holder."""
+    magnifications: tuple[Positive, ...] = ()
+    """Those of the selector, in its order, from step 0; none: the column stays at the one that it stands at."""
+    field_of_view_nm_at_1x: Positive | None = None
+    """Field of view times magnification. None: not calibrated, nothing is exposed."""
+    defocus_nm_per_unit: float | None = None
+    """Of a click of OLf, < 0 where turning it up is underfocus. None: not calibrated, the focus stays as it is."""
+    focus_zero: Annotated[int, Field(ge=_CLICKS[0], le=_CLICKS[1])] | None = None
+    """The clicks that count as in focus; None: those that it stands at when it is opened."""
+    current_pA: Positive | None = None
+    """Of the probe, as last measured; None: unknown, and the limits' largest is booked."""
+    move_s: Positive = 180.0
+    """The longest that the stage may take to stand still."""
+    exposure_overhead_s: Positive = 10.0
+    """What an exposure may take beyond its own time before it is given up."""
+    stage_to_image: StageToImage | None = None
+    """None: not known yet, and the stage does not move in x and y."""
+    calibration: Path | None = None
+    """A file that `adaptem calibrate` wrote."""
+
+    def detectors(self) -> tuple[str, ...]:
+        """Those that give a number a pixel, for a plan."""
+        return self.scanning
+
+
+class JeolMicroscope:
+    """Microscope over ``PyJEM.TEM3`` and ``PyJEM.detector``."""
+
+    def __init__(self, settings: JeolSettings, clock: Clock, tem: Any, detector: Any) -> None:
+        """``tem``, ``detector``: PyJEM's modules. Raises Disconnected, InstrumentError, NotSupported."""
+        self._settings, self._clock = settings, clock
+        self._closed = False
+        with self._calls():
+            self._deflectors, self._stage, self._lens = tem.Def3(), tem.Stage3(), tem.Lens3()
+            self._optics, self._gun, self._tension = tem.EOS3(), tem.FEG3(), tem.HT3()
+            self.blank()
+            if settings.host is not None:
+                detector.set_ip(settings.host)
+            if (mode := _first(self._optics.GetTemStemMode())) != _STEM:
+                raise NotSupported(f"the column is in mode {mode}, TEM: switch it to STEM")
+            there = tuple(str(name) for name in detector.get_attached_detector())
+            if unknown := set(settings.scanning) - set(there):
+                raise NotSupported(f"detectors {sorted(unknown)} are set; PyJEM has {', '.join(there)}")
+            self._detectors = {name: detector.Detector(name) for name in settings.scanning}
+            self._coarse = _first(self._lens.GetOLc())
+            self._zero = _first(self._lens.GetOLf()) if settings.focus_zero is None else settings.focus_zero
+        ranges = {name: cast("Range | None", getattr(settings, name)) for name in _SETTERS}
+        self._ranges = {name: ends for name, ends in ranges.items() if ends is not None}
+
+    def state(self) -> State:
+        with self._calls():
+            place = dict(zip(_SETTERS, map(float, self._stage.GetPos()[: len(_SETTERS)]), strict=True))
+            blanked, valve = _first(self._deflectors.GetBeamBlank()), _first(self._gun.GetBeamValve())
+            voltage_V, defocus_nm = float(_first(self._tension.GetHtValue())), self._defocus_nm()
+        stage = {name: at for name, at in place.items() if name in self._ranges}
+        stage["x_nm"], stage["y_nm"] = to_ours(stage["x_nm"], stage["y_nm"], self._settings.stage_to_image)
+        return State(
+            time_s=self._clock.now_s(),
+            stage=StagePosition(**stage),
+            optics=Optics(defocus_nm=defocus_nm, current_pA=self._settings.current_pA, voltage_kV=voltage_V / 1e3),
+            blanked={1: True, 0: False}.get(blanked),
+            valve_open={1: True, 0: False}.get(valve),
+        )
+
+    def move(self, target: StagePosition) -> Outcome[StagePosition]:
+        """One axis after the other, each at rest before the next sets off."""
+        theirs = their_target(target, self._ranges, self.state().stage, self._settings.stage_to_image)
+        self.blank()
+        for name, at in theirs.items():
+            with self._calls():
+                getattr(self._stage, _SETTERS[name])(at)
+            at_rest(self._moving, lambda: self.state().stage, self._clock, self._settings.move_s)
+        return Outcome(target, self.state().stage)
+
+    def tune(self, target: Optics) -> Outcome[Optics]:
+        scale = self._settings.defocus_nm_per_unit
+        if target.defocus_nm is not None and scale is None:
+            raise NotCalibrated(
+                f"defocus_nm = {target.defocus_nm} was asked; the focus counts clicks: measure what one is in nm "
+                "(adaptem calibrate --focus-units), or set instrument.defocus_nm_per_unit"
+            )
+        reach = sorted((end - self._zero) * (scale or 0.0) for end in _CLICKS)
+        given = asked(target, {"defocus_nm": (reach[0], reach[1])})
+        if given and scale:
+            with self._calls():
+                if self._defocus_nm() is None:
+                    raise NotCalibrated("the coarse focus was turned since this was opened: focus, then open it again")
+                self._lens.SetOLf(round(self._zero + given["defocus_nm"] / scale))
+        return Outcome(target, self.state().optics)
+
+    def acquire(self, exposure: Exposure) -> Frame:
+        settings = self._settings
+        names = exposed(
+            exposure, field_of_view_nm=(0.1, 1e7), dwell_us=(0.01, _MOST_DWELL_US), detectors=settings.scanning
+        )
+        name = names[0]
+        if exposure.signals is not None and len(names) > 1:
+            raise NotSupported(
+                f"{names} were asked; a scan is read by one detector, two are twice the dose: ask for one"
+            )
+        if exposure.shape[0] != exposure.shape[1] or exposure.shape[0] > _MOST_PX:
+            raise LimitError(f"{exposure.shape} pixels were asked; squares up to {_MOST_PX} are scanned: ask for one")
+        with self._calls():
+            self._magnify(exposure.field_of_view_nm)
+            scan = self._detectors[name]
+            self._prepare(scan, exposure)
+            start_s = self._clock.now_s()
+            beam = BeamTime(self._clock, lambda: self._deflectors.SetBeamBlank(0), self.blank)
+            beam.current_pA = settings.current_pA or 0.0
+            shots = burst(exposure, self._clock, beam.on, lambda: {name: _image(scan, name, exposure)}, beam.off)
+        return framed(exposure, shots, self.state(), start_s, beam.current_pA, lit_s=beam.lit_s)
+
+    def blank(self) -> None:
+        if not self._closed:
+            with self._calls():
+                self._deflectors.SetBeamBlank(1)
+
+    def close(self) -> None:
+        self.blank()
+        self._closed = True
+
+    def power(self, kind: type[P]) -> P | None:
+        tilts = kind is HasTilt and bool(self.tilt_range_deg())
+        return cast("P", self) if tilts or kind is HasValves else None
+
+    def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
+        return {name: self._ranges[name] for name in ("alpha_deg", "beta_deg") if name in self._ranges}
+
+    def close_valves(self) -> None:
+        """The beam valve; the filament stays as it is."""
+        with self._calls():
+            self._gun.SetBeamValve(0)
+
+    def _moving(self) -> bool:
+        with self._calls():
+            return any(self._stage.GetStatus()[: len(_SETTERS)])
+
+    def _defocus_nm(self) -> float | None:
+        """From the lens; None where it is not calibrated, or its coarse part is not where it was."""
+        scale = self._settings.defocus_nm_per_unit
+        if scale is None or _first(self._lens.GetOLc()) != self._coarse:
+            return None
+        return float((_first(self._lens.GetOLf()) - self._zero) * scale)
+
+    def _magnify(self, field_of_view_nm: float) -> None:
+        """Bring the selector to the step of this field of view. Raises NotCalibrated, LimitError."""
+        settings, found = self._settings, float(self._optics.GetMagValue()[0])
+        if settings.field_of_view_nm_at_1x is None:
+            raise NotCalibrated(
+                "an exposure was asked, and instrument.field_of_view_nm_at_1x is not known: adaptem calibrate"
+            )
+        wanted = settings.field_of_view_nm_at_1x / field_of_view_nm
+        if math.isclose(wanted, found, rel_tol=_SAME):
+            return
+        steps = [n for n, one in enumerate(settings.magnifications) if math.isclose(wanted, one, rel_tol=_SAME)]
+        if not steps:
+            known = settings.magnifications or (found,)
+            told = ", ".join(f"{settings.field_of_view_nm_at_1x / one:.5g}" for one in known)
+            raise LimitError(
+                f"a field of view of {field_of_view_nm:g} nm was asked; this column has {told} nm: ask for one"
+            )
+        self._optics.SetSelector(steps[0])
+        if not math.isclose(wanted, float(self._optics.GetMagValue()[0]), rel_tol=_SAME):
+            raise NotCalibrated(
+                f"step {steps[0]} of the selector was to be a magnification of {wanted:.6g}, it is "
+                f"{self._optics.GetMagValue()[0]}: set instrument.magnifications as the column has them"
+            )
+
+    def _prepare(self, scan: Any, exposure: Exposure) -> None:
+        """Set the scan, and see that it is set so. Raises LimitError."""
+        side = exposure.shape[1]
+        scan.set_scanmode(0)
+        scan.set_imaging_area(side, side)
+        scan.set_exposuretime_value(exposure.dwell_us)
+        scan.set_frameintegration(1)
+        read = scan.get_detectorsetting()
+        read = json.loads(read) if isinstance(read, bytes | str) else read
+        found = (read["ImagingArea"]["Width"], read["ImagingArea"]["Height"], read["frameIntegration"])
+        if found != (side, side, 1) or not math.isclose(read["ExposureTimeValue"], exposure.dwell_us, rel_tol=_SAME):
+            raise LimitError(
+                f"{exposure.shape} pixels of {exposure.dwell_us:g} µs were asked once, the scan reads {found[:2]} of "
+                f"{read['ExposureTimeValue']:g} µs, {found[2]} times: ask for what it can do"
+            )
+
+    @contextmanager
+    def _calls(self) -> Iterator[None]:
+        """What goes wrong in PyJEM, in our words."""
+        if self._closed:
+            raise Disconnected("PyJEM was let go of: open the instrument again")
+        try:
+            yield
+        except InstrumentError:
+            raise
+        except TimeoutError as error:
+            raise Timeout(f"PyJEM gave no answer ({error}): whether it was done is not known") from error
+        except OSError as error:
+            raise Disconnected(f"PyJEM does not reach the column ({error}): see to TEMCenter") from error
+        except Exception as error:  # PyJEM raises what its parts raise
+            raise InstrumentError(f"PyJEM did not do what it was asked: {type(error).__name__}: {error}") from error
+
+
+def _first(found: Any) -> Any:
+    """A value as PyJEM gives it: by itself, or in a list with what it means beside it."""
+    return found[0] if isinstance(found, list | tuple) else found
+
+
+def _image(scan: Any, name: str, exposure: Exposure) -> npt.NDArray[np.generic]:
+    """One scan, (H, W)."""
+    raw = bytes(scan.snapshot_rawdata())
+    if len(raw) != 2 * exposure.shape[0] * exposure.shape[1]:
+        raise InstrumentError(f"{name} gave {len(raw)} bytes for {exposure.shape} px of two: its dose is spent")
+    return np.frombuffer(raw, "<u2").reshape(exposure.shape)
+
+
+SETTINGS = JeolSettings
+NEEDS = ("PyJEM",)
+SUPPLIED_BY = "JEOL's TEMCenter"
+
+
+def open_microscope(settings: JeolSettings, *, seed: int, clock: Clock, truth: Path | None) -> JeolMicroscope:
+    """For the registry. Raises ConfigError, Disconnected, InstrumentError, NotSupported."""
+    del seed, truth
+    tem, detector = supplied("PyJEM.TEM3", by=SUPPLIED_BY), supplied("PyJEM.detector", by=SUPPLIED_BY)
+    return JeolMicroscope(settings, clock, tem, detector)
+
+
+def lacks(settings: JeolSettings) -> Mapping[str, str]:
+    """What PyJEM is not asked for."""
+    del settings
+    return {
+        "a frame that is turned": "which way the scan turns is not known",
+        "detectors side by side": "PyJEM scans anew for each, which is the dose anew: name one",
+        "stigmators": "their clicks have no unit yet",
+    }
