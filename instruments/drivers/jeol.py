@@ -46,12 +46,8 @@ _CLICKS = (0, 65535)
 _MOST_PX = 4096
 _MOST_DWELL_US = 1000.0
 _SETTERS = {
-    "x_nm": "SetX",
-    "y_nm": "SetY",
-    "z_nm": "SetZ",
-    "alpha_deg": "SetTiltXAngle",
-    "beta_deg": "SetTiltYAngle",
-}
+    "x_nm": "SetX", "y_nm": "SetY", "z_nm": "SetZ", "alpha_deg": "SetTiltXAngle", "beta_deg": "SetTiltYAngle",
+}  # fmt: skip
 """Of ``TEM3.Stage3``, in the order of what ``GetPos`` gives."""
 _SAME: Ratio = 1e-3
 """Magnifications that differ by less are one step."""
@@ -169,9 +165,7 @@ class JeolMicroscope:
         )
         name = names[0]
         if exposure.signals is not None and len(names) > 1:
-            raise NotSupported(
-                f"{names} were asked; a scan is read by one detector, two are twice the dose: ask for one"
-            )
+            raise NotSupported(f"{names} were asked; each scans by itself, which is the dose anew: ask for one")
         if exposure.shape[0] != exposure.shape[1] or exposure.shape[0] > _MOST_PX:
             raise LimitError(f"{exposure.shape} pixels were asked; squares up to {_MOST_PX} are scanned: ask for one")
         with self._calls():
@@ -220,9 +214,7 @@ class JeolMicroscope:
         """Bring the selector to the step of this field of view. Raises NotCalibrated, LimitError."""
         settings, found = self._settings, float(self._optics.GetMagValue()[0])
         if settings.field_of_view_nm_at_1x is None:
-            raise NotCalibrated(
-                "an exposure was asked, and instrument.field_of_view_nm_at_1x is not known: adaptem calibrate"
-            )
+            raise NotCalibrated("an exposure was asked, field_of_view_nm_at_1x is not known: adaptem calibrate")
         wanted = settings.field_of_view_nm_at_1x / field_of_view_nm
         if math.isclose(wanted, found, rel_tol=_SAME):
             return
@@ -230,9 +222,7 @@ class JeolMicroscope:
         if not steps:
             known = settings.magnifications or (found,)
             told = ", ".join(f"{settings.field_of_view_nm_at_1x / one:.5g}" for one in known)
-            raise LimitError(
-                f"a field of view of {field_of_view_nm:g} nm was asked; this column has {told} nm: ask for one"
-            )
+            raise LimitError(f"{field_of_view_nm:g} nm across were asked; this column has {told} nm: ask for one")
         self._optics.SetSelector(steps[0])
         if not math.isclose(wanted, float(self._optics.GetMagValue()[0]), rel_tol=_SAME):
             raise NotCalibrated(
@@ -274,7 +264,7 @@ class JeolMicroscope:
 
 
 def _first(found: Any) -> Any:
-    """A value as PyJEM gives it: by itself, or in a list with what it means beside it."""
+    """A value as PyJEM gives it: alone, or in a list with more beside it."""
     return found[0] if isinstance(found, list | tuple) else found
 
 
