@@ -29,7 +29,6 @@ from instruments.guard import Guard
 from instruments.guard_client import GuardClient, Plan
 from instruments.latches import InstrumentLedger
 from instruments.ledger_sqlite import SqliteLedger
-from instruments.limits import Limits
 from instruments.remote import RemoteMicroscope, RemoteSettings
 from instruments.types import Exposure
 
@@ -37,17 +36,6 @@ if TYPE_CHECKING:
     from instruments.protocol import Guarded
 
 CRASH = Path(__file__).resolve().parents[1] / "tests" / "crash"
-LIMITS = Limits(
-    x_nm=(-2e3, 2e3),
-    y_nm=(-2e3, 2e3),
-    backlash_nm=100.0,
-    stage_uncertainty_nm=50.0,
-    max_current_pA=60.0,
-    max_electrons=1e15,
-    max_fluence_e_per_A2=1e9,
-    max_time_s=1e6,
-    max_exposures_per_min=100_000,
-)
 LOOKS = {
     "64 × 64": Exposure(field_of_view_nm=100.0, shape=(64, 64), dwell_us=0.05),
     "256 × 256": Exposure(field_of_view_nm=100.0, shape=(256, 256), dwell_us=0.05),
@@ -69,7 +57,7 @@ def overhead(exposures: int) -> list[dict[str, Any]]:
     Median of the differences of exposures made one after the other; difference of the 10 % quantiles, which tell of a
     machine that has nothing else to do; CPU time.
     """
-    from guard_rig import Instrument  # the tests' instrument; its folder is on the path only while this runs
+    from guard_rig import LIMITS, Instrument  # the tests' instrument; its folder is on the path only while this runs
 
     rows = []
     with tempfile.TemporaryDirectory() as parent:

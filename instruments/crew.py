@@ -60,10 +60,11 @@ class Crew:
         self._log = plan.log.open("ab") if plan.log else None
         self.calls, guard_calls = socket.socketpair()
         self.urgent, guard_urgent = socket.socketpair()
+        self.halt, guard_halt = socket.socketpair()
         self._life, watchdog_life = socket.socketpair()
         guard_watch, watchdog_watch = socket.socketpair()
-        theirs = (guard_calls, guard_urgent, guard_watch, watchdog_watch, watchdog_life)
-        for link in (self.calls, self.urgent):
+        theirs = (guard_calls, guard_urgent, guard_halt, guard_watch, watchdog_watch, watchdog_life)
+        for link in (self.calls, self.urgent, self.halt):
             prepare(link)
         try:
             server, token = self._server(plan, start_s)
@@ -75,7 +76,7 @@ class Crew:
                 "latches": str(latch_file(instrument_name(plan.instrument))),
                 "clock": None if plan.simulated_time else origin,
             }
-            sockets = {"calls": guard_calls, "urgent": guard_urgent, "watch": guard_watch}
+            sockets = {"calls": guard_calls, "urgent": guard_urgent, "watch": guard_watch, "halt": guard_halt}
             guard = self._start("guard_process", order, sockets)
             sockets = {"watch": watchdog_watch, "life": watchdog_life}
             self._start("watchdog", {**order, "guard_pid": guard.pid}, sockets)
@@ -95,7 +96,7 @@ class Crew:
 
     def end(self) -> None:
         """Let go: the guard blanks and ends, then the others; one that does not is killed after a while. Safe twice."""
-        for link in (self.calls, self.urgent):
+        for link in (self.calls, self.urgent, self.halt):
             link.close()
         give_up_s = time.monotonic() + _PARTING_S
         for process in reversed(self._processes):  # the server is the last to go

@@ -24,7 +24,10 @@ VERBS: Mapping[type, tuple[str, ...]] = {
     HasValves: ("close_valves",),
     HasLoader: ("specimens", "load", "unload"),
 }
-"""Every power that can be asked for from another process, and what it can do. CanStop is none: it could not cut in."""
+"""Every power that can be asked for from another process, and what it can do.
+
+CanStop goes by a way of its own (``RemoteMicroscope.stop``): here it would wait for its turn.
+"""
 
 _KINDS = {kind.__name__: kind for kind in VERBS}
 
@@ -109,6 +112,16 @@ class _Loader:
 
     def unload(self) -> None:
         self.use("HasLoader", "unload")
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stops what moves at the other end, by whatever way leads there at once."""
+
+    call: Callable[[], None]
+
+    def stop(self) -> None:
+        self.call()
 
 
 _HERE: Mapping[type, Callable[[Use], object]] = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from instruments import errors
 from instruments import guard_checks as checks
-from instruments.bounds import LENGTHS, check_exposure, check_move, check_optics, merged
+from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check_optics, merged
 from instruments.dose import current_of, fluence_of, margin_nm, place_of, swept
 from instruments.errors import BudgetError, BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
 from instruments.guard_powers import guarded
@@ -48,6 +48,7 @@ class Guard:
         self._seen: StagePosition | None = None
         self._closed = False
         self._held: Held | None = None
+        self._stopped = False
         self.blank()
 
     def state(self) -> State:
@@ -62,7 +63,7 @@ class Guard:
                 check_move(target, state.stage, self.limits)
                 checks.check_idle(state)
             self.blank()
-            expected = merged(target, state.stage)
+            self._stopped, expected = False, merged(target, state.stage)
             if (target.alpha_deg, target.beta_deg) != (None, None):
                 self.ledger.intend_tilt(expected)
             try:
@@ -73,9 +74,9 @@ class Guard:
                 raise
             except Exception:
                 with suppress(BusyError, ReachError, errors.Timeout, errors.Disconnected):
-                    self._arrive(target, expected)
+                    self._arrive(target, state.stage, expected)
                 raise
-            return Outcome(target, self._arrive(target, expected))
+            return Outcome(target, self._arrive(target, state.stage, expected))
 
     def tune(self, target: Optics) -> Outcome[Optics]:
         with self._turn() as state:
@@ -146,7 +147,7 @@ class Guard:
     def power(self, kind: type[P]) -> P | None:
         """Only the powers the guard has a rule for (``guard_powers``)."""
         with self._driver() as microscope:
-            return cast("P | None", guarded(kind, microscope.power(kind), self.limits, self.blank))
+            return cast("P | None", guarded(kind, microscope.power(kind), self.limits, self.blank, self._stopping))
 
     def why_not(
         self, exposure: Exposure, stage: StagePosition | None = None, *, state: State | None = None
@@ -215,17 +216,28 @@ class Guard:
                 break
         return stage, change
 
-    def _arrive(self, target: StagePosition, expected: StagePosition) -> StagePosition:
-        """Where the stage came to rest. A tilt that is off, or was asked and cannot be read, counts as a pole touch."""
+    def _stopping(self) -> None:
+        """Somebody stops the motion: from any thread."""
+        self._stopped = True
+
+    def _arrive(self, target: StagePosition, start: StagePosition, expected: StagePosition) -> StagePosition:
+        """Where the stage came to rest. A tilt that is off, or was asked and cannot be read, counts as a pole touch.
+
+        Not one that was stopped on its way.
+        """
         try:
             self._seen, change = self._still_stage()
         except InstrumentError as error:
             if (target.alpha_deg, target.beta_deg) == (None, None):
                 raise
             raise self._latch(f"after a tilt the stage cannot be read ({error}): do not move, see to it") from error
-        if wrong := checks.touched(expected, self._seen):
+        there = checks.stopped_at(start, expected, self._seen) if self._stopped else expected
+        if wrong := checks.touched(there, self._seen):
             raise self._latch(wrong)
-        if missed := change or checks.off(expected, self._seen, LENGTHS, self.limits.reach_tolerance_nm):
+        if self._stopped:
+            self.ledger.intend_tilt(there)
+        missed = change or checks.off(expected, self._seen, LENGTHS, self.limits.reach_tolerance_nm)
+        if missed := missed or checks.off(expected, self._seen, TILTS, checks.TOUCH_DEG):
             raise ReachError(f"the stage did not arrive: {missed}; try again", target=target, readback=self._seen)
         return self._seen
 

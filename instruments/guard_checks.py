@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from instruments.bounds import LENGTHS, TILTS
@@ -79,6 +80,16 @@ def off(expected: StagePosition, found: StagePosition, axes: tuple[str, ...], to
 def moved(before: StagePosition, now: StagePosition, tolerance_nm: float) -> str | None:
     """Which axis changed between two read-backs, in words."""
     return off(before, now, LENGTHS, tolerance_nm) or off(before, now, TILTS, TOUCH_DEG)
+
+
+def stopped_at(start: StagePosition, expected: StagePosition, found: StagePosition) -> StagePosition:
+    """Where the tilts should be after a motion that was stopped: where they are, if that lies on the way."""
+    places = {}
+    for axis in TILTS:
+        begin, end, at = (getattr(place, axis) for place in (start, expected, found))
+        on_its_way = None not in (begin, end, at) and min(begin, end) - TOUCH_DEG <= at <= max(begin, end) + TOUCH_DEG
+        places[axis] = at if on_its_way else end
+    return replace(expected, **places)
 
 
 def touched(expected: StagePosition, found: StagePosition) -> str | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from instruments import codec, distant
 from instruments.clock import RealClock
 from instruments.crew import Crew, Plan
 from instruments.errors import Disconnected, InstrumentError, LimitError
+from instruments.powers import CanStop
 from instruments.server.wire import BadMessage, Closed, receive, send
 from instruments.types import Exposure, Optics, Outcome, StagePosition
 
 if TYPE_CHECKING:
+    import socket
+
     from instruments.clock import Clock
     from instruments.codec import Arrays, Json
     from instruments.limits import Limits
@@ -37,6 +41,7 @@ class GuardClient:
         self._world_s = start_s
         self._held: str | None = None
         self._closed = False
+        self._stopping = threading.Lock()
         self.clock: Clock = WorldClock(self) if plan.simulated_time else RealClock(start_s)
         """The instrument's."""
         self._crew: Crew | None = self._manned()
@@ -101,6 +106,9 @@ class GuardClient:
                 crew.end()
 
     def power(self, kind: type[P]) -> P | None:
+        if kind is CanStop:
+            crew = self._at_hand()
+            return cast("P | None", distant.Stop(self._stop) if crew.about.get("can_stop") else None)
         return distant.distant(kind, self._use)
 
     def why_not(
@@ -118,9 +126,7 @@ class GuardClient:
 
     def ask(self, wish: Json) -> tuple[Json, Arrays]:
         """Send a request to the guard; returns (head, arrays) of its answer. Raises what the guard raised."""
-        if self._closed:
-            raise Disconnected("this guard was closed: open the instrument again")
-        crew = self._crew = self._crew or self._manned()
+        crew = self._at_hand()
         try:
             head, arrays = self._exchange(crew, wish)
         except Disconnected:
@@ -130,6 +136,20 @@ class GuardClient:
         if "error" in head:
             raise codec.error_of(head)
         return head, arrays
+
+    def _at_hand(self) -> Crew:
+        if self._closed:
+            raise Disconnected("this guard was closed: open the instrument again")
+        self._crew = self._crew or self._manned()
+        return self._crew
+
+    def _stop(self) -> None:
+        """Stop what moves: from another thread, while a move's answer is waited for."""
+        with self._stopping:
+            crew = self._crew
+            if crew is None:
+                raise Disconnected("stop was asked, and the guard's process is gone: read the stage again")
+            self._tell(crew.halt, {"op": "stop"}, "stop what moves")
 
     def _exchange(self, crew: Crew, wish: Json) -> tuple[Json, Arrays]:
         try:
@@ -157,15 +177,19 @@ class GuardClient:
         return crew
 
     def _hold(self, crew: Crew, reason: str) -> None:
+        self._tell(crew.urgent, {"op": "hold", "reason": reason}, f"hold the beam off ({reason})")
+
+    def _tell(self, link: socket.socket, wish: Json, what: str) -> None:
+        """Something that does not wait for the answer to a request under way. Raises what the guard raised."""
         give_up_s = time.monotonic() + _URGENT_S
 
         def impatient() -> None:
             if time.monotonic() > give_up_s:
-                raise InstrumentError(f"the guard was told to hold the beam off ({reason}), and does not answer")
+                raise InstrumentError(f"the guard was told to {what}, and does not answer")
 
         try:
-            send(crew.urgent, {"op": "hold", "reason": reason})
-            told = receive(crew.urgent, impatient, _PARTS_S)[0]
+            send(link, wish)
+            told = receive(link, impatient, _PARTS_S)[0]
         except (Closed, BadMessage) as error:
             raise Disconnected(f"the guard's process is gone ({error}): its watchdog has blanked the beam") from error
         if "error" in told:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from instruments import codec, distant
 from instruments.codec import Json, request_of
 from instruments.errors import InstrumentError, NotSupported
+from instruments.powers import CanStop
 from instruments.types import Exposure, Footprint, Optics, StagePosition
 
 if TYPE_CHECKING:
@@ -92,6 +93,18 @@ _ACTS: dict[Any, Callable[[Guard, Clock, Json], tuple[Json, Arrays]]] = {
     "state": _state, "move": _move, "tune": _tune, "acquire": _acquire, "blank": _blank, "close": _close, "use": _use,
     "why_not": _why_not, "wait": _wait, "ledger": _ledger,
 }  # fmt: skip
+
+
+def stop(guard: Guard) -> Json:
+    """Stop what moves, from any thread."""
+    try:
+        motion = guard.power(CanStop)
+        if motion is None:
+            raise NotSupported("stop was asked, which this instrument cannot: wait for the move")
+        motion.stop()
+    except InstrumentError as error:
+        return codec.error(error)
+    return {}
 
 
 def hold(guard: Guard, wish: Json) -> Json:

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from instruments.types import Outcome
 
 
-def guarded(kind: type, power: object, limits: Limits, blank: Callable[[], None]) -> object:
-    """The power in its guarded form, or None."""
+def guarded(
+    kind: type, power: object, limits: Limits, blank: Callable[[], None], stopping: Callable[[], None]
+) -> object:
+    """The power in its guarded form, or None. ``stopping`` is told before motion is stopped."""
     if kind is HasValves and isinstance(power, HasValves):
         return GuardedValves(power, blank)
     if kind is HasTilt and isinstance(power, HasTilt):
         return GuardedTilt(power, limits)
     if kind is CanStop and isinstance(power, CanStop):
-        return GuardedStop(power)
+        return GuardedStop(power, stopping)
     if kind is HasHolder and isinstance(power, HasHolder):
         return GuardedHolder(power, limits)
     if kind is HasSpectra and isinstance(power, HasSpectra):
@@ -47,11 +49,13 @@ class GuardedValves:
 
 @dataclass(frozen=True, slots=True)
 class GuardedStop:
-    """Stopping is always allowed."""
+    """Stopping is always allowed, from any thread."""
 
     motion: CanStop
+    stopping: Callable[[], None]
 
     def stop(self) -> None:
+        self.stopping()
         self.motion.stop()
 
 

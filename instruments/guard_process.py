@@ -2,6 +2,7 @@
 
     runner ── requests, beats ──► this thread ──► guard's thread: Guard ──► driver server
            ── hold ─────────────► this thread ──────────────── blank ─────► driver server
+           ── stop ─────────────► this thread ──► a thread ──► stop ──────► driver server
     watchdog ◄── "." while all is well, "q" at the end ── this thread
 
 This thread never waits for the instrument. It blanks where the runner is gone, or silent while it should wait for an
@@ -30,6 +31,7 @@ from instruments.guard import Guard
 from instruments.latches import InstrumentLedger
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import Limits
+from instruments.powers import CanStop
 from instruments.remote import RemoteClock, RemoteMicroscope, RemoteSettings
 from instruments.server.session import duration_s
 from instruments.server.wire import BEAT_S, BadMessage, Closed, prepare, receive, send
@@ -55,6 +57,7 @@ class GuardProcess:
         calls: socket.socket,
         urgent: socket.socket,
         watch: socket.socket,
+        halt: socket.socket,
         longest_s: float = 180.0,
     ) -> None:
         """``longest_s``: that the instrument may take for anything, beside the time of an exposure itself."""
@@ -63,6 +66,7 @@ class GuardProcess:
         self._calls = calls
         self._urgent = urgent
         self._watch = watch
+        self._halt = halt
         self._longest_s = longest_s + _SPARE_S
         self._wishes: queue.Queue[Json | None] = queue.Queue()
         self._busy_until_s: float | None = None
@@ -80,7 +84,12 @@ class GuardProcess:
         worker = threading.Thread(target=self._work, daemon=True)
         worker.start()
         ears = selectors.DefaultSelector()
-        for link, hear in ((self._calls, self._hear), (self._urgent, self._hear_urgent), (self._watch, self._look)):
+        for link, hear in (
+            (self._calls, self._hear),
+            (self._urgent, self._hear_urgent),
+            (self._watch, self._look),
+            (self._halt, self._hear_halt),
+        ):
             ears.register(link, selectors.EVENT_READ, hear)
         while not self._over:
             for key, _ in ears.select(_TICK_S):
@@ -114,6 +123,18 @@ class GuardProcess:
             send(self._urgent, guard_desk.hold(self._guard, receive(self._urgent)[0]))
         except (Closed, BadMessage) as error:
             self.end(f"the runner is gone: {error}")
+
+    def _hear_halt(self) -> None:
+        """Somebody stops the motion: asked for in a thread of its own, as the instrument is waited for."""
+        try:
+            receive(self._halt)
+        except (Closed, BadMessage) as error:
+            return self.end(f"the runner is gone: {error}")
+        return threading.Thread(target=self._stop_motion, daemon=True).start()
+
+    def _stop_motion(self) -> None:
+        with suppress(Closed):  # heard of by the other thread too
+            send(self._halt, guard_desk.stop(self._guard))
 
     def _look(self) -> None:
         """The watchdog says that it cannot reach the instrument; or is gone."""
@@ -180,8 +201,10 @@ def open_guard(order: Json) -> tuple[Guard, Clock]:
 def main() -> None:
     """Entry point: the order comes on stdin, connections are inherited."""
     order = json.loads(sys.stdin.buffer.read())
-    calls, urgent, watch = (socket.socket(fileno=order["sockets"][name]) for name in ("calls", "urgent", "watch"))
-    for link in (calls, urgent):
+    calls, urgent, watch, halt = (
+        socket.socket(fileno=order["sockets"][name]) for name in ("calls", "urgent", "watch", "halt")
+    )
+    for link in (calls, urgent, halt):
         prepare(link)
     watch.setblocking(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to answer
@@ -191,10 +214,11 @@ def main() -> None:
         told = codec.error(error) if isinstance(error, InstrumentError) else {"error": "Config", "message": str(error)}
         return send(calls, told)
     settings = RemoteSettings.model_validate(order["server"])
-    process = GuardProcess(guard, clock, calls, urgent, watch, max(settings.move_s, settings.exposure_overhead_s))
+    longest_s = max(settings.move_s, settings.exposure_overhead_s)
+    process = GuardProcess(guard, clock, calls, urgent, watch, halt, longest_s)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: process.end("the guard's process was told to end"))
-    send(calls, {"now_s": clock.now_s()})
+    send(calls, {"now_s": clock.now_s(), "can_stop": guard.power(CanStop) is not None})
     return process.run()
 
 

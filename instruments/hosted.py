@@ -13,6 +13,7 @@ from instruments import codec, distant
 from instruments.clock import RealClock, SimulatedClock
 from instruments.drivers import registry
 from instruments.errors import InstrumentError
+from instruments.powers import CanStop
 from instruments.server.driver import DriverError
 from instruments.types import Exposure, Optics, StagePosition
 
@@ -29,6 +30,8 @@ class Hosted:
 
     def __init__(self, scope: Microscope) -> None:
         self._scope = scope
+        self._motion = scope.power(CanStop)
+        self.can_stop = self._motion is not None
 
     def state(self) -> Json:
         with _told():
@@ -48,6 +51,10 @@ class Hosted:
 
     def blank(self) -> None:
         self._scope.blank()
+
+    def stop(self) -> None:
+        if self._motion is not None:
+            self._motion.stop()
 
     def blanked(self) -> bool | None:
         return self._scope.state().blanked

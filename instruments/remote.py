@@ -9,13 +9,14 @@ import secrets
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import Field
 
 from configs.load import ConfigError, Settings
 from instruments import codec, distant
 from instruments.errors import BusyError, Disconnected, Timeout
+from instruments.powers import CanStop
 from instruments.server.session import PILOT
 from instruments.server_link import Link
 from instruments.types import Outcome, State
@@ -29,6 +30,7 @@ P = TypeVar("P")
 
 _BLANK_S = 0.5
 """One try to blank may take this long."""
+_STOP_S = 1.0
 _BLANKED_BY_ITSELF_S = 3.0
 """After this without a connection the server has blanked by itself; that it is gone is told to whoever asks."""
 
@@ -63,7 +65,7 @@ class RemoteMicroscope:
         self._later_s: float | None = 0.0 if clock is None else None
         self.world_s: float | None = None
         """What a world behind the server says that the time is; None where it keeps none."""
-        self._closed = False
+        self._closed = self._can_stop = False
         self._who = secrets.token_hex(8)
         self._calling = threading.Lock()
         self._blanking = threading.Lock()
@@ -126,7 +128,22 @@ class RemoteMicroscope:
                 self._pilot = self._blanker = None
 
     def power(self, kind: type[P]) -> P | None:
+        if kind is CanStop:
+            return cast("P | None", distant.Stop(self.stop) if self._can_stop else None)
         return distant.distant(kind, self._use)
+
+    def stop(self) -> None:
+        """Stop what moves: from any thread, while the move is waited for, on a connection of its own.
+
+        Raises Disconnected, Timeout where it is not known to be done; NotSupported.
+        """
+        link = self._connect("stopper")
+        try:
+            answer, _ = link.ask({"op": "stop"}, _STOP_S)
+        finally:
+            link.close()
+        if "error" in answer:
+            raise codec.error_of(answer)
 
     def wait(self, duration_s: float) -> None:
         """Let the server's world go on."""
@@ -167,6 +184,7 @@ class RemoteMicroscope:
         link = Link(self._settings.port, self._token, role, self._who)
         if role == self._role:
             self._note_time(link.about)
+            self._can_stop = link.about.get("can_stop") is True
             if self._clock is not None:
                 self._later_s = None  # another process may serve now: its clock is set against ours anew
         return link

@@ -33,9 +33,12 @@ class DriverError(Exception):
 class Driver(Protocol):
     """The methods of a driver, for reading: it need not inherit from this.
 
-    All are called from one thread, that of ``open_driver``, except ``blank`` and ``blanked``: these are also called
-    from others while a call is under way, must return soon, and must work then.
+    All are called from one thread, that of ``open_driver``, except ``blank``, ``blanked`` and ``stop``: these are also
+    called from others while a call is under way, must return soon, and must work then.
     """
+
+    can_stop: bool
+    """Whether there is a ``stop``; False where there is no such attribute."""
 
     def state(self) -> dict[str, Any]:
         """time_s, stage {x_nm, …}, optics {defocus_nm, …}, blanked, valve_open, busy_until_s, and readings.
@@ -62,6 +65,10 @@ class Driver(Protocol):
 
     def blank(self) -> None:
         """Blank the beam, from any thread; an exposure that is under way does not go on."""
+        ...
+
+    def stop(self) -> None:
+        """Stop what moves, from any thread, within a second; the ``move`` that is under way raises ReachError."""
         ...
 
     def blanked(self) -> bool | None:

@@ -153,8 +153,11 @@ class DriverServer:
                 old.end()
             self._blank("a new pilot")
         clock = getattr(self._driver, "now_s", None)
-        session.answer({"name": self._name, "protocol": PROTOCOL, "now_s": clock() if clock else None})
+        session.answer({"name": self._name, "protocol": PROTOCOL, "now_s": clock() if clock else None, **self._able()})
         return True
+
+    def _able(self) -> dict[str, bool]:
+        return {"can_stop": bool(getattr(self._driver, "can_stop", False))}
 
     def _hear(self, session: Session, head: dict[str, Any]) -> None:
         """One message, in the reader's thread: beats and blanks are dealt with here, the rest in the driver's."""
@@ -163,6 +166,9 @@ class DriverServer:
             return
         if op == "look":
             session.answer({"blanked": self._reads_blanked()})
+            return
+        if op == "stop":
+            session.answer(self._stop_motion())
             return
         if op in ("blank", "fence"):
             why = str(head.get("reason") or "asked to")
@@ -221,6 +227,16 @@ class DriverServer:
             return False
         self._owed = ""
         return True
+
+    def _stop_motion(self) -> dict[str, Any]:
+        """From whoever asks: standing still is never wrong."""
+        if not self._able()["can_stop"]:
+            return {"error": "NotSupported", "message": "stop was asked, which this driver cannot: wait for the move"}
+        try:
+            self._driver.stop()
+        except Exception as error:
+            return _failed(f"{type(error).__name__}: {error}")
+        return {}
 
     def _reads_blanked(self) -> bool | None:
         try:

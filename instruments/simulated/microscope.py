@@ -73,7 +73,7 @@ class SimulatedMicroscope:
         theirs = target if self._matrix == STRAIGHT else self._theirs(target)
         check_move(theirs, self._world.settings.stage)
         self._leave_alone("a move")
-        world, now_s = self._world, self._world.now_s()
+        world, now_s, calls, whole = self._world, self._world.now_s(), self._world.stop_calls, True
         world.blank()
         if world.faults.on("stage_stuck", now_s):
             world.stage.go(theirs, now_s, part=0.1, tilt_part=0.1)
@@ -95,9 +95,17 @@ class SimulatedMicroscope:
         if world.faults.on("spurious_ready", now_s):
             world.wait(0.1 * (there_s - now_s))
         else:
-            world.wait(there_s - now_s + world.settings.stage.settle_s)
+            whole = world.wait_unless_stopped(there_s - now_s + world.settings.stage.settle_s, calls)
+        if not whole:
+            world.stage.halt(world.now_s())
         achieved = self._readback()
         world.record("moved", achieved=named(achieved))
+        if not whole:
+            raise ReachError(
+                f"the stage, asked to go to {named(target)}, was stopped at {named(achieved)}",
+                target=target,
+                readback=achieved,
+            )
         return Outcome(requested=target, achieved=achieved)
 
     def _theirs(self, target: StagePosition) -> StagePosition:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from instruments.powers import HasDiffraction, HasHolder, HasSpectra, HasTilt, HasValves
+from instruments.powers import CanStop, HasDiffraction, HasHolder, HasSpectra, HasTilt, HasValves
 from instruments.simulated.world import World
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ def offered(kind: type, world: World) -> object:
         return Tilt(tilts)
     if kind is HasValves:
         return Valves(world)
+    if kind is CanStop and settings.real_time:  # in simulated time a motion is over before anybody could
+        return Stop(world)
     if kind is HasHolder and world.conditions is not None:
         return Holder(world)
     if kind is HasDiffraction and camera is not None:
@@ -82,3 +84,13 @@ class Valves:
     def close_valves(self) -> None:
         self.world.blank()
         self.world.set_valve(is_open=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The stage's drives."""
+
+    world: World
+
+    def stop(self) -> None:
+        self.world.stop()

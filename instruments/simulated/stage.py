@@ -75,6 +75,10 @@ class Stage:
         self._motion = _Motion(start, end, now_s, now_s + time_s, play, [scale * float(c) for c in creeps], number)
         return now_s + time_s
 
+    def halt(self, now_s: float) -> None:
+        """Stop where the drive is now."""
+        self._motion = replace(self._motion, end=self._drive(now_s), end_s=min(now_s, self._motion.end_s))
+
     def displace_tilt(self, by_deg: float) -> None:
         """Knock the tilt out of place, as a touch of the pole piece does."""
         motion = self._motion

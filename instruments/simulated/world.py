@@ -22,6 +22,7 @@ from instruments.simulated.truth import Row, TruthLog
 from instruments.types import ELECTRONS_PER_PA_S, Footprint, Optics
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from instruments.clock import Clock
@@ -67,6 +68,8 @@ class World:
         self._blanked_s = 0.0
         self.blank_calls = 0
         """How often ``blank`` was called: an exposure that began before the latest call does not go on."""
+        self.stop_calls = 0
+        """How often ``stop`` was called: a motion that began before the latest call does not go on."""
         self._lenses = Lenses(settings.column, seed)
         self._above_axis_nm = settings.stage.eucentric_offset_nm * (2 * float(uniform(seed, 403, 0)) - 1)
         self._clock = clock
@@ -88,13 +91,20 @@ class World:
 
     def wait_unless_blanked(self, duration_s: float, calls: int) -> bool:
         """Wait, but in real time not on after a ``blank`` beyond that many; returns whether all of it has passed."""
+        return self._wait_while(lambda: self.blank_calls == calls, duration_s)
+
+    def wait_unless_stopped(self, duration_s: float, calls: int) -> bool:
+        """The same for ``stop``."""
+        return self._wait_while(lambda: self.stop_calls == calls, duration_s)
+
+    def _wait_while(self, goes_on: Callable[[], bool], duration_s: float) -> bool:
         if not self.settings.real_time:
             self.wait(duration_s)
         else:
             end_s = self.now_s() + duration_s
-            while self.blank_calls == calls and (left_s := end_s - self.now_s()) > 0:
+            while goes_on() and (left_s := end_s - self.now_s()) > 0:
                 self.wait(min(left_s, _SLICE_S))
-        return self.blank_calls == calls
+        return goes_on()
 
     @property
     def beam_on(self) -> bool:
@@ -221,6 +231,10 @@ class World:
         """Blank, and let no exposure that is under way go on."""
         self.blank_calls += 1
         self._shut()
+
+    def stop(self) -> None:
+        """Let no motion that is under way go on (in real time: in simulated time it is over at once)."""
+        self.stop_calls += 1
 
     def _shut(self) -> None:
         if self._beam_on:

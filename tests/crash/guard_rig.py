@@ -15,8 +15,23 @@ from typing import Any
 
 from crash_truth import rows_of
 
+from instruments.limits import Limits
+
 HERE = Path(__file__).parent
 ENV = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
+
+LIMITS = Limits(
+    x_nm=(-2e3, 2e3),
+    y_nm=(-2e3, 2e3),
+    backlash_nm=100.0,
+    stage_uncertainty_nm=50.0,
+    max_current_pA=60.0,
+    max_electrons=1e15,
+    max_fluence_e_per_A2=1e9,
+    max_time_s=1e6,
+    max_exposures_per_min=100_000,
+)
+"""Roomy: what is tested here is who blanks, and how soon."""
 
 EXPOSURE_US = 1000.0
 """Per pixel of 64 × 64: 4 s of beam."""

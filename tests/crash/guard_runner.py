@@ -12,20 +12,10 @@ import sys
 import threading
 from pathlib import Path
 
-from instruments.errors import InstrumentError
-from instruments.limits import Limits
-from instruments.types import Exposure
+from guard_rig import LIMITS
 
-LIMITS = Limits(
-    x_nm=(-2e3, 2e3),
-    y_nm=(-2e3, 2e3),
-    backlash_nm=100.0,
-    stage_uncertainty_nm=50.0,
-    max_current_pA=60.0,
-    max_electrons=1e15,
-    max_fluence_e_per_A2=1e9,
-    max_time_s=1e6,
-)
+from instruments.errors import InstrumentError
+from instruments.types import Exposure
 
 
 def say(*words: object) -> None:

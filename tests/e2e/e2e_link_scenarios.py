@@ -21,7 +21,8 @@ from e2e_server_scenarios import (
 )
 
 from instruments import latches, watchdog
-from instruments.errors import Disconnected, HardwareFault, Held, InstrumentError, LimitError
+from instruments.errors import Disconnected, HardwareFault, Held, InstrumentError, LimitError, ReachError
+from instruments.powers import CanStop
 from instruments.server import wire
 from instruments.types import StagePosition
 
@@ -229,6 +230,25 @@ def told_to_hold(links: Links) -> None:
     client.close()
 
 
+def stopped_on_the_way(links: Links) -> None:
+    """A tilt of some seconds is stopped from another thread: it stands, is no pole touch, and goes on when asked."""
+    client = links.client()
+    stop = client.power(CanStop)
+    assert stop is not None, "this stage can be stopped"
+    tilt = StagePosition(alpha_deg=20.0)  # 4 s
+    doing = links.doing(lambda: client.move(tilt))
+    wait_for(lambda: links.world.stage.position(links.world.now_s())[3] > 0.5, "it never moved")
+    assert links.doing(stop.stop).join() is None, "nobody could stop it"
+    wait_for(lambda: links.world.stage.position(links.world.now_s() + 60.0)[3] < 19.0, "it moves on", 1.0)
+    raised = doing.join()
+    assert isinstance(raised, ReachError), f"stopped on its way, and said to be there: {raised}"
+    assert client.ledger.latched() is None, "what was stopped is taken for a pole touch"
+    at_deg = links.world.stage.position(links.world.now_s())[3]
+    client.acquire(SHORT)
+    client.move(StagePosition(alpha_deg=at_deg + 0.5))
+    client.close()
+
+
 def latch_of_the_instrument(links: Links) -> None:
     """A latch is the instrument's: another survey's folder does not lift it, and a survey cannot."""
     client = links.client()
@@ -258,9 +278,10 @@ SCENARIOS = (
     runner_dies, runner_hangs, guard_dies, guard_hangs, guard_overworked, runner_dies_alone, watchdog_dies,
     watchdog_blind, pilot_dies, pilot_silent, exposure_overdue, unblanks_again, blanked_before_it_began, stranger,
     second_pilot, blanker_moves, cannot_blank, reply_lost, out_of_reach, garbage, hasty_runner, hostile_requests,
-    told_to_hold, latch_of_the_instrument, patient,
+    told_to_hold, latch_of_the_instrument, patient, stopped_on_the_way,
 )  # fmt: skip
 QUICK = (
     stranger, second_pilot, blanker_moves, reply_lost, out_of_reach, hostile_requests, latch_of_the_instrument, patient,
+    stopped_on_the_way,
 )  # fmt: skip
 """Scenarios that need not wait for a beam that stays on to find that something is wrong."""

@@ -19,6 +19,7 @@ from instruments.errors import InstrumentError
 from instruments.guard import Guard
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import Limits
+from instruments.powers import CanStop
 from instruments.remote import RemoteMicroscope, RemoteSettings
 from instruments.server import serving, wire
 from instruments.simulated.microscope import SimulatedMicroscope
@@ -157,10 +158,11 @@ class ThreadCrew:
     def __init__(self, links: Links, plan: guard_client.Plan, start_s: float) -> None:
         self.calls, calls = socket.socketpair()
         self.urgent, urgent = socket.socketpair()
+        self.halt, halt = socket.socketpair()
         self.life, life = socket.socketpair()
         self.watch, watch = socket.socketpair()
-        self._sockets = (calls, urgent, life, watch)
-        for link in (self.calls, self.urgent, calls, urgent):
+        self._sockets = (calls, urgent, life, watch, halt)
+        for link in (self.calls, self.urgent, self.halt, calls, urgent, halt):
             wire.prepare(link)
         self.watch.setblocking(False)
         clock = RealClock(start_s)
@@ -170,11 +172,11 @@ class ThreadCrew:
             SqliteLedger(plan.ledger), SqliteLedger(latches.latch_file(plan.instrument.name))
         )
         self.guard = Guard(self.scope, plan.limits, self.ledger, clock)
-        self.process = guard_process.GuardProcess(self.guard, clock, calls, urgent, self.watch)
+        self.process = guard_process.GuardProcess(self.guard, clock, calls, urgent, self.watch, halt)
         self.victim = subprocess.Popen(["sleep", "60"])
         self.dog = watchdog.Watchdog(watch, life, self.victim.pid, plan.instrument.port, TOKEN)
         self._thaw = threading.Event()
-        self.about = {"now_s": clock.now_s()}
+        self.about = {"now_s": clock.now_s(), "can_stop": self.guard.power(CanStop) is not None}
         self.pids = {"guard_process": self.victim.pid}
         self.guarding = threading.Thread(target=self._guard, daemon=True)
         self.watching = threading.Thread(target=self.dog.run, daemon=True)
@@ -192,7 +194,7 @@ class ThreadCrew:
 
     def end(self) -> None:
         self._thaw.set()
-        for link in (self.calls, self.urgent):
+        for link in (self.calls, self.urgent, self.halt):
             link.close()
         self.guarding.join(10.0)
         for link in (self.watch, self.life):

@@ -123,8 +123,10 @@ def _believe(self: Guard) -> Any:
     return self.state().stage, None
 
 
-def _believe_arrival(self: Guard, target: StagePosition, expected: StagePosition) -> StagePosition:
-    del target
+def _believe_arrival(
+    self: Guard, target: StagePosition, start: StagePosition, expected: StagePosition
+) -> StagePosition:
+    del target, start
     return expected
 
 

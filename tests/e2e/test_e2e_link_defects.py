@@ -13,6 +13,7 @@ import pytest
 from e2e_links import Links
 
 from instruments import guard_client, guard_desk, server_link, watchdog
+from instruments.guard import Guard
 from instruments.guard_client import GuardClient, LedgerView
 from instruments.guard_process import GuardProcess
 from instruments.latches import InstrumentLedger
@@ -81,6 +82,12 @@ def _blank_in_turn(self: RemoteMicroscope) -> None:
     self._ask({"op": "blank"}, 1.0)
 
 
+def _stop_in_turn(self: RemoteMicroscope) -> None:
+    while not self._calling.acquire(timeout=0.1):
+        pass
+    self._calling.release()
+
+
 def _anonymous(self: SqliteLedger, exposure: Any, place: Any, electrons: float) -> Any:
     return _RESERVE(self, replace(exposure, id=None), place, electrons)
 
@@ -124,6 +131,11 @@ DEFECTS: tuple[Defect, ...] = (
     ("a desk that does not hold", ((guard_desk, "hold", lambda *_: {}),), scenarios.told_to_hold),
     ("a client that forgets to hold", ((GuardClient, "_held", _fixed(None)),), scenarios.told_to_hold),
     ("a blank that waits for its turn", ((RemoteMicroscope, "blank", _blank_in_turn),), scenarios.told_to_hold),
+    ("a desk that does not stop", ((guard_desk, "stop", lambda _: {}),), scenarios.stopped_on_the_way),
+    ("a stop that waits for its turn", ((RemoteMicroscope, "stop", _stop_in_turn),), scenarios.stopped_on_the_way),
+    ("a server that lets it move on", ((DriverServer, "_stop_motion", lambda _: {}),), scenarios.stopped_on_the_way),
+    ("a guard that takes what was stopped for a pole touch", ((Guard, "_stopping", _nothing),),
+     scenarios.stopped_on_the_way),
     ("a latch in the survey's folder", ((InstrumentLedger, "latch", lambda self, why: self._dose.latch(why)),),
      scenarios.latch_of_the_instrument),
     ("a survey that clears a latch", ((LedgerView, "clear_latch", _nothing),), scenarios.latch_of_the_instrument),
