@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from rich.progress import track
 
-from benchmarks.focus_methods import Choice, ours, row, swept, tuned
+from benchmarks.focus_methods import Choice, Found, ours, over_worlds, row, swept, tuned
 from benchmarks.focus_worlds import COARSE, TUNING, UNSEEN, CLEAR_nm, FAR_nm, World, defoci
 from models.focus import Search
 from models.focus_classical import Sweep
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
-def coarse(count: int, tuning: int) -> list[dict[str, Any]]:
-    """Any focus within ±200 nm to within 5 nm, with 1000 e/Å² in all."""
-    task, fluence, settings = "coarse", 1e3, defoci(0, 100, -100)
-    bands = ((0.01, 0.1), (0.02, 0.3), (0.05, 0.6))
-    series: dict[int, list[Choice]] = {
-        3: [((Sweep("C10", width, 3),), band) for width in (100, 150, 200) for band in bands],
-        9: [((Sweep("C10", 200, 9),), band) for band in bands]
-        + [((Sweep("C10", 200, 5), Sweep("C10", width, 4)), band) for width in (30, 60) for band in bands],
+TASK, FLUENCE, SETTINGS_nm = "coarse", 1e3, defoci(0, 100, -100)
+BANDS = ((0.01, 0.1), (0.02, 0.3), (0.05, 0.6))
+SERIES: dict[int, list[Choice]] = {
+    3: [((Sweep("C10", width, 3),), band) for width in (100, 150, 200) for band in BANDS],
+    9: [((Sweep("C10", 200, 9),), band) for band in BANDS]
+    + [((Sweep("C10", 200, 5), Sweep("C10", width, 4)), band) for width in (30, 60) for band in BANDS],
+}
+
+
+class Outcome(NamedTuple):
+    found: Found
+    bound_nm: float
+    """Of C10."""
+    swept_nm: list[float]
+    """Error of C10 of each series."""
+
+
+def chosen(tuning: int) -> dict[int, Choice]:
+    """The best series of each number of images."""
+    return {
+        n: tuned(tried, lambda m: World(TUNING, m, COARSE, FAR_nm), tuning, FLUENCE, 5.0) for n, tried in SERIES.items()
     }
-    chosen = {
-        n: tuned(tried, lambda m: World(TUNING, m, COARSE, FAR_nm), tuning, fluence, 5.0) for n, tried in series.items()
-    }
-    found, bounds, classical = [], [], []
-    for n in track(range(count), "coarse"):
-        bounds.append(World(UNSEEN, n, COARSE, FAR_nm).bound_nm(settings, fluence / 3, (0,))[0])
-        found.append(ours(World(UNSEEN, n, COARSE, FAR_nm), settings, fluence, Search(c10_nm=200), (0.0,)))
-        classical.append([swept(World(UNSEEN, n, COARSE, FAR_nm), choice, fluence)[0] for choice in chosen.values()])
+
+
+def one(n: int, choices: Sequence[Choice]) -> Outcome:
+    def world() -> World:
+        return World(UNSEEN, n, COARSE, FAR_nm)
+
+    return Outcome(
+        found=ours(world(), SETTINGS_nm, FLUENCE, Search(c10_nm=200), (0.0,)),
+        bound_nm=float(world().bound_nm(SETTINGS_nm, FLUENCE / len(SETTINGS_nm), (0,))[0]),
+        swept_nm=[float(swept(world(), choice, FLUENCE)[0]) for choice in choices],
+    )
+
+
+def table(outcomes: Sequence[Outcome], choices: Mapping[int, Choice]) -> list[dict[str, Any]]:
+    task, found = TASK, [each.found for each in outcomes]
     off, std = (np.array([getattr(f, name)[0] for f in found]) for name in ("error_nm", "std_nm"))
     claimed = np.array([f.settled for f in found]) & (2 * std < 5)
-    clear, swept_off = np.array(bounds) < CLEAR_nm, np.abs(np.array(classical))
+    clear = np.array([each.bound_nm for each in outcomes]) < CLEAR_nm
+    swept_off = np.abs([each.swept_nm for each in outcomes])
     rows = [
         row(task, "estimator", 3, "within 5 nm and claimed so, of all", claimed & (abs(off) < 5), np.mean),
         row(task, "estimator", 3, "within 5 nm, of all", abs(off) < 5, np.mean),
@@ -43,7 +66,13 @@ def coarse(count: int, tuning: int) -> list[dict[str, Any]]:
         row(task, "estimator", 3, "1.48 median |z|, of those claimed", 1.4826 * abs(off / std)[claimed], np.median),
         row(task, "estimator", 3, "CPU seconds, median", np.array([f.cpu_s for f in found]), np.median),
     ]
-    for k, n in enumerate(chosen):
+    for k, n in enumerate(choices):
         rows.append(row(task, "variance sweep", n, "within 5 nm, of all", swept_off[:, k] < 5, np.mean))
         rows.append(row(task, "variance sweep", n, "within 5 nm, of bound < 1 nm", swept_off[clear, k] < 5, np.mean))
     return rows
+
+
+def coarse(count: int, tuning: int, jobs: int) -> list[dict[str, Any]]:
+    """Any focus within ±200 nm to within 5 nm, with 1000 e/Å² in all."""
+    choices = chosen(tuning)
+    return table(over_worlds(partial(one, choices=list(choices.values())), count, TASK, jobs), choices)

@@ -2,40 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from rich.progress import track
 
-from benchmarks.focus_methods import P95, Choice, ours, root, row, swept, tuned
-from benchmarks.focus_worlds import FINE, TUNING, UNSEEN, NEAR_nm, SOUND_nm, World, defoci
+from benchmarks.focus_methods import P95, Choice, Found, ours, over_worlds, root, row, swept, tuned
+from benchmarks.focus_worlds import FINE, TUNING, UNSEEN, Array, NEAR_nm, SOUND_nm, World, defoci
 from models.focus import Search
 from models.focus_classical import Sweep
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
-def fine(count: int, tuning: int) -> list[dict[str, Any]]:
-    """C10 within ±8 nm and C12 with 10⁴ e/Å² in all."""
-    task, fluence, settings = "fine", 1e4, defoci(-4, -12, 4, 12)
-    bands = ((0.5, 6.0), (1.0, 10.0), (2.0, 12.0))
-    both = [(Sweep("C12a", width, 3), Sweep("C12b", width, 3)) for width in (4, 8)]
-    series: dict[str, list[Choice]] = {
-        "variance sweep": [((Sweep("C10", width, 4),), band) for width in (8, 12) for band in bands],
-        "variance sweep of C10": [((Sweep("C10", width, 9),), band) for width in (8, 12, 16) for band in bands],
-        "variance sweeps of C10, C12a, C12b": [
-            ((Sweep("C10", width, 3), *pair), band) for width in (8, 12) for pair in both for band in bands
-        ],
+TASK, FLUENCE, SETTINGS_nm = "fine", 1e4, defoci(-4, -12, 4, 12)
+BANDS = ((0.5, 6.0), (1.0, 10.0), (2.0, 12.0))
+PAIRS = [(Sweep("C12a", width, 3), Sweep("C12b", width, 3)) for width in (4, 8)]
+SERIES: dict[str, list[Choice]] = {
+    "variance sweep": [((Sweep("C10", width, 4),), band) for width in (8, 12) for band in BANDS],
+    "variance sweep of C10": [((Sweep("C10", width, 9),), band) for width in (8, 12, 16) for band in BANDS],
+    "variance sweeps of C10, C12a, C12b": [
+        ((Sweep("C10", width, 3), *pair), band) for width in (8, 12) for pair in PAIRS for band in BANDS
+    ],
+}
+
+
+class Outcome(NamedTuple):
+    found: Found
+    bound_nm: Array
+    """(3,)"""
+    swept_nm: list[Array]
+    """(8,) errors of each series."""
+
+
+def chosen(tuning: int) -> dict[str, Choice]:
+    """The best series of each kind."""
+    return {
+        name: tuned(tried, lambda m: World(TUNING, m, FINE, NEAR_nm), tuning, FLUENCE, 0.5)
+        for name, tried in SERIES.items()
     }
-    chosen = {
-        n: tuned(tried, lambda m: World(TUNING, m, FINE, NEAR_nm), tuning, fluence, 0.5) for n, tried in series.items()
-    }
-    found, bounds, classical = [], [], []
-    for n in track(range(count), "fine"):
-        world = World(UNSEEN, n, FINE, NEAR_nm)
-        bounds.append(world.bound_nm(settings, fluence / len(settings), (0, 1, 2)))
-        found.append(ours(world, settings, fluence, Search(c10_nm=10, c12_nm=5), world.depths_nm))
-        classical.append([swept(World(UNSEEN, n, FINE, NEAR_nm), choice, fluence) for choice in chosen.values()])
+
+
+def one(n: int, choices: Sequence[Choice]) -> Outcome:
+    world = World(UNSEEN, n, FINE, NEAR_nm)
+    bound_nm = world.bound_nm(SETTINGS_nm, FLUENCE / len(SETTINGS_nm), (0, 1, 2))
+    found = ours(world, SETTINGS_nm, FLUENCE, Search(c10_nm=10, c12_nm=5), world.depths_nm)
+    return Outcome(found, bound_nm, [swept(World(UNSEEN, n, FINE, NEAR_nm), choice, FLUENCE) for choice in choices])
+
+
+def table(outcomes: Sequence[Outcome], choices: Mapping[str, Choice]) -> list[dict[str, Any]]:
+    found = [each.found for each in outcomes]
+    task = TASK
     off, std = (np.array([getattr(f, name)[:3] for f in found]) for name in ("error_nm", "std_nm"))
-    settled, bound = np.array([f.settled for f in found]), np.array(bounds)
+    settled, bound = np.array([f.settled for f in found]), np.array([each.bound_nm for each in outcomes])
     sound = bound.max(1) < SOUND_nm
     rows = []
     for where, views in (("sound", sound), ("other", ~sound)):
@@ -49,11 +68,17 @@ def fine(count: int, tuning: int) -> list[dict[str, Any]]:
         rows.append(row(these, "estimator", 4, "C10, 1.48 median |z|", 1.4826 * abs(off / std)[seen, 0], np.median))
         rows.append(row(these, "estimator", 4, "C10 off by over 3 std", abs(off / std)[seen, 0] > 3, np.mean))
     rows.append(row(task, "estimator", 4, "CPU seconds, median", np.array([f.cpu_s for f in found]), np.median))
-    errors = np.array(classical)[sound]
-    for k, (name, choice) in enumerate(chosen.items()):
+    errors = np.array([each.swept_nm for each in outcomes])[sound]
+    for k, (name, choice) in enumerate(choices.items()):
         images = sum(sweep.images for sweep in choice[0])
         for what, error in (("C10", abs(errors[:, k, 0])), ("C12", np.hypot(errors[:, k, 1], errors[:, k, 2]))):
             if what == "C10" or len(choice[0]) > 1:
                 rows.append(row(f"{task}, sound views", name, images, f"{what} error in nm, median", error, np.median))
                 rows.append(row(f"{task}, sound views", name, images, f"{what} error in nm, 95 %", error, P95))
     return rows
+
+
+def fine(count: int, tuning: int, jobs: int) -> list[dict[str, Any]]:
+    """C10 within ±8 nm and C12 with 10⁴ e/Å² in all."""
+    choices = chosen(tuning)
+    return table(over_worlds(partial(one, choices=list(choices.values())), count, TASK, jobs), choices)

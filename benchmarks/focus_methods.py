@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from rich.progress import track
 
 from instruments.aberrations import NAMES
 from models.focus import Search, estimate
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from benchmarks.focus_worlds import Array, World
 
+T = TypeVar("T")
 Choice: TypeAlias = tuple[tuple[Sweep, ...], tuple[float, float]]
 """A classical series and the band of frequencies per nm that it judges by."""
 
@@ -77,3 +81,11 @@ def row(
 
 def root(squares: Array) -> Any:
     return np.sqrt(np.mean(squares))
+
+
+def over_worlds(measure: Callable[[int], T], count: int, what: str, jobs: int) -> list[T]:
+    """``measure`` of worlds 0 to ``count`` − 1, in processes of their own where ``jobs`` are more than 1."""
+    if jobs == 1:
+        return [measure(n) for n in track(range(count), what)]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        return list(track(pool.map(measure, range(count)), what, total=count))

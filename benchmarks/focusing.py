@@ -1,7 +1,7 @@
 """How well focus and aberrations are found on unseen worlds, against classical sweeps and the Cramér–Rao bound.
 
-    python -m benchmarks.focusing            an hour on one core; --worlds N and --only TASK for a part of it
-    python -m benchmarks.focusing --quick    a few worlds
+    python -m benchmarks.focusing            an hour on one core; --jobs N: processes that share it
+    python -m benchmarks.focusing --quick    a few worlds; --worlds N and --only TASK: a part of it
 
 Frames are the simulator's: all specimens of the library at random places, with their own depth, thermal blur and
 neighbourhood, and drift and changes of current between exposures. The estimator is told the size of the source and a
@@ -24,9 +24,12 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--worlds", type=int, default=200, help="a task; 200 is what the claims are made of")
     parser.add_argument("--only", choices=TASKS, help="one task")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the worlds")
     options = parser.parse_args()
     count, tuning = (10, 10) if options.quick else (options.worlds, 40)
-    rows = [found for name in TASKS if options.only in (None, name) for found in TASKS[name](count, tuning)]
+    rows = [
+        found for name in TASKS if options.only in (None, name) for found in TASKS[name](count, tuning, options.jobs)
+    ]
     finish(rows, options, title=f"Focusing on {count} unseen worlds of {len(SPECIMENS)} specimens")
 
 

@@ -143,10 +143,11 @@ def _judged(problem: Problem, minima: list[Place], asked: list[bool], doubt_nm2:
     best, data, f = minima[0], problem.data, len(problem.free)
     count = len(problem.settings_nm)
     freedom = max((count - 1) * float(data.weight.sum()) - len(best.parameters), 1.0)
-    misfit = best.at.chi2 / freedom
+    misfit = best.chi2 / freedom
     spread = INFLATION * data.overlap * max(misfit, 1.0)
     # The fitted object's noise adds to the matrix what the factor trust takes off again.
-    informed = replace(problem, data=replace(data, weight=data.weight * data.trust)).look(best.parameters).at.matrix
+    weighed = replace(problem, data=replace(data, weight=data.weight * data.trust))
+    informed = weighed.about(best, problem.bend(best)).matrix
     inverse = np.linalg.inv(informed / spread + np.diag(problem.tightness()))
     inverse[:f, :f] += doubt_nm2
     covariance = np.zeros((len(NAMES), len(NAMES)))

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import fft, ndimage
 from scipy.signal import windows
 
-from models.focus_optics import Array, Complex, Frequencies, Probe
+from models.focus_optics import Array, Complex, Frequencies, Probe, Slopes
 
 GAIN_DRIFT = 0.05
 """Standard deviation of the logarithm of an image's gain relative to the first: beam current that wanders."""
@@ -56,12 +58,11 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The likelihood at one point: chi2, half its gradient and its Gauss–Newton matrix.
+    """The likelihood about one point: half the gradient of chi2 and its Gauss–Newton matrix.
 
     Parameters are the free coefficients, then (log gain, row shift, column shift) of each image after the first.
     """
 
-    chi2: float
     slope: Array
     matrix: Array
 
@@ -175,50 +176,51 @@ def _grid(at: Frequencies) -> tuple[int, int]:
     return rows, 2 * int(fft.next_fast_len(int(at.column.max()) + 1))
 
 
-def step(
-    data: Data,
-    probe: Probe,
-    coefficients_nm: Array,
-    free: tuple[int, ...],
-    gains: Array,
-    shifts_px: Array,
-) -> Step:
-    """The likelihood at coefficients (K, 8), log gains (K,) and drifts (K, 2).
+def chi2(data: Data, at: Frequencies, pixel_nm: float, value: Complex, gains: Array, shifts_px: Array) -> float:
+    """What transfer functions (K, J), log gains (K,) and drifts (K, 2) leave unexplained."""
+    h = value * phases(at, shifts_px, pixel_nm) * (np.exp(gains) / data.sigma)[:, None]
+    rest = data.spectra - h * _thing(data, h)[0]
+    return float((data.weight * (np.abs(rest) ** 2).sum(0)).sum())
 
+
+def step(
+    data: Data, at: Frequencies, pixel_nm: float, value: Complex, slopes: Slopes, gains: Array, shifts_px: Array
+) -> Step:
+    """The likelihood at transfer functions (K, J) of slopes (F, K, J), log gains (K,) and drifts (K, 2).
+
+    Worked out in the slopes' precision: the single one is enough for the direction of a step, at half the cost.
     The matrix is that of separable least squares (Kaufman, BIT 15 (1975) 49): derivatives of the model, less their part
     along the model itself, which the object takes up.
     """
-    at, count = probe.at, len(data.spectra)
-    value, slopes = probe.slopes(coefficients_nm, free)
-    factor = phases(at, shifts_px, probe.aperture.pixel_nm) * (np.exp(gains) / data.sigma)[:, None]
-    h, bend = value * factor, slopes * factor
-    norm = np.maximum((np.abs(h) ** 2).sum(0), 1e-12 * float(np.max(1 / data.sigma**2)))
-    thing = (h.conj() * data.spectra).sum(0) / norm
-    rest = data.spectra - h * thing
-    turn = -2j * math.pi * probe.aperture.pixel_nm
+    count, precision = len(data.spectra), slopes.dtype
+    factor = phases(at, shifts_px, pixel_nm) * (np.exp(gains) / data.sigma)[:, None]
+    h = value * factor
+    thing, norm = _thing(data, h)
+    made = h * thing
+    pull = (data.weight * (data.spectra - made)).astype(precision)
+    turns = -2j * math.pi * pixel_nm * np.stack([at.ky_per_nm, at.kx_per_nm])
     # (F, K, J) and (3, K, J): what the image would change by; the latter each in its own image only.
-    theirs = bend * thing
-    own = np.stack([h * thing, turn * at.ky_per_nm * h * thing, turn * at.kx_per_nm * h * thing])[:, 1:]
-    along = np.concatenate(
-        [
-            (h.conj() * theirs).sum(1),
-            (h[1:].conj() * own).transpose(1, 0, 2).reshape(-1, len(at.row)),
-        ]
-    ) / np.sqrt(norm)
+    theirs = slopes * (factor * thing).astype(precision)
+    own = np.stack([made, turns[0] * made, turns[1] * made])[:, 1:].astype(precision)
+    aside = (h.conj() / np.sqrt(norm)).astype(precision)
+    along = np.concatenate([(aside * theirs).sum(1), (aside[1:] * own).transpose(1, 0, 2).reshape(-1, len(at.row))])
+    weight = data.weight.astype(pull.real.dtype)
     slope = np.concatenate(
         [
-            -np.einsum("j,fkj,kj->f", data.weight, theirs.conj(), rest).real,
-            -np.einsum("j,mkj,kj->km", data.weight, own.conj(), rest[1:]).real.ravel(),
+            -_products(theirs.reshape(len(theirs), -1), pull.reshape(1, -1))[:, 0],
+            -np.concatenate([_products(own[:, k], pull[None, k + 1])[:, 0] for k in range(count - 1)] or [np.zeros(0)]),
         ]
     )
-    return Step(
-        chi2=float((data.weight * (np.abs(rest) ** 2).sum(0)).sum()),
-        slope=slope,
-        matrix=_normal(theirs, own, along, data.weight, count),
-    )
+    return Step(slope=slope, matrix=_normal(theirs, own, along, weight, count))
 
 
-def _normal(theirs: Complex, own: Complex, along: Complex, weight: Array, count: int) -> Array:
+def _thing(data: Data, h: Complex) -> tuple[Complex, Array]:
+    """(J,) the object's spectrum that suits transfer functions over noise (K, J) best, and their power (J,)."""
+    norm = np.maximum((np.abs(h) ** 2).sum(0), 1e-12 * float(np.max(1 / data.sigma**2)))
+    return (h.conj() * data.spectra).sum(0) / norm, norm
+
+
+def _normal(theirs: Slopes, own: Slopes, along: Slopes, weight: npt.NDArray[np.floating[Any]], count: int) -> Array:
     f = len(theirs)
     matrix = -_products(along * weight, along)
     flat = theirs.reshape(f, -1)
@@ -233,6 +235,9 @@ def _normal(theirs: Complex, own: Complex, along: Complex, weight: Array, count:
     return matrix
 
 
-def _products(left: Complex, right: Complex) -> Array:
+def _products(left: Slopes, right: Slopes) -> Array:
     """Real parts of the inner products of complex rows, as a product of real matrices."""
-    return np.asarray(np.ascontiguousarray(left).view(np.float64) @ np.ascontiguousarray(right).view(np.float64).T)
+    rows, columns = (np.ascontiguousarray(each) for each in (left, right))
+    if rows.dtype == np.complex64:
+        return np.asarray(rows.view(np.float32) @ columns.view(np.float32).T, np.float64)
+    return np.asarray(rows.view(np.float64) @ columns.view(np.float64).T)

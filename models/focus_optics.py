@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from instruments.physics import wavelength_nm
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Complex: TypeAlias = npt.NDArray[np.complex128]
+Slopes: TypeAlias = npt.NDArray[np.complexfloating[Any, Any]]
+"""In single precision where only directions are asked."""
 Whole: TypeAlias = npt.NDArray[np.int64]
 
 WIDEST_GRID = 256

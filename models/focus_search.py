@@ -10,8 +10,8 @@ import numpy as np
 from scipy.stats import qmc
 
 from instruments.aberrations import Aperture, basis
-from models.focus_likelihood import DRIFT_PX, GAIN_DRIFT, Data, Step, edges_undone, prepare, register, step
-from models.focus_optics import RAY_LIMIT, Array, Probe, is_wide, reach_nm
+from models.focus_likelihood import DRIFT_PX, GAIN_DRIFT, Data, Step, chi2, edges_undone, prepare, register, step
+from models.focus_optics import RAY_LIMIT, Array, Complex, Probe, Slopes, is_wide, reach_nm
 
 TAPER = 0.5
 """Part of a frame's width over which its edges are faded out: what lies outside blurs into them."""
@@ -32,8 +32,9 @@ STRIDE_rad = 2.5
 NARROW = 2.0
 """Ranges of fewer such strides are left to the descent."""
 MOST_STARTS = 1024
-REFINED = 8
-"""How many of the best starting points are followed to their minimum."""
+REFINED, AHEAD, FIRST_STEPS = 8, 4, 4
+"""How many of the best starting points are followed, and how many of these, after so many steps, to their minimum."""
+MOST_STEPS = 60
 DISTINCT_rad = 0.5
 """Minima nearer than this phase at the aperture's edge are the same one."""
 
@@ -42,8 +43,11 @@ class Place(NamedTuple):
     """A point of the search: free coefficients, then (log gain, row, column) of each image after the first."""
 
     parameters: Array
-    at: Step
+    value: Complex
+    """(K, J) transfer functions there."""
+    chi2: float
     cost: float
+    """chi2, and what the parameters' ranges add."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +86,44 @@ class Problem:
         return np.concatenate([self.believed_nm[list(self.free)], np.zeros(3 * len(self.settings_nm) - 3)])
 
     def look(self, parameters: Array) -> Place:
-        f = len(self.free)
-        images = np.vstack([np.zeros(3), parameters[f:].reshape(-1, 3)])
-        coefficients = self.coefficients(parameters[:f]) + self.settings_nm
-        found = step(self.data, self.probe, coefficients, self.free, images[:, 0], images[:, 1:])
+        f, images = len(self.free), self.of_images(parameters)
+        value = self.probe.transfer(self.coefficients(parameters[:f]) + self.settings_nm)
+        found = chi2(self.data, self.probe.at, self.probe.aperture.pixel_nm, value, images[:, 0], images[:, 1:])
         off = parameters - self.middle()
-        return Place(parameters, found, found.chi2 + float(off**2 @ self.tightness()))
+        return Place(parameters, value, found, found + float(off**2 @ self.tightness()))
+
+    def bend(self, place: Place) -> Complex:
+        """(F, K, J) slopes of the transfer functions at a place, per nm."""
+        coefficients = self.coefficients(place.parameters[: len(self.free)]) + self.settings_nm
+        return self.probe.slopes(coefficients, self.free)[1]
+
+    def about(self, place: Place, bend: Slopes) -> Step:
+        """The likelihood about a place where the transfer functions have these slopes."""
+        images, pixel_nm = self.of_images(place.parameters), self.probe.aperture.pixel_nm
+        return step(self.data, self.probe.at, pixel_nm, place.value, bend, images[:, 0], images[:, 1:])
+
+    def of_images(self, parameters: Array) -> Array:
+        """(K, 3) log gain, row and column of each image."""
+        return np.vstack([np.zeros(3), parameters[len(self.free) :].reshape(-1, 3)])
 
 
 def find(problem: Problem) -> tuple[Problem, list[Place]]:
     """Different minima, the best first, and the problem with the window that they were weighed under."""
     starts = sorted((start(problem, theta) for theta in points(problem)), key=lambda found: found[0])
-    minima = sorted((descend(problem, found, ROUGHLY) for _, found in starts[:REFINED]), key=lambda place: place.cost)
+    begun = [found for _, found in starts[:REFINED]]
+    if len(begun) > AHEAD:
+        led = sorted((descend(problem, found, ROUGHLY, FIRST_STEPS) for found in begun), key=_cost)
+        begun = [place.parameters for place in apart(problem, led)[:AHEAD]]
+    minima = sorted((descend(problem, found, ROUGHLY) for found in begun), key=_cost)
     for _ in range(ROUNDS):
         kept = apart(problem, minima)[:KEPT]
         problem = narrowed(problem, kept)
-        minima = sorted((sharpened(problem, place) for place in kept), key=lambda place: place.cost)
+        minima = sorted((sharpened(problem, place) for place in kept), key=_cost)
     return problem, apart(problem, minima)
+
+
+def _cost(place: Place) -> float:
+    return place.cost
 
 
 def narrowed(problem: Problem, minima: list[Place]) -> Problem:
@@ -117,8 +142,7 @@ def narrowed(problem: Problem, minima: list[Place]) -> Problem:
 
 def sharpened(problem: Problem, place: Place) -> Place:
     """The minimum once the faded edges have been allowed for as it says."""
-    f = len(problem.free)
-    images = np.vstack([np.zeros(3), place.parameters[f:].reshape(-1, 3)])
+    f, images = len(problem.free), problem.of_images(place.parameters)
     data = edges_undone(
         problem.data,
         problem.whole,
@@ -162,23 +186,45 @@ def start(problem: Problem, theta: Array) -> tuple[float, Array]:
     return chi2, np.concatenate([theta, images.ravel()])
 
 
-def descend(problem: Problem, begin: Array, tolerance: float) -> Place:
-    """Levenberg–Marquardt (Marquardt, J. SIAM 11 (1963) 431) to the nearest minimum."""
+def descend(problem: Problem, begin: Array, tolerance: float, most: int = MOST_STEPS) -> Place:
+    """Levenberg–Marquardt (Marquardt, J. SIAM 11 (1963) 431) to the nearest minimum.
+
+    Slopes cost several times what a transfer function does, so after each step they are mended by what it showed of
+    them (Broyden, Math. Comput. 19 (1965) 577). They are worked out anew where a step led nowhere, and a descent ends
+    only by a step that was made on such.
+    """
     place, damping, tight = problem.look(begin), 1e-2, problem.tightness()
-    for _ in range(40):
-        matrix = place.at.matrix + np.diag(tight)
-        pull = place.at.slope + tight * (place.parameters - problem.middle())
-        move = np.linalg.solve(matrix + damping * np.diag(np.diag(matrix)), -pull)
-        tried = problem.look(place.parameters + move)
-        if tried.cost < place.cost:
-            gained, place, damping = place.cost - tried.cost, tried, damping / 5
-            if gained < tolerance:
+    bend: Slopes
+    bend, fresh, moved = problem.bend(place).astype(np.complex64), True, True
+    for _ in range(most):
+        if moved:
+            at = problem.about(place, bend)
+            matrix = at.matrix + np.diag(tight)
+            pull = at.slope + tight * (place.parameters - problem.middle())
+        tried = problem.look(place.parameters + np.linalg.solve(matrix + damping * np.diag(np.diag(matrix)), -pull))
+        moved, gained = tried.cost < place.cost, place.cost - tried.cost
+        if moved:
+            bend, was = _mended(problem, bend, place, tried), fresh
+            place, damping, fresh = tried, damping / 5, False
+            if gained < tolerance and was:
                 break
-        else:
+        elif fresh:
             damping *= 6
             if damping > 1e6:
                 break
+        if not fresh and gained < tolerance:
+            bend, fresh, moved = problem.bend(place).astype(np.complex64), True, True
     return place
+
+
+def _mended(problem: Problem, bend: Slopes, start: Place, end: Place) -> Slopes:
+    """Slopes (F, K, J) that explain what the transfer functions did between two places, changed as little as may be."""
+    f = len(problem.free)
+    step_nm = (end.parameters - start.parameters)[:f]
+    scale = strides_nm(problem.probe.aperture)[list(problem.free)]
+    along = step_nm / scale**2
+    missed = (end.value - start.value).astype(bend.dtype) - np.tensordot(step_nm.astype(np.float32), bend, 1)
+    return np.asarray(bend + (along / (step_nm @ along)).astype(np.float32)[:, None, None] * missed)
 
 
 def apart(problem: Problem, minima: list[Place]) -> list[Place]:
