@@ -130,7 +130,7 @@ class RemoteMicroscope:
     def power(self, kind: type[P]) -> P | None:
         if kind is CanStop:
             return cast("P | None", distant.Stop(self.stop) if self._can_stop else None)
-        return distant.distant(kind, self._use)
+        return distant.distant(kind, self.use)
 
     def stop(self) -> None:
         """Stop what moves: from any thread, while the move is waited for, on a connection of its own.
@@ -149,7 +149,8 @@ class RemoteMicroscope:
         """Let the server's world go on."""
         self._ask({"op": "wait", "duration_s": duration_s}, self._settings.answer_s)
 
-    def _use(self, power: str, verb: str, *values: Any) -> Any:
+    def use(self, power: str, verb: str, *values: Any) -> Any:
+        """Call a power's verb at the server; with an empty verb, tell whether there is such a power."""
         wish = {"op": "use", "power": power, "verb": verb, "values": list(values)}
         return self._ask(wish, self._settings.move_s)[0]["result"]
 

@@ -31,6 +31,7 @@ _BUILT_IN = {
     "remote": "instruments.remote",
     "autoscript": "instruments.drivers.autoscript",
     "de": "instruments.drivers.de",
+    "digitalmicrograph": "instruments.drivers.digitalmicrograph",
     "detwin": "instruments.drivers.detwin",
     "faulty": "instruments.faulty",
     "jeol": "instruments.drivers.jeol",

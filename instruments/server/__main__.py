@@ -36,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     settings = json.loads(Path(options.settings).read_text(encoding="utf-8")) if options.settings else {}
     driver = _module(options.driver).open_driver(settings)
-    server = DriverServer(driver, _token(Path(options.token_file)), options.name, options.overhead_s, say=_say)
+    server = DriverServer(driver, token_of(Path(options.token_file)), options.name, options.overhead_s, say=_say)
     port = server.listen(options.port)
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         if hasattr(signal, name):
@@ -58,7 +58,7 @@ def _module(name: str) -> Any:
     return module
 
 
-def _token(path: Path) -> str:
+def token_of(path: Path) -> str:
     """The token in the file, made where there is none, for its owner's eyes only where the system knows such files."""
     if not path.exists():
         with os.fdopen(os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fakes_autoscript import autoscript
+from fakes_digitalmicrograph import gms
 from fakes_jeol import BLOCK as JEOL
 from fakes_jeol import pyjem
 from fakes_serialem import serialem
@@ -36,4 +39,17 @@ def _jeol() -> Iterator[Block]:
         yield dict(JEOL)
 
 
-FAKES = {"autoscript": Bench(_autoscript), "jeol": Bench(_jeol), "serialem": Bench(_serialem)}
+@contextmanager
+def _digitalmicrograph() -> Iterator[Block]:
+    with TemporaryDirectory() as folder, gms(Path(folder)) as (_, block):
+        yield block
+
+
+FAKES = {
+    "autoscript": Bench(_autoscript),
+    "digitalmicrograph": Bench(_digitalmicrograph),
+    "jeol": Bench(_jeol),
+    "serialem": Bench(_serialem),
+}
+HERE_ONLY = frozenset(FAKES) - {"digitalmicrograph"}
+"""Those whose module is there in this process only; GMS's driver is behind a server, which any process reaches."""
