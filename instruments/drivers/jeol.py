@@ -26,7 +26,7 @@ from instruments.drivers.resting import at_rest
 from instruments.drivers.vendor import supplied
 from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
 from instruments.limits import Range
-from instruments.powers import HasTilt, HasValves
+from instruments.powers import CanStop, HasTilt, HasValves
 from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
@@ -106,16 +106,15 @@ class JeolMicroscope:
             self.blank()
             if settings.host is not None:
                 detector.set_ip(settings.host)
-            if (mode := _first(self._optics.GetTemStemMode())) != _STEM:
-                raise NotSupported(f"the column is in mode {mode}, TEM: switch it to STEM")
+            if _first(self._optics.GetTemStemMode()) != _STEM:
+                raise NotSupported("the column is in TEM mode: switch it to STEM")
             there = tuple(str(name) for name in detector.get_attached_detector())
             if unknown := set(settings.scanning) - set(there):
                 raise NotSupported(f"detectors {sorted(unknown)} are set; PyJEM has {', '.join(there)}")
             self._detectors = {name: detector.Detector(name) for name in settings.scanning}
             self._coarse = _first(self._lens.GetOLc())
             self._zero = _first(self._lens.GetOLf()) if settings.focus_zero is None else settings.focus_zero
-        ranges = {name: cast("Range | None", getattr(settings, name)) for name in _SETTERS}
-        self._ranges = {name: ends for name, ends in ranges.items() if ends is not None}
+        self._ranges: dict[str, Range] = {name: ends for name in _SETTERS if (ends := getattr(settings, name))}
 
     def state(self) -> State:
         with self._calls():
@@ -159,10 +158,8 @@ class JeolMicroscope:
         return Outcome(target, self.state().optics)
 
     def acquire(self, exposure: Exposure) -> Frame:
-        settings = self._settings
-        names = exposed(
-            exposure, field_of_view_nm=(0.1, 1e7), dwell_us=(0.01, _MOST_DWELL_US), detectors=settings.scanning
-        )
+        views_nm, dwells_us = (0.1, 1e7), (0.01, _MOST_DWELL_US)
+        names = exposed(exposure, field_of_view_nm=views_nm, dwell_us=dwells_us, detectors=self._settings.scanning)
         name = names[0]
         if exposure.signals is not None and len(names) > 1:
             raise NotSupported(f"{names} were asked; each scans by itself, which is the dose anew: ask for one")
@@ -174,7 +171,7 @@ class JeolMicroscope:
             self._prepare(scan, exposure)
             start_s = self._clock.now_s()
             beam = BeamTime(self._clock, lambda: self._deflectors.SetBeamBlank(0), self.blank)
-            beam.current_pA = settings.current_pA or 0.0
+            beam.current_pA = self._settings.current_pA or 0.0
             shots = burst(exposure, self._clock, beam.on, lambda: {name: _image(scan, name, exposure)}, beam.off)
         return framed(exposure, shots, self.state(), start_s, beam.current_pA, lit_s=beam.lit_s)
 
@@ -189,7 +186,7 @@ class JeolMicroscope:
 
     def power(self, kind: type[P]) -> P | None:
         tilts = kind is HasTilt and bool(self.tilt_range_deg())
-        return cast("P", self) if tilts or kind is HasValves else None
+        return cast("P", self) if tilts or kind in (HasValves, CanStop) else None
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
         return {name: self._ranges[name] for name in ("alpha_deg", "beta_deg") if name in self._ranges}
@@ -198,6 +195,10 @@ class JeolMicroscope:
         """The beam valve; the filament stays as it is."""
         with self._calls():
             self._gun.SetBeamValve(0)
+
+    def stop(self) -> None:
+        with self._calls():
+            self._stage.Stop()
 
     def _moving(self) -> bool:
         with self._calls():

@@ -89,6 +89,9 @@ class Stage3(Part):
     def SetTiltYAngle(self, to: float) -> None:
         self._column.go({"beta_deg": to})
 
+    def Stop(self) -> None:
+        self._column._legs.clear()  # it stays half way
+
     def SetPosition(self, x: float, y: float) -> None:
         at = self.GetPos()
         self._go(x=at[0] - x, y=at[1] - y)

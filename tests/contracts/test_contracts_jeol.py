@@ -25,7 +25,7 @@ from instruments.errors import (
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
 from instruments.limits import Limits
-from instruments.powers import HasTilt, HasValves
+from instruments.powers import CanStop, HasTilt, HasValves
 from instruments.types import Exposure, Optics, StagePosition
 from surveys.calibration import Wish, calibrate
 from surveys.settings import SurveySettings
@@ -70,6 +70,15 @@ def test_one_axis_alone_leaves_the_other_where_it_is() -> None:
         scope.move(StagePosition(x_nm=100.0, y_nm=50.0))
         reached = scope.move(StagePosition(x_nm=-20.0)).achieved
         assert (reached.x_nm, reached.y_nm) == pytest.approx((-20.0, 50.0))
+
+
+def test_a_move_can_be_stopped() -> None:
+    with column() as (made, _, scope):
+        made.go({"x_nm": 500.0})
+        scope.power(CanStop).stop()
+        for _ in range(5):
+            made.moving()
+        assert scope.state().stage.x_nm == pytest.approx(250.0)
 
 
 def test_nothing_is_guessed_that_was_not_measured() -> None:
