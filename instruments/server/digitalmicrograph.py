@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POWER = "DigitalMicrograph"
-ELECTRONS_PER_PA_S = 6.241509074e6
+ELECTRONS_PER_PA_S = 1e-12 / 1.602176634e-19
 FLAGS = {"x_nm": 1, "y_nm": 2, "z_nm": 4, "alpha_deg": 8, "beta_deg": 16}
 """Of ``SetStagePositions``, in the order of its values."""
 PER_UNIT = {"x_nm": 1e3, "y_nm": 1e3, "z_nm": 1e3, "alpha_deg": 1.0, "beta_deg": 1.0}
