@@ -22,7 +22,7 @@ VERBS: Mapping[type, tuple[str, ...]] = {
     HasDiffraction: ("patterns",),
     HasHolder: ("set_condition",),
     HasValves: ("close_valves",),
-    HasLoader: ("specimens", "load", "unload"),
+    HasLoader: ("specimens", "loaded", "load", "unload"),
 }
 """Every power that can be asked for from another process, and what it can do.
 
@@ -106,6 +106,10 @@ class _Loader:
 
     def specimens(self) -> Sequence[str]:
         return tuple(self.use("HasLoader", "specimens"))
+
+    def loaded(self) -> str | None:
+        found = self.use("HasLoader", "loaded")
+        return None if found is None else str(found)
 
     def load(self, name: str) -> None:
         self.use("HasLoader", "load", name)

@@ -79,3 +79,7 @@ class HardwareFault(InstrumentError):
     def __init__(self, message: str, *, latching: bool) -> None:
         super().__init__(message)
         self.latching = latching
+
+
+REFUSALS = (LimitError, BusyError, NotSupported, NotCalibrated)
+"""From a driver, these promise that nothing was done; after any other, something may have been."""

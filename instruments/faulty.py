@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from configs.load import ConfigError, Settings
 from instruments.drivers import registry
 from instruments.errors import Disconnected, HardwareFault, ReachError, Timeout
 from instruments.launch import overhead_s, startup_s
+from instruments.mishaps import VERBS_OF, Kind, Mishap, Verb
+from instruments.powers import HasLoader
 from instruments.types import Frame, Optics, Outcome, Reading, StagePosition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from instruments.clock import Clock
@@ -31,51 +34,11 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 Ratio: TypeAlias = float
 
-Verb: TypeAlias = Literal["state", "move", "tune", "acquire"]
-Kind: TypeAlias = Literal[
-    "timeout", "half_way", "ready_early", "reply_lost", "hang", "blank_frame", "truncated_frame", "disconnect",
-    "valve_closed", "emission_off", "stale_reading", "pole_touch", "beam_trip", "taken_over",
-]  # fmt: skip
-
-VERBS_OF: dict[str, tuple[Verb, ...]] = {
-    "timeout": ("state", "move", "tune", "acquire"),
-    "half_way": ("move",),
-    "ready_early": ("move",),
-    "reply_lost": ("move", "tune", "acquire"),
-    "hang": ("state", "move", "tune", "acquire"),
-    "blank_frame": ("acquire",),
-    "truncated_frame": ("acquire",),
-    "disconnect": ("state", "move", "tune", "acquire"),
-    "valve_closed": ("state",),
-    "emission_off": ("state",),
-    "stale_reading": ("state",),
-    "pole_touch": ("move",),
-    "beam_trip": ("acquire",),
-    "taken_over": ("state",),
-}
-"""What each kind of mishap can befall."""
-
 _AXES = ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")
 _KNOCK_DEG = 0.5
 _STALE_S = 1e4
 _GIVE_UP_S = 5.0
 _CREEP_STEPS = 3
-
-
-class Mishap(Settings):
-    """One thing that goes wrong."""
-
-    kind: Kind
-    verb: Verb | None = None
-    """None: the first that this kind can befall."""
-    nth: PositiveInt = 1
-    """At this call of the verb, counted from 1."""
-    calls: PositiveInt = 1
-    """And at so many calls in all, one after the other."""
-
-    @property
-    def befalls(self) -> Verb:
-        return self.verb or VERBS_OF[self.kind][0]
 
 
 def _instrument(value: Any) -> Any:
@@ -200,7 +163,17 @@ class FaultyMicroscope:
         self._scope.close()
 
     def power(self, kind: type[P]) -> P | None:
-        return self._scope.power(kind)
+        found = self._scope.power(kind)
+        return cast("P", _FaultyLoader(found, self)) if isinstance(found, HasLoader) and kind is HasLoader else found
+
+    def transfer(self, act: Callable[[], None]) -> None:
+        """Of a specimen, by the loader that this microscope hands out."""
+        kind = self._due("transfer")
+        self._fail_before(kind, "transfer")
+        if kind == "cartridge_stuck":
+            raise HardwareFault("the cartridge has got stuck on its way: see to it", latching=True)
+        act()
+        self._fail_after(kind, "transfer")
 
     def _due(self, verb: Verb) -> str | None:
         """The kind of mishap that befalls this call."""
@@ -257,6 +230,26 @@ class FaultyMicroscope:
         else:
             self._clock.wait(self._settings.hang_s)
         raise Timeout(f"{verb} hung for up to {self._settings.hang_s:g} s; it may have been done; read the state")
+
+
+@dataclass(frozen=True, slots=True)
+class _FaultyLoader:
+    """The instrument's own, whose transfers may go wrong."""
+
+    loader: HasLoader
+    faulty: FaultyMicroscope
+
+    def specimens(self) -> Sequence[str]:
+        return self.loader.specimens()
+
+    def loaded(self) -> str | None:
+        return self.loader.loaded()
+
+    def load(self, name: str) -> None:
+        self.faulty.transfer(lambda: self.loader.load(name))
+
+    def unload(self) -> None:
+        self.faulty.transfer(self.loader.unload)
 
 
 def _between(start: StagePosition, target: StagePosition, part: Ratio) -> StagePosition:

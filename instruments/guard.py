@@ -17,12 +17,12 @@ from instruments import guard_checks as checks
 from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check_optics, merged
 from instruments.dose import current_of, fluence_of, margin_nm, place_of, swept
 from instruments.errors import BudgetError, BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
-from instruments.guard_powers import guarded
+from instruments.guard_powers import Own, guarded
 from instruments.powers import HasValves
 from instruments.types import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from instruments.clock import Clock
     from instruments.ledger import Ledger
@@ -69,7 +69,7 @@ class Guard:
             try:
                 with self._driver() as microscope:
                     microscope.move(target)
-            except (LimitError, BusyError, errors.NotSupported, errors.NotCalibrated):
+            except errors.REFUSALS:
                 self.ledger.intend_tilt(state.stage)  # so a driver says that nothing moved
                 raise
             except Exception:
@@ -147,7 +147,8 @@ class Guard:
     def power(self, kind: type[P]) -> P | None:
         """Only the powers the guard has a rule for (``guard_powers``)."""
         with self._driver() as microscope:
-            return cast("P | None", guarded(kind, microscope.power(kind), self.limits, self.blank, self._stopping))
+            own = Own(self.limits, self.blank, self._stopping, self.ledger, self._transferring)
+            return cast("P | None", guarded(kind, microscope.power(kind), own))
 
     def why_not(
         self, exposure: Exposure, stage: StagePosition | None = None, *, state: State | None = None
@@ -174,22 +175,27 @@ class Guard:
             raise LimitError(f"exposure {exposure.id} was booked before and is never made twice: ask for a new intent")
         checks.check_idle(state)
         checks.check_beam_path(state, limits, has_valves=self._microscope.power(HasValves) is not None)
-        if len(self._starts) == self._starts.maxlen and (wait_s := self._starts[0] + 60.0 - self._clock.now_s()) > 0:
-            most = f"{limits.max_exposures_per_min} exposures a minute are allowed, and were made"
-            raise BusyError(f"{most}: wait {wait_s:.1f} s", until_s=state.time_s + wait_s)
+        if len(self._starts) == self._starts.maxlen:
+            checks.check_pause(self._starts[0] + 60.0 - self._clock.now_s(), state, limits)
         electrons, spent = exposure.electrons(current_of(state, limits)), ledger.electrons()
         if not spent + electrons <= limits.max_electrons:
             used = f"{spent:.3g} are spent of {limits.max_electrons:.3g}"
             raise BudgetError(f"{electrons:.3g} electrons were asked and {used}: use a shorter dwell_us, or stop")
         place = place_of(exposure, stage, margin_nm(stage, limits))
-        before = ledger.fluence_e_per_A2(place)
-        after = before + fluence_of(exposure, place, electrons)
-        if not after <= limits.max_fluence_e_per_A2:
-            raise BudgetError(
-                f"the place ({place.x_nm:.1f}, {place.y_nm:.1f}) nm would reach {after:.4g} e/Å², over its limit of "
-                f"{limits.max_fluence_e_per_A2:.4g} (now {before:.4g}): use a shorter dwell_us, or move on"
-            )
+        checks.check_fluence(place, ledger.fluence_e_per_A2(place), fluence_of(exposure, place, electrons), limits)
         return place, electrons
+
+    @contextmanager
+    def _transferring(self) -> Iterator[Callable[[str], HardwareFault]]:
+        """A specimen's way onto the stage or off it, where it may go now; yields how to latch."""
+        with self._turn() as state:
+            with self._judging():
+                self._check_latch_and_time(0.0)
+                checks.check_idle(state)
+                checks.check_transfer(state, self.limits, has_valves=self._microscope.power(HasValves) is not None)
+                self._check_still(state.stage)
+            self._seen = None  # it may stand elsewhere after
+            yield self._latch
 
     def _check_latch_and_time(self, duration_s: float) -> None:
         if (reason := self.ledger.latched()) is not None:

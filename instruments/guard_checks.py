@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from instruments.bounds import LENGTHS, TILTS
-from instruments.errors import BusyError
+from instruments.errors import BudgetError, BusyError
 
 if TYPE_CHECKING:
     from instruments.limits import Limits
-    from instruments.types import Reading, StagePosition, State
+    from instruments.types import Footprint, Reading, StagePosition, State
 
 TOUCH_DEG = 0.1  # a tilt further than this from where it should be means a pole touch (SerialEM's TSMaxTiltError)
 
@@ -66,6 +66,45 @@ def _believed(what: str, reading: Reading | None, unit: str | None, limits: Limi
     if unit is not None and reading.unit != unit:
         raise BusyError(f"the {what} reads {reading.value:g} {reading.unit}, judged in {unit}: see to the driver")
     return reading.value
+
+
+def check_pause(wait_s: float, state: State, limits: Limits) -> None:
+    """So many exposures were made that there are seconds to wait before the next."""
+    if wait_s > 0:
+        most = f"{limits.max_exposures_per_min} exposures a minute are allowed, and were made"
+        raise BusyError(f"{most}: wait {wait_s:.1f} s", until_s=state.time_s + wait_s)
+
+
+def check_fluence(place: Footprint, before_e_per_A2: float, more_e_per_A2: float, limits: Limits) -> None:
+    """No point of a place gets more than any may have, e/Å². Raises BudgetError."""
+    after = before_e_per_A2 + more_e_per_A2
+    if not after <= limits.max_fluence_e_per_A2:
+        raise BudgetError(
+            f"the place ({place.x_nm:.1f}, {place.y_nm:.1f}) nm would reach {after:.4g} e/Å², over its limit of "
+            f"{limits.max_fluence_e_per_A2:.4g} (now {before_e_per_A2:.4g}): use a shorter dwell_us, or move on"
+        )
+
+
+def check_transfer(state: State, limits: Limits, *, has_valves: bool) -> None:
+    """A specimen may go in or out: dark, behind a closed valve, the stage level and at its middle.
+
+    An axis that neither reads nor is allowed is one that this stage lacks.
+    """
+    if state.blanked is not True:
+        raise BusyError(
+            "a specimen is moved with the beam blanked, but it is not, or does not read: blank, then ask again"
+        )
+    if state.valve_open is not False and (has_valves or state.valve_open is not None):
+        found = "open" if state.valve_open else "in a state that cannot be read"
+        raise BusyError(f"a specimen is moved behind a closed column valve, but it is {found}: close it (HasValves)")
+    if state.vacuum is not None:
+        _believed("vacuum", state.vacuum, None, limits)
+    for axis in (*LENGTHS, *TILTS):
+        found_at, tolerance = getattr(state.stage, axis), TOUCH_DEG if axis in TILTS else limits.reach_tolerance_nm
+        if found_at is None and axis not in LENGTHS[:2] and getattr(limits, axis) is None:
+            continue
+        if found_at is None or not abs(found_at) <= tolerance:
+            raise BusyError(f"a specimen is moved with the stage at zero, but {axis} reads {found_at}: move it there")
 
 
 def off(expected: StagePosition, found: StagePosition, axes: tuple[str, ...], tolerance: float) -> str | None:

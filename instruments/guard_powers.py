@@ -3,29 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from instruments.bounds import within
+from instruments.errors import REFUSALS, HardwareFault, LimitError
+from instruments.ledger import Ledger
 from instruments.limits import Limits
-from instruments.powers import CanStop, HasDiffraction, HasHolder, HasSpectra, HasTilt, HasValves
+from instruments.powers import CanStop, HasDiffraction, HasHolder, HasLoader, HasSpectra, HasTilt, HasValves
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from instruments.types import Outcome
 
 
-def guarded(
-    kind: type, power: object, limits: Limits, blank: Callable[[], None], stopping: Callable[[], None]
-) -> object:
-    """The power in its guarded form, or None. ``stopping`` is told before motion is stopped."""
+Transferring: TypeAlias = Callable[[], AbstractContextManager[Callable[[str], HardwareFault]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What is the guard's own, and its powers work with."""
+
+    limits: Limits
+    blank: Callable[[], None]
+    stopping: Callable[[], None]
+    """Told before motion is stopped."""
+    ledger: Ledger
+    transferring: Transferring
+    """Judges whether a specimen may go in or out now, and hands in how to latch."""
+
+
+def guarded(kind: type, power: object, own: Own) -> object:
+    """The power in its guarded form, or None."""
     if kind is HasValves and isinstance(power, HasValves):
-        return GuardedValves(power, blank)
+        return GuardedValves(power, own.blank)
     if kind is HasTilt and isinstance(power, HasTilt):
-        return GuardedTilt(power, limits)
+        return GuardedTilt(power, own.limits)
     if kind is CanStop and isinstance(power, CanStop):
-        return GuardedStop(power, stopping)
+        return GuardedStop(power, own.stopping)
     if kind is HasHolder and isinstance(power, HasHolder):
-        return GuardedHolder(power, limits)
+        return GuardedHolder(power, own.limits)
+    if kind is HasLoader and isinstance(power, HasLoader):
+        return GuardedLoader(power, own.ledger, own.transferring)
     if kind is HasSpectra and isinstance(power, HasSpectra):
         return GuardedSpectra(dict(power.channels()))
     if kind is HasDiffraction and isinstance(power, HasDiffraction):
@@ -69,6 +90,49 @@ class GuardedHolder:
     def set_condition(self, name: str, value: float) -> Outcome[float]:
         """Raises LimitError for a condition that the limits do not name, or a value outside what they allow."""
         return self.holder.set_condition(name, within(name, value, self.limits.conditions.get(name)))
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedLoader:
+    """Transfers, where the guard allows them now. One whose end is not seen latches: it is never tried again blind."""
+
+    loader: HasLoader
+    ledger: Ledger
+    transferring: Transferring
+
+    def specimens(self) -> Sequence[str]:
+        return self.loader.specimens()
+
+    def loaded(self) -> str | None:
+        return self.loader.loaded()
+
+    def load(self, name: str) -> None:
+        """Raises LimitError for a name that is not there."""
+        if name not in (known := self.loader.specimens()):
+            raise LimitError(f"{name!r} was asked to be loaded, there are {', '.join(known)}: ask for one of those")
+        self._carry(f"loading {name}", name, lambda: self.loader.load(name))
+
+    def unload(self) -> None:
+        self._carry("unloading", None, self.loader.unload)
+
+    def _carry(self, what: str, name: str | None, act: Callable[[], None]) -> None:
+        """Latched while it is on its way, also for who comes after a crash, until it is seen to be there."""
+        with self.transferring() as latch:
+            self.ledger.begin_transfer(what)
+            try:
+                act()
+            except REFUSALS:
+                self.ledger.end_transfer()
+                raise
+            except Exception as error:
+                raise latch(f"{what} failed ({error}): see where the specimen is") from error
+            try:
+                found = self.loader.loaded()
+            except Exception as error:
+                raise latch(f"{what} ended, and what is loaded does not read ({error}): see to it") from error
+            if found != name:
+                raise latch(f"after {what} the stage holds {found}: see where the specimen is")
+            self.ledger.end_transfer()
 
 
 @dataclass(frozen=True, slots=True)

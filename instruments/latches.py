@@ -93,6 +93,12 @@ class InstrumentLedger:
     def latch(self, reason: str) -> None:
         self._latches.latch(reason)
 
+    def begin_transfer(self, what: str) -> None:
+        self._latches.begin_transfer(what)
+
+    def end_transfer(self) -> None:
+        self._latches.end_transfer()
+
     def latched(self) -> str | None:
         return self._latches.latched() or self._dose.latched()
 

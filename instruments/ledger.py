@@ -83,6 +83,14 @@ class Ledger(Spent, Protocol):
         """Forbid motion and exposure until a person clears it; outlives the process where the ledger does."""
         ...
 
+    def begin_transfer(self, what: str) -> None:
+        """A specimen is on its way: latched until ``end_transfer``, so that who comes after a crash does not go on."""
+        ...
+
+    def end_transfer(self) -> None:
+        """It is where it should be, or nothing was moved."""
+        ...
+
 
 class MemoryLedger:
     """For simulation and training. Footprints lie in square grids, one grid per size (next power of two)."""
@@ -95,6 +103,7 @@ class MemoryLedger:
         self._time_used_s = 0.0
         self._tilt: StagePosition | None = None
         self._latched: str | None = None
+        self._transfer: str | None = None
 
     def reserve(self, exposure: Exposure, place: Footprint, electrons: float) -> Ticket:
         fluence = fluence_of(exposure, place, electrons)
@@ -139,12 +148,18 @@ class MemoryLedger:
     def latch(self, reason: str) -> None:
         self._latched = self._latched or reason
 
+    def begin_transfer(self, what: str) -> None:
+        self._transfer = on_its_way(what)
+
+    def end_transfer(self) -> None:
+        self._transfer = None
+
     def latched(self) -> str | None:
-        return self._latched
+        return self._latched or self._transfer
 
     def clear_latch(self, person: str) -> None:
         name_of(person)
-        self._latched = self._tilt = None
+        self._latched = self._tilt = self._transfer = None
 
 
 class _Grid:
@@ -193,6 +208,11 @@ def name_of(person: str) -> str:
     if not person.strip():
         raise LimitError("a latch is cleared by a person: give the name of who looked at the instrument")
     return person.strip()
+
+
+def on_its_way(what: str) -> str:
+    """Why nothing moves and nothing is exposed while a specimen is on its way."""
+    return f"{what} was begun, and nobody has seen it end: see where the specimen is"
 
 
 def twice(exposure_id: int) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from instruments.dose import fluence_of
 from instruments.errors import BudgetError, LimitError, NoRoom
-from instruments.ledger import Ticket, duration_of, name_of, twice
+from instruments.ledger import Ticket, duration_of, name_of, on_its_way, twice
 from instruments.overlap import box, deepest
 from instruments.types import Exposure, Footprint, StagePosition
 
@@ -54,6 +54,8 @@ class SqliteLedger:
         self._path = path
         self._time_used_s = self._pending_s = 0.0
         self._unwritten_latch: str | None = None
+        self._transfer: int | None = None
+        """Key of the latch that stands for the specimen that is on its way."""
         self._alone = threading.RLock()  # one transaction at a time; a signal handler may come into its own thread's
         with self._trouble("opened"):
             # Whoever blanks may latch from another thread.
@@ -150,6 +152,15 @@ class SqliteLedger:
         with self._trouble("written"), self._writing():
             self._db.execute("INSERT INTO latches (reason) VALUES (?)", (reason,))
         self._unwritten_latch = None
+
+    def begin_transfer(self, what: str) -> None:
+        with self._trouble("written"), self._writing():
+            self._db.execute("INSERT INTO latches (reason) VALUES (?)", (on_its_way(what),))
+            (self._transfer,) = self._db.execute("SELECT max(key) FROM latches").fetchone()
+
+    def end_transfer(self) -> None:
+        with self._trouble("written"), self._writing():
+            self._db.execute("UPDATE latches SET cleared_by = 'its end' WHERE key = ?", (self._transfer,))
 
     def latched(self) -> str | None:
         with self._trouble("read"):

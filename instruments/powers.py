@@ -55,11 +55,21 @@ class HasValves(Protocol):
 class HasLoader(Protocol):
     """A cartridge or autoloader. A failed transfer is never retried blind."""
 
-    def specimens(self) -> Sequence[str]: ...
+    def specimens(self) -> Sequence[str]:
+        """Everything that can be loaded, with what lies on the stage."""
+        ...
 
-    def load(self, name: str) -> None: ...
+    def loaded(self) -> str | None:
+        """What lies on the stage; None: nothing. Raises InstrumentError where nobody knows."""
+        ...
 
-    def unload(self) -> None: ...
+    def load(self, name: str) -> None:
+        """Bring a specimen onto the stage; what lies there goes back first. Returns when it is there."""
+        ...
+
+    def unload(self) -> None:
+        """Bring what lies on the stage back. Returns when it is there."""
+        ...
 
 
 @runtime_checkable

@@ -137,6 +137,8 @@ class SimulatedMicroscope:
             self._connect()
         names = check_exposure(exposure, world.settings)
         self._leave_alone("an exposure")
+        if world.cassette is not None and world.cassette.on_stage is None:
+            raise BusyError("an exposure was asked and nothing is on the stage: load a specimen")
         start_s = world.now_s()
         world.wait_unless_blanked(world.settings.overhead_s, calls)
         frames = []

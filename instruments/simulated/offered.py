@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from instruments.powers import CanStop, HasDiffraction, HasHolder, HasSpectra, HasTilt, HasValves
+from instruments.errors import HardwareFault
+from instruments.powers import CanStop, HasDiffraction, HasHolder, HasLoader, HasSpectra, HasTilt, HasValves
+from instruments.simulated.cassette import Cassette
 from instruments.simulated.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from instruments.simulated.holders import Amount
     from instruments.types import Outcome
 
@@ -27,6 +31,8 @@ def offered(kind: type, world: World) -> object:
         return Stop(world)
     if kind is HasHolder and world.conditions is not None:
         return Holder(world)
+    if kind is HasLoader and world.cassette is not None:
+        return Loader(world, world.cassette)
     if kind is HasDiffraction and camera is not None:
         return Diffraction({"camera": (camera.pixels, camera.pixels)})
     channels = {name: n for name, n in settings.slow_detectors().items() if name != "camera"}
@@ -94,3 +100,39 @@ class Stop:
 
     def stop(self) -> None:
         self.world.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """The autoloader. It moves specimens whatever beam, valve and stage do: real ones are not all wiser."""
+
+    world: World
+    cassette: Cassette
+
+    def specimens(self) -> Sequence[str]:
+        return self.cassette.names
+
+    def loaded(self) -> str | None:
+        return self.cassette.on_stage
+
+    def load(self, name: str) -> None:
+        """Raises LimitError for one that is not there, HardwareFault where one gets stuck on the way."""
+        self.cassette.known(name)
+        if self.cassette.on_stage == name:
+            return
+        self.unload()
+        self._carry(name)
+
+    def unload(self) -> None:
+        if self.cassette.on_stage is not None:
+            self._carry(None)
+
+    def _carry(self, name: str | None) -> None:
+        world, cassette = self.world, self.cassette
+        if world.faults.due("transfer_stuck", world.now_s()):
+            world.wait(cassette.transfer_s / 2)
+            world.record("stuck", name=name)
+            cassette.jammed = True
+            raise HardwareFault("the cartridge has got stuck half way: see to it", latching=True)
+        world.wait(cassette.transfer_s)
+        world.put(name)

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from configs.load import Settings
 from configs.settings import unknown
 from instruments.drivers.orientation import StageToImage
+from instruments.simulated.cassette_settings import CassetteSettings
 from instruments.simulated.detector_settings import (
     BrightDetectorSettings,
     CameraSettings,
@@ -133,6 +134,7 @@ class Fault(Settings):
         "dewar_refill",
         "valve_closed",
         "emission_off",
+        "transfer_stuck",
         "camera_timeout",
         "pole_touch",
         "disconnect",
@@ -192,6 +194,8 @@ class SimulatedSettings(Settings):
     holder: Annotated[HolderSettings | None, BeforeValidator(_holder)] = None
     """heating_chip, furnace, biasing_chip, liquid_cell, or one written here; None: it only holds."""
     stage: StageSettings = StageSettings()
+    cassette: CassetteSettings | None = None
+    """Of an autoloader; None: one specimen, put in by hand."""
     stage_to_image: StageToImage | None = None
     """As measured, where the stage is turned or mirrored; None: not known yet, and it does not move in x and y."""
     calibration: Path | None = None

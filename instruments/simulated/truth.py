@@ -5,6 +5,7 @@ One JSON object a line, appended by one write each: a killed process loses at mo
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +15,23 @@ from configs.load import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from instruments.simulated.settings import SimulatedSettings
+
 Row: TypeAlias = dict[str, Any]
+
+
+def fingerprint(settings: SimulatedSettings) -> str:
+    """A hash of everything that shapes the world; whether it runs in real time does not."""
+    return hashlib.sha256(settings.model_dump_json(exclude={"real_time"}).encode()).hexdigest()[:16]
+
+
+def check_same(boot: Row, seed: int, settings: SimulatedSettings, path: Path | None) -> None:
+    """The world of a truth file's first row is the one that is asked for. Raises ConfigError."""
+    if boot.get("seed") != seed or boot.get("settings") != fingerprint(settings):
+        raise ConfigError(
+            f"{path}: this world was made with seed {boot.get('seed')} and settings {boot.get('settings')}; now seed "
+            f"{seed} and settings {fingerprint(settings)} were asked: keep to the first, or give a new path"
+        )
 
 
 class TruthLog:

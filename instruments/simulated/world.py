@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from configs.load import ConfigError
 from instruments.errors import NotSupported
+from instruments.simulated.cassette import open_cassette
 from instruments.simulated.conditions import Conditions
 from instruments.simulated.damage import FluenceMap
 from instruments.simulated.exposed import TrueExposure, exposure_of
@@ -18,7 +17,7 @@ from instruments.simulated.hashing import uniform
 from instruments.simulated.lenses import Lenses, at_rest
 from instruments.simulated.scenes import open_scene
 from instruments.simulated.stage import Stage
-from instruments.simulated.truth import Row, TruthLog
+from instruments.simulated.truth import Row, TruthLog, check_same, fingerprint
 from instruments.types import ELECTRONS_PER_PA_S, Footprint, Optics
 
 if TYPE_CHECKING:
@@ -60,8 +59,8 @@ class World:
         self.valve_open = True
         self.stage = Stage(settings.stage, seed)
         self.conditions = None if settings.holder is None else Conditions(settings.holder, seed)
-        self.scene = open_scene(settings, seed, self.conditions, studio)
-        self.fluence = FluenceMap()
+        self.scene, self.fluence = open_scene(settings, seed, self.conditions, studio), FluenceMap()
+        self.cassette = open_cassette(settings, seed, self.conditions, (self.scene, self.fluence))
         self._exposures: list[TrueExposure] = []
         self._frames = 0
         self._beam_on = False
@@ -80,7 +79,7 @@ class World:
             self._resume(self._truth.rows, truth)
             self._truth.rows.clear()
         origin = {"monotonic_s": time.monotonic()} if settings.real_time else {}
-        self._truth.append("boot", self.now_s(), seed=seed, settings=_fingerprint(settings), **origin)
+        self._truth.append("boot", self.now_s(), seed=seed, settings=fingerprint(settings), **origin)
 
     def now_s(self) -> float:
         """The instrument's clock."""
@@ -195,6 +194,13 @@ class World:
             return {}
         return {name: self.conditions.read(name, self.now_s()) for name in self.conditions.names}
 
+    def put(self, name: str | None, *, again: bool = False) -> None:
+        """A specimen of the cassette is on the stage, or (None) nothing; ``again``: as an earlier process left it."""
+        if self.cassette is not None and (there := self.cassette.put(name)) is not None:
+            self.scene, self.fluence = there
+        if not again:
+            self._truth.append("loaded", self.now_s(), name=name)
+
     def set_valve(self, *, is_open: bool) -> None:
         """Close the column valve; only a person (or a test in their place) opens it."""
         self.valve_open = is_open
@@ -253,13 +259,7 @@ class World:
             self.fluence.add(done.footprint, done.fluence_e_per_A2)
 
     def _resume(self, rows: list[Row], path: Path | None) -> None:
-        boot = rows[0]
-        if boot.get("seed") != self.seed or boot.get("settings") != _fingerprint(self.settings):
-            raise ConfigError(
-                f"{path}: this world was made with seed {boot.get('seed')} and settings {boot.get('settings')}; now "
-                f"seed {self.seed} and settings {_fingerprint(self.settings)} were asked: keep to the first, "
-                "or give a new path"
-            )
+        check_same(rows[0], self.seed, self.settings, path)
         open_row: Row | None = None
         for row in rows:
             match row["row"]:
@@ -270,6 +270,10 @@ class World:
                 case "condition":
                     if self.conditions is not None:
                         self.conditions.set(row["name"], row["value"], row["t_s"])
+                case "loaded":
+                    self.put(row["name"], again=True)
+                case "stuck" if self.cassette is not None:
+                    self.cassette.jammed = True
                 case "valve":
                     self.valve_open = row["open"]
                 case "fault":
@@ -292,8 +296,3 @@ class World:
         """The process died with the beam on: nobody knows for how long, so all that was planned counts."""
         if row is not None:
             self._account(exposure_of(row, row["t_s"], None))
-
-
-def _fingerprint(settings: SimulatedSettings) -> str:
-    """A hash of everything that shapes the world; whether it runs in real time does not."""
-    return hashlib.sha256(settings.model_dump_json(exclude={"real_time"}).encode()).hexdigest()[:16]

@@ -14,6 +14,7 @@ from instruments.errors import InstrumentError
 from instruments.guard import Guard
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import Limits
+from instruments.simulated.cassette_settings import CassetteSettings
 from instruments.simulated.faults import FaultScript
 from instruments.simulated.settings import (
     ColumnSettings,
@@ -56,6 +57,7 @@ SETTINGS = SimulatedSettings(
     specimen=SpecimenSettings(heavy_per_um2=0, light_per_um2=0, rare_layout="none"),
     column=ColumnSettings(max_current_pA=5000.0),
     stage=StageSettings(alpha_deg=(-80.0, 80.0), backlash_nm=20.0),
+    cassette=CassetteSettings(specimens=("grid 1", "grid 2")),
     dwell_us=(1e-6, 1e9),
     field_of_view_nm=(1e-3, 1e6),
 )
@@ -77,6 +79,10 @@ class Bench:
         self.world = World(SETTINGS, 1, self.clock)
         self.die_at: str | None = None
         self.touched = False
+        self.adrift = False
+        """Whether a specimen is, or may be, between cassette and stage."""
+        self.lies: str | None = None
+        """What the loader says that is loaded, whatever the truth is; its motor is dead then."""
         self.kills = 0
         self.reads: dict[str, Any] = {}
         """What the state reads instead of the truth."""
@@ -142,8 +148,10 @@ class Bench:
 
     def person_clears(self) -> None:
         """Somebody has looked at the instrument, opens the valve and clears the latch."""
-        self.touched, self._frozen = False, None
+        self.touched = self.adrift = False
+        self._frozen = None
         self.world.set_valve(is_open=True)
+        self.world.put("grid 1")
         self.ledger.clear_latch("Ada")
 
     def point(self, name: str) -> None:
@@ -166,9 +174,10 @@ class Bench:
             self._judge_exposure(done, exposures)
         self._judged = len(exposures)
         assert len(set(self.ids)) == len(self.ids), "an exposure was made twice"
-        if self.touched:
+        if self.touched or self.adrift:
             self._frozen = self._frozen or (self.motions, len(exposures))
-            assert self._frozen == (self.motions, len(exposures)), "something moved or was exposed after a pole touch"
+            why = "a pole touch" if self.touched else "a transfer that failed"
+            assert self._frozen == (self.motions, len(exposures)), f"something moved or was exposed after {why}"
 
     def _judge_stage(self) -> None:
         """Where the stage is; the approach from below is judged as it is asked for, in ``WatchedDriver.move``."""

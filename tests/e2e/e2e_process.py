@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from instruments.powers import HasLoader
 from instruments.simulated.microscope import SimulatedMicroscope
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from e2e_bench import Bench
 
     from instruments.types import Exposure, StagePosition, State
@@ -22,6 +25,7 @@ CRASH_POINTS = (
     "before settle",
     "after settle",
     "after move",
+    "after transfer",
 )
 
 
@@ -74,10 +78,52 @@ class WatchedDriver:
         self._bench.point("alive")
         return replace(self._scope.state(), **self._bench.reads)
 
+    def power(self, kind: type[Any]) -> Any:
+        self._bench.point("alive")
+        found = self._scope.power(kind)
+        return WatchedLoader(self._bench, found) if kind is HasLoader else found
+
     def blank(self) -> None:
         self._bench.point("alive")
         self._scope.blank()
         self._bench.point("after blank")
+
+
+class WatchedLoader:
+    """The simulated loader, watched: it would move a specimen whatever beam, valve and stage do."""
+
+    def __init__(self, bench: Bench, loader: HasLoader) -> None:
+        self._bench, self._loader = bench, loader
+
+    def specimens(self) -> Sequence[str]:
+        return self._loader.specimens()
+
+    def loaded(self) -> str | None:
+        return self._bench.lies or self._loader.loaded()
+
+    def load(self, name: str) -> None:
+        self._carry(lambda: self._loader.load(name))
+
+    def unload(self) -> None:
+        self._carry(self._loader.unload)
+
+    def _carry(self, act: Callable[[], None]) -> None:
+        bench, stage = self._bench, self._bench.world.stage
+        bench.point("alive")
+        bench.must(not bench.touched, "moved a specimen after a pole touch")
+        bench.must(not bench.adrift, "moved a specimen after a transfer that failed")
+        bench.must(not bench.world.beam_on, "moved a specimen with the beam on")
+        bench.must(not bench.world.valve_open, "moved a specimen with the valve open")
+        *lengths_nm, alpha_deg = stage._motion.end[:4]
+        off_nm = max(abs(length_nm) for length_nm in lengths_nm)
+        bench.must(off_nm <= bench.limits.reach_tolerance_nm + 5.0, f"moved a specimen {off_nm:g} nm off the middle")
+        bench.must(abs(alpha_deg) <= TOUCH_DEG, f"moved a specimen tilted by {alpha_deg:g} deg")
+        bench.must(bench.world.now_s() >= stage._motion.end_s, "moved a specimen while the stage moves")
+        bench.adrift = True  # until it is seen to have arrived
+        if bench.lies is None:
+            act()
+            bench.point("after transfer")
+            bench.adrift = False
 
 
 class MortalLedger:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import e2e_loading as loading
 import pytest
 from e2e_bench import LIMITS, LOOK, Bench
 from e2e_process import CRASH_POINTS
@@ -41,6 +42,7 @@ FAULTS = (
     "pole_touch",
     "disconnect",
     "spurious_ready",
+    "transfer_stuck",
 )
 
 
@@ -126,6 +128,18 @@ class Adversary(RuleBasedStateMachine):
         valves = self.bench.guard.power(HasValves)
         assert valves is not None
         self.act(valves.close_valves)
+
+    @rule(name=st.sampled_from(["grid 1", "grid 2", None, "grid 7"]), seen_to=st.booleans())
+    def load(self, name: str | None, seen_to: bool) -> None:
+        """With what a careful agent does before, or without."""
+        if seen_to:
+            self.act(lambda: self.bench.guard.move(StagePosition(x_nm=0.0, y_nm=0.0, z_nm=0.0, alpha_deg=0.0)))
+            self.close_valves()
+        Adversary.actions += 1
+        Adversary.refused += loading.load(self.bench, name) is not None
+        if self.bench.ledger.latched() is None and not self.bench.adrift:
+            self.bench.world.put("grid 1")  # a person sees to it that there is something to look at
+            self.bench.world.set_valve(is_open=True)
 
     @rule(kind=st.sampled_from(FAULTS), duration=st.sampled_from([0.0, 0.0, 3.0]))
     def something_fails(self, kind: str, duration: float) -> None:

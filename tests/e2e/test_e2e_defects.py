@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import e2e_interlocks as interlocks
+import e2e_loading as loading
 import e2e_scenarios as scenarios
 import numpy as np
 import pytest
@@ -18,16 +19,19 @@ from e2e_bench import LIMITS, Bench
 from instruments import bounds, guard, guard_checks, ledger_sqlite
 from instruments.errors import InstrumentError
 from instruments.guard import Guard
+from instruments.guard_powers import GuardedLoader
 from instruments.ledger_sqlite import SqliteLedger
+from instruments.types import StagePosition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from instruments.types import Exposure, StagePosition
+    from instruments.types import Exposure
 
 _MOVE, _ACQUIRE, _PLAN, _INIT = Guard.move, Guard.acquire, Guard._plan, Guard.__init__
 _RESERVE, _OPEN, _CHECK_MOVE = SqliteLedger.reserve, SqliteLedger.__init__, bounds.check_move
+_CHECK_TRANSFER = guard_checks.check_transfer
 
 
 def _nothing(*_: Any, **__: Any) -> None:
@@ -138,6 +142,25 @@ def _only_time(self: Guard, duration_s: float) -> None:
     """Somebody thought that a latch is for the runner to respect."""
 
 
+def _wherever(state: Any, limits: Any, **about: Any) -> None:
+    """The beam and the valve are seen to; the stage is not."""
+    at_zero = StagePosition(x_nm=0.0, y_nm=0.0, z_nm=0.0, alpha_deg=0.0)
+    _CHECK_TRANSFER(replace(state, stage=at_zero), limits, **about)
+
+
+def _carry_on(self: GuardedLoader, what: str, name: str | None, act: Callable[[], None]) -> None:
+    """Judged before, and not looked after."""
+    with self.transferring():
+        act()
+
+
+def _unseen(self: GuardedLoader, what: str, name: str | None, act: Callable[[], None]) -> None:
+    with self.transferring():
+        self.ledger.begin_transfer(what)
+        act()
+        self.ledger.end_transfer()
+
+
 Defect = tuple[str, tuple[tuple[object, str, object], ...], "Callable[[Bench], None]"]
 DEFECTS: tuple[Defect, ...] = (
     ("clips instead of refusing", ((Guard, "move", _clip),), scenarios.far_move),
@@ -184,10 +207,18 @@ DEFECTS: tuple[Defect, ...] = (
     ("believes a vacuum of hours ago", ((guard_checks, "_believed", _whatever_it_reads),), interlocks.vacuum_old),
     ("believes an emission of hours ago", ((guard_checks, "_believed", _whatever_it_reads),), interlocks.emission_old),
     ("books where there is no room", ((SqliteLedger, "_require_room", _nothing),), interlocks.disk_full),
+    ("loads whatever the valve does", ((guard_checks, "check_transfer", _nothing),), loading.valve_open),
+    ("loads wherever the stage is", ((guard_checks, "check_transfer", _wherever),), loading.tilted),
+    ("loads as soon as a stage says ready", ((Guard, "_still_stage", _believe), (Guard, "_check_still", _nothing),
+      (Guard, "_arrive", _believe_arrival)), loading.moving),
+    ("tries a transfer again", ((GuardedLoader, "_carry", _carry_on),), loading.stuck),
+    ("forgets the specimen that is on its way", ((SqliteLedger, "begin_transfer", _nothing),), loading.dies_loading),
+    ("takes a transfer for done when it ends", ((GuardedLoader, "_carry", _unseen),), loading.dead_motor),
+    ("hands out the bare loader", ((guard, "guarded", lambda _, power, *__: power),), loading.valve_open),
     ("hands out bare powers", ((guard, "guarded", lambda _, power, *__: power),), scenarios.bare_powers),
 )  # fmt: skip
 _PLACE = guard.place_of
-SCENARIOS = (*scenarios.SCENARIOS, *interlocks.SCENARIOS)
+SCENARIOS = (*scenarios.SCENARIOS, *interlocks.SCENARIOS, *loading.SCENARIOS)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)

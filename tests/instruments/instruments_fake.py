@@ -13,7 +13,7 @@ from instruments.limits import Limits
 from instruments.types import Exposure, Frame, Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from instruments.clock import SimulatedClock
 
@@ -158,6 +158,18 @@ class Valves:
 
     def patterns(self) -> Mapping[str, tuple[int, int]]:
         return {"camera": (64, 64)}
+
+    def specimens(self) -> Sequence[str]:
+        return ("grid 1", "grid 2")
+
+    def loaded(self) -> str | None:
+        return None
+
+    def load(self, name: str) -> None:
+        self.done.append(f"load {name}")
+
+    def unload(self) -> None:
+        self.done.append("unload")
 
 
 def nothing() -> None:

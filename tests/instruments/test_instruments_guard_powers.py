@@ -15,13 +15,14 @@ def test_powers_are_handed_out_guarded_or_not_at_all(scope: FakeMicroscope) -> N
     assert [guard.power(kind) for kind in every] == [None] * len(every)
     raw = Valves(scope.calls)
     scope.powers = dict.fromkeys(every, raw)
-    for kind in (HasLoader, object, Valves):
+    for kind in (object, Valves):
         assert guard.power(kind) is None
-    for kind in (HasValves, CanStop, HasTilt, HasSpectra, HasDiffraction, HasHolder):
+    for kind in every:
         power = guard.power(kind)
         assert isinstance(power, kind)
         assert power is not raw
         assert hasattr(power, "set_condition") == (kind is HasHolder)
+        assert hasattr(power, "load") == (kind is HasLoader)
 
 
 def test_valves_close_also_where_blanking_fails(scope: FakeMicroscope) -> None:

@@ -16,14 +16,15 @@ from configs.load import ConfigError, Settings
 from instruments import codec, guard_client, guard_desk, latches, watchdog
 from instruments.crew import Crew, Plan
 from instruments.drivers import registry
-from instruments.errors import Disconnected, HardwareFault, Held, InstrumentError
+from instruments.errors import BusyError, Disconnected, HardwareFault, Held, InstrumentError
 from instruments.launch import instrument_name, overhead_s, startup_s
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import Limits
-from instruments.powers import HasLoader
+from instruments.powers import HasHolder, HasLoader, HasValves
 from instruments.remote import RemoteSettings, token_in
 from instruments.replay import ReplaySettings
 from instruments.server import wire
+from instruments.simulated.cassette_settings import CassetteSettings
 from instruments.simulated.settings import SimulatedSettings
 from instruments.types import Footprint, Optics, StagePosition
 
@@ -222,11 +223,16 @@ def test_a_watchdog_says_what_keeps_it_from_blanking(monkeypatch: pytest.MonkeyP
 
 def test_a_client_that_is_closed(tmp_path: Path) -> None:
     """Through real processes: the powers, the clock, what is asked after the end."""
-    plan = Plan(instrument=SimulatedSettings(), limits=LIMITS, ledger=tmp_path / "ledger.sqlite", log=tmp_path / "log")
+    instrument = SimulatedSettings(cassette=CassetteSettings(specimens=("grid 1", "grid 2"), transfer_s=5.0))
+    plan = Plan(instrument=instrument, limits=LIMITS, ledger=tmp_path / "ledger.sqlite", log=tmp_path / "log")
     client = guard_client.GuardClient(plan, 5.0)
     assert set(client.pids) == {"server", "guard_process", "watchdog"}
     assert client.limits == LIMITS
-    assert client.power(HasLoader) is None
+    assert client.power(HasHolder) is None
+    loader = client.power(HasLoader)
+    assert loader is not None
+    with pytest.raises(BusyError, match="but it is open: close it"):
+        loader.load("grid 2")
     client.clock.wait(3.0)
     assert client.clock.now_s() == 8.0
     for duration_s in (-1.0, float("nan"), float("inf")):
@@ -237,6 +243,12 @@ def test_a_client_that_is_closed(tmp_path: Path) -> None:
     place = Footprint(x_nm=0.0, y_nm=0.0, width_nm=1.0, height_nm=1.0)
     assert (client.ledger.electrons(), client.ledger.fluence_e_per_A2(place), client.ledger.latched()) == (0, 0, None)
     client.move(StagePosition(x_nm=10.0))
+    valves = client.power(HasValves)
+    assert valves is not None
+    valves.close_valves()
+    loader.load("grid 2")
+    assert (loader.specimens(), loader.loaded()) == (("grid 1", "grid 2"), "grid 2")
+    assert client.ledger.latched() is None
     assert client.tune(Optics(defocus_nm=5.0)).achieved.defocus_nm == 5.0
     assert client.ledger.time_used_s() > 3.0
     client.blank()

@@ -79,6 +79,9 @@ class Loader:
     def specimens(self) -> list[str]:
         return ["a", "b"]
 
+    def loaded(self) -> str | None:
+        return self.done[-1] if self.done and self.done[-1] != "out" else None
+
     def load(self, name: str) -> None:
         self.done.append(name)
 
@@ -106,7 +109,9 @@ def test_powers_over_the_wire(scope: FakeMicroscope) -> None:
     assert done == ["temperature_K=300", "valves"]
     assert there(HasLoader).specimens() == ("a", "b")
     there(HasLoader).load("a")
+    assert there(HasLoader).loaded() == "a"
     there(HasLoader).unload()
+    assert there(HasLoader).loaded() is None
     assert loader.done == ["a", "out"]
     assert there(CanStop) is None  # it could not cut in
     for power, verb in (("HasValves", "open_valves"), ("__class__", "mro"), ("HasTilt", "__init__")):
