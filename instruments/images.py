@@ -20,15 +20,13 @@ from instruments.tags import MRC_SUFFIXES, mrc_tags, tiff_tags
 from instruments.vocabulary import TERMS, converted, understand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from instruments.recordings import Recording
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 """Rec. 709 weights of red, green and blue."""
-_FIRST = ("image", "stack", "spectra", "patterns")
-"""Of a file with several signals, what is taken as its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,11 @@ def read_image(path: Path, plane: int = 0) -> RecordedImage:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{path}: cannot be read as an image ({reason}); check that the copy is whole") from error
     return RecordedImage(_one_plane(path, np.asarray(data), plane), _square(path, sizes_nm))
+
+
+def is_vendors(path: Path) -> bool:
+    """Whether it takes ``recordings`` to read a file."""
+    return _reader(path) is _read_other
 
 
 def _reader(path: Path) -> Callable[[Path], tuple[Any, tuple[float, ...]]]:
@@ -120,14 +123,28 @@ def _read_zarr(path: Path) -> tuple[Any, tuple[float, ...]]:
 
 
 def _read_other(path: Path) -> tuple[Any, tuple[float, ...]]:
-    """The first image that a vendor's file holds; of spectra or patterns, their sum at every pixel."""
     with opened(path) as recordings:
-        for recording in sorted(recordings, key=lambda each: _FIRST.index(each.kind) if each.kind in _FIRST else 9):
-            if recording.kind in ("image", "stack", "spectra", "patterns"):
-                size_nm = recording.pixel_size_nm
-                data = summed(recording) if recording.kind in ("spectra", "patterns") else recording.block()
-                return data, () if size_nm is None else (size_nm,)
+        main = main_of(recordings, path)
+        size_nm = main.pixel_size_nm
+        return _data(main), () if size_nm is None else (size_nm,)
+
+
+def main_of(recordings: Sequence[Recording], path: Path) -> Recording:
+    """What of a vendor's file is taken as its image. Raises ConfigError where it holds none."""
+    for kind in ("image", "stack", "spectra", "patterns"):
+        for recording in recordings:
+            if recording.kind == kind:
+                return recording
     raise ConfigError(f"{path}: holds no image; name a file with one")
+
+
+def image_of(main: Recording, path: Path, plane: int = 0) -> RecordedImage:
+    """A recording as an image; of spectra or patterns, their sum at every pixel. Raises ConfigError."""
+    return RecordedImage(_one_plane(path, _data(main), plane), main.pixel_size_nm)
+
+
+def _data(main: Recording) -> npt.NDArray[Any]:
+    return summed(main) if main.kind in ("spectra", "patterns") else main.block()
 
 
 def summed(recording: Recording) -> npt.NDArray[np.float64]:

@@ -57,6 +57,8 @@ class Recording:
     """As the vendor wrote them, flat."""
     frames: int
     """Passes over the scan that were added up."""
+    signal_type: str
+    """EELS, EDS_TEM, …, where the file tells."""
     _reader: Blocks = field(repr=False)
     _number: int = 0
     _order: tuple[int, ...] = ()
@@ -125,6 +127,7 @@ def recording_of(number: int, told: Mapping[str, Any], reader: Blocks) -> Record
         vendor=vendor,
         tags=tags,
         frames=int(told["frames"]),
+        signal_type=str(told["signal_type"] or ""),
         _reader=reader,
         _number=number,
         _order=order,

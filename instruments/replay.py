@@ -1,18 +1,22 @@
-"""A recorded image as a world: a small field of view moves over it, at any magnification that it can give."""
+"""A recorded image as a world: a small field of view moves over it, at any magnification that it can give.
+
+Further recordings of the same place lie over it (``channels``): images are seen as it is, spectra and patterns are read
+where an exposure names them, on pixels no finer than they were recorded with.
+"""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
-from configs.load import ConfigError, Settings
+from instruments.channels import Window
 from instruments.errors import LimitError, NotSupported
-from instruments.images import read_image
+from instruments.powers import HasDiffraction, HasSpectra
+from instruments.recorded_world import open_world
+from instruments.replay_settings import ReplaySettings
 from instruments.types import (
     ELECTRONS_PER_PA_S,
     Axis,
@@ -25,90 +29,55 @@ from instruments.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from instruments.clock import Clock
     from instruments.types import Exposure
 
 P = TypeVar("P")
 Ratio: TypeAlias = float
-Doubles: TypeAlias = npt.NDArray[np.float64]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
 
 _SLACK_PX = 1e-6
 """Rounding that the border of the image forgives."""
 _LARGEST_PIXELS = 4096 * 4096
 
 
-class ReplaySettings(Settings):
-    """A microscope over a recorded image."""
-
-    kind: Literal["replay"] = "replay"
-    image: Path
-    """PNG, JPEG, TIFF, MRC, a folder of OME-Zarr; vendors' files with adaptem[formats]."""
-    plane: Annotated[int, Field(ge=0)] = 0
-    """Which image of a stack."""
-    pixel_size_nm: Positive | None = None
-    """None: as the file says."""
-    current_pA: Positive = 50.0
-    """Probe current that the dose is counted with."""
-    noise: bool = False
-    """Whether a finite dose adds counting noise to the recorded one; the image's largest value is taken as every
-    electron arriving."""
-    crossing_s: Positive = 10.0
-    """Time the stage takes for the image's longer side."""
-    overhead_s: NotNegative = 0.5
-    """Time a move or an exposure costs beside that."""
-    exposure_overhead_s: ClassVar[float] = 60.0
-    """Vendors' files are read while the frame is waited for; there is no beam."""
-    real_time: bool = False
-    """Whether all that takes its time on the computer's clock (demonstrations)."""
-
-
 class ReplayMicroscope:
     """Microscope over an image. Its centre is stage (0, 0); the place at column c is x = −(c − W/2) × pixel size.
 
     Frames with larger pixels than the image's are averages over each pixel's area; with smaller ones, interpolated
-    linearly. There is no focus: ``tune`` is NotSupported, and the read-back of the optics holds the current only.
+    linearly. There is no focus: ``tune`` is NotSupported, and the read-back of the optics holds the current, and the
+    voltage and convergence that a vendor's file tells.
 
     Raises:
-        ConfigError: the image cannot be read, or its pixel size is not known.
+        ConfigError: a file cannot be read, its pixel size is not known, or a channel does not fit its place.
     """
 
     def __init__(self, settings: ReplaySettings, clock: Clock, seed: int = 0) -> None:
-        recorded = read_image(settings.image, settings.plane)
-        pixel_size_nm = settings.pixel_size_nm or recorded.pixel_size_nm
-        if pixel_size_nm is None:
-            raise ConfigError(f"{settings.image}: the file does not tell its pixel size; set instrument.pixel_size_nm")
+        self._world = open_world(settings)
         self._settings = settings
         self._clock = clock
         self._seed = seed
-        self._pixel_nm = pixel_size_nm
-        self._shape = recorded.data.shape
-        self._least, self._most = float(recorded.data.min()), float(recorded.data.max())
-        self._image = recorded.data
-        # Sums over rectangles in four look-ups; less the mean, so that float64 keeps them exact enough.
-        self._mean = float(recorded.data.mean(dtype=np.float64))
-        self._sums = np.zeros((self._shape[0] + 1, self._shape[1] + 1))
-        np.cumsum(recorded.data - np.float64(self._mean), axis=0, out=self._sums[1:, 1:])
-        np.cumsum(self._sums[1:, 1:], axis=1, out=self._sums[1:, 1:])
         self._x_nm, self._y_nm = 0.0, 0.0
         self._frames = 0
 
     @property
     def pixel_size_nm(self) -> float:
         """Of the recorded image."""
-        return self._pixel_nm
+        return self._world.pixel_nm
 
     @property
     def size_nm(self) -> tuple[float, float]:
         """(width, height) of the recorded area."""
-        return self._shape[1] * self._pixel_nm, self._shape[0] * self._pixel_nm
+        height, width = self._world.plane.shape
+        return width * self._world.pixel_nm, height * self._world.pixel_nm
 
     def state(self) -> State:
         return State(
             time_s=self._clock.now_s(),
             stage=StagePosition(x_nm=self._x_nm, y_nm=self._y_nm),
-            optics=Optics(current_pA=self._settings.current_pA),
+            optics=self._optics(),
             blanked=True,
         )
 
@@ -135,24 +104,18 @@ class ReplayMicroscope:
         return Outcome(requested=target, achieved=self.state().optics)
 
     def acquire(self, exposure: Exposure) -> Frame:
-        rows, columns = self._check(exposure)
+        window = self._check(exposure)
+        rng = np.random.default_rng([self._seed, self._frames])
+        signals = {name: self._image(name, window, exposure, rng) for name in self._named(exposure, window)}
+        signals |= {name: self._world.slow[name].signal(window, exposure, rng) for name in self._slow(exposure)}
         start_s = self._clock.now_s()
         self._clock.wait(self._settings.overhead_s + exposure.duration_s)
-        step_px = exposure.pixel_size_nm / self._pixel_nm
-        clean = self._average(rows, columns, step_px) if step_px >= 1 else self._interpolate(rows, columns)
-        data = clean if exposure.frames == 1 else np.repeat(clean[None], exposure.frames, axis=0)
-        if self._settings.noise:
-            data = self._noisy(data, exposure)
         self._frames += 1
-        pixel = exposure.pixel_size_nm
-        axes: tuple[Axis, ...] = (Axis("row", pixel, "nm"), Axis("column", pixel, "nm"))
-        if exposure.frames > 1:
-            axes = (Axis("frame", exposure.beam_on_s / exposure.frames + exposure.interval_s, "s"), *axes)
         return Frame(
             exposure=exposure,
-            signals={"image": Signal(data, axes)},
+            signals={name: signals[name] for name in exposure.signals or signals},
             stage=StagePosition(x_nm=self._x_nm, y_nm=self._y_nm),
-            optics=Optics(current_pA=self._settings.current_pA),
+            optics=self._optics(),
             start_s=start_s,
             end_s=self._clock.now_s(),
             electrons=exposure.electrons(self._settings.current_pA),
@@ -162,14 +125,60 @@ class ReplayMicroscope:
         """Nothing to do: a recorded image has no beam."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """End the processes that read vendors' files. Safe twice."""
+        self._world.close()
 
     def power(self, kind: type[P]) -> P | None:
-        del kind
-        return None
+        there = {HasSpectra: self.channels(), HasDiffraction: self.patterns()}
+        return cast("P", self) if there.get(kind) else None
 
-    def _check(self, exposure: Exposure) -> tuple[Doubles, Doubles]:
-        """Middles of the frame's pixel rows and columns, in pixels of the image from its upper left corner."""
+    def channels(self) -> Mapping[str, int]:
+        return {name: slow.depth[0] for name, slow in self._world.slow.items() if len(slow.depth) == 1}
+
+    def patterns(self) -> Mapping[str, tuple[int, int]]:
+        return {name: (slow.depth[0], slow.depth[1]) for name, slow in self._world.slow.items() if len(slow.depth) == 2}
+
+    def _optics(self) -> Optics:
+        told = self._world.optics
+        return Optics(
+            current_pA=self._settings.current_pA,
+            voltage_kV=told.voltage_kV,
+            convergence_mrad=told.convergence_mrad,
+        )
+
+    def _named(self, exposure: Exposure, window: Window) -> list[str]:
+        """Images that an exposure gives: those it names, or all that lie under the whole frame."""
+        world = self._world
+        if exposure.signals is None:
+            return ["image", *(name for name, each in world.images.items() if each.lie.holds(window))]
+        for name in exposure.signals:
+            if name != "image" and name not in world.images and name not in world.slow:
+                there = ", ".join(["image", *world.images, *world.slow])
+                raise NotSupported(f"signal {name!r} was asked; recorded are {there}: name one of these")
+            if name in world.images and not world.images[name].lie.holds(window):
+                raise LimitError(f"{name} was asked where it was not recorded: move there, or leave it out")
+        return [name for name in exposure.signals if name == "image" or name in world.images]
+
+    def _slow(self, exposure: Exposure) -> list[str]:
+        return [name for name in exposure.signals or () if name in self._world.slow]
+
+    def _image(self, name: str, window: Window, exposure: Exposure, rng: np.random.Generator) -> Signal:
+        """An image, or a burst of the same image, with the noise of this exposure where the settings want it."""
+        plane = self._world.plane if name == "image" else self._world.images[name].plane
+        clean = (
+            plane.seen(*window.middles, window.step_px) if name == "image" else self._world.images[name].seen(window)
+        )
+        data = clean if exposure.frames == 1 else np.repeat(clean[None], exposure.frames, axis=0)
+        if self._settings.noise:
+            data = self._noisy(data, exposure, (plane.least, plane.most), rng)
+        pixel = exposure.pixel_size_nm
+        axes: tuple[Axis, ...] = (Axis("row", pixel, "nm"), Axis("column", pixel, "nm"))
+        if exposure.frames > 1:
+            axes = (Axis("frame", exposure.beam_on_s / exposure.frames + exposure.interval_s, "s"), *axes)
+        return Signal(data, axes)
+
+    def _check(self, exposure: Exposure) -> Window:
+        """Where the frame lies on the image."""
         height, width = exposure.shape
         numbers = (exposure.field_of_view_nm, exposure.dwell_us, exposure.interval_s + 1)
         if min(height, width, exposure.frames) < 1 or height * width * exposure.frames > _LARGEST_PIXELS:
@@ -185,13 +194,11 @@ class ReplayMicroscope:
             raise NotSupported(
                 f"rotation_deg = {exposure.rotation_deg} was asked; a recorded image is not rotated: ask for 0"
             )
-        for name in exposure.signals or ():
-            if name != "image":
-                raise NotSupported(f"signal {name!r} was asked; a recorded image has one, named 'image'")
-        step = exposure.pixel_size_nm / self._pixel_nm
-        spans = []
-        for place_nm, count, length in ((self._y_nm, height, self._shape[0]), (self._x_nm, width, self._shape[1])):
-            first = length / 2 - place_nm / self._pixel_nm - count * step / 2
+        pixel_nm, shape = self._world.pixel_nm, self._world.plane.shape
+        step = exposure.pixel_size_nm / pixel_nm
+        corner = []
+        for place_nm, count, length in ((self._y_nm, height, shape[0]), (self._x_nm, width, shape[1])):
+            first = length / 2 - place_nm / pixel_nm - count * step / 2
             if first < -_SLACK_PX or first + count * step > length + _SLACK_PX:
                 wide, tall = self.size_nm
                 raise LimitError(
@@ -199,53 +206,24 @@ class ReplayMicroscope:
                     f"y {self._y_nm:g} nm was asked; it reaches over the recorded {wide:g} × {tall:g} nm: "
                     "move inwards, or ask for a smaller field of view"
                 )
-            spans.append(first + step * (np.arange(count) + 0.5))
-        return spans[0], spans[1]
+            corner.append(first)
+        return Window(corner[0], corner[1], step, (height, width), pixel_nm)
 
-    def _average(self, rows_px: Doubles, columns_px: Doubles, step_px: Ratio) -> npt.NDArray[np.float32]:
-        """Mean of the image over the area of every pixel of a frame, (H, W); for pixels no smaller than the image's."""
-        # Sums from the image's corner to each pixel edge, between whole pixels linear: exact for areas cut anywhere.
-        top, below, down = _around(_edges(rows_px, step_px), self._shape[0])
-        left, right, across = _around(_edges(columns_px, step_px), self._shape[1])
-        first, last = int(left[0]), int(right[-1]) + 1
-        strip = self._sums[top, first:last]
-        strip += (self._sums[below, first:last] - strip) * down[:, None]
-        sums = strip[:, left - first]
-        sums += (strip[:, right - first] - sums) * across
-        mean = np.diff(np.diff(sums, axis=0), axis=1) / step_px**2 + self._mean
-        return np.clip(mean, self._least, self._most).astype(np.float32)  # rounding must not leave the image's range
-
-    def _interpolate(self, rows_px: Doubles, columns_px: Doubles) -> npt.NDArray[np.float32]:
-        """The image between its pixels' middles, linearly, (H, W); for pixels smaller than the image's."""
-        top, below, down = _around(rows_px - 0.5, self._shape[0] - 1)
-        left, right, across = _around(columns_px - 0.5, self._shape[1] - 1)
-        first, last = int(left[0]), int(right[-1]) + 1
-        strip = self._image[top, first:last].astype(np.float64)
-        strip += (self._image[below, first:last] - strip) * down[:, None]
-        values = strip[:, left - first]
-        values += (strip[:, right - first] - values) * across
-        return values.astype(np.float32)
-
-    def _noisy(self, data: npt.NDArray[np.float32], exposure: Exposure) -> npt.NDArray[np.float32]:
-        rng = np.random.default_rng([self._seed, self._frames])
+    def _noisy(
+        self,
+        data: npt.NDArray[np.float32],
+        exposure: Exposure,
+        ends: tuple[float, float],
+        rng: np.random.Generator,
+    ) -> npt.NDArray[np.float32]:
+        """Counts of this exposure's electrons; ``ends``: the recorded image's least and largest value."""
         sent = self._settings.current_pA * ELECTRONS_PER_PA_S * exposure.dwell_us * 1e-6
-        dark, span = min(self._least, 0.0), self._most - min(self._least, 0.0)
+        dark = min(ends[0], 0.0)
+        span = ends[1] - dark
         if span == 0:
             return data
         counted = rng.poisson((data - dark) * (sent / span))
         return (counted * (span / sent) + dark).astype(np.float32)
-
-
-def _edges(middles_px: Doubles, step_px: Ratio) -> Doubles:
-    """The borders of N neighbouring pixels, (N + 1,)."""
-    return np.append(middles_px - step_px / 2, middles_px[-1] + step_px / 2)
-
-
-def _around(at: Doubles, last: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Doubles]:
-    """The whole numbers below and above each coordinate, and the part of the way between; cut to 0…last."""
-    at = np.clip(at, 0, last)
-    below = np.minimum(np.floor(at).astype(np.int64), last - 1)
-    return below, below + 1, at - below
 
 
 SETTINGS = ReplaySettings

@@ -46,6 +46,7 @@ FILE_TERMS: Mapping[str, tuple[Term, ...]] = MappingProxyType({
         _seen("camera_length_mm", "Optics/CameraLength", "m"),
         Term("magnification", "Optics/NominalMagnification", "1"),
         Term("magnification", "Optics/StemMagnification", "1"),
+        _seen("magnification", "CustomProperties/StemMagnification/value", "1", zero_is_unknown=True),
         _seen("field_of_view_nm", "Optics/FullScanFieldOfView/x", "m"),
         _seen("pixel_size_nm", "BinaryResult/PixelSize/width", "@BinaryResult/PixelUnitX"),
         _seen("pixel_height_nm", "BinaryResult/PixelSize/height", "@BinaryResult/PixelUnitY"),

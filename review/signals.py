@@ -104,7 +104,7 @@ def make_signals(
                         continue
                     image = _image(frame.signals[name], detector, centre=centre)
                     path = out / f"{row.id:06d}_{name}_{re.sub(r'[^A-Za-z0-9.-]+', '-', detector.text)}.tif"
-                    pixel_nm = frame.exposure.pixel_size_nm
+                    pixel_nm = next(axis.scale for axis in frame.signals[name].axes if axis.name == "column")
                     _write(path, image, pixel_nm, f"{detector.text} of {name}, exposure {row.id} of {folder.name}")
                     made[n].append(path)
                     if len(shown[n]) < _MOST_SHOWN:

@@ -19,13 +19,12 @@ from pydantic import (
 from agent.settings import AgentSettings, PlannerSettings, SkillSettings
 from configs.load import ConfigError, Settings
 from configs.who import Who
-from envs.descriptors import SMALLEST_WINDOW_PX
 from envs.novelty import NoveltySettings
 from instruments.drivers import registry
 from instruments.limits import Limits
 from surveys.controls import ControlSettings
 from surveys.flagging import FlaggingSettings
-from surveys.geometry import completed
+from surveys.geometry import FEWEST_SITE_PX, completed
 from surveys.recovery import RecoverySettings
 
 Ratio: TypeAlias = float
@@ -63,9 +62,6 @@ class SpecimenSettings(Settings):
     """On a recorded image it may be left out: the whole image."""
     position: str | None = None
     """Its place in the loader; None = already in the column."""
-
-
-FEWEST_SITE_PX = 3 * SMALLEST_WINDOW_PX // 2
 
 
 class DetailSettings(Settings):
