@@ -28,6 +28,7 @@ from instruments.powers import HasDiffraction, HasLoader, HasSpectra
 from instruments.protocol import Guarded
 from surveys.dryrun import plan
 from surveys.guarding import open_guarded
+from surveys.loading import bring
 from surveys.requests import forget_stale
 from surveys.resume import report_cut_off
 from surveys.session import Session
@@ -68,8 +69,8 @@ class Night:
     def begin(self, number: int) -> Session:
         """The specimen of this number, loaded, with all that the journal knows of it. Raises InstrumentError."""
         specimen = self.settings.specimens[number]
-        if specimen.position is not None and (loader := self.guard.power(HasLoader)) is not None:
-            loader.load(specimen.position)
+        if specimen.position is not None:
+            bring(self.guard, specimen.position)
         settings = self.settings
         self._check_current()
         env = SurveyEnv(

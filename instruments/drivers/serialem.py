@@ -22,10 +22,11 @@ from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
 from instruments.drivers.refusals import asked, binning, exposed
 from instruments.drivers.resting import at_rest
+from instruments.drivers.serialem_loader import SerialemLoader
 from instruments.drivers.vendor import supplied
 from instruments.errors import Disconnected, InstrumentError, NotCalibrated, NotSupported, Timeout
 from instruments.limits import Range
-from instruments.powers import HasTilt, HasValves
+from instruments.powers import HasLoader, HasTilt, HasValves
 from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
@@ -79,6 +80,12 @@ class SerialemSettings(Settings):
     """False on a JEOL column: what closes the valve elsewhere turns the filament off there."""
     autofill: bool = False
     """Whether the dewars fill by themselves, and can be asked if they do."""
+    slots: dict[str, PositiveInt] = Field(default_factory=dict)
+    """Of a Thermo Fisher autoloader: specimens' names, and the slots of the cassette they came in."""
+    loaded: str | None = None
+    """What lies on the stage when this begins, by its name; "" where nothing does, None where nobody knows."""
+    transfer_s: Positive = 300.0
+    """The longest that a specimen may take, in or out."""
     current_pA: Positive | None = None
     """Of the beam or probe, as last measured; None: unknown, and the limits' largest is booked."""
     stage_to_image: StageToImage | None = None
@@ -100,6 +107,7 @@ class SerialemMicroscope:
         self._closed = self._connected = False
         self._trying = 0
         self._blanked: bool | None = None
+        self._loader = SerialemLoader(self._script, settings.slots, settings.loaded)
         given = {name: getattr(settings, name) for name in ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")}
         self._ranges: dict[str, Range] = {name: ends for name, ends in given.items() if ends is not None}
         if not hasattr(sem, "SetBufferImageTimeout"):
@@ -190,6 +198,8 @@ class SerialemMicroscope:
     def power(self, kind: type[P]) -> P | None:
         tilts = kind is HasTilt and bool(self.tilt_range_deg())
         valves = kind is HasValves and self._settings.column_valve
+        if kind is HasLoader and self._settings.slots:
+            return cast("P", self._loader)
         return cast("P", self) if tilts or valves else None
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:

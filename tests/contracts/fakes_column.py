@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from instruments.clock import SimulatedClock
+from instruments.powers import HasLoader
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.world import World
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 REACH = {"x_nm": 1e6, "y_nm": 1e6, "z_nm": 2e5, "alpha_deg": 70.0, "beta_deg": 30.0}
+CASSETTE = ("gold", "carbon", "ice")
+"""By the slots that they came in; the first lies on the stage."""
 _MOVING = (True, False, True, False)
 """What the stage says after a move, one after the other; after the second it stands half way."""
 
@@ -59,7 +62,8 @@ class Column:
         ends = {name: (-end, end) for name, end in REACH.items()}
         errors = ("backlash_nm", "reach_nm", "readback_nm", "creep_nm", "drift_nm", "settle_s", "overhead_s")
         stage = {**ends, **dict.fromkeys(errors, 0.0), "speed_nm_per_s": 1e9}
-        settings = SimulatedSettings.model_validate({"stage": stage, "overhead_s": 0.0})
+        cassette = {"specimens": list(CASSETTE), "transfer_s": 60.0}
+        settings = SimulatedSettings.model_validate({"stage": stage, "overhead_s": 0.0, "cassette": cassette})
         self.scope = SimulatedMicroscope(World(settings, self.seed, self.clock))
         self.lit_s = 0.0
         """How long the beam was on the specimen, by the world's clock."""
@@ -104,6 +108,12 @@ class Column:
         self.scope.move(StagePosition(**half))
         touched = self.quirks.touches and "alpha_deg" in to
         self._says, self._legs = list(_MOVING), [] if touched else [StagePosition(**to)]
+
+    @property
+    def loader(self) -> HasLoader:
+        found = self.scope.power(HasLoader)
+        assert found is not None
+        return found
 
     def moving(self) -> bool:
         """Not only while it does: for a moment half way it says that it stands."""

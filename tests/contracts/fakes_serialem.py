@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from fakes_column import REACH, Column, installed
+from fakes_column import CASSETTE, REACH, Column, installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,11 @@ class SerialEM:
         self.tuples = True
         self.listens = True
         self.filling = 0
+        self.jams = False
+        """The next transfer fails half way."""
+        self.idle = 0
+        """A slot whose cartridge is not moved, and nobody says so."""
+        self.unknown: set[int] = set()
         self.current_pA = 50.0
         self._connected = False
         self._tries = 0
@@ -167,6 +172,25 @@ class SerialEM:
             self._column.quirks.lost -= 1
             raise SEMmoduleError("time-out receiving an image")
         return self._buffers[buffer]
+
+    def ReportSlotStatus(self, slot: int) -> Any:
+        """Of an autoloader: a slot reads empty while its cartridge lies on the stage."""
+        self._alive()
+        status = 1 if slot <= len(CASSETTE) and CASSETTE[slot - 1] != self._column.loader.loaded() else 0
+        status = -1 if slot in self.unknown else status
+        return (status, 0.0, "!NONAME!") if self.tuples else status
+
+    def LoadCartridge(self, slot: int) -> None:
+        self._alive()
+        if self.jams:
+            self._column.loader.unload()
+            self._fail("the cartridge could not be loaded")
+        if slot != self.idle:
+            self._column.loader.load(CASSETTE[slot - 1])
+
+    def UnloadCartridge(self) -> None:
+        self._alive()
+        self._column.loader.unload()
 
     def _go(self, places: dict[str, float]) -> None:
         self._alive()

@@ -1,0 +1,97 @@
+"""An autoloader by SerialEM's commands, behind a guard, on a fake whose transfers fail as real ones do."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes_column import Column
+from fakes_serialem import serialem
+
+from instruments.drivers import registry
+from instruments.errors import BusyError, HardwareFault, InstrumentError, LimitError
+from instruments.guard import Guard
+from instruments.ledger import MemoryLedger
+from instruments.limits import Limits
+from instruments.powers import HasLoader, HasValves
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fakes_serialem import SerialEM
+
+SLOTS = {"gold": 1, "carbon": 2, "ice": 3}
+LIMITS = Limits(
+    x_nm=(-1e5, 1e5),
+    y_nm=(-1e5, 1e5),
+    backlash_nm=0.0,
+    stage_uncertainty_nm=10.0,
+    max_current_pA=100.0,
+    max_electrons=1e12,
+    max_fluence_e_per_A2=1e6,
+    max_time_s=1e6,
+)
+
+
+@contextmanager
+def column(**changes: Any) -> Iterator[tuple[Column, SerialEM, Any]]:
+    made = Column()
+    with serialem(made) as (_, sem):
+        settings = registry.parse({"kind": "serialem", "slots": SLOTS, "loaded": "gold", **changes})
+        yield made, sem, registry.open_microscope(settings, seed=0, clock=made.clock)
+
+
+@pytest.mark.parametrize("tuples", [True, False])
+def test_a_specimen_goes_in_and_out(tuples: bool) -> None:
+    with column() as (made, sem, scope):
+        sem.tuples = tuples
+        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock)
+        loader, valves = guard.power(HasLoader), guard.power(HasValves)
+        assert (loader.specimens(), loader.loaded()) == (("gold", "carbon", "ice"), "gold")
+        with pytest.raises(BusyError, match="it is open: close it"):
+            loader.load("ice")
+        valves.close_valves()
+        for name in ("ice", "ice", "carbon"):
+            loader.load(name)
+            assert (loader.loaded(), made.loader.loaded()) == (name, name)
+        for _ in range(2):
+            loader.unload()
+            assert (loader.loaded(), made.loader.loaded()) == (None, None)
+        loader.load("gold")
+        assert guard.ledger.latched() is None
+
+
+@pytest.mark.parametrize(("spoil", "words"), [("jams", "could not be loaded"), ("idle", "reads 1: look where it is")])
+def test_a_transfer_that_fails_or_does_not_happen_latches(spoil: str, words: str) -> None:
+    with column() as (made, sem, scope):
+        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock)
+        guard.power(HasValves).close_valves()
+        setattr(sem, spoil, 3)
+        with pytest.raises(HardwareFault, match=words):
+            guard.power(HasLoader).load("ice")
+        sem.jams = sem.idle = 0
+        with pytest.raises(HardwareFault, match="latched: loading ice"):
+            guard.power(HasLoader).load("ice")
+        assert made.loader.loaded() != "ice"
+
+
+def test_what_is_not_known_is_not_guessed() -> None:
+    with column(loaded=None) as (made, sem, scope):
+        loader = scope.power(HasLoader)
+        with pytest.raises(InstrumentError, match=r"set instrument\.loaded"):
+            loader.loaded()
+        with pytest.raises(LimitError, match="'steel'"):
+            loader.load("steel")
+        sem.unknown = {2}
+        with pytest.raises(BusyError, match="slot 2 reads -1"):
+            loader.load("carbon")
+        assert made.loader.loaded() == "gold"
+        loader.load("ice")
+        assert loader.loaded() == "ice"
+    with column(loaded="ice") as (_, _, scope), pytest.raises(InstrumentError, match="its slot reads 1"):
+        scope.power(HasLoader).loaded()
+    with column(loaded="") as (_, _, scope):
+        assert scope.power(HasLoader).loaded() is None
+    with column(slots={}) as (_, _, scope):
+        assert scope.power(HasLoader) is None
