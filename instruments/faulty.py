@@ -37,6 +37,7 @@ Ratio: TypeAlias = float
 _AXES = ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")
 _KNOCK_DEG = 0.5
 _STALE_S = 1e4
+_BY_HAND_NM = 500.0
 _GIVE_UP_S = 5.0
 _CREEP_STEPS = 3
 
@@ -98,6 +99,9 @@ class FaultyMicroscope:
             self._scope.move(self._rest.pop(0))
         kind = self._due("state")
         self._fail_before(kind, "state")
+        if kind == "moved_by_hand":  # somebody at the instrument has turned the trackball
+            at_nm = self._scope.state().stage.x_nm or 0.0
+            self._scope.move(StagePosition(x_nm=at_nm + _BY_HAND_NM))
         state = self._scope.state()
         if kind == "valve_closed":
             return replace(state, valve_open=False)

@@ -16,7 +16,7 @@ from instruments import errors
 from instruments import guard_checks as checks
 from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check_optics, merged
 from instruments.dose import current_of, fluence_of, margin_nm, place_of, swept
-from instruments.errors import BudgetError, BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
+from instruments.errors import BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
 from instruments.guard_powers import Own, guarded
 from instruments.powers import HasValves
 from instruments.types import Outcome
@@ -62,8 +62,10 @@ class Guard:
                 self._check_latch_and_time(0.0)
                 check_move(target, state.stage, self.limits)
                 checks.check_idle(state)
+                if self._seen is not None:  # who moved it is at the instrument: yield
+                    self._check_still(state.stage, self.limits.reach_tolerance_nm)
             self.blank()
-            self._stopped, expected = False, merged(target, state.stage)
+            self._seen, self._stopped, expected = None, False, merged(target, state.stage)
             if (target.alpha_deg, target.beta_deg) != (None, None):
                 self.ledger.intend_tilt(expected)
             try:
@@ -93,7 +95,7 @@ class Guard:
         with self._turn() as state:
             with self._judging():
                 place, electrons = self._plan(exposure, state, state.stage)
-                self._check_still(state.stage)
+                self._check_still(state.stage, self.limits.stage_uncertainty_nm)
                 if self._held:  # at the last moment: what is refused here is not booked
                     raise self._held
                 ticket = self.ledger.reserve(exposure, place, electrons)
@@ -178,9 +180,7 @@ class Guard:
         if len(self._starts) == self._starts.maxlen:
             checks.check_pause(self._starts[0] + 60.0 - self._clock.now_s(), state, limits)
         electrons, spent = exposure.electrons(current_of(state, limits)), ledger.electrons()
-        if not spent + electrons <= limits.max_electrons:
-            used = f"{spent:.3g} are spent of {limits.max_electrons:.3g}"
-            raise BudgetError(f"{electrons:.3g} electrons were asked and {used}: use a shorter dwell_us, or stop")
+        checks.check_electrons(spent, electrons, limits)
         place = place_of(exposure, stage, margin_nm(stage, limits))
         checks.check_fluence(place, ledger.fluence_e_per_A2(place), fluence_of(exposure, place, electrons), limits)
         return place, electrons
@@ -193,7 +193,7 @@ class Guard:
                 self._check_latch_and_time(0.0)
                 checks.check_idle(state)
                 checks.check_transfer(state, self.limits, has_valves=self._microscope.power(HasValves) is not None)
-                self._check_still(state.stage)
+                self._check_still(state.stage, self.limits.stage_uncertainty_nm)
             self._seen = None  # it may stand elsewhere after
             yield self._latch
 
@@ -201,14 +201,12 @@ class Guard:
         if (reason := self.ledger.latched()) is not None:
             raise HardwareFault(f"latched: {reason}; a person must look and clear the latch", latching=True)
         used_s = self.ledger.time_used_s() + self._clock.now_s() - self._counted_s
-        if not (used_s < self.limits.max_time_s and used_s + duration_s <= self.limits.max_time_s):
-            used = f"{used_s:g} s are used of {self.limits.max_time_s:g} s"
-            raise BudgetError(f"{duration_s:g} s were asked and {used}: stop here")
+        checks.check_time(used_s, duration_s, self.limits)
 
-    def _check_still(self, stage: StagePosition) -> None:
+    def _check_still(self, stage: StagePosition, tolerance_nm: float) -> None:
         """The read-back agrees with the one before it: a driver's "ready" alone is not believed."""
         before, self._seen = self._seen or self._still_stage()[0], stage
-        if change := checks.moved(before, stage, self.limits.stage_uncertainty_nm):
+        if change := checks.moved(before, stage, tolerance_nm):
             raise BusyError(f"the stage is not still: {change} a moment ago; wait and ask again")
 
     def _still_stage(self) -> tuple[StagePosition, str | None]:
@@ -232,20 +230,21 @@ class Guard:
         Not one that was stopped on its way.
         """
         try:
-            self._seen, change = self._still_stage()
+            found, change = self._still_stage()
         except InstrumentError as error:
             if (target.alpha_deg, target.beta_deg) == (None, None):
                 raise
             raise self._latch(f"after a tilt the stage cannot be read ({error}): do not move, see to it") from error
-        there = checks.stopped_at(start, expected, self._seen) if self._stopped else expected
-        if wrong := checks.touched(there, self._seen):
+        self._seen = None if change else found
+        there = checks.stopped_at(start, expected, found) if self._stopped else expected
+        if wrong := checks.touched(there, found):
             raise self._latch(wrong)
         if self._stopped:
             self.ledger.intend_tilt(there)
-        missed = change or checks.off(expected, self._seen, LENGTHS, self.limits.reach_tolerance_nm)
-        if missed := missed or checks.off(expected, self._seen, TILTS, checks.TOUCH_DEG):
-            raise ReachError(f"the stage did not arrive: {missed}; try again", target=target, readback=self._seen)
-        return self._seen
+        missed = change or checks.off(expected, found, LENGTHS, self.limits.reach_tolerance_nm)
+        if missed := missed or checks.off(expected, found, TILTS, checks.TOUCH_DEG):
+            raise ReachError(f"the stage did not arrive: {missed}; try again", target=target, readback=found)
+        return found
 
     def _latch(self, reason: str) -> HardwareFault:
         with suppress(InstrumentError):  # a ledger that cannot write still keeps the latch in memory

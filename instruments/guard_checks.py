@@ -75,6 +75,20 @@ def check_pause(wait_s: float, state: State, limits: Limits) -> None:
         raise BusyError(f"{most}: wait {wait_s:.1f} s", until_s=state.time_s + wait_s)
 
 
+def check_electrons(electrons_used: float, electrons: float, limits: Limits) -> None:
+    """What is asked and what is spent stay within the budget."""
+    if not electrons_used + electrons <= limits.max_electrons:
+        used = f"{electrons_used:.3g} are spent of {limits.max_electrons:.3g}"
+        raise BudgetError(f"{electrons:.3g} electrons were asked and {used}: use a shorter dwell_us, or stop")
+
+
+def check_time(used_s: float, duration_s: float, limits: Limits) -> None:
+    """There is time left, and enough of it."""
+    if not (used_s < limits.max_time_s and used_s + duration_s <= limits.max_time_s):
+        used = f"{used_s:g} s are used of {limits.max_time_s:g} s"
+        raise BudgetError(f"{duration_s:g} s were asked and {used}: stop here")
+
+
 def check_fluence(place: Footprint, before_e_per_A2: float, more_e_per_A2: float, limits: Limits) -> None:
     """No point of a place gets more than any may have, e/Å². Raises BudgetError."""
     after = before_e_per_A2 + more_e_per_A2

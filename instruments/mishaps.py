@@ -12,7 +12,7 @@ Verb: TypeAlias = Literal["state", "move", "tune", "acquire", "transfer"]
 Kind: TypeAlias = Literal[
     "timeout", "half_way", "ready_early", "reply_lost", "hang", "blank_frame", "truncated_frame", "disconnect",
     "valve_closed", "emission_off", "stale_reading", "pole_touch", "beam_trip", "taken_over",
-    "cartridge_stuck",
+    "moved_by_hand", "cartridge_stuck",
 ]  # fmt: skip
 
 VERBS_OF: dict[str, tuple[Verb, ...]] = {
@@ -30,6 +30,7 @@ VERBS_OF: dict[str, tuple[Verb, ...]] = {
     "pole_touch": ("move",),
     "beam_trip": ("acquire",),
     "taken_over": ("state",),
+    "moved_by_hand": ("state",),
     "cartridge_stuck": ("transfer",),
 }
 """What each kind of mishap can befall."""

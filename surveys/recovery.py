@@ -80,8 +80,12 @@ class RecoverySettings(Settings):
     skips_before_parking: PositiveInt = 3
     """So many targets skipped in a row mean that something else is wrong."""
     hold_off_s: PositiveFloat = 30.0
-    """First wait when parked; doubles with every further one, until a step succeeds."""
+    """First wait when parked; doubles with every further one for the same trouble."""
     hold_off_max_s: PositiveFloat = 900.0
+    calm_s: PositiveFloat = 300.0
+    """Trouble that stays away for so long after a wait is over; what comes back sooner is the same, and flaps."""
+    most_relapses: PositiveInt = 10
+    """So often may one trouble come back soon after it was over; then a person must look."""
     parked_max_s: PositiveFloat = 4 * 3600.0
     """After so long in trouble without a single success, stop."""
     drift_nm_per_s: PositiveFloat = 2.0
@@ -121,7 +125,10 @@ class Recovery:
         self._settings = settings
         self._attempts = 0
         self._skips = 0
-        self._parks = 0
+        self._parks = self._relapses = 0
+        self._well = True
+        self._parked_for = ""
+        self._parked_until_s = 0.0
         self._in_trouble_since_s: float | None = None
         self._drifting = 0
 
@@ -129,7 +136,8 @@ class Recovery:
         """What to do after ``step``."""
         trouble = self._trouble(step)
         if trouble is None:
-            self._attempts = self._skips = self._parks = 0
+            self._attempts = self._skips = 0
+            self._well = True
             self._in_trouble_since_s = None
             return Reply(verb=Verb.CARRY_ON)
         if self._in_trouble_since_s is None:
@@ -157,15 +165,26 @@ class Recovery:
                 return reply(verb=Verb.SKIP, reason=message)
             message, self._skips = f"{self._skips} failures in a row, the last: {message}", 0
         again = failed and not spent and rule.then is not Verb.SKIP
-        return reply(verb=Verb.PARK, wait_s=self._hold_off_s(trouble, step, now_s), again=again, reason=message)
+        wait_s = self._hold_off_s(trouble, step, now_s)
+        if self._relapses > self._settings.most_relapses:
+            return reply(verb=Verb.STOP, reason=f"it has come back {self._relapses} times, each time soon: {message}")
+        return reply(verb=Verb.PARK, wait_s=wait_s, again=again, reason=message)
 
     def _hold_off_s(self, trouble: str, step: Step, now_s: float) -> float:
-        """Until the time that the instrument names; else longer with every park in a row."""
+        """Until the time that the instrument names; else longer each time that the same trouble comes back soon."""
+        until_s = step.fault.until_s if step.fault else None
+        if until_s is not None and until_s > now_s:
+            return until_s - now_s
+        if trouble != self._parked_for or now_s - self._parked_until_s > self._settings.calm_s:
+            self._parks = self._relapses = 0
+        elif self._well:
+            self._relapses += 1
+        self._well = False
         first_s = self._settings.drift_wait_s if trouble == DRIFT else self._settings.hold_off_s
         wait_s = min(first_s * 2.0**self._parks, self._settings.hold_off_max_s)
         self._parks += 1
-        until_s = step.fault.until_s if step.fault else None
-        return until_s - now_s if until_s is not None and until_s > now_s else wait_s
+        self._parked_for, self._parked_until_s = trouble, now_s + wait_s
+        return wait_s
 
     def _trouble(self, step: Step) -> str | None:
         """Name of the row of the table; None when all is well."""

@@ -202,6 +202,14 @@ def spurious_ready(bench: Bench) -> None:
         _expose(bench)
 
 
+def taken_over(bench: Bench) -> None:
+    """Somebody at the instrument moves the stage: the next request leaves it where they want it."""
+    _move(bench, x_nm=500.0)
+    bench.world.stage.go(StagePosition(x_nm=-900.0), bench.clock.now_s())
+    bench.clock.wait(60.0)
+    _refused(bench, StagePosition(x_nm=550.0))
+
+
 def stuck(bench: Bench) -> None:
     """What is exposed where the stage got stuck is booked there, not where it was sent."""
     bench.arm("stage_stuck")
@@ -234,6 +242,6 @@ def bare_powers(bench: Bench) -> None:
 SCENARIOS = (
     far_move, nan_move, overshoot, coupled, coupled_way, dies_exposing, dies_before_settling, resumed, camera_timeout,
     forgetful_driver, blanker_unknown, touch, touch_and_death, latched_across_processes, greedy, same_place, long_burst,
-    endless, endless_with_deaths, hasty, valve_closed, refill, spurious_ready, stuck, unsure_place, current_unknown,
-    bare_powers,
+    endless, endless_with_deaths, hasty, valve_closed, refill, spurious_ready, taken_over, stuck, unsure_place,
+    current_unknown, bare_powers,
 )  # fmt: skip

@@ -193,6 +193,7 @@ DEFECTS: tuple[Defect, ...] = (
     ("does not leave a busy instrument alone", ((guard_checks, "check_idle", _nothing),), scenarios.refill),
     ("believes a stage that says ready", ((Guard, "_still_stage", _believe), (Guard, "_check_still", _nothing),
       (Guard, "_arrive", _believe_arrival)), scenarios.spurious_ready),
+    ("moves a stage that somebody else has in hand", ((Guard, "_check_still", _nothing),), scenarios.taken_over),
     ("books where the stage was sent", ((Guard, "move", _remember_wish), (Guard, "_plan", _where_it_was_sent)),
      scenarios.stuck),
     ("books what the stage reads, as if it were sure", ((guard, "place_of", lambda e, s, _: _PLACE(e, s, 0.0)),),

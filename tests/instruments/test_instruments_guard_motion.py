@@ -47,6 +47,21 @@ def test_a_refused_move_moves_nothing(scope: FakeMicroscope, target: StagePositi
     assert guard.denials == 1
 
 
+def test_a_stage_that_somebody_else_moved_is_left_to_them(scope: FakeMicroscope) -> None:
+    """Refused once, and asked again where it still stands there: a creep within the tolerance is nobody."""
+    guard = guarded(scope)
+    guard.move(StagePosition(x_nm=100.0))
+    scope.stage = replace(scope.stage, x_nm=150.0)
+    guard.move(StagePosition(y_nm=10.0))
+    scope.calls.clear()
+    scope.stage = replace(scope.stage, x_nm=700.0)
+    with pytest.raises(BusyError, match="x_nm reads 700"):
+        guard.move(StagePosition(x_nm=100.0))
+    assert scope.calls == []
+    guard.move(StagePosition(x_nm=100.0))
+    assert scope.calls == ["blank", "move"]
+
+
 def test_a_refused_tune_changes_nothing(scope: FakeMicroscope) -> None:
     guard = guarded(scope)
     with pytest.raises(LimitError, match="defocus_nm"):

@@ -101,11 +101,34 @@ def test_a_busy_instrument_is_left_alone_until_the_time_it_names(recovery):
     assert (reply.verb, reply.wait_s, reply.again) == (Verb.PARK, 600.0, True)
 
 
-def test_the_hold_off_doubles_up_to_its_cap_and_a_success_resets_it(recovery):
+def waited_for(recovery, trouble, now_s, calm_s):
+    """Seconds waited, the step after each wait a success, the next trouble ``calm_s`` after it."""
+    waits = []
+    while (reply := recovery.reply(step(trouble), now_s)).verb is Verb.PARK:
+        waits.append(reply.wait_s)
+        assert recovery.reply(step(), now_s + reply.wait_s).verb is Verb.CARRY_ON
+        now_s += reply.wait_s + calm_s
+        if len(waits) == 20:
+            break
+    return waits, reply
+
+
+def test_the_hold_off_doubles_up_to_its_cap_and_calm_resets_it(recovery):
     waits = [recovery.reply(step("BusyError"), 1.0).wait_s for _ in range(7)]
     assert waits == [30.0, 60.0, 120.0, 240.0, 480.0, 900.0, 900.0]
     recovery.reply(step(), 1.0)
-    assert recovery.reply(step("BusyError"), 1.0).wait_s == 30.0
+    assert recovery.reply(step("NoRoom"), 1.0).wait_s == 30.0  # another trouble has its own
+    assert recovery.reply(step("NoRoom"), 400.0).wait_s == 30.0
+
+
+def test_what_flaps_is_waited_for_ever_longer_and_then_left_to_a_person(recovery):
+    """A vacuum at its threshold: good again after every wait, and bad again a minute later."""
+    waits, reply = waited_for(recovery, "BusyError", 0.0, 60.0)
+    assert waits == [30.0, 60.0, 120.0, 240.0, 480.0] + [900.0] * 6
+    assert reply.verb is Verb.STOP
+    assert "come back 11 times" in reply.reason
+    waits, _ = waited_for(Recovery(RecoverySettings()), "BusyError", 0.0, 600.0)
+    assert waits == [30.0] * 20
 
 
 def test_a_latch_stops(recovery):
