@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from archive.durable import write_atomically
 from configs.load import ConfigError, load
 from console.source import packaged
+from instruments.calibration import in_words
 from instruments.checks import EXPOSURE, CheckResult, check_microscope
 from instruments.clock import RealClock, SimulatedClock
 from instruments.drivers.registry import kinds, lacks, open_microscope
@@ -59,10 +61,11 @@ def check_instrument(name: str | None, config: Path | None, defocus_nm: float = 
     microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock)
     guard = Guard(microscope, settings.limits, MemoryLedger(), clock)
     exposure = EXPOSURE if config is None else survey_looks(settings)[0].exposure
+    calibrated, told = in_words(settings.instrument, datetime.now(UTC))
     declared = lacks(settings.instrument)
     found = check_microscope(guard, exposure=exposure, allow_defocus_nm=defocus_nm, lacks=declared)
     more = {what: why for what, why in declared.items() if what not in {result.name for result in found}}
-    return found + [
+    return [CheckResult("calibration", True, told, checked=calibrated), *found] + [
         CheckResult(what, True, f"lacking, as declared: {why}", checked=False) for what, why in more.items()
     ]
 

@@ -72,7 +72,10 @@ def _installed(kind: str) -> str:
 
 def _of(instrument: Settings, seed: int) -> dict[str, Any]:
     """What a config's instrument answers: it is opened, which blanks it, read, and closed."""
+    from datetime import UTC, datetime
+
     from configs.load import ConfigError
+    from instruments.calibration import in_words
     from instruments.clock import RealClock, SimulatedClock
     from instruments.drivers.registry import lacks, open_microscope
     from instruments.errors import InstrumentError
@@ -90,26 +93,6 @@ def _of(instrument: Settings, seed: int) -> dict[str, Any]:
     return {
         "installed": _installed(str(getattr(instrument, "kind", ""))),
         "reachable": answer,
-        "calibrated": _calibrated(instrument),
+        "calibrated": in_words(instrument, datetime.now(UTC))[1],
         "lacks": "; ".join(f"{what}: {why}" for what, why in lacks(instrument).items()),
     }
-
-
-def _calibrated(instrument: Settings) -> str:
-    """What was measured, when, and what was not."""
-    from datetime import UTC, datetime
-
-    from configs.load import ConfigError
-    from instruments.calibration import applied, missing
-    from instruments.errors import InstrumentError
-
-    try:
-        known, calibration = applied(instrument, datetime.now(UTC))
-    except (ConfigError, InstrumentError) as error:
-        return f"no: {error}"
-    lacking = missing(known)
-    told = "yes" if not lacking else "not " + ", ".join(lacking)
-    if calibration is None:
-        return told
-    when = max((entry.measured_at for entry in calibration.entries()), default=None)
-    return told + ("" if when is None else f", of {when:%Y-%m-%d}, good until {calibration.good_until:%Y-%m-%d}")

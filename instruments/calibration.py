@@ -133,8 +133,23 @@ MEASURED = ("stage_to_image", "field_of_view_nm_at_1x", "defocus_nm_per_unit", "
 
 
 def missing(settings: Settings) -> list[str]:
-    """What this driver needs measured and does not know yet."""
-    return [name for name in MEASURED if name in type(settings).model_fields and getattr(settings, name) is None]
+    """What this driver needs measured and does not know yet; settings that need not all of it say so by ``needs()``."""
+    needed = getattr(settings, "needs", lambda: [name for name in MEASURED if name in type(settings).model_fields])()
+    return [name for name in needed if getattr(settings, name) is None]
+
+
+def in_words(settings: Settings, now: datetime) -> tuple[bool, str]:
+    """Whether all is measured that this instrument needs, and when that was, or what is wrong."""
+    try:
+        known, calibration = applied(settings, now)
+    except (ConfigError, NotCalibrated) as error:
+        return False, f"no: {error}"
+    lacking = missing(known)
+    told = "yes" if not lacking else "not " + ", ".join(lacking)
+    if calibration is None:
+        return not lacking, told
+    when = max((entry.measured_at for entry in calibration.entries()), default=calibration.good_until)
+    return not lacking, f"{told}, of {when:%Y-%m-%d}, good until {calibration.good_until:%Y-%m-%d}"
 
 
 def read(path: Path) -> Calibration:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from surveys.calibrating_bench import Bench, CannotCalibrate, Floats, Image
+from surveys.calibrating_bench import Bench, CannotCalibrate, Floats, Image, NothingToCompare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,7 +222,9 @@ def _foretold(bench: Bench, before: Image, there: Image, expected_nm: Floats) ->
     """How far the image went after a move that the matrix was not made from, near to what that says."""
     moved = bench.shift_nm(before, there)
     if moved is None:
-        raise CannotCalibrate("after the check move the images show nothing in common: go to a place with more in view")
+        raise NothingToCompare(
+            "after the check move the images show nothing in common: go to a place with more in view"
+        )
     off_nm = float(np.linalg.norm(moved - expected_nm))
     if off_nm > _UNLIKE * float(np.linalg.norm(expected_nm)) + _LEAST_PX * bench.exposure.pixel_size_nm:
         raise CannotCalibrate(

@@ -31,6 +31,10 @@ class CannotCalibrate(InstrumentError):
     """What was seen does not tell how the instrument moves. Nothing is stored."""
 
 
+class NothingToCompare(CannotCalibrate):
+    """Two images have nothing in common that stands out."""
+
+
 class Bench:
     """A place, looked at from where the stage stands."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from instruments.errors import InstrumentError
 from surveys.advice import advise
+from surveys.calibrated import check_at_start
 from surveys.endings import Ending, Reason, Summary, reason_of
 from surveys.health import Health
 from surveys.recovery import Recovery, Verb
@@ -68,6 +69,8 @@ def _specimens(night: Night, health: Health, on_step: Callable[[Step, Progress],
     for number, specimen in enumerate(night.settings.specimens):
         try:
             session = night.begin(number)
+            if number == 0:
+                check_at_start(night)
         except InstrumentError as error:
             return Ending(reason_of(error), f"{specimen.name}: {error}"), flags
         ending = (advise if night.settings.autonomy == "advise" else survey)(night, session, health, on_step)

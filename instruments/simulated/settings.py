@@ -245,6 +245,10 @@ class SimulatedSettings(Settings):
             raise ValueError("what evolves follows a holder's conditions: give one, such as `holder: heating_chip`")
         return self
 
+    def needs(self) -> tuple[str, ...]:
+        """What has to be measured of it: nothing where its stage moves the image along its own axes."""
+        return () if self.stage.straight else ("stage_to_image",)
+
     def detectors(self) -> dict[str, DetectorSettings]:
         """Every detector that is in and gives one number a pixel, by name."""
         if self.ctem is not None:
