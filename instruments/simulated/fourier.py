@@ -1,9 +1,9 @@
-"""Fourier transforms along the first axis of many columns at once, compiled: a processor's lanes work on neighbours.
+"""Fourier transforms of sixteen columns at once, compiled: each of a processor's lanes works on one.
 
 Stockham's form of the fast transform (Van Loan, Computational Frameworks for the FFT, 1992, section 1.7): from one
-array into another and back, so that nothing is put into order afterwards. Real and imaginary parts are arrays of their
-own. Lengths have no prime factor above 5. For images of a few hundred pixels, cut and padded between the two
-directions, this takes a half to a quarter of the time of a library's transforms.
+array into another and back, so that nothing is put into order afterwards. A block of LANES columns is a flat array
+of pairs, one a row: LANES real parts, then LANES imaginary parts. It stays in a core's first cache. Lengths have no
+prime factor above 5.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from instruments.simulated.lanes import LANES, load, minus, muladd, spread, store, turn
+
 Plan: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """The factors of a length, and (passes, length, 8) the turns of each pass as pairs of cosine and sine."""
 
-_FMA = {"contract"}
-"""A product and a sum may be rounded once."""
-_RADICES = (5, 3, 2, 4)
-"""In the order of passes: the last are on the longest rows, where the widest pays most."""
-_HALF_ROOT_3 = np.float32(math.sqrt(3) / 2)
+PAIR = 2 * LANES
+_HALF_ROOT_3, _ROOT_HALF = np.float32(math.sqrt(3) / 2), np.float32(math.sqrt(0.5))
 _COS_5, _COS_25 = np.float32(math.cos(0.4 * math.pi)), np.float32(math.cos(0.8 * math.pi))
 _SIN_5, _SIN_25 = np.float32(math.sin(0.4 * math.pi)), np.float32(math.sin(0.8 * math.pi))
 
@@ -46,133 +45,194 @@ def plan(n: int) -> Plan:
     """How to transform columns of n numbers. Raises ValueError where n has a larger prime factor than 5."""
     if not smooth(n):
         raise ValueError(f"a transform of {n} numbers was asked; give a length without a prime factor above 5")
-    factors: list[int] = []
-    for radix in _RADICES:
-        # of an odd number of twos, one is taken singly
-        while (rest := n // math.prod(factors)) % radix == 0 and not (radix == 2 and _twos(rest) % 2 == 0):
-            factors.append(radix)
+    factors = _factors(n)
     turns = np.zeros((max(len(factors), 1), n, 8), dtype=np.float32)
     length = n
     for row, radix in zip(turns, factors, strict=False):
-        part = np.arange(length // radix)[:, None] * np.arange(1, radix)
-        wave = np.exp(-2j * math.pi / length * part)
-        row[: len(part), 0 : 2 * radix - 2 : 2], row[: len(part), 1 : 2 * radix - 2 : 2] = wave.real, wave.imag
+        if radix < 8:
+            part = np.arange(length // radix)[:, None] * np.arange(1, radix)
+            wave = np.exp(-2j * math.pi / length * part)
+            row[: len(part), 0 : 2 * radix - 2 : 2], row[: len(part), 1 : 2 * radix - 2 : 2] = wave.real, wave.imag
         length //= radix
     return np.array(factors, dtype=np.int64), turns
 
 
-def _twos(n: int) -> int:
-    return (n & -n).bit_length() - 1
+def _factors(n: int) -> list[int]:
+    """Of the passes, in order. An eight is the last only, where nothing is turned: else it needs too many registers.
+
+    >>> _factors(64), _factors(160), _factors(90), _factors(1)
+    ([2, 4, 8], [5, 4, 8], [5, 3, 3, 2], [])
+    """
+    last = [8] if n % 32 == 0 else []
+    n //= math.prod(last)
+    found = []
+    for radix in (5, 3, 4, 2):
+        while n % radix == 0:
+            found.append(radix)
+            n //= radix
+    twos = [radix for radix in found if radix == 2]
+    return [radix for radix in found if radix in (5, 3)] + twos + [4] * found.count(4) + last
+
+
+@numba.njit(cache=True)
+def room(size):
+    """A flat array for so many numbers, from where a line of the cache begins: others take longer to read."""
+    made = np.empty(size + LANES, np.float32)
+    first = -(made.ctypes.data // 4) % LANES
+    return made[first : first + size]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def transform(xr, xi, yr, yi, lanes, made):
-    """Σ x exp(−2πi j k / n) along the first axis of (n, lanes), the first n · lanes numbers of flat arrays.
+def transform(x, y, made):
+    """Σ x exp(−2πi j k / n) of a block of columns. ``y`` is another; both are written. ``made``: the plan.
 
-    ``made``: the plan. No factor is applied. For the way back hand over imaginary and real parts as each other.
+    No factor is applied. For the way back hand over imaginary and real parts as each other.
 
-    Returns: the pair that holds the result (``xr``, ``xi`` or ``yr``, ``yi``), and the pair that does not.
+    Returns: the array that holds the result (``x`` or ``y``), and the one that does not.
     """
     factors, turns = made
-    length, step = turns.shape[1], lanes
+    length, step = turns.shape[1], 1
     for n in range(len(factors)):
         rest = length // factors[n]
-        if factors[n] == 4:
-            _four(xr, xi, yr, yi, rest, step, turns[n])
+        if factors[n] == 8:
+            _eight(x, y, step)
+        elif factors[n] == 4:
+            _four(x, y, rest, step, turns[n])
         elif factors[n] == 2:
-            _two(xr, xi, yr, yi, rest, step, turns[n])
+            _two(x, y, rest, step, turns[n])
         elif factors[n] == 3:
-            _three(xr, xi, yr, yi, rest, step, turns[n])
+            _three(x, y, rest, step, turns[n])
         else:
-            _five(xr, xi, yr, yi, rest, step, turns[n])
+            _five(x, y, rest, step, turns[n])
         length, step = rest, step * factors[n]
-        xr, xi, yr, yi = yr, yi, xr, xi
-    return xr, xi, yr, yi
+        x, y = y, x
+    return x, y
+
+
+@numba.njit(cache=True)
+def turn_some(source, first, step, target, to, by, count, spare):
+    """``lanes.turn``, of which ``count`` rows are written. ``spare``: LANES · LANES numbers to work on."""
+    if count >= LANES:
+        turn(source, first, step, target, to, by)
+        return
+    turn(source, first, step, spare, 0, LANES)
+    for n in range(count):
+        store(target, to + n * by, load(spare, n * LANES))
+
+
+@numba.njit(inline="always")
+def _leave(y, to, r, i):
+    store(y, to, r)
+    store(y, to + LANES, i)
+
+
+@numba.njit(inline="always")
+def _turned(y, to, r, i, wr, wi):
+    cosine, sine = spread(wr), spread(wi)
+    store(y, to, muladd(r, cosine, minus(i * sine)))
+    store(y, to + LANES, muladd(r, sine, i * cosine))
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _row(numbers, n, step):
-    return numbers[n * step : (n + 1) * step]
-
-
-@numba.njit(cache=True, error_model="numpy", fastmath=_FMA)
-def _two(xr, xi, yr, yi, rest, step, turns):
+def _two(x, y, rest, step, turns):
+    apart, out = rest * step * PAIR, step * PAIR
     for p in range(rest):
-        wr, wi = turns[p, 0], turns[p, 1]
-        ar, ai, br, bi = _row(xr, p, step), _row(xi, p, step), _row(xr, p + rest, step), _row(xi, p + rest, step)
-        er, ei = _row(yr, 2 * p, step), _row(yi, 2 * p, step)
-        fr, fi = _row(yr, 2 * p + 1, step), _row(yi, 2 * p + 1, step)
         for q in range(step):
-            ur, ui = ar[q] - br[q], ai[q] - bi[q]
-            er[q], ei[q] = ar[q] + br[q], ai[q] + bi[q]
-            fr[q], fi[q] = ur * wr - ui * wi, ur * wi + ui * wr
+            a, to = (p * step + q) * PAIR, (2 * p * step + q) * PAIR
+            b = a + apart
+            ar, ai, br, bi = load(x, a), load(x, a + LANES), load(x, b), load(x, b + LANES)
+            _leave(y, to, ar + br, ai + bi)
+            _turned(y, to + out, ar - br, ai - bi, turns[p, 0], turns[p, 1])
 
 
-@numba.njit(cache=True, error_model="numpy", fastmath=_FMA)
-def _three(xr, xi, yr, yi, rest, step, turns):
-    half = np.float32(0.5)
+@numba.njit(cache=True, error_model="numpy")
+def _three(x, y, rest, step, turns):
+    apart, out, half = rest * step * PAIR, step * PAIR, spread(np.float32(-0.5))
     for p in range(rest):
-        w1r, w1i, w2r, w2i = turns[p, 0], turns[p, 1], turns[p, 2], turns[p, 3]
-        ar, ai, br, bi = _row(xr, p, step), _row(xi, p, step), _row(xr, p + rest, step), _row(xi, p + rest, step)
-        cr, ci = _row(xr, p + 2 * rest, step), _row(xi, p + 2 * rest, step)
-        er, ei = _row(yr, 3 * p, step), _row(yi, 3 * p, step)
-        fr, fi = _row(yr, 3 * p + 1, step), _row(yi, 3 * p + 1, step)
-        gr, gi = _row(yr, 3 * p + 2, step), _row(yi, 3 * p + 2, step)
         for q in range(step):
-            sr, si = br[q] + cr[q], bi[q] + ci[q]
-            dr, di = _HALF_ROOT_3 * (br[q] - cr[q]), _HALF_ROOT_3 * (bi[q] - ci[q])
-            mr, mi = ar[q] - half * sr, ai[q] - half * si
-            er[q], ei[q] = ar[q] + sr, ai[q] + si
-            ur, ui, vr, vi = mr + di, mi - dr, mr - di, mi + dr
-            fr[q], fi[q] = ur * w1r - ui * w1i, ur * w1i + ui * w1r
-            gr[q], gi[q] = vr * w2r - vi * w2i, vr * w2i + vi * w2r
+            a, to = (p * step + q) * PAIR, (3 * p * step + q) * PAIR
+            b, c = a + apart, a + 2 * apart
+            ar, ai, br, bi = load(x, a), load(x, a + LANES), load(x, b), load(x, b + LANES)
+            cr, ci = load(x, c), load(x, c + LANES)
+            sr, si, dr, di = br + cr, bi + ci, _HALF_ROOT_3 * (br - cr), _HALF_ROOT_3 * (bi - ci)
+            mr, mi = muladd(sr, half, ar), muladd(si, half, ai)
+            _leave(y, to, ar + sr, ai + si)
+            _turned(y, to + out, mr + di, mi - dr, turns[p, 0], turns[p, 1])
+            _turned(y, to + 2 * out, mr - di, mi + dr, turns[p, 2], turns[p, 3])
 
 
-@numba.njit(cache=True, error_model="numpy", fastmath=_FMA)
-def _four(xr, xi, yr, yi, rest, step, turns):
+@numba.njit(cache=True, error_model="numpy")
+def _four(x, y, rest, step, turns):
+    apart, out = rest * step * PAIR, step * PAIR
     for p in range(rest):
-        w1r, w1i, w2r, w2i, w3r, w3i = turns[p, 0], turns[p, 1], turns[p, 2], turns[p, 3], turns[p, 4], turns[p, 5]
-        ar, ai, br, bi = _row(xr, p, step), _row(xi, p, step), _row(xr, p + rest, step), _row(xi, p + rest, step)
-        cr, ci = _row(xr, p + 2 * rest, step), _row(xi, p + 2 * rest, step)
-        dr, di = _row(xr, p + 3 * rest, step), _row(xi, p + 3 * rest, step)
-        er, ei = _row(yr, 4 * p, step), _row(yi, 4 * p, step)
-        fr, fi = _row(yr, 4 * p + 1, step), _row(yi, 4 * p + 1, step)
-        gr, gi = _row(yr, 4 * p + 2, step), _row(yi, 4 * p + 2, step)
-        hr, hi = _row(yr, 4 * p + 3, step), _row(yi, 4 * p + 3, step)
         for q in range(step):
-            sr, si, tr, ti = ar[q] + cr[q], ai[q] + ci[q], ar[q] - cr[q], ai[q] - ci[q]
-            ur, ui, vr, vi = br[q] + dr[q], bi[q] + di[q], br[q] - dr[q], bi[q] - di[q]
-            er[q], ei[q] = sr + ur, si + ui
-            zr, zi = tr + vi, ti - vr
-            fr[q], fi[q] = zr * w1r - zi * w1i, zr * w1i + zi * w1r
-            zr, zi = sr - ur, si - ui
-            gr[q], gi[q] = zr * w2r - zi * w2i, zr * w2i + zi * w2r
-            zr, zi = tr - vi, ti + vr
-            hr[q], hi[q] = zr * w3r - zi * w3i, zr * w3i + zi * w3r
+            a, to = (p * step + q) * PAIR, (4 * p * step + q) * PAIR
+            b, c, d = a + apart, a + 2 * apart, a + 3 * apart
+            ar, ai, br, bi = load(x, a), load(x, a + LANES), load(x, b), load(x, b + LANES)
+            cr, ci, dr, di = load(x, c), load(x, c + LANES), load(x, d), load(x, d + LANES)
+            sr, si, tr, ti = ar + cr, ai + ci, ar - cr, ai - ci
+            ur, ui, vr, vi = br + dr, bi + di, br - dr, bi - di
+            _leave(y, to, sr + ur, si + ui)
+            if rest == 1:
+                _leave(y, to + out, tr + vi, ti - vr)
+                _leave(y, to + 2 * out, sr - ur, si - ui)
+                _leave(y, to + 3 * out, tr - vi, ti + vr)
+            else:
+                _turned(y, to + out, tr + vi, ti - vr, turns[p, 0], turns[p, 1])
+                _turned(y, to + 2 * out, sr - ur, si - ui, turns[p, 2], turns[p, 3])
+                _turned(y, to + 3 * out, tr - vi, ti + vr, turns[p, 4], turns[p, 5])
 
 
-@numba.njit(cache=True, error_model="numpy", fastmath=_FMA)
-def _five(xr, xi, yr, yi, rest, step, turns):
+@numba.njit(cache=True, error_model="numpy")
+def _five(x, y, rest, step, turns):
+    apart, out = rest * step * PAIR, step * PAIR
+    near, far, high, low = spread(_COS_5), spread(_COS_25), spread(_SIN_5), spread(_SIN_25)
     for p in range(rest):
-        ar, ai, br, bi = _row(xr, p, step), _row(xi, p, step), _row(xr, p + rest, step), _row(xi, p + rest, step)
-        cr, ci = _row(xr, p + 2 * rest, step), _row(xi, p + 2 * rest, step)
-        dr, di = _row(xr, p + 3 * rest, step), _row(xi, p + 3 * rest, step)
-        er, ei = _row(xr, p + 4 * rest, step), _row(xi, p + 4 * rest, step)
-        zr, zi = _row(yr, 5 * p, step), _row(yi, 5 * p, step)
         for q in range(step):
-            zr[q], zi[q] = ar[q] + (br[q] + er[q]) + (cr[q] + dr[q]), ai[q] + (bi[q] + ei[q]) + (ci[q] + di[q])
-        # by pairs: with all outputs in one loop, a compiler finds it too dear to see that they do not overlap
-        for pair in range(2):
-            c1, c2 = (_COS_5, _COS_25) if pair == 0 else (_COS_25, _COS_5)
-            s1, s2 = (_SIN_5, _SIN_25) if pair == 0 else (_SIN_25, -_SIN_5)
-            k = 2 * pair
-            w1r, w1i, w2r, w2i = turns[p, k], turns[p, k + 1], turns[p, 6 - k], turns[p, 7 - k]
-            fr, fi = _row(yr, 5 * p + 1 + pair, step), _row(yi, 5 * p + 1 + pair, step)
-            gr, gi = _row(yr, 5 * p + 4 - pair, step), _row(yi, 5 * p + 4 - pair, step)
-            for q in range(step):
-                mr = ar[q] + c1 * (br[q] + er[q]) + c2 * (cr[q] + dr[q])
-                mi = ai[q] + c1 * (bi[q] + ei[q]) + c2 * (ci[q] + di[q])
-                nr, ni = s1 * (br[q] - er[q]) + s2 * (cr[q] - dr[q]), s1 * (bi[q] - ei[q]) + s2 * (ci[q] - di[q])
-                ur, ui, vr, vi = mr + ni, mi - nr, mr - ni, mi + nr
-                fr[q], fi[q] = ur * w1r - ui * w1i, ur * w1i + ui * w1r
-                gr[q], gi[q] = vr * w2r - vi * w2i, vr * w2i + vi * w2r
+            a, to = (p * step + q) * PAIR, (5 * p * step + q) * PAIR
+            b, c, d, e = a + apart, a + 2 * apart, a + 3 * apart, a + 4 * apart
+            ar, ai, br, bi = load(x, a), load(x, a + LANES), load(x, b), load(x, b + LANES)
+            cr, ci, dr, di = load(x, c), load(x, c + LANES), load(x, d), load(x, d + LANES)
+            er, ei = load(x, e), load(x, e + LANES)
+            sr, si, tr, ti = br + er, bi + ei, cr + dr, ci + di
+            ur, ui, vr, vi = br - er, bi - ei, cr - dr, ci - di
+            _leave(y, to, ar + sr + tr, ai + si + ti)
+            mr, mi = muladd(near, sr, muladd(far, tr, ar)), muladd(near, si, muladd(far, ti, ai))
+            nr, ni = muladd(high, ur, low * vr), muladd(high, ui, low * vi)
+            _turned(y, to + out, mr + ni, mi - nr, turns[p, 0], turns[p, 1])
+            _turned(y, to + 4 * out, mr - ni, mi + nr, turns[p, 6], turns[p, 7])
+            mr, mi = muladd(far, sr, muladd(near, tr, ar)), muladd(far, si, muladd(near, ti, ai))
+            nr, ni = muladd(low, ur, minus(high * vr)), muladd(low, ui, minus(high * vi))
+            _turned(y, to + 2 * out, mr + ni, mi - nr, turns[p, 2], turns[p, 3])
+            _turned(y, to + 3 * out, mr - ni, mi + nr, turns[p, 4], turns[p, 5])
+
+
+@numba.njit(inline="always")
+def _both(x, a, apart):
+    """Sum and difference of two rows, in their parts."""
+    b = a + apart
+    ar, ai, br, bi = load(x, a), load(x, a + LANES), load(x, b), load(x, b + LANES)
+    return ar + br, ai + bi, ar - br, ai - bi
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _eight(x, y, step):
+    out = step * PAIR
+    for to in range(0, out, PAIR):
+        ar, ai, er, ei = _both(x, to, 4 * out)
+        br, bi, fr, fi = _both(x, to + out, 4 * out)
+        cr, ci, gr, gi = _both(x, to + 2 * out, 4 * out)
+        dr, di, hr, hi = _both(x, to + 3 * out, 4 * out)
+        sr, si, tr, ti = ar + cr, ai + ci, ar - cr, ai - ci
+        ur, ui, vr, vi = br + dr, bi + di, br - dr, bi - di
+        _leave(y, to, sr + ur, si + ui)
+        _leave(y, to + 2 * out, tr + vi, ti - vr)
+        _leave(y, to + 4 * out, sr - ur, si - ui)
+        _leave(y, to + 6 * out, tr - vi, ti + vr)
+        br, bi, dr, di = _ROOT_HALF * (fr + fi), _ROOT_HALF * (fi - fr), _ROOT_HALF * (hi - hr), _ROOT_HALF * (hi + hr)
+        sr, si, tr, ti = er + gi, ei - gr, er - gi, ei + gr
+        ur, ui, vr, vi = br + dr, bi - di, br - dr, bi + di
+        _leave(y, to + out, sr + ur, si + ui)
+        _leave(y, to + 3 * out, tr + vi, ti - vr)
+        _leave(y, to + 5 * out, sr - ur, si - ui)
+        _leave(y, to + 7 * out, tr - vi, ti + vr)

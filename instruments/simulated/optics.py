@@ -13,9 +13,10 @@ import torch
 from scipy import fft
 
 from instruments.aberrations import NAMES, Aperture, pupil, pupil_on
-from instruments.simulated.blurring import LANES, blur
-from instruments.simulated.fourier import plan, smooth
+from instruments.simulated.blurring import blocks, blur
+from instruments.simulated.fourier import Plan, plan, smooth
 from instruments.simulated.incoherence import WHOLE, Detail, at_frequencies
+from instruments.simulated.lanes import LANES
 from instruments.simulated.rays import rays
 from instruments.simulated.wavefront import probes_transfer
 
@@ -69,7 +70,7 @@ def _sampled(lens: Lens, device: torch.device) -> _Sampled:
     least, pixel_nm = pupil(aperture).shape, aperture.pixel_nm
     grid = tuple(_fast(n, 2) for n in least)
     steps = tuple(n * pixel_nm / m for n, m in zip(aperture.shape, grid, strict=True))
-    rows, columns = (min(m, _fast(lens.window_nm / step, 2 * LANES)) for m, step in zip(grid, steps, strict=True))
+    rows, columns = (min(m, _fast(lens.window_nm / step, LANES)) for m, step in zip(grid, steps, strict=True))
     row, column, made = pupil_on((rows, columns), (steps[0], steps[1]), aperture.voltage_kV, aperture.convergence_mrad)
     row, column = row - row.min(), column - column.min()
     block = int(column.max()) + 1, LANES * math.ceil((int(row.max()) + 1) / LANES)
@@ -89,6 +90,22 @@ def _sampled(lens: Lens, device: torch.device) -> _Sampled:
         below=below,
         envelope=torch.from_numpy((left * back).astype(np.complex64)).to(device),
     )
+
+
+@lru_cache(maxsize=64)
+def _in_blocks(lens: Lens) -> tuple[Reals, Reals, tuple[Plan, Plan], Reals, int, Plan, Plan]:
+    """``_sampled`` as compiled code takes it: amplitude to plans."""
+    made = _sampled(lens, torch.device("cpu"))
+    wide, high = made.amplitude.shape
+    amplitude, basis = (
+        np.moveaxis(part.numpy().reshape(-1, wide, high // LANES, LANES), 2, 1).copy()
+        for part in (made.amplitude, made.basis)
+    )
+    envelope, kept = made.envelope.numpy(), made.envelope.shape[2]
+    padded = np.zeros((2, *envelope.shape[:2], blocks(kept) * LANES), dtype=np.float32)
+    padded[0, ..., :kept], padded[1, ..., :kept] = envelope.real, envelope.imag
+    windows = plan(made.window[0]), plan(made.window[1])
+    return amplitude[0], basis, windows, padded, made.below, plan(made.grid[0]), plan(made.grid[1])
 
 
 def _fast(least: float, step: int) -> int:
@@ -147,7 +164,13 @@ def image(
 def develop(objects: torch.Tensor, coefficients_nm: torch.Tensor, lens: Lens, part: tuple[int, int]) -> torch.Tensor:
     """``image`` through a lens with its window: (B, S, *part)."""
     rows, columns = lens.aperture.shape
-    if objects.device.type == "cpu" and smooth(rows) and smooth(columns) and columns % 2 == part[1] % 2 == 0:
+    if (
+        objects.device.type == "cpu"
+        and smooth(rows)
+        and smooth(columns)
+        and columns % 2 == part[1] % 2 == 0
+        and rows >= LANES
+    ):
         return torch.from_numpy(image_compiled(objects.numpy(), coefficients_nm.numpy(), lens, part))
     return image_tensors(objects, coefficients_nm, lens, part)
 
@@ -156,15 +179,15 @@ def image_compiled(objects: Reals, coefficients_nm: Reals, lens: Lens, shape: tu
     """``image`` on a CPU."""
     rows, columns = lens.aperture.shape
     if lens.aperture.pixel_nm > _WAVE_PX_NM:
-        below, real = (columns - 1) // 2, _rays(torch.from_numpy(coefficients_nm), lens).numpy()
-        imaginary = np.empty((0, 1, 1, 1), dtype=np.float32)
+        below, seen = (columns - 1) // 2, _rays(torch.from_numpy(coefficients_nm), lens).numpy()
+        real = np.zeros((*seen.shape[:3], blocks(seen.shape[3]) * LANES), dtype=np.float32)
+        real[..., : seen.shape[3]] = seen
+        imaginary = np.empty((0, *real.shape[1:]), dtype=np.float32)
     else:
-        made = _sampled(lens, torch.device("cpu"))
-        below, envelope = made.below, made.envelope.numpy()
-        real, imaginary = (np.empty((len(objects), *envelope.shape), dtype=np.float32) for _ in range(2))
-        depths, windows = np.array(lens.depths_nm, dtype=np.float32), (plan(made.window[0]), plan(made.window[1]))
-        optics = made.amplitude.numpy(), made.basis.numpy(), windows, envelope, below
-        probes_transfer(coefficients_nm, depths, *optics, plan(made.grid[0]), plan(made.grid[1]), real, imaginary)
+        optics = _in_blocks(lens)
+        envelope, below = optics[3:5]
+        real, imaginary = (np.empty((len(objects), *envelope.shape[1:]), dtype=np.float32) for _ in range(2))
+        probes_transfer(coefficients_nm, np.array(lens.depths_nm, dtype=np.float32), *optics, real, imaginary)
     images = np.empty((*objects.shape[:2], *shape), dtype=np.float32)
     top, left = (rows - shape[0]) // 2, (columns - shape[1]) // 2
     blur(objects, real, imaginary, below, plan(rows), plan(columns), top, left, images)

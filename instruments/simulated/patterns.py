@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from instruments.annuli import angles, mask
-from instruments.simulated.blurring import LANES
 from instruments.simulated.coherent import BAND, PhaseObject
 from instruments.simulated.fourier import plan, smooth
+from instruments.simulated.lanes import LANES
 from instruments.simulated.patches import Window, band, probes, propagator, waves
-from instruments.simulated.scanned import detect_compiled
+from instruments.simulated.scanned import TOGETHER, detect_compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,25 +86,29 @@ def _detect_compiled(
     """``detect`` behind one slice, on a CPU."""
     corner, shifts, kind = _places(specimen, positions_px, window)
     lenses = probes(coefficients_nm, window, shifts[:_FEW], worlds=len(specimen.phase_rad)) / window.size_px
-    high = -(-weights.shape[0] // LANES) * LANES
-    padded = torch.nn.functional.pad(weights.permute(2, 1, 0), (0, high - weights.shape[0])).contiguous().numpy()
+    blocks, detectors = -(-weights.shape[0] // LANES), -(-weights.shape[2] // TOGETHER) * TOGETHER
+    padded = torch.zeros(detectors, weights.shape[1], blocks * LANES)
+    padded[: weights.shape[2], :, : weights.shape[0]] = weights.permute(2, 1, 0)
+    shares = padded.view(detectors, -1, blocks, LANES).transpose(1, 2).contiguous().numpy()
     made, corners = plan(window.size_px), corner.numpy()
     for world in range(len(found)):
         canvas = _parts(_extended(specimen.transmission(world), window, specimen.periodic)[0])
         if len(shifts) <= _FEW:
             lens, out = _parts(lenses[world]), found[world].numpy()
-            detect_compiled(*canvas, corners, kind.numpy(), *lens, first, made, padded, out)
+            detect_compiled(*canvas, corners, kind.numpy(), *lens, first, made, shares, out)
             continue
         for where in _chunks(len(corner), window):
             lens = _parts(waves(coefficients_nm[world, None], window, shifts[kind[where]])[0] / window.size_px)
             here, out = corners[where], found[world, where].numpy()
-            detect_compiled(*canvas, here, np.arange(len(here)), *lens, first, made, padded, out)
+            detect_compiled(*canvas, here, np.arange(len(here)), *lens, first, made, shares, out)
     return found
 
 
 def _parts(wave: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Real and imaginary parts."""
-    return wave.real.contiguous().numpy(), wave.imag.contiguous().numpy()
+    """Real and imaginary parts, in memory that goes on for LANES."""
+    flat = torch.zeros(2, wave.numel() + LANES)
+    flat[:, : wave.numel()] = torch.view_as_real(wave).view(-1, 2).T
+    return flat[0, : wave.numel()].view(wave.shape).numpy(), flat[1, : wave.numel()].view(wave.shape).numpy()
 
 
 def masks_of(window: Window, detectors: Sequence[Annulus], device: torch.device | None = None) -> torch.Tensor:

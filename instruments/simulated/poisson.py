@@ -19,10 +19,28 @@ from scipy.special import ndtri
 
 from instruments.simulated.counter import mix
 from instruments.simulated.hashing import FIRST, SECOND
+from instruments.simulated.lanes import (
+    LANES,
+    as_real,
+    as_words,
+    chosen,
+    counting,
+    floored,
+    how_many,
+    load,
+    minus,
+    odd,
+    polynomial,
+    real,
+    root,
+    spread,
+    store,
+    whole,
+)  # fmt: skip
 
 MANY = np.float32(6.0)
-_MOST, _RUN = 28, 1024
-"""Of a mean under MANY no more is counted: more is as rare as 10⁻¹⁰. Pixels counted together stay in the cache."""
+_MOST = 28
+"""Of a mean under MANY no more is counted: more is as rare as 10⁻¹⁰."""
 _ODD, _THIRD, _FOURTH = 0x9E3779B1, 0x7FEB352D, 0x846CA68B
 """Of the counter's steps, and of a finaliser of 32 bits (Wellons, lowbias32, 2018)."""
 _WORD, _TO_TAIL = 0xFFFFFFFF, np.float32(2.0**-32)
@@ -71,7 +89,7 @@ def count_(mean: torch.Tensor, seeds: torch.Tensor, scales: torch.Tensor | None 
     if mean.device.type != "cpu":
         return count_tensors(mean, seeds, scales)
     factors = np.ones(len(mean), dtype=np.float32) if scales is None else scales.numpy()
-    _count_compiled(mean.view(len(mean), -1).numpy(), seeds.numpy().view(np.uint64), factors, _INVERSES)
+    _count_compiled(mean.view(len(mean), -1).numpy(), seeds.numpy().view(np.uint64), factors)
     return mean
 
 
@@ -94,17 +112,17 @@ def count_tensors(mean: torch.Tensor, seeds: torch.Tensor, scales: torch.Tensor 
     m = m.clamp(min=float(MANY))
     root = torch.sqrt(m)
     w = torch.where((bits & 1) == 1, q, -q)
-    fitted = _polynomial.py_func(_THIRD_ORDER, w) + 1 / root * _polynomial.py_func(_FOURTH_ORDER, w)
+    fitted = _polynomial(_THIRD_ORDER, w) + 1 / root * _polynomial(_FOURTH_ORDER, w)
     many = torch.floor(_expansion.py_func(m, root, 1 / root, w, fitted)).clamp(min=0)
     flat.copy_(torch.where(flat >= float(MANY), many, counts))
     return mean
 
 
-@numba.njit(inline="always")
-def _polynomial(coefficients, x):
-    value = x * np.float32(0) + coefficients[0]
+def _polynomial(coefficients: tuple[np.float32, ...], x: torch.Tensor) -> torch.Tensor:
+    """``lanes.polynomial`` of a tensor."""
+    value = torch.full_like(x, float(coefficients[0]))
     for c in coefficients[1:]:
-        value = value * x + c
+        value = value * x + float(c)
     return value
 
 
@@ -119,145 +137,90 @@ def _expansion(m, root, inverse, w, fitted):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _count_compiled(mean, seeds, factors, inverses):
-    """Run by run, one loop a step: loops without branches and look-ups, and what they leave undone pixel by pixel."""
-    # each an array of its own: of rows of one, the compiler cannot tell that they do not overlap
-    bits, u, m = np.empty(_RUN, np.uint32), np.empty(_RUN, np.float32), np.empty(_RUN, np.float32)
-    p, cumulated, counts = np.empty(_RUN, np.float32), np.empty(_RUN, np.float32), np.empty(_RUN, np.float32)
-    left, left_bits = np.empty(_RUN, np.int64), np.empty(_RUN, np.uint32)
+def _count_compiled(mean, seeds, factors):
+    """LANES pixels at a time, from their hash to their counts."""
+    pixels, rest = mean.shape[1], np.zeros(LANES, np.float32)
+    whole_blocks = pixels - pixels % LANES
     for b in range(mean.shape[0]):
-        start = mix(seeds[b])
-        for first in range(0, mean.shape[1], _RUN):
-            row = mean[b, first : first + _RUN]
-            size, large = row.size, _scale(row, factors[b])
-            _hash(size, np.uint32(start), np.uint32(start >> np.uint64(32)), np.uint32(first), bits)
-            if large == size:
-                _count_many(row, bits, u, counts)
-                row[:] = counts[:size]
-                continue
-            sweeps = _begin(row, bits, u, m, p, cumulated, counts)
-            for n in range(0, 4 * sweeps, 4):
-                _sweep(size, inverses[n : n + 4], u, m, p, cumulated, counts)
-            undone = _undone(size, u, cumulated, left)
-            many = 0
-            for n in range(undone):
-                i = left[n]
-                if row[i] < MANY:
-                    counts[i] = _finish(u[i], m[i], p[i], cumulated[i], counts[i], 4 * sweeps, inverses)
-                else:
-                    left[many], left_bits[many], m[many] = i, bits[i], row[i]
-                    many += 1
-            _count_many(m[:many], left_bits, u, p)
-            row[:] = counts[:size]
-            for n in range(many):
-                row[left[n]] = p[n]
+        start, row = mix(seeds[b]), mean[b]
+        low, high = np.uint32(start), np.uint32(start >> np.uint64(32))
+        for i in range(0, whole_blocks, LANES):
+            store(row, i, _counts(load(row, i) * factors[b], _bits(np.uint32(i), low, high)))
+        rest[: pixels - whole_blocks] = row[whole_blocks:]
+        store(rest, 0, _counts(load(rest, 0) * factors[b], _bits(np.uint32(whole_blocks), low, high)))
+        row[whole_blocks:] = rest[: pixels - whole_blocks]
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _scale(row, factor):
-    """Returns how many are many. What is no mean becomes 0."""
-    large = np.int32(0)
-    for i in range(row.size):
-        m = row[i] * factor
-        row[i] = m if m > np.float32(0) else np.float32(0)
-        large += np.int32(row[i] >= MANY)
-    return large
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _hash(size, low, high, first, bits):
+@numba.njit(inline="always")
+def _bits(first, low, high):
     """The 32 bits of each pixel."""
-    for i in range(size):
-        z = np.uint32(np.uint32(np.uint32(first + np.uint32(i)) * np.uint32(_ODD)) + low)
-        bits[i] = _mix_32_compiled(np.uint32(_mix_32_compiled(z) ^ high))
+    return _mix_32_compiled(_mix_32_compiled((counting() + first) * np.uint32(_ODD) + low) ^ high)
 
 
 @numba.njit(inline="always")
 def _mix_32_compiled(z):
-    z = np.uint32((z ^ (z >> np.uint32(16))) * np.uint32(_THIRD))
-    z = np.uint32((z ^ (z >> np.uint32(15))) * np.uint32(_FOURTH))
-    return np.uint32(z ^ (z >> np.uint32(16)))
+    z = (z ^ (z >> np.uint32(16))) * np.uint32(_THIRD)
+    z = (z ^ (z >> np.uint32(15))) * np.uint32(_FOURTH)
+    return z ^ (z >> np.uint32(16))
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _begin(row, bits, u, m, p, cumulated, counts):
-    """Uniform numbers and first probabilities, 0 of what is many; returns after how many sweeps few are left."""
-    none, half, total = np.float32(0), np.float32(0.5), np.int32(0)
-    for i in range(row.size):
-        u[i] = (np.float32(np.int32(bits[i] >> np.uint32(8))) + half) * _TO_UNIT
-        m[i] = row[i] if row[i] < MANY else none
-        total += np.int32(m[i] * np.float32(64))
-    for i in range(row.size):
-        whole = np.floor(half - m[i] * _LOG2_E)
-        rest = -m[i] - whole * _LN2[0] - whole * _LN2[1]
-        power = np.int32((np.int32(whole) + _BIAS) << np.int32(23)).view(np.float32)
-        first = _polynomial(_EXPONENTIAL, rest) * power
-        p[i] = first if row[i] < MANY else none
-        cumulated[i], counts[i] = p[i], none
-    return 1 + int(0.6 / 64 * total / row.size + 0.5)
+@numba.njit(inline="always")
+def _counts(scaled, bits):
+    """Of LANES pixels; what is no mean counts nothing."""
+    none = spread(np.float32(0))
+    mean = chosen(scaled > none, scaled, none)
+    many = mean >= MANY
+    large = how_many(many)
+    counts = none
+    if large < LANES:
+        few = chosen(many, none, mean)
+        # what is many exceeds nothing
+        u = chosen(many, minus(spread(MANY)), (real(bits >> np.uint32(8)) + np.float32(0.5)) * _TO_UNIT)
+        counts = _few(u, few)
+    if large > 0:
+        counts = chosen(many, _many(mean, bits), counts)
+    return counts
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _sweep(size, inverses, u, m, p, cumulated, counts):
-    """Four more probabilities."""
-    one, none = np.float32(1), np.float32(0)
-    first, second, third, fourth = inverses[0], inverses[1], inverses[2], inverses[3]
-    for i in range(size):
-        mean, number, k, term, total = m[i], u[i], counts[i], p[i], cumulated[i]
-        k += one if number > total else none
-        term *= mean * first
-        total += term
-        k += one if number > total else none
-        term *= mean * second
-        total += term
-        k += one if number > total else none
-        term *= mean * third
-        total += term
-        k += one if number > total else none
-        term *= mean * fourth
-        counts[i], p[i], cumulated[i] = k, term, total + term
+@numba.njit(inline="always")
+def _few(u, mean):
+    """How many cumulated probabilities uniform numbers exceed."""
+    none, one = spread(np.float32(0)), spread(np.float32(1))
+    beyond = floored(np.float32(0.5) - mean * _LOG2_E)
+    rest = minus(mean) - beyond * _LN2[0] - beyond * _LN2[1]
+    term = polynomial(_EXPONENTIAL, rest) * as_real((whole(beyond) + np.uint32(_BIAS)) << np.uint32(23))
+    cumulated, counts = term, none
+    for n in range(0, _MOST, 4):
+        exceeds = u > cumulated
+        # one look for the first eight: a processor that guesses wrong what comes next loses more than it takes
+        if n != 4 and how_many(exceeds) == 0:
+            break
+        counts = chosen(exceeds, counts + one, counts)
+        for k in range(3):
+            term = term * (mean * _INVERSES[n + k])
+            cumulated = cumulated + term
+            counts = chosen(u > cumulated, counts + one, counts)
+        term = term * (mean * _INVERSES[n + 3])
+        cumulated = cumulated + term
+    return counts
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _undone(size, u, cumulated, left):
-    """Write the places where a number still exceeds what is cumulated; returns how many they are."""
-    n = 0
-    for i in range(size):
-        left[n] = i
-        n += 1 if u[i] > cumulated[i] else 0
-    return n
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _finish(u, m, p, cumulated, count, n, inverses):
-    while n < len(inverses) and u > cumulated:
-        count += np.float32(1)
-        p *= m * inverses[n]
-        cumulated += p
-        n += 1
-    return count
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _count_many(row, bits, normal, counts):
-    """In three loops: a longer one waits for each number's own results, and has too few others at hand."""
-    one, none, half = np.float32(1), np.float32(0), np.float32(0.5)
-    for i in range(row.size):
-        tail = (np.float32(np.int32(bits[i] >> np.uint32(1))) + half) * _TO_TAIL
-        word = np.float32(tail).view(np.int32)
-        exponent = np.float32(np.int32((word >> np.int32(23)) - _BIAS))
-        fraction = np.int32((word & _FRACTION) | _ONE).view(np.float32) - one
-        normal[i] = _polynomial(_LOGARITHM, fraction) + exponent * _OCTAVE
-    for i in range(row.size):
-        q = _polynomial(_NORMAL, (np.sqrt(normal[i]) - _MIDDLE) * _PER_HALF_WIDTH)
-        normal[i] = q if bits[i] & np.uint32(1) else -q
-    for i in range(row.size):
-        m, w = row[i] if row[i] > MANY else MANY, normal[i]
-        root = np.sqrt(m)
-        inverse = one / root
-        fitted = _polynomial(_THIRD_ORDER, w) + inverse * _polynomial(_FOURTH_ORDER, w)
-        k = np.floor(_expansion(m, root, inverse, w, fitted))
-        counts[i] = k if k > none else none
+@numba.njit(inline="always")
+def _many(mean, bits):
+    """Poisson's quantiles of as many normal numbers."""
+    tail = (real(bits >> np.uint32(1)) + np.float32(0.5)) * _TO_TAIL
+    word = as_words(tail)
+    exponent = real(word >> np.uint32(23)) - np.float32(_BIAS)
+    fraction = as_real((word & np.uint32(_FRACTION)) | np.uint32(_ONE)) - np.float32(1)
+    logarithm = polynomial(_LOGARITHM, fraction) + exponent * _OCTAVE
+    normal = polynomial(_NORMAL, (root(logarithm) - _MIDDLE) * _PER_HALF_WIDTH)
+    w = chosen(odd(bits), normal, minus(normal))
+    mean = chosen(mean > MANY, mean, spread(MANY))
+    deviation = root(mean)
+    inverse = spread(np.float32(1)) / deviation
+    fitted = polynomial(_THIRD_ORDER, w) + inverse * polynomial(_FOURTH_ORDER, w)
+    counts, none = floored(_expansion(mean, deviation, inverse, w, fitted)), spread(np.float32(0))
+    return chosen(counts > none, counts, none)
 
 
 def _exp_tensors(m: torch.Tensor) -> torch.Tensor:
@@ -265,7 +228,7 @@ def _exp_tensors(m: torch.Tensor) -> torch.Tensor:
     whole = torch.floor(0.5 - m * float(_LOG2_E))
     rest = -m - whole * float(_LN2[0]) - whole * float(_LN2[1])
     power = ((whole.int() + int(_BIAS)) << 23).view(torch.float32)
-    return torch.as_tensor(_polynomial.py_func(_EXPONENTIAL, rest) * power)
+    return torch.as_tensor(_polynomial(_EXPONENTIAL, rest) * power)
 
 
 def _normal_tensors(tail: torch.Tensor) -> torch.Tensor:
@@ -273,8 +236,8 @@ def _normal_tensors(tail: torch.Tensor) -> torch.Tensor:
     word = tail.view(torch.int32)
     exponent = ((word >> 23) - int(_BIAS)).float()
     fraction = ((word & int(_FRACTION)) | int(_ONE)).view(torch.float32) - 1
-    logarithm = _polynomial.py_func(_LOGARITHM, fraction) + exponent * float(_OCTAVE)
-    return torch.as_tensor(_polynomial.py_func(_NORMAL, (logarithm.sqrt() - float(_MIDDLE)) * float(_PER_HALF_WIDTH)))
+    logarithm = _polynomial(_LOGARITHM, fraction) + exponent * float(_OCTAVE)
+    return torch.as_tensor(_polynomial(_NORMAL, (logarithm.sqrt() - float(_MIDDLE)) * float(_PER_HALF_WIDTH)))
 
 
 def _mix(z: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,9 @@ MODULE_OF = {
     "pyyaml": "yaml", "pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn", "rosettasciio": "rsciio",
     "ome-zarr": "ome_zarr", "pytest-timeout": "pytest_timeout",
 }  # fmt: skip
-MODULE_PULLED_IN = {"pydantic_core": "pydantic", "click": "typer", "numcodecs": "zarr", "google_crc32c": "zarr"}
+MODULE_PULLED_IN = {
+    "pydantic_core": "pydantic", "click": "typer", "numcodecs": "zarr", "google_crc32c": "zarr", "llvmlite": "numba",
+}  # fmt: skip
 """Imported, and a part of what its declared owner always brings."""
 
 
