@@ -81,9 +81,7 @@ class SerialemSettings(Settings):
     autofill: bool = False
     """Whether the dewars fill by themselves, and can be asked if they do."""
     slots: dict[str, PositiveInt] = Field(default_factory=dict)
-    """Of a Thermo Fisher autoloader: specimens' names, and the slots of the cassette they came in."""
-    loaded: str | None = None
-    """What lies on the stage when this begins, by its name; "" where nothing does, None where nobody knows."""
+    """Of a Thermo Fisher autoloader: specimens' names and slots, all that have held a cartridge since the inventory."""
     transfer_s: Positive = 300.0
     """The longest that a specimen may take, in or out."""
     current_pA: Positive | None = None
@@ -107,7 +105,7 @@ class SerialemMicroscope:
         self._closed = self._connected = False
         self._trying = 0
         self._blanked: bool | None = None
-        self._loader = SerialemLoader(self._script, settings.slots, settings.loaded)
+        self._loader = SerialemLoader(self._script, settings.slots)
         given = {name: getattr(settings, name) for name in ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")}
         self._ranges: dict[str, Range] = {name: ends for name, ends in given.items() if ends is not None}
         if not hasattr(sem, "SetBufferImageTimeout"):

@@ -39,6 +39,8 @@ def test_instruments_are_listed_with_what_they_need_and_answer(config: Path, tmp
     assert result.exit_code == 0, result.output
     rows = {row["instrument"]: row for row in strict(result.stdout)}
     assert {"simulated", "replay", "detwin", "de", "nion", "thermofisher", "micromanager"} <= set(rows)
+    assert rows["serialem"]["installed"] == "no: it comes with SerialEM (its folder PythonModules)"
+    assert rows["autoscript"]["installed"] == "no: it comes with Thermo Fisher's installer of the AutoScript TEM client"
     assert rows["nion"]["installed"].startswith("yes, nionswift-usim ")
     assert rows["beads.yaml"]["reachable"].startswith("yes")
     assert rows["beads.yaml"]["calibrated"] == "yes"

@@ -9,6 +9,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from line_instrument import serving
 
 from configs.load import ConfigError
@@ -49,6 +50,15 @@ def test_the_worked_example_keeps_the_contract(driver: Any) -> None:
         assert isinstance(scope, driver.LinesMicroscope)
         results = check_microscope(scope, exposure=Exposure(field_of_view_nm=200.0, shape=(128, 128), dwell_us=10.0))
     assert [result for result in results if not (result.ok and result.checked)] == []
+
+
+def test_the_blocks_of_the_page_are_settings(root: Path) -> None:
+    page = (root / "docs" / "drivers.md").read_text(encoding="utf-8")
+    blocks = [
+        yaml.safe_load(text).get("instrument", {}) for text in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    ]
+    kinds = [registry.parse(block).model_dump()["kind"] for block in blocks if "kind" in block]
+    assert {"autoscript", "serialem"} <= set(kinds)
 
 
 def test_the_worked_example_says_what_is_wrong(driver: Any) -> None:
