@@ -47,6 +47,10 @@ def calibrate(
         float | None,
         typer.Option(help="Measure the focus too, in the detail look; it may go so far, in its own units."),
     ] = None,
+    stig_units: Annotated[
+        float | None,
+        typer.Option(help="Measure the stigmators as well, turned by so much, in their own units."),
+    ] = None,
     raise_nm: Annotated[float, typer.Option(help="How far the stage goes up for that.")] = 300.0,
     name: Annotated[str | None, typer.Option(help="Of the column, where there are several of a kind.")] = None,
     good_for_days: Annotated[int, typer.Option(min=1, help="Then it has to be measured again.")] = 180,
@@ -65,7 +69,7 @@ def calibrate(
         from datetime import UTC, datetime, timedelta
 
         from archive.durable import write_atomically
-        from configs.load import dump, load
+        from configs.load import ConfigError, dump, load
         from console.calibration_picture import save_picture
         from instruments.calibration import read
         from surveys.calibration import Wish, calibrate, check_calibration
@@ -81,6 +85,8 @@ def calibrate(
             dwell_us=dwell_us or overview.dwell_us,
             frames=1,
         )
+        if stig_units is not None and focus_units is None:
+            raise ConfigError("--stig-units: stigmators are measured against the focus; give --focus-units as well")
         approach = settings.limits.backlash_nm if approach_nm is None else approach_nm
         if check:
             off_nm = check_calibration(settings, exposure, approach)
@@ -97,6 +103,7 @@ def calibrate(
             repeats=repeats,
             period_nm=period_nm,
             focus_units=focus_units,
+            stig_units=stig_units,
             raise_nm=raise_nm,
             name=name,
             good_for=timedelta(days=good_for_days),
@@ -147,4 +154,8 @@ def _table(measured: Measured) -> Table:
         table.add_row("focus", f"{focus.nm_per_unit:.4g} nm a unit", f"{focus.std_nm_per_unit:.2g}", focus.how)
     else:
         table.add_row("focus", "not measured", "", "--focus-units measures it")
+    if found.stigmators is not None:
+        stig, ((a, b), (c, d)) = found.stigmators, found.stigmators.nm_per_unit
+        told = f"(({a:.3g}, {b:.3g}), ({c:.3g}, {d:.3g})) nm a unit"
+        table.add_row("stigmators", told, f"{stig.std_nm_per_unit:.2g}", stig.how)
     return table

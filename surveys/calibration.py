@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from configs.load import ConfigError
 from instruments.calibration import (
     GOOD_FOR,
@@ -17,6 +19,7 @@ from instruments.calibration import (
     FieldOfViewEntry,
     FocusEntry,
     StageEntry,
+    StigmatorEntry,
     missing,
 )
 from instruments.clock import RealClock, SimulatedClock
@@ -30,6 +33,7 @@ from instruments.ledger import MemoryLedger
 from instruments.types import Exposure
 from surveys.calibrating import Say, StageFound, foretold, judged, measure_stage
 from surveys.calibrating_focus import FocusFound, measure_focus
+from surveys.calibrating_stigmators import StigmatorsFound, measure_stigmators
 from surveys.calibrating_view import ViewFound, measure_view
 from surveys.guarding import in_own_process
 
@@ -61,6 +65,8 @@ class Wish:
     """Of the lattice that is in view; None: the field of view is measured by the stage, where it is not known."""
     focus_units: float | None = None
     """How far the focus may go to either side; None: the focus is not measured."""
+    stig_units: float | None = None
+    """How far the stigmators are turned, each; None: they are not measured. They need ``focus_units``, too."""
     raise_nm: float = 300.0
     """How far the stage goes up for that."""
     name: str | None = None
@@ -117,11 +123,17 @@ def calibrate(
                     approach_nm=wish.approach_nm,
                     say=say,
                 )
+            stig = None
+            if wish.focus_units is not None and wish.stig_units is not None:
+                reach = {"reach_units": wish.focus_units, "step_units": wish.stig_units}
+                stig = measure_stigmators(guard, wish.close, say=say, **reach)
             electrons = guard.ledger.electrons()
         finally:
             guard.close()
     told = {"measured_at": now, "voltage_kV": voltage_kV}
     found = _entries(bare, assumed, told, wish, stage, view, focus)
+    if stig is not None:
+        found["stigmators"] = _stigmators(bare, told, wish, stig, found.get("focus"))
     kept = {} if before is None else {name: value for name, value in before.model_dump().items() if value}
     about = {"instrument": getattr(bare, "kind", ""), "adaptem": _version(), "good_until": now + wish.good_for}
     named = {"name": wish.name or kept.get("name")}
@@ -157,7 +169,11 @@ def _presumed(instrument: Settings, before: Calibration | None) -> tuple[Setting
     told = set() if before is None else {name for name in before.settings() if getattr(raw, name, None) is None}
     known = raw if before is None else raw.model_copy(update={name: before.settings()[name] for name in told})
     assumed = set(missing(known)) - {"stage_to_image"}
-    begin: dict[str, Any] = {"field_of_view_nm_at_1x": PRESUMED_NM_AT_1X, "defocus_nm_per_unit": 1.0}
+    begin: dict[str, Any] = {
+        "field_of_view_nm_at_1x": PRESUMED_NM_AT_1X,
+        "defocus_nm_per_unit": 1.0,
+        "stig_nm_per_unit": STRAIGHT,
+    }
     values = {name: begin[name] for name in assumed if name in begin}
     return known.model_copy(update={**values, "stage_to_image": STRAIGHT}), assumed & set(values)
 
@@ -203,6 +219,8 @@ def _box(limits: Limits, wish: Wish, assumed: set[str], state: Any) -> Limits:
     if "defocus_nm_per_unit" in assumed and wish.focus_units is not None:
         start = state.optics.defocus_nm or 0.0
         box["defocus_nm"] = (start - wish.focus_units, start + wish.focus_units)
+    if "stig_nm_per_unit" in assumed and wish.stig_units is not None:
+        box["stig_nm"] = (-2 * wish.stig_units, 2 * wish.stig_units)
     return limits.model_copy(update=box)
 
 
@@ -254,6 +272,18 @@ def _entries(
             std_nm_per_unit=focus.std_nm_per_unit * abs(per_unit),
         )
     return found
+
+
+def _stigmators(
+    bare: Settings, told: dict[str, Any], wish: Wish, stig: StigmatorsFound, focus: FocusEntry | None
+) -> StigmatorEntry:
+    """In nm: the focus that they were measured against counts units where it was not calibrated before."""
+    known = getattr(bare, "defocus_nm_per_unit", None)
+    nm = 1.0 if focus is None or not known else focus.nm_per_unit / known
+    matrix = stig.matrix * nm @ np.array(getattr(bare, "stig_nm_per_unit", None) or STRAIGHT)
+    (a, b), (c, d) = matrix.tolist()
+    how = f"by sweeps of the focus along four directions, the stigmators turned by {wish.stig_units:g} units"
+    return StigmatorEntry(**told, how=how, nm_per_unit=((a, b), (c, d)), std_nm_per_unit=stig.std * abs(nm))
 
 
 def _version() -> str:

@@ -20,8 +20,9 @@ from pydantic import Field
 
 from configs.load import Settings
 from instruments.drivers.exposing import BeamTime, burst, framed
-from instruments.drivers.orientation import StageToImage, their_target, to_ours
-from instruments.drivers.refusals import asked, exposed
+from instruments.drivers.jeol_lenses import CLICKS, Lenses, first
+from instruments.drivers.orientation import Matrix, StageToImage, their_target, to_ours
+from instruments.drivers.refusals import exposed
 from instruments.drivers.resting import at_rest
 from instruments.drivers.vendor import supplied
 from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
@@ -42,7 +43,6 @@ Positive = Annotated[float, Field(gt=0)]
 Ratio: TypeAlias = float
 
 _STEM = 1
-_CLICKS = (0, 65535)
 _MOST_PX = 4096
 _MOST_DWELL_US = 1000.0
 _SETTERS = {
@@ -75,7 +75,9 @@ class JeolSettings(Settings):
     """Field of view times magnification. None: not calibrated, nothing is exposed."""
     defocus_nm_per_unit: float | None = None
     """Of a click of OLf, < 0 where turning it up is underfocus. None: not calibrated, the focus stays as it is."""
-    focus_zero: Annotated[int, Field(ge=_CLICKS[0], le=_CLICKS[1])] | None = None
+    stig_nm_per_unit: Matrix | None = None
+    """Of clicks of CLs: ((a per x, a per y), (b per x, b per y)). None: not calibrated, the stigmators stay."""
+    focus_zero: Annotated[int, Field(ge=CLICKS[0], le=CLICKS[1])] | None = None
     """The clicks that count as in focus; None: those that it stands at when it is opened."""
     current_pA: Positive | None = None
     """Of the probe, as last measured; None: unknown, and the limits' largest is booked."""
@@ -101,32 +103,37 @@ class JeolMicroscope:
         self._settings, self._clock = settings, clock
         self._closed = False
         with self._calls():
-            self._deflectors, self._stage, self._lens = tem.Def3(), tem.Stage3(), tem.Lens3()
+            self._deflectors, self._stage = tem.Def3(), tem.Stage3()
             self._optics, self._gun, self._tension = tem.EOS3(), tem.FEG3(), tem.HT3()
             self.blank()
             if settings.host is not None:
                 detector.set_ip(settings.host)
-            if _first(self._optics.GetTemStemMode()) != _STEM:
+            if first(self._optics.GetTemStemMode()) != _STEM:
                 raise NotSupported("the column is in TEM mode: switch it to STEM")
             there = tuple(str(name) for name in detector.get_attached_detector())
             if unknown := set(settings.scanning) - set(there):
                 raise NotSupported(f"detectors {sorted(unknown)} are set; PyJEM has {', '.join(there)}")
             self._detectors = {name: detector.Detector(name) for name in settings.scanning}
-            self._coarse = _first(self._lens.GetOLc())
-            self._zero = _first(self._lens.GetOLf()) if settings.focus_zero is None else settings.focus_zero
+            self._lenses = Lenses(
+                tem.Lens3(),
+                self._deflectors,
+                settings.focus_zero,
+                settings.defocus_nm_per_unit,
+                settings.stig_nm_per_unit,
+            )
         self._ranges: dict[str, Range] = {name: ends for name in _SETTERS if (ends := getattr(settings, name))}
 
     def state(self) -> State:
         with self._calls():
             place = dict(zip(_SETTERS, map(float, self._stage.GetPos()[: len(_SETTERS)]), strict=True))
-            blanked, valve = _first(self._deflectors.GetBeamBlank()), _first(self._gun.GetBeamValve())
-            voltage_V, defocus_nm = float(_first(self._tension.GetHtValue())), self._defocus_nm()
+            blanked, valve = first(self._deflectors.GetBeamBlank()), first(self._gun.GetBeamValve())
+            voltage_V, lenses = float(first(self._tension.GetHtValue())), self._lenses.read()
         stage = {name: at for name, at in place.items() if name in self._ranges}
         stage["x_nm"], stage["y_nm"] = to_ours(stage["x_nm"], stage["y_nm"], self._settings.stage_to_image)
         return State(
             time_s=self._clock.now_s(),
             stage=StagePosition(**stage),
-            optics=Optics(defocus_nm=defocus_nm, current_pA=self._settings.current_pA, voltage_kV=voltage_V / 1e3),
+            optics=Optics(**lenses, current_pA=self._settings.current_pA, voltage_kV=voltage_V / 1e3),
             blanked={1: True, 0: False}.get(blanked),
             valve_open={1: True, 0: False}.get(valve),
         )
@@ -142,19 +149,8 @@ class JeolMicroscope:
         return Outcome(target, self.state().stage)
 
     def tune(self, target: Optics) -> Outcome[Optics]:
-        scale = self._settings.defocus_nm_per_unit
-        if target.defocus_nm is not None and scale is None:
-            raise NotCalibrated(
-                f"defocus_nm = {target.defocus_nm} was asked; the focus counts clicks: measure what one is in nm "
-                "(adaptem calibrate --focus-units), or set instrument.defocus_nm_per_unit"
-            )
-        reach = sorted((end - self._zero) * (scale or 0.0) for end in _CLICKS)
-        given = asked(target, {"defocus_nm": (reach[0], reach[1])})
-        if given and scale:
-            with self._calls():
-                if self._defocus_nm() is None:
-                    raise NotCalibrated("the coarse focus was turned since this was opened: focus, then open it again")
-                self._lens.SetOLf(round(self._zero + given["defocus_nm"] / scale))
+        with self._calls():
+            self._lenses.check(target)()
         return Outcome(target, self.state().optics)
 
     def acquire(self, exposure: Exposure) -> Frame:
@@ -203,13 +199,6 @@ class JeolMicroscope:
     def _moving(self) -> bool:
         with self._calls():
             return any(self._stage.GetStatus()[: len(_SETTERS)])
-
-    def _defocus_nm(self) -> float | None:
-        """From the lens; None where it is not calibrated, or its coarse part is not where it was."""
-        scale = self._settings.defocus_nm_per_unit
-        if scale is None or _first(self._lens.GetOLc()) != self._coarse:
-            return None
-        return float((_first(self._lens.GetOLf()) - self._zero) * scale)
 
     def _magnify(self, field_of_view_nm: float) -> None:
         """Bring the selector to the step of this field of view. Raises NotCalibrated, LimitError."""
@@ -264,11 +253,6 @@ class JeolMicroscope:
             raise InstrumentError(f"PyJEM did not do what it was asked: {type(error).__name__}: {error}") from error
 
 
-def _first(found: Any) -> Any:
-    """A value as PyJEM gives it: alone, or in a list with more beside it."""
-    return found[0] if isinstance(found, list | tuple) else found
-
-
 def _image(scan: Any, name: str, exposure: Exposure) -> npt.NDArray[np.generic]:
     """One scan, (H, W)."""
     raw = bytes(scan.snapshot_rawdata())
@@ -295,5 +279,4 @@ def lacks(settings: JeolSettings) -> Mapping[str, str]:
     return {
         "a frame that is turned": "which way the scan turns is not known",
         "detectors side by side": "PyJEM scans anew for each, which is the dose anew: name one",
-        "stigmators": "their clicks have no unit yet",
     }

@@ -14,6 +14,7 @@ import numpy as np
 from fakes_column import Column, installed
 
 from instruments.drivers.orientation import to_ours, to_theirs
+from instruments.types import Optics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,9 @@ NM_AT_1X = 1e8
 MAGNIFICATIONS = (100_000.0, 195_312.5, 390_625.0, 781_250.0)
 NM_PER_CLICK = -4.5
 START_CLICKS = 31_000
+STIG_NEUTRAL = (32_900, 32_500)
+STIG_NM = (0.5, -0.4)
+"""A click of CLs along x and along y, of the one and the other component."""
 READ_S = 0.28
 BLOCK_S = 30.0
 DETECTORS = ("ADF1", "BF")
@@ -39,6 +43,7 @@ class PyJEM:
         self.mode, self.step, self.clicks, self.coarse = 1, 1, START_CLICKS, 20_000
         self.settings: dict[str, Any] = {"ImagingArea": {"Width": 512, "Height": 512}, "ExposureTimeValue": 10.0,
                                          "frameIntegration": 4}  # fmt: skip
+        self.stig = STIG_NEUTRAL
         self.snapshots = 0
         self.ip = ""
 
@@ -113,6 +118,14 @@ class Def3(Part):
 
     def SetBeamBlank(self, on: int) -> None:
         self._column.blank(bool(on))
+
+    def GetCLs(self) -> list[int]:
+        return [*self._vendor.stig, 0]
+
+    def SetCLs(self, x: int, y: int) -> None:
+        self._vendor.stig = (x, y)
+        by = (x - STIG_NEUTRAL[0], y - STIG_NEUTRAL[1])
+        self._column.scope.tune(Optics(stig_a_nm=by[0] * STIG_NM[0], stig_b_nm=by[1] * STIG_NM[1]))
 
 
 class Lens3(Part):
@@ -207,6 +220,7 @@ BLOCK: dict[str, Any] = {
     "magnifications": list(MAGNIFICATIONS),
     "field_of_view_nm_at_1x": NM_AT_1X,
     "defocus_nm_per_unit": NM_PER_CLICK,
+    "stig_nm_per_unit": [[STIG_NM[0], 0.0], [0.0, STIG_NM[1]]],
     "current_pA": 50.0,
     "stage_to_image": [list(row) for row in IN_IMAGE],
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes_column import Column, Quirks
-from fakes_jeol import BLOCK, BLOCK_S, IN_IMAGE, NM_AT_1X, NM_PER_CLICK, START_CLICKS, pyjem
+from fakes_jeol import BLOCK, BLOCK_S, IN_IMAGE, NM_AT_1X, NM_PER_CLICK, START_CLICKS, STIG_NEUTRAL, STIG_NM, pyjem
 
 from configs.load import ConfigError, dump, load
 from instruments.drivers import registry
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from fakes_jeol import PyJEM
 
+BARE = ("stage_to_image", "defocus_nm_per_unit", "stig_nm_per_unit", "field_of_view_nm_at_1x")
+"""What has to be measured."""
 LOOK = Exposure(field_of_view_nm=128.0, shape=(128, 128), dwell_us=4.0)
 
 
@@ -82,7 +84,7 @@ def test_a_move_can_be_stopped() -> None:
 
 
 def test_nothing_is_guessed_that_was_not_measured() -> None:
-    bare = dict.fromkeys(("stage_to_image", "defocus_nm_per_unit", "field_of_view_nm_at_1x"))
+    bare = dict.fromkeys(BARE)
     with column(**bare) as (made, vendor, scope):
         assert scope.state().optics.defocus_nm is None
         with pytest.raises(NotCalibrated, match="stage_to_image"):
@@ -107,6 +109,21 @@ def test_the_focus_is_whole_clicks_of_the_lens() -> None:
         with pytest.raises(NotCalibrated, match="coarse focus was turned"):
             scope.tune(Optics(defocus_nm=0.0))
         assert vendor.clicks == START_CLICKS - 22
+
+
+def test_stigmators_are_clicks_of_the_condenser() -> None:
+    with column() as (_, vendor, scope):
+        reached = scope.tune(Optics(stig_a_nm=50.0)).achieved
+        assert (reached.stig_a_nm, reached.stig_b_nm) == pytest.approx((50.0, 0.0))
+        assert vendor.stig == (STIG_NEUTRAL[0] + 100, STIG_NEUTRAL[1])
+        reached = scope.tune(Optics(stig_b_nm=20.0, defocus_nm=-45.0)).achieved
+        assert (reached.stig_a_nm, reached.stig_b_nm, reached.defocus_nm) == pytest.approx((50.0, 20.0, -45.0))
+        before = (vendor.stig, vendor.clicks)
+        with pytest.raises(LimitError, match="clicks"):
+            scope.tune(Optics(stig_a_nm=1e5, defocus_nm=0.0))
+        with pytest.raises(LimitError):
+            scope.tune(Optics(stig_b_nm=float("nan"), defocus_nm=0.0))
+        assert (vendor.stig, vendor.clicks) == before
 
 
 def test_a_scan_is_one_scan_at_the_step_that_was_asked() -> None:
@@ -200,7 +217,7 @@ def test_what_pyjem_raises_is_told_in_our_words() -> None:
 
 def test_a_column_of_which_nothing_is_known_is_calibrated(root: Path, tmp_path: Path) -> None:
     """Stage, field of view and focus, from nothing; the file is then all that the driver needs."""
-    bare = dict.fromkeys(("stage_to_image", "defocus_nm_per_unit", "field_of_view_nm_at_1x"))
+    bare = dict.fromkeys(BARE)
     block = {**BLOCK, **bare, "magnifications": [100_000.0, 195_312.5, 390_625.0, 781_250.0], "z_nm": [-1e5, 1e5]}
     settings = load(root / "configs" / "survey_backends.yaml", SurveySettings)
     limits = settings.limits.model_copy(update={"z_nm": (-1e4, 1e4), "field_of_view_nm": (100.0, 1000.0)})
@@ -209,7 +226,14 @@ def test_a_column_of_which_nothing_is_known_is_calibrated(root: Path, tmp_path: 
     with pyjem(made):
         settings = settings.model_copy(update={"instrument": registry.parse(block), "limits": limits})
         look = Exposure(field_of_view_nm=512.0, shape=(192, 192), dwell_us=4.0)
-        wish = Wish(exposure=look, close=replace(LOOK, shape=(192, 192)), approach_nm=0.0, repeats=2, focus_units=120.0)
+        wish = Wish(
+            exposure=look,
+            close=replace(LOOK, shape=(192, 192)),
+            approach_nm=0.0,
+            repeats=2,
+            focus_units=120.0,
+            stig_units=250.0,
+        )
         found = calibrate(settings, wish, now, lambda _: None, clock=made.clock).calibration
         path = tmp_path / "jeol.yaml"
         path.write_text(dump(found), encoding="utf-8")
@@ -223,4 +247,8 @@ def test_a_column_of_which_nothing_is_known_is_calibrated(root: Path, tmp_path: 
     assert found.settings()["field_of_view_nm_at_1x"] == pytest.approx(NM_AT_1X, rel=0.01)
     assert found.focus is not None
     assert found.focus.nm_per_unit == pytest.approx(NM_PER_CLICK, rel=0.1)
+    assert found.stigmators is not None
+    (a, b), (c, d) = found.stigmators.nm_per_unit
+    assert (a, d) == pytest.approx(STIG_NM, rel=0.15)
+    assert (b, c) == pytest.approx((0.0, 0.0), abs=0.1)
     assert reached.x_nm == pytest.approx(100.0, abs=2.0)

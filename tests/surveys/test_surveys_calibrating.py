@@ -17,6 +17,7 @@ from instruments.types import Exposure, StagePosition
 from surveys.calibrating import foretold, judged, measure_stage
 from surveys.calibrating_bench import CannotCalibrate
 from surveys.calibrating_focus import measure_focus
+from surveys.calibrating_stigmators import measure_stigmators
 from surveys.calibrating_view import measure_view, periods_px
 
 LOOK = Exposure(field_of_view_nm=800.0, shape=(192, 192), dwell_us=3.0)
@@ -131,6 +132,19 @@ def test_a_focus_out_of_reach_is_told_and_put_back() -> None:
         measure_focus(guard, look, reach_units=300.0, raise_nm=100.0, approach_nm=0.0, say=lambda _: None)
     assert guard.state().optics.defocus_nm == 0.0
     assert guard.state().stage.z_nm == pytest.approx(2500.0, abs=1.0)
+
+
+def test_the_stigmators_are_measured_by_the_focus() -> None:
+    """The simulated ones count nm, each its own component."""
+    guard = guarded({})
+    before = guard.state().optics
+    look = Exposure(field_of_view_nm=128.0, shape=(192, 192), dwell_us=4.0)
+    found = measure_stigmators(guard, look, reach_units=400.0, step_units=100.0, say=lambda _: None)
+    assert found.matrix == pytest.approx(np.eye(2), abs=0.2)
+    assert np.abs(found.matrix - np.eye(2)).max() < 3 * found.std
+    assert guard.state().optics == before
+    with pytest.raises(CannotCalibrate, match=r"no focus was passed along|differ by"):
+        measure_stigmators(guard, look, reach_units=30.0, step_units=5.0, say=lambda _: None)
 
 
 def test_a_lattice_gives_the_field_of_view() -> None:
