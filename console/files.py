@@ -56,7 +56,7 @@ def metadata(
             elif said.found:
                 say(_table(each))
             for tag in said.uncalibrated:
-                say(f"    {tag}: known, but its unit is not: it needs a calibration")
+                say(f"    {tag}: known, but not in a unit that can be converted: it needs a calibration")
             missing = sum(value is None for value in said.values.values())
             say(f"    not told: {missing} quantities; not understood: {len(said.rest)} tags\n")
             for tag in said.rest if every else ():

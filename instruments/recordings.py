@@ -18,6 +18,7 @@ Block: TypeAlias = npt.NDArray[Any]
 
 _ENERGY = ("ev", "kev")
 _PATTERN = ("1/nm", "1/a", "1/å", "nm^-1", "1/m", "mrad", "rad")
+_COLUMN, _ROW = ("x", "column", "width"), ("y", "row", "height")
 _HYPERSPY = "hyperspy"
 
 
@@ -161,21 +162,33 @@ def _ordered(axes: Sequence[FileAxis], signal_type: str) -> tuple[Kind, tuple[in
         i for i in places if axes[i].unit.lower() in _ENERGY or (signal_type and "energy" in axes[i].name.lower())
     ]
     if len(energies) == 1:
-        space = [i for i in range(len(axes)) if i not in energies and (axes[i].size > 1 or len(axes) == 3)]
+        space = _rows_first(
+            axes, [i for i in range(len(axes)) if i not in energies and (axes[i].size > 1 or len(axes) == 3)]
+        )
         kind: Kind = "spectra" if 1 <= len(space) <= 2 else "spectrum" if not space else "other"
         return kind, (*space, *energies), len(space) == 1
     if len(places) == 2:
-        return "image", tuple(places), False
+        return "image", tuple(_rows_first(axes, places)), False
     if len(axes) == 4:
         pattern = [i for i, axis in enumerate(axes) if axis.unit.lower() in _PATTERN]
         if len(pattern) != 2:
             pattern = [i for i, axis in enumerate(axes) if not axis.navigate]
         if len(pattern) == 2:
-            return "patterns", (*(i for i in range(4) if i not in pattern), *pattern), False
+            scan = _rows_first(axes, [i for i in range(4) if i not in pattern])
+            return "patterns", (*scan, *_rows_first(axes, pattern)), False
     if len(places) == 3:
         frame = next((i for i in places if axes[i].name in ("frame", "z", "time", "Time")), places[0])
-        return "stack", (frame, *(i for i in places if i != frame)), False
+        return "stack", (frame, *_rows_first(axes, [i for i in places if i != frame])), False
     return "spectrum" if len(places) == 1 else "other", tuple(places), False
+
+
+def _rows_first(axes: Sequence[FileAxis], places: list[int]) -> list[int]:
+    """Two axes in our order: some files name x before y."""
+    if len(places) == 2:
+        first, second = (axes[i].name.strip().lower() for i in places)
+        if first.endswith(_COLUMN) and second.endswith(_ROW):
+            return places[::-1]
+    return places
 
 
 def _of_digitalmicrograph(tags: Mapping[str, object]) -> dict[str, object]:

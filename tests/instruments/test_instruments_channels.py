@@ -89,6 +89,20 @@ def test_a_spectrum_image_alone_is_a_world_its_sum_the_image(opened: Callable[..
     assert list(scope.acquire(Exposure(field_of_view_nm=4.0, shape=(8, 8), dwell_us=1.0)).signals) == ["image"]
 
 
+def test_a_file_that_names_columns_first_is_not_turned(opened: Callable[..., ReplayMicroscope], folder: Path) -> None:
+    """An open EMD file, whose reader gives the axes backwards."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "open.emd", "w") as file:
+        file.attrs.update(version_major=0, version_minor=2)
+        group = file.create_group("signals/EELS")
+        group.attrs["emd_group_type"], group["data"] = 1, SPECTRA
+        for number, (name, unit, step) in enumerate((("y", "nm", 0.5), ("x", "nm", 0.5), ("Energy", "eV", 2.0)), 1):
+            group[f"dim{number}"] = step * np.arange(SPECTRA.shape[number - 1])
+            group[f"dim{number}"].attrs.update(name=name, units=unit)
+    got = opened("open.emd").acquire(frame(8, (6, 8), "EELS")).signals["EELS"].data
+    np.testing.assert_allclose(got, SPECTRA[3:9, 4:12], rtol=1e-6)
+
+
 def test_larger_pixels_are_means_and_smaller_ones_are_not_invented(opened: Callable[..., ReplayMicroscope]) -> None:
     scope = opened("si.hspy")
     coarse = scope.acquire(frame(WIDE, (3, 4), "EELS")).signals["EELS"]

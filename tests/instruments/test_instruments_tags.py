@@ -64,6 +64,7 @@ def test_velox_is_in_si_and_stays_so() -> None:
         "voltage_kV": 200.0,
         "current_pA": pytest.approx(252.3464394),
         "camera_length_mm": 98.0,
+        "magnification": 40000.0,
         "field_of_view_nm": pytest.approx(2714.8363970517),
         "pixel_size_nm": pytest.approx(5.3024148379916),
         "pixel_height_nm": pytest.approx(5.3024148379916),
