@@ -67,7 +67,6 @@ LOOK = Exposure(field_of_view_nm=100.0, shape=(4, 4), dwell_us=1000.0)
 """16 ms of 50 pA on 10⁴ nm²: about 5 e/Å² and 5·10⁶ electrons."""
 
 _ELECTRONS, _FLUENCE = SqliteLedger.electrons, SqliteLedger.fluence_e_per_A2
-"""What the ledger holds, whatever a planted defect makes of its methods."""
 
 
 class Bench:
@@ -168,7 +167,7 @@ class Bench:
         exposures = self.world.exposures()
         spent = sum(done.electrons for done in exposures)
         assert spent <= MAX_ELECTRONS * (1 + 1e-9), f"{spent:.3g} electrons were sent"
-        assert _ELECTRONS(self.ledger) >= spent * (1 - 1e-9), "electrons were sent that are not in the ledger"
+        assert self.booked_electrons() >= spent * (1 - 1e-9), "electrons were sent that are not in the ledger"
         new = exposures[self._judged :]
         for done in {one.footprint: one for one in (*new[:1], *new[-1:])}.values():  # of a burst, its first and last
             self._judge_exposure(done, exposures)
@@ -195,7 +194,17 @@ class Bench:
         for place, true in zip(_points(done.footprint), _fluences(_points(done.footprint), exposures), strict=True):
             assert true <= MAX_FLUENCE * (1 + 1e-6), f"{place} got {true} e/Å²"
             speck = Footprint(x_nm=place[0], y_nm=place[1], width_nm=0.01, height_nm=0.01)
-            assert _FLUENCE(self.ledger, speck) >= true * (1 - 1e-6), "exposed, and not in the ledger"
+            assert self.booked_fluence(speck) >= true * (1 - 1e-6), "exposed, and not in the ledger"
+
+    def booked_electrons(self) -> float:
+        """What the ledger holds, whatever a planted defect makes of its methods; so the next."""
+        return _ELECTRONS(self.ledger)
+
+    def booked_fluence(self, place: Footprint) -> float:
+        return _FLUENCE(self.ledger, place)
+
+    def close(self) -> None:
+        self.ledger.close()
 
     def must(self, kept: bool, promise: str) -> None:
         """A promise that the driver sees kept, or broken."""

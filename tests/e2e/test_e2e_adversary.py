@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import e2e_loading as loading
 import pytest
 from e2e_bench import LIMITS, LOOK, Bench
+from e2e_outside import OutsideBench
 from e2e_process import CRASH_POINTS
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -52,17 +53,18 @@ class Adversary(RuleBasedStateMachine):
     actions: ClassVar[int] = 0
     refused: ClassVar[int] = 0
     exposed: ClassVar[int] = 0
+    bench_kind: ClassVar[type[Bench]] = Bench
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.bench = Bench(Path(self.folder.name))
+        self.bench = self.bench_kind(Path(self.folder.name))
         self.next_id = 0
         self.bursts = 0
 
     def teardown(self) -> None:
         Adversary.exposed += len(self.bench.world.exposures())
-        self.bench.ledger.close()
+        self.bench.close()
         self.folder.cleanup()
 
     def act(self, action: Any) -> None:
@@ -162,12 +164,25 @@ class Adversary(RuleBasedStateMachine):
         self.bench.person_clears()
 
 
-@pytest.mark.parametrize("examples", [150, pytest.param(2500, marks=[pytest.mark.slow, pytest.mark.timeout(5400)])])
-def test_no_limit_is_exceeded_in_the_worlds_truth(examples: int) -> None:
+class AdversaryOutside(Adversary):
+    """The same against a guard in a process of its own."""
+
+    bench_kind = OutsideBench
+
+
+@pytest.mark.parametrize(
+    ("kind", "examples"),
+    [
+        (Adversary, 150),
+        pytest.param(Adversary, 2500, marks=[pytest.mark.slow, pytest.mark.timeout(5400)]),
+        pytest.param(AdversaryOutside, 25, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+    ],
+)
+def test_no_limit_is_exceeded_in_the_worlds_truth(kind: type[Adversary], examples: int) -> None:
     """At least 5,000 actions, 100,000 of them with ``-m slow``, the same ones in each run."""
     Adversary.actions = Adversary.refused = Adversary.exposed = 0
     run_state_machine_as_test(
-        Adversary,
+        kind,
         settings=settings(
             max_examples=examples,
             stateful_step_count=50,
