@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from configs.load import ConfigError, Settings
+from configs.load import Settings
 from instruments import codec
 from instruments.errors import Disconnected, Timeout
 from instruments.latches import latch_file
@@ -121,8 +122,9 @@ class Crew:
         process = spawn(f"instruments.{module}", [], self._log, pass_fds=tuple(numbers.values()))
         self._keep(module, process)
         if process.stdin is not None:
-            process.stdin.write(json.dumps({**order, "sockets": numbers}).encode())
-            process.stdin.close()
+            with suppress(OSError):  # gone already: heard of where its first word is waited for
+                process.stdin.write(json.dumps({**order, "sockets": numbers}).encode())
+                process.stdin.close()
         return process
 
     def _keep(self, name: str, process: subprocess.Popen[bytes]) -> None:
@@ -141,8 +143,6 @@ class Crew:
             told: Json = receive(self.calls, impatient)[0]
         except (Closed, BadMessage) as error:
             raise Disconnected(f"the guard's process ended at its start: {error}{self._why()}") from error
-        if told.get("error") == "Config":
-            raise ConfigError(told["message"])
         if "error" in told:
             raise codec.error_of(told)
         return told

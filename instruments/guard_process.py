@@ -23,7 +23,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from configs.load import ConfigError
 from instruments import codec, guard_desk
 from instruments.clock import Clock, RealClock
 from instruments.errors import InstrumentError
@@ -187,7 +186,7 @@ class GuardProcess:
 
 
 def open_guard(order: Json) -> tuple[Guard, Clock]:
-    """The guard that an order describes (``crew.order``). Raises InstrumentError, ConfigError."""
+    """The guard that an order describes (``crew.order``). Raises InstrumentError."""
     settings = RemoteSettings.model_validate(order["server"])
     ledger = InstrumentLedger(SqliteLedger(Path(order["ledger"])), SqliteLedger(Path(order["latches"])))
     limits, origin = Limits.model_validate(order["limits"]), order["clock"]
@@ -210,9 +209,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to answer
     try:
         guard, clock = open_guard(order)
-    except (InstrumentError, ConfigError) as error:
-        told = codec.error(error) if isinstance(error, InstrumentError) else {"error": "Config", "message": str(error)}
-        return send(calls, told)
+    except InstrumentError as error:
+        return send(calls, codec.error(error))
     settings = RemoteSettings.model_validate(order["server"])
     longest_s = max(settings.move_s, settings.exposure_overhead_s)
     process = GuardProcess(guard, clock, calls, urgent, watch, halt, longest_s)

@@ -35,6 +35,7 @@ _OVERHEAD_S, _STARTUP_S = 1.0, 60.0
 _READ_OUT_S = 30.0
 """What a frame may take after the server would have blanked, before it is given up at this end."""
 _MOVE_S, _SPARE_S = 180.0, 60.0
+_PARTING_S = 3.0
 _ANSWER_S = (5.0, 60.0)
 
 
@@ -103,7 +104,7 @@ def launch(module: str, instrument: Settings, about: Json, said: Path | None) ->
             if port is None:
                 raise _why(instrument, said, before)
         except BaseException:
-            part(process)
+            part(process, _PARTING_S)
             raise
         return Launched(process, _remote(instrument, port, token_file), token)
 

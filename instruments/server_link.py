@@ -62,14 +62,6 @@ class Link:
             raise
         return answer, arrays
 
-    def beat(self) -> None:
-        """Say that this end is alive. Raises Disconnected."""
-        try:
-            send(self._socket, {"op": "beat"})
-        except Closed as error:
-            self.close()
-            raise Disconnected(f"the driver server is not there any more: {error}") from error
-
     def close(self) -> None:
         """Safe twice."""
         self._socket.close()

@@ -20,7 +20,7 @@ from instruments.errors import BusyError, Disconnected, HardwareFault, Held, Ins
 from instruments.launch import instrument_name, overhead_s, startup_s
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import Limits
-from instruments.powers import HasHolder, HasLoader, HasValves
+from instruments.powers import CanStop, HasHolder, HasLoader, HasValves
 from instruments.remote import RemoteSettings, token_in
 from instruments.replay import ReplaySettings
 from instruments.server import wire
@@ -61,6 +61,9 @@ def test_the_desk_answers_what_a_survey_asks(scope: FakeMicroscope) -> None:
     assert guard_desk.hold(guard, {"op": "blank"}) == {}
     assert guard_desk.hold(guard, {"op": "hold", "reason": "a person"}) == {}
     assert ask("acquire", exposure=exposure)["error"] in ("Held", "LimitError")
+    assert guard_desk.stop(guard)["error"] == "NotSupported"
+    scope.powers[CanStop] = SimpleNamespace(stop=raising(Disconnected("gone")))
+    assert guard_desk.stop(guard)["error"] == "Disconnected"
     scope.on_blank = raising(OSError("stuck"))
     assert guard_desk.hold(guard, {"op": "blank"})["error"] == "HardwareFault"
     scope.on_blank = nothing
@@ -266,19 +269,19 @@ def test_a_hold_that_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard_client, "_URGENT_S", 0.2)
     near, far = socket.socketpair()
     client = guard_client.GuardClient.__new__(guard_client.GuardClient)
-    crew: Any = SimpleNamespace(urgent=near)
+    manned: Any = SimpleNamespace(urgent=near)
     with pytest.raises(InstrumentError, match="does not answer"):
-        client._hold(crew, "a person")
+        client._hold(manned, "a person")
     wire.send(far, codec.error(HardwareFault("it reads on", latching=True)))
     with pytest.raises(HardwareFault, match="reads on"):
-        client._hold(crew, "a person")
+        client._hold(manned, "a person")
     far.close()
     with pytest.raises(Disconnected, match="watchdog"):
-        client._hold(crew, "a person")
+        client._hold(manned, "a person")
     near.close()
     near, far = socket.socketpair()
     far.close()
-    crew.calls = near
+    manned.calls = near
     with pytest.raises(Disconnected, match="started anew"):
-        client._exchange(crew, {"op": "state"})
+        client._exchange(manned, {"op": "state"})
     near.close()
