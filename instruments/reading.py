@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+class UnknownKind(Exception):
+    """No reader knows such a file."""
+
+
 def signals_of(path: Path) -> list[dict[str, Any]]:
     """What a file holds: data, axes, original_metadata; data that are large are read when they are asked for."""
     suffix = path.suffix.lower().lstrip(".")
@@ -31,7 +35,7 @@ def signals_of(path: Path) -> list[dict[str, Any]]:
             return list(velox.velox_signals(path))
     plugins = [each for each in importlib.import_module("rsciio").IO_PLUGINS if suffix in each["file_extensions"]]
     if not plugins:
-        raise ValueError(f"no reader knows .{suffix}; convert it to TIFF, MRC or OME-Zarr")
+        raise UnknownKind(f"no reader knows .{suffix}; convert it to TIFF, MRC or OME-Zarr")
     reader = importlib.import_module(plugins[0]["api"]).file_reader
     try:
         signals = reader(str(path), lazy=True)
@@ -108,6 +112,8 @@ def main() -> None:
             else:
                 blob = _block(signals[request["read"]]["data"], request["slices"])
                 answer = {"bytes": len(blob)}
+        except UnknownKind as error:
+            answer = {"unknown": str(error)}
         except Exception as error:  # readers fail in every way there is on a damaged file
             answer = {"error": " ".join(str(error).split()) or type(error).__name__}
         answers.write(json.dumps(answer).encode() + b"\n" + blob)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -112,23 +113,23 @@ def recorded_area(world: World, names: Iterable[str]) -> tuple[float, float, flo
 
 
 def _fill(world: World, settings: ReplaySettings, own: tuple[Recording, ...], main: Recording | None) -> None:
-    taken = {(channel.file or settings.image, channel.signal) for channel in settings.channels.values()}
-    for recording in own:
-        fits = recording is not main or recording.kind in ("spectra", "patterns")
-        if fits and recording.shape[:2] == world.plane.shape and (settings.image, recording.name) not in taken:
-            name = _free(_name(recording), world, settings)
-            if name:
-                _add(world, settings, name, None, recording, main)
+    named: list[Recording] = []
     for name, channel in settings.channels.items():
         if name == "image":
             raise ConfigError("instrument.channels.image: the image itself has this name; choose another")
         path = channel.file or settings.image
         if is_vendors(path):
-            _add(world, settings, name, channel, _chosen(path, world.files.recordings(path), name, channel), main)
+            named.append(_chosen(path, world.files.recordings(path), name, channel))
+            _add(world, settings, name, channel, named[-1], main)
         else:
             image = Plane(read_image(path).data)
             lie = _placed(world, settings, name, channel, image.shape, None, None)
             world.images[name] = ImageChannel(image, lie)
+    for recording in own:  # what the config does not name, where it lies pixel by pixel on the image
+        slow = recording.kind in ("spectra", "patterns")
+        there = slow or (recording.kind == "image" and recording is not main)
+        if there and recording.shape[:2] == world.plane.shape and not any(recording is each for each in named):
+            _add(world, settings, _free(_name(recording), world), None, recording, main)
 
 
 def _add(
@@ -269,9 +270,7 @@ def _name(recording: Recording) -> str:
     return re.sub(r"[^\w.-]+", "-", recording.name).strip("-") or recording.kind
 
 
-def _free(name: str, world: World, settings: ReplaySettings) -> str | None:
-    """Nothing where the config has a channel of this name: it says what it is."""
+def _free(name: str, world: World) -> str:
+    """The name, or with a number where it is taken."""
     taken = {"image", *world.images, *world.slow}
-    if name in settings.channels:
-        return None
-    return name if name not in taken else next(f"{name}-{i}" for i in range(2, 99) if f"{name}-{i}" not in taken)
+    return name if name not in taken else next(f"{name}-{i}" for i in itertools.count(2) if f"{name}-{i}" not in taken)

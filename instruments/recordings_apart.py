@@ -81,6 +81,8 @@ class Reader:
             raise ConfigError(f"{self._path}: its reader gave no answer ({error or 'it ended'}); {_WHOLE}") from error
         finally:
             late.cancel()
+        if "unknown" in answer:
+            raise ConfigError(f"{self._path}: {answer['unknown']}")
         if "error" in answer:
             raise ConfigError(f"{self._path}: cannot be read ({answer['error']}); {_WHOLE}")
         return answer, blob

@@ -59,6 +59,8 @@ def describe(path: Path) -> tuple[Described, ...]:
     """
     if not path.exists():
         raise ConfigError(f"{path}: there is no such file; give the path of one")
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder; give the path of a file")
     suffix = path.suffix.lower()
     if suffix in (*MRC_SUFFIXES, ".mdoc", ".tif", ".tiff"):
         try:

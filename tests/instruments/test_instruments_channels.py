@@ -134,6 +134,8 @@ def test_counts_are_drawn_for_the_dwell_and_never_more_than_recorded(opened: Cal
     with pytest.raises(NotSupported, match="ask for one"):
         scope.acquire(Exposure(field_of_view_nm=4.0, shape=(8, 8), dwell_us=1.0, frames=2, signals=("EELS",)))
     assert scope.state().time_s == before_s
+    renamed = opened("counts.hspy", channels={"loss": {"counting": True, "dwell_us": 100.0}})
+    assert list(renamed.channels()) == ["loss"]  # it is there once, by the name that the config gives
     with pytest.raises(ConfigError, match="not whole counts"):
         opened("si.hspy", channels={"EELS": {"counting": True, "dwell_us": 1.0}})
 
