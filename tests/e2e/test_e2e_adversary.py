@@ -53,6 +53,7 @@ class Adversary(RuleBasedStateMachine):
     actions: ClassVar[int] = 0
     refused: ClassVar[int] = 0
     exposed: ClassVar[int] = 0
+    loaded: ClassVar[int] = 0
     bench_kind: ClassVar[type[Bench]] = Bench
 
     def __init__(self) -> None:
@@ -138,7 +139,9 @@ class Adversary(RuleBasedStateMachine):
             self.act(lambda: self.bench.guard.move(StagePosition(x_nm=0.0, y_nm=0.0, z_nm=0.0, alpha_deg=0.0)))
             self.close_valves()
         Adversary.actions += 1
-        Adversary.refused += loading.load(self.bench, name) is not None
+        refused = loading.load(self.bench, name) is not None
+        Adversary.refused += refused
+        Adversary.loaded += not refused
         if self.bench.ledger.latched() is None and not self.bench.adrift:
             self.bench.world.put("grid 1")  # a person sees to it that there is something to look at
             self.bench.world.set_valve(is_open=True)
@@ -180,7 +183,7 @@ class AdversaryOutside(Adversary):
 )
 def test_no_limit_is_exceeded_in_the_worlds_truth(kind: type[Adversary], examples: int) -> None:
     """At least 5,000 actions, 100,000 of them with ``-m slow``, the same ones in each run."""
-    Adversary.actions = Adversary.refused = Adversary.exposed = 0
+    Adversary.actions = Adversary.refused = Adversary.exposed = Adversary.loaded = 0
     run_state_machine_as_test(
         kind,
         settings=settings(
@@ -196,6 +199,7 @@ def test_no_limit_is_exceeded_in_the_worlds_truth(kind: type[Adversary], example
     assert Adversary.actions >= 40 * examples
     assert Adversary.refused >= 8 * examples
     assert Adversary.exposed >= 4 * examples
+    assert Adversary.loaded >= examples // 2
 
 
 @pytest.mark.parametrize("where", CRASH_POINTS)
