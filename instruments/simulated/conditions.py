@@ -167,6 +167,11 @@ class Conditions:
         """The true values at many times (N,), none of them before 0."""
         return self._track(name).truth_at(times_s)
 
+    def drift_nm(self, t_s: float) -> float:
+        """How far the holder has grown along its axis since the world began."""
+        grown = ((track.settings, name) for name, track in self._tracks.items() if track.settings.drift_nm_per_unit)
+        return sum(chosen.drift_nm_per_unit * (self.at(name, t_s) - chosen.start) for chosen, name in grown)
+
     def set_point(self, name: str, t_s: float) -> Amount:
         """Where the ramp stands: what the controller aims at now."""
         refuse_time(t_s)

@@ -36,6 +36,8 @@ class ConditionSettings(Settings):
     """The sensor measures once in each interval."""
     dropout: Share = 0.0
     """Part of the measurements that give nothing."""
+    drift_nm_per_unit: NotNegative = 0.0
+    """How far the holder grows along its axis, and carries the specimen to +x, for one unit more."""
 
     @model_validator(mode="after")
     def _in_order(self) -> ConditionSettings:
@@ -74,7 +76,14 @@ def unit_of(name: str) -> str | None:
 HEATING_CHIP = HolderSettings(
     conditions={
         "temperature_K": ConditionSettings(
-            start=295.0, lowest=77.0, highest=1500.0, ramp_per_s=200.0, lag_s=0.05, noise=0.3, offset=8.0
+            start=295.0,
+            lowest=77.0,
+            highest=1500.0,
+            ramp_per_s=200.0,
+            lag_s=0.05,
+            noise=0.3,
+            offset=8.0,
+            drift_nm_per_unit=0.05,
         )
     }
 )
@@ -83,7 +92,14 @@ HEATING_CHIP = HolderSettings(
 FURNACE = HolderSettings(
     conditions={
         "temperature_K": ConditionSettings(
-            start=295.0, lowest=290.0, highest=1300.0, ramp_per_s=2.0, lag_s=30.0, noise=0.5, offset=15.0
+            start=295.0,
+            lowest=290.0,
+            highest=1300.0,
+            ramp_per_s=2.0,
+            lag_s=30.0,
+            noise=0.5,
+            offset=15.0,
+            drift_nm_per_unit=5.0,
         )
     }
 )

@@ -29,9 +29,10 @@ SPECIMENS = {
     ),
     "srtio3_on_ge": Recipe(
         title="SrTiO₃ film on Ge, plan view, with antiphase domains and threading defects",
-        source="McKee et al., Science 293 (2001) 468; films of a few nm on Ge(001)",
+        source="McKee et al., Science 293 (2001) 468; films of a few nm on Ge(001), thinned until little Ge is left",
         materials={
             "titanate": Material(crystal="SrTiO3", doped="Sr", dopant="La", debye_waller_nm=0.0085),
+            "germanium": Material(atoms_per_nm3={"Ge": 44.2}),  # as ion milling leaves it: without order
             "void": _VACUUM,
         },
         film=Film(
@@ -44,6 +45,7 @@ SPECIMENS = {
             antiphase_nm=40.0,
         ),
         populations={"pinhole": Population(material="void", per_um2=60.0, radius_nm=3.0, embedded=True, rare=True)},
+        layers_nm={"germanium": 3.0},
         look_nm=8.0,
     ),
     "zeolite": Recipe(
@@ -109,6 +111,7 @@ SPECIMENS = {
         materials={
             "titanium": Material(crystal="Ti"),
             "gas": _VACUUM,
+            "strained": Material(atoms_per_nm3={"Ti": 65.0}),  # a loop's strain, told by as much more matter
             "hydride": Material(atoms_per_nm3={"Ti": 46.0, "H": 75.0}),
         },
         film=Film(
@@ -122,6 +125,17 @@ SPECIMENS = {
         ),
         populations={
             "bubble": Population(material="gas", per_um2=700.0, radius_nm=2.2, embedded=True),
+            "loop": Population(
+                material="strained",
+                core="titanium",
+                inner=0.75,
+                per_um2=150.0,
+                radius_nm=9.0,
+                spread=0.4,
+                aspect=1.3,
+                embedded=True,
+                clump=0.5,
+            ),
             "cavity": Population(
                 material="gas", per_um2=2.0, radius_nm=12.0, shape="facetted", embedded=True, rare=True
             ),

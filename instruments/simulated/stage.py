@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from instruments.simulated.stage_settings import StageSettings
 
 AXES = ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")
-_REACH, _CREEP, _READ, _DRIFT = 301, 302, 303, 304
+_REACH, _CREEP, _READ, _DRIFT, _INSERTION = 301, 302, 303, 304, 305
 _DEG_PER_S = 5.0
 
 
@@ -123,6 +123,11 @@ class Stage:
         return [a + (b - a) * gone for a, b in zip(motion.start, motion.end, strict=True)]
 
     def _drift(self, now_s: float) -> tuple[float, float]:
-        """It wanders but stays within ``drift_nm`` on each axis."""
-        x, y = self._settings.drift_nm / WAVES * self._wander.at(now_s)
+        """It wanders but stays within ``drift_nm`` on each axis, about what is left of the holder's coming in."""
+        settings = self._settings
+        x, y = settings.drift_nm / WAVES * self._wander.at(now_s)
+        if settings.insertion_drift_nm:
+            gone = 1 - math.exp(-max(now_s, 0.0) / settings.insertion_decay_s)
+            far = settings.insertion_drift_nm * gone * (2 * uniform(self._seed, _INSERTION, np.arange(2)) - 1)
+            x, y = x + far[0], y + far[1]
         return float(x), float(y)

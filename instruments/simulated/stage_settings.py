@@ -39,6 +39,10 @@ class StageSettings(Settings):
     """Wait after a move, before it returns."""
     drift_nm: NotNegative = 6.0
     """Amplitude of the slow thermal drift, per axis."""
+    insertion_drift_nm: NotNegative = 0.0
+    """How far, at most and per axis, a holder that was just put in still moves while it takes the column's warmth."""
+    insertion_decay_s: Positive = 1800.0
+    """Time constant of that."""
     eucentric_offset_nm: NotNegative = 0.0
     """Spread of the specimen's height over the axis of tilt when the world begins: what lies off it swings sideways as
     the stage tilts. 0: a goniometer that keeps every place under the beam."""

@@ -119,7 +119,8 @@ class World:
             off_nm = self._off_axis_nm(x, y, z)
             x += off_nm * math.sin(math.radians(beta))
             y += off_nm * math.sin(math.radians(alpha))
-        return x + self.faults.drift_nm(at_s), y
+        grown_nm = 0.0 if self.conditions is None else self.conditions.drift_nm(at_s)
+        return x + self.faults.drift_nm(at_s) + grown_nm, y
 
     def _off_axis_nm(self, x_nm: float, y_nm: float, z_nm: float) -> float:
         """How far a place lies above the axes of tilt: alpha's goes along x, beta's along y."""

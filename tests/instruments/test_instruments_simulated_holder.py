@@ -76,3 +76,17 @@ def test_a_holder_without_conditions_has_none():
         world.set_condition("temperature_K", 400.0)
     with pytest.raises(ValidationError, match="did you mean heating_chip"):
         SimulatedSettings(holder="heating_chp")
+
+
+def test_a_furnace_grows_as_it_warms_and_carries_the_specimen_along():
+    still = {"drift_nm": 0.0, "reach_nm": 0.0, "creep_nm": 0.0}
+    world = World(SimulatedSettings(specimen="irradiated_ti", holder="furnace", stage=still), 3, SimulatedClock())
+    before_nm = world.place_nm()
+    world.set_condition("temperature_K", 395.0)
+    world.wait(50.0)
+    ramping_nm = world.place_nm()[0] - before_nm[0]
+    world.wait(600.0)
+    assert 0 < ramping_nm < 450
+    assert world.place_nm()[0] - before_nm[0] == pytest.approx(500.0, abs=1e-3)
+    assert world.place_nm()[1] == before_nm[1]
+    world.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,3 +103,13 @@ def test_snapshot_restores_all() -> None:
     for at_s in (5.1, there_s, there_s + 0.2):
         assert one.position(at_s) == two.position(at_s)
         assert one.readback(at_s) == two.readback(at_s)
+
+
+def test_a_holder_that_was_just_put_in_drifts_less_and_less() -> None:
+    quiet = {"reach_nm": 0, "readback_nm": 0, "creep_nm": 0, "drift_nm": 0}
+    stage = Stage(StageSettings(**quiet, insertion_drift_nm=400, insertion_decay_s=600), 4)
+    places = np.array([stage.position(600.0 * n)[:2] for n in range(8)])
+    moved = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    assert moved[0] > 10
+    assert moved[1:] / moved[:-1] == pytest.approx(np.exp(-1), rel=1e-4)
+    assert np.abs(places[-1]).max() <= 400
