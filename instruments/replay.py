@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from configs.load import ConfigError
 from instruments.channels import Window
-from instruments.errors import LimitError, NotSupported
+from instruments.errors import Disconnected, LimitError, NotSupported
 from instruments.powers import HasDiffraction, HasSpectra
 from instruments.recorded_world import open_world
 from instruments.replay_settings import ReplaySettings
@@ -107,7 +108,7 @@ class ReplayMicroscope:
         window = self._check(exposure)
         rng = np.random.default_rng([self._seed, self._frames])
         signals = {name: self._image(name, window, exposure, rng) for name in self._named(exposure, window)}
-        signals |= {name: self._world.slow[name].signal(window, exposure, rng) for name in self._slow(exposure)}
+        signals |= self._read(window, exposure, rng)
         start_s = self._clock.now_s()
         self._clock.wait(self._settings.overhead_s + exposure.duration_s)
         self._frames += 1
@@ -159,8 +160,13 @@ class ReplayMicroscope:
                 raise LimitError(f"{name} was asked where it was not recorded: move there, or leave it out")
         return [name for name in exposure.signals if name == "image" or name in world.images]
 
-    def _slow(self, exposure: Exposure) -> list[str]:
-        return [name for name in exposure.signals or () if name in self._world.slow]
+    def _read(self, window: Window, exposure: Exposure, rng: np.random.Generator) -> dict[str, Signal]:
+        """Spectra and patterns that an exposure names. Raises Disconnected where their file cannot be read any more."""
+        named = [self._world.slow[name] for name in exposure.signals or () if name in self._world.slow]
+        try:
+            return {slow.name: slow.signal(window, exposure, rng) for slow in named}
+        except ConfigError as error:
+            raise Disconnected(str(error)) from error
 
     def _image(self, name: str, window: Window, exposure: Exposure, rng: np.random.Generator) -> Signal:
         """An image, or a burst of the same image, with the noise of this exposure where the settings want it."""

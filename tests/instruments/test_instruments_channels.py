@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ import tifffile
 from replay_samples import PIXEL_NM, energies, patterns, write
 
 from configs.load import ConfigError
+from instruments import recordings_apart
 from instruments.clock import SimulatedClock
-from instruments.errors import LimitError, NotSupported
+from instruments.errors import Disconnected, LimitError, NotSupported
 from instruments.physics import wavelength_nm
 from instruments.powers import HasDiffraction, HasSpectra, HasTilt
 from instruments.replay import ReplayMicroscope
@@ -229,6 +231,21 @@ def test_a_large_record_is_read_by_rows(
     monkeypatch.setattr(reader, "read", counted)
     scope.acquire(frame(8, (2, 2), "camera"))
     assert len(asked) == 8 and max(asked) == 8 * PATTERNS[0, 0].nbytes  # a row of the frame each, and no more
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_reader_that_dies_or_hangs_is_an_instrument_that_is_gone(
+    opened: Callable[..., ReplayMicroscope], number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = opened("si.hspy")
+    monkeypatch.setattr(recordings_apart, "_LONGEST_S", 0.3)
+    process = scope._world.slow["EELS"].recording._reader._process
+    process.send_signal(number)
+    with pytest.raises(Disconnected, match="its reader gave no answer"):
+        scope.acquire(frame(4, (4, 4), "EELS"))
+    assert scope.acquire(frame(4, (4, 4), "image")).signals["image"].data.shape == (4, 4)
+    scope.close()
+    assert process.poll() is not None
 
 
 def real(name: str) -> str:
