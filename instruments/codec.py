@@ -77,6 +77,7 @@ def state(value: State) -> Json:
         "valve_open": value.valve_open,
         "vacuum": None if value.vacuum is None else reading(value.vacuum),
         "emission": None if value.emission is None else reading(value.emission),
+        "lit_nm": number(value.lit_nm),
         "busy_until_s": number(value.busy_until_s),
         "holder": readings(value.holder),
     }
@@ -93,6 +94,7 @@ def state_of(data: Json, later_s: float = 0.0) -> State:
         valve_open=data.get("valve_open"),
         vacuum=None if vacuum is None else Reading(**vacuum),
         emission=None if emission is None else Reading(**emission),
+        lit_nm=data.get("lit_nm"),
         busy_until_s=None if busy_until_s is None else busy_until_s + later_s,
         holder=readings_of(data.get("holder") or {}),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from instruments.errors import BusyError, LimitError
@@ -28,12 +29,37 @@ def current_of(state: State, limits: Limits) -> float:
     return current_pA
 
 
-def place_of(exposure: Exposure, stage: StagePosition, margin_nm: float) -> Footprint:
-    """The rectangle the exposure may hit with the stage there, ``margin_nm`` larger on every side."""
+def lit(exposure: Exposure, state: State) -> Exposure:
+    """The exposure by what it lights, as the ledger books it: the frame, or a square of the lit disc's area.
+
+    Electrons are reckoned with the exposure itself: this one has a single pixel.
+
+    >>> from types import SimpleNamespace
+    >>> from instruments.types import Exposure
+    >>> look = Exposure(field_of_view_nm=100.0, shape=(64, 64), dwell_us=1.0)
+    >>> round(lit(look, SimpleNamespace(lit_nm=2000.0)).field_of_view_nm)
+    1772
+    >>> lit(look, SimpleNamespace(lit_nm=None)) is look
+    True
+    """
+    diameter_nm = state.lit_nm
+    if diameter_nm is None:
+        return exposure
+    if not 0 < diameter_nm < math.inf:
+        raise BusyError(f"the beam reads {diameter_nm} nm wide: what it would hit is not known; read it again")
+    return replace(exposure, field_of_view_nm=diameter_nm * math.sqrt(math.pi) / 2, shape=(1, 1))
+
+
+def place_of(exposure: Exposure, stage: StagePosition, margin_nm: float, lit_nm: float | None = None) -> Footprint:
+    """The rectangle the exposure may hit with the stage there, ``margin_nm`` larger on every side.
+
+    A beam that is wider than the frame hits what is around it; one that is narrower may lie anywhere in it.
+    """
     x_nm, y_nm = stage.x_nm, stage.y_nm
     if x_nm is None or y_nm is None or not math.isfinite(x_nm + y_nm):
         raise BusyError(f"the stage reads ({x_nm}, {y_nm}): an exposure without a place is not made; read it again")
-    size = {"width_nm": exposure.field_of_view_nm, "height_nm": exposure.height_nm}
+    sides_nm = (max(side_nm, lit_nm or 0.0) for side_nm in (exposure.field_of_view_nm, exposure.height_nm))
+    size = dict(zip(("width_nm", "height_nm"), sides_nm, strict=True))
     return Footprint(x_nm=x_nm, y_nm=y_nm, **size, rotation_deg=exposure.rotation_deg).dilated(margin_nm)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from instruments import errors
 from instruments import guard_checks as checks
 from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check_optics, merged
-from instruments.dose import current_of, fluence_of, margin_nm, place_of, swept
+from instruments.dose import current_of, fluence_of, lit, margin_nm, place_of, swept
 from instruments.errors import BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
 from instruments.guard_powers import Own, guarded
 from instruments.powers import HasValves
@@ -98,7 +98,7 @@ class Guard:
                 self._check_still(state.stage, self.limits.stage_uncertainty_nm)
                 if self._held:  # at the last moment: what is refused here is not booked
                     raise self._held
-                ticket = self.ledger.reserve(exposure, place, electrons)
+                ticket = self.ledger.reserve(lit(exposure, state), place, electrons)
             self._starts.append(self._clock.now_s())
             try:
                 with self._driver() as microscope:
@@ -110,7 +110,7 @@ class Guard:
             if checks.off(state.stage, frame.stage, LENGTHS[:2], self.limits.stage_uncertainty_nm):
                 place, electrons = swept(place, frame.stage), 0.0
             if frame.electrons > electrons * (1 + 1e-9):  # more, or elsewhere, than was booked: booked on top
-                self.ledger.reserve(replace(exposure, id=None), place, frame.electrons - electrons)
+                self.ledger.reserve(replace(lit(exposure, state), id=None), place, frame.electrons - electrons)
             with suppress(InstrumentError):  # unsettled is just as spent, and no reason to lose the frame
                 self.ledger.settle(ticket)
             return frame
@@ -181,8 +181,9 @@ class Guard:
             checks.check_pause(self._starts[0] + 60.0 - self._clock.now_s(), state, limits)
         electrons, spent = exposure.electrons(current_of(state, limits)), ledger.electrons()
         checks.check_electrons(spent, electrons, limits)
-        place = place_of(exposure, stage, margin_nm(stage, limits))
-        checks.check_fluence(place, ledger.fluence_e_per_A2(place), fluence_of(exposure, place, electrons), limits)
+        place = place_of(exposure, stage, margin_nm(stage, limits), state.lit_nm)
+        fluence = fluence_of(lit(exposure, state), place, electrons)
+        checks.check_fluence(place, ledger.fluence_e_per_A2(place), fluence, limits)
         return place, electrons
 
     @contextmanager

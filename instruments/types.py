@@ -88,6 +88,9 @@ class State:
     vacuum: Reading | None = None
     emission: Reading | None = None
     """Of the gun, in µA; None on an instrument that has no such reading."""
+    lit_nm: float | None = None
+    """Diameter of what the beam lights on the specimen, where that is not the frame: a wide beam above a camera, or a
+    narrow one in it. None: the frame is what is lit, as by a scan, or it is not known."""
     busy_until_s: float | None = None
     """Instrument-clock time until which it asks to be left alone (dewar refill); None = not busy."""
     holder: Mapping[str, Reading] = field(default_factory=lambda: _NOTHING)

@@ -71,6 +71,8 @@ class DeSettings(Settings):
     defocus_nm: Range = (-20_000.0, 20_000.0)
     current_pA: Positive | None = None
     """Of the whole beam, as last measured on the screen; None: unknown, and the limits' largest is booked."""
+    lit_nm: Positive | None = None
+    """Diameter of what the beam lights on the specimen, as it is set; None: the dose is booked on the frame alone."""
     stage_to_image: StageToImage | None = None
     """None: not known yet, and the stage does not move in x and y."""
     calibration: Path | None = None
@@ -115,6 +117,7 @@ class DeMicroscope:
             stage=StagePosition(**stage),
             optics=optics,
             blanked=bool(found.beam_blanked),
+            lit_nm=self._settings.lit_nm,
             valve_open=bool(found.column_valves_open),
         )
 

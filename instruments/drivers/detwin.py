@@ -3,11 +3,12 @@
 de-twin is under the MIT licence, but loads two libraries under the GPL for its crystals: so it runs in a process of its
 own, unless the config says otherwise.
 
-The beam is wider than the frame: its whole current is booked on the frame, which reckons too much there.
+The beam is wider than the frame: what it lights is read from de-twin, and booked as such.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
@@ -132,6 +133,7 @@ class DetwinMicroscope:
         found = self._column.state()
         stage = found.stage
         x_nm, y_nm = to_ours(stage.x_um * 1e3, stage.y_um * 1e3, self._settings.stage_to_image)
+        wide_nm = float(self._beam().illuminated_diameter_um) * 1e3
         return State(
             time_s=self._clock.now_s(),
             stage=StagePosition(
@@ -143,6 +145,7 @@ class DetwinMicroscope:
                 voltage_kV=found.ht_kv,
             ),
             blanked=bool(found.beam_blanked),
+            lit_nm=wide_nm if math.isfinite(wide_nm) else None,
             valve_open=bool(found.column_valves_open),
         )
 
@@ -200,7 +203,10 @@ class DetwinMicroscope:
         self._column.stop()
 
     def _current_pA(self) -> float:
-        return float(self._twin.optics(self._twin.request()).beam_current_pa)
+        return float(self._beam().beam_current_pa)
+
+    def _beam(self) -> Any:
+        return self._twin.optics(self._twin.request())
 
 
 SETTINGS = DetwinSettings

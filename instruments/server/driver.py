@@ -41,7 +41,7 @@ class Driver(Protocol):
     """Whether there is a ``stop``; False where there is no such attribute."""
 
     def state(self) -> dict[str, Any]:
-        """time_s, stage {x_nm, …}, optics {defocus_nm, …}, blanked, valve_open, busy_until_s, and readings.
+        """time_s, stage {x_nm, …}, optics {defocus_nm, …}, blanked, valve_open, lit_nm, busy_until_s, readings.
 
         vacuum, emission, and holder by name: each {value, unit, age_s, valid}.
         """

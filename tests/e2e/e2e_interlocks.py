@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -9,7 +10,7 @@ from unittest import mock
 from e2e_bench import LOOK
 
 from instruments import ledger_sqlite
-from instruments.types import Reading
+from instruments.types import Footprint, Reading
 
 if TYPE_CHECKING:
     from e2e_bench import Bench
@@ -69,4 +70,24 @@ def disk_full(bench: Bench) -> None:
         _stays_dark(bench, "no room on the disk")
 
 
-SCENARIOS = (emission_off, emission_unknown, tension_off, vacuum_broken, vacuum_old, emission_old, disk_full)
+def wide_beam(bench: Bench) -> None:
+    """A beam wider than the frame also hits what is beside it: booked there, and thinner for it."""
+    bench.reads = {"lit_nm": 600.0}
+    bench.guard.acquire(LOOK)  # not judged: this world's own beam is as wide as the frame
+    beside = Footprint(x_nm=250.0, y_nm=0.0, width_nm=1.0, height_nm=1.0)
+    assert bench.booked_fluence(beside) > 0, "lit, and not booked"
+    whole = bench.booked_electrons() / (math.pi * 300.0**2 * 100.0)
+    assert math.isclose(bench.booked_fluence(beside), whole, rel_tol=1e-6), "booked as if the frame had it all"
+
+
+def narrow_beam(bench: Bench) -> None:
+    """A beam narrower than the frame burns where it is."""
+    bench.reads = {"lit_nm": 20.0}
+    bench.act(lambda: bench.guard.acquire(LOOK))
+    assert bench.booked_electrons() == 0, "more fluence than a place may have was let through"
+
+
+SCENARIOS = (
+    wide_beam, narrow_beam, emission_off, emission_unknown, tension_off, vacuum_broken, vacuum_old, emission_old,
+    disk_full,
+)  # fmt: skip

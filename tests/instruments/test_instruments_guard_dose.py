@@ -27,6 +27,28 @@ ELECTRONS = EXPOSURE.electrons(100.0)
 FLUENCE = EXPOSURE.fluence_e_per_A2(100.0)
 
 
+@pytest.mark.parametrize("lit_nm", [0.0, -1.0, math.nan, math.inf])
+def test_a_beam_of_unknown_width_is_not_switched_on(scope: FakeMicroscope, lit_nm: float) -> None:
+    guard = guarded(scope)
+    scope.reads["lit_nm"] = lit_nm
+    refused(guard, scope, BusyError, "what it would hit is not known")
+
+
+def test_the_dose_is_booked_on_what_is_lit(scope: FakeMicroscope) -> None:
+    """Of the same electrons, a disc twice as wide as the frame gets less on more, one half as wide more on the same."""
+    booked = {}
+    for lit_nm in (None, 200.0, 50.0):
+        guard = guarded(scope)
+        scope.reads["lit_nm"] = lit_nm
+        guard.acquire(EXPOSURE)
+        specks = (Footprint(x_nm=x_nm, y_nm=0.0, width_nm=0.1, height_nm=0.1) for x_nm in (0.0, 85.0))
+        booked[lit_nm] = [guard.ledger.fluence_e_per_A2(speck) for speck in specks]
+    frame, beside = booked[None]
+    assert beside == 0.0
+    assert booked[200.0] == pytest.approx([frame / math.pi, frame / math.pi])
+    assert booked[50.0] == pytest.approx([frame * 16 / math.pi, 0.0])
+
+
 @pytest.mark.parametrize(
     ("current_pA", "reckoned_pA"),
     [(50.0, 50.0), (None, 200.0), (math.nan, 200.0), (math.inf, 200.0), (0.0, 200.0), (-3.0, 200.0)],

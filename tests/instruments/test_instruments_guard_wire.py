@@ -35,7 +35,8 @@ def test_everything_comes_back_as_it_was_sent() -> None:
     reading = Reading(value=None, unit="Pa", age_s=1.0, valid=False)
     state = State(
         time_s=1.0, stage=STAGE, optics=Optics(defocus_nm=-5.0), blanked=None, valve_open=True, vacuum=reading,
-        emission=replace(reading, unit="µA"), busy_until_s=3.0, holder={"temperature_K": replace(reading, value=300.0)},
+        emission=replace(reading, unit="µA"), lit_nm=900.0, busy_until_s=3.0,
+        holder={"temperature_K": replace(reading, value=300.0)},
     )  # fmt: skip
     assert codec.state_of(codec.state(state)) == state
     assert codec.state_of(codec.state(state), 10.0).busy_until_s == 13.0
