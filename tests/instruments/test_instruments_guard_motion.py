@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from instruments_fake import EXPOSURE, FakeMicroscope, guarded, nothing, raising
+from instruments_fake import EXPOSURE, FakeMicroscope, Valves, guarded, nothing, raising
 
 from instruments.errors import (
     BudgetError,
@@ -22,6 +22,7 @@ from instruments.errors import (
 )
 from instruments.ledger import MemoryLedger
 from instruments.ledger_sqlite import SqliteLedger
+from instruments.powers import CanStop
 from instruments.types import Optics, StagePosition
 
 if TYPE_CHECKING:
@@ -60,6 +61,28 @@ def test_a_stage_that_somebody_else_moved_is_left_to_them(scope: FakeMicroscope)
     assert scope.calls == []
     guard.move(StagePosition(x_nm=100.0))
     assert scope.calls == ["blank", "move"]
+
+
+def test_a_tilt_that_was_stopped_is_no_pole_touch_where_it_lies_on_the_way(scope: FakeMicroscope) -> None:
+    """Beyond its end, or unreadable, it still is one."""
+    scope.powers[CanStop] = Valves([])
+    for stood_deg, touched in ((4.0, False), (-0.05, False), (10.2, True), (None, True)):
+        guard = guarded(scope)
+        stop = guard.power(CanStop)
+        assert stop is not None
+        scope.stage = replace(scope.stage, alpha_deg=0.0)
+
+        def stopped(stood_deg: float | None = stood_deg, stop: CanStop = stop) -> None:
+            stop.stop()
+            scope.stage = replace(scope.stage, alpha_deg=stood_deg)
+
+        scope.on_move = stopped
+        with pytest.raises(HardwareFault if touched else ReachError):
+            guard.move(StagePosition(alpha_deg=10.0))
+        assert (guard.ledger.latched() is not None) is touched
+        scope.on_move = nothing
+        if not touched:
+            guard.move(StagePosition(alpha_deg=10.0))
 
 
 def test_a_refused_tune_changes_nothing(scope: FakeMicroscope) -> None:
