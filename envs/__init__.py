@@ -1,4 +1,4 @@
-"""Decisions at a microscope as gymnasium environments: ``gymnasium.make("envs:adaptem/Survey-v0")``, ``Focus-v0``."""
+"""Decisions at a microscope for gymnasium: ``make("envs:adaptem/Survey-v0")``, ``Focus-v0``, ``Holes-v0``."""
 
 from gymnasium.envs.registration import register
 
@@ -8,3 +8,4 @@ register(
     entry_point="envs.focus_worlds:make_focus_env",
     vector_entry_point="envs.focus_worlds:make_focus_vector_env",
 )
+register(id="adaptem/Holes-v0", entry_point="envs.hole_env:make_hole_env")

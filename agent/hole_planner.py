@@ -1,0 +1,136 @@
+"""Which hole next: the best plan for the time left, made anew after every image.
+
+    score ──┐
+            ├─► belief (calibration, grids, squares, patches) ─► p(good) ─► exact plan over the tree ─► its first hole
+    images ─┘
+
+All it knows is in the observation (``envs.hole_env``), so it has no state: what it learned it learns again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.hole_belief import HYPOTHESES, HoleBelief, Hypothesis
+from agent.tree_plan import HoleTree, Plan, Ways
+from envs import hole_env
+from envs.holes import Costs
+from envs.step import Candidate, Decision
+
+if TYPE_CHECKING:
+    from envs.step import Step
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ratio: TypeAlias = float
+Seen: TypeAlias = "Mapping[str, npt.NDArray[Any]]"
+
+_PARTS = 60
+"""Costs are reckoned in whole parts of a minute, at most so many."""
+
+
+def ways_of(costs: Costs) -> tuple[Ways, Fraction]:
+    """The costs in whole units, and the unit in minutes.
+
+    >>> from envs.holes import Costs
+    >>> ways_of(Costs())
+    (Ways(image_min=2, patch_min=3, square_min=5, grid_min=10), Fraction(1, 1))
+    """
+    each = [
+        Fraction(cost).limit_denominator(_PARTS)
+        for cost in (costs.hole_min, costs.patch_min, costs.square_min, costs.grid_min)
+    ]
+    steps = [each[0], *(after - before for before, after in itertools.pairwise(each))]
+    unit = Fraction(1, math.lcm(*(step.denominator for step in steps)))
+    return Ways(*(int(step / unit) for step in steps)), unit
+
+
+@dataclass(slots=True)
+class HolePlanner:
+    """Plans by what it believes. ``closed``: it learns from what it measures; open, it keeps to what was predicted."""
+
+    costs: Costs
+    closed: bool = True
+    optimism: Ratio = 0.0
+    hypotheses: Sequence[Hypothesis] = HYPOTHESES
+    _tree: HoleTree | None = field(init=False, default=None)
+    _belief: HoleBelief | None = field(init=False, default=None)
+    _key: bytes = field(init=False, default=b"")
+
+    @property
+    def name(self) -> str:
+        return "closed loop" if self.closed else "open loop"
+
+    def act(self, observation: Seen) -> Decision:
+        """The first hole of the best plan; stop where no plan is worth anything."""
+        targets, told = observation["targets"], observation["globals"]
+        parents = targets[:, hole_env.GRID :].astype(np.int64)
+        imaged = targets[:, hole_env.IMAGED] > 0
+        here = int(told[hole_env.GLOBALS.index("here")])
+        tree, belief = self._prepared(targets, parents)
+        if self.closed:  # an open loop's belief stays as it was made
+            measured = np.flatnonzero(imaged)
+            belief.learn(measured, targets[measured, hole_env.GOOD].astype(np.float64))
+        worth = belief.good_probability(self.optimism)
+        ways, unit = ways_of(self.costs)
+        left_min = float(told[hole_env.GLOBALS.index("time_left_min")])
+        ranked = tree.ranked(worth, ~imaged)
+        plan = tree.plan(worth, ranked, parents[here], int(left_min / unit + 1e-6), ways)
+        if plan.worth <= 0:
+            return _decided(len(targets), "stop", 0.0, 0.0, self.name, "no image is left that the time pays for")
+        patch = _first(tree, plan, ranked, worth, parents[here], ways)
+        slot = int(ranked[patch][0])
+        why = f"patch {patch}: {plan.counts[patch]} more images there, {plan.worth:.1f} good ones expected in all"
+        cost_s = 60.0 * float(targets[slot, hole_env.COST])
+        return _decided(slot, f"hole {slot}", float(worth[slot]), cost_s, self.name, why)
+
+    def observe(self, step: Step) -> None:
+        """Learn nothing: the observation shows all that was measured."""
+
+    def state(self) -> Mapping[str, Any]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing to restore."""
+
+    def _prepared(self, targets: npt.NDArray[Any], parents: npt.NDArray[np.int64]) -> tuple[HoleTree, HoleBelief]:
+        """Made once a table: neither the tree nor what was predicted changes. A cache, and no more than that."""
+        key = targets[:, [hole_env.SCORE, *range(hole_env.GRID, targets.shape[1])]].tobytes()
+        if self._tree is None or self._belief is None or key != self._key:
+            self._key, self._tree = key, HoleTree(parents)
+            score = targets[:, hole_env.SCORE].astype(np.float64)
+            self._belief = HoleBelief(score, parents, self.hypotheses)
+        return self._tree, self._belief
+
+
+def _first(
+    tree: HoleTree,
+    plan: Plan,
+    ranked: Sequence[npt.NDArray[np.int64]],
+    worth: Floats,
+    here: npt.NDArray[np.int64],
+    ways: Ways,
+) -> int:
+    """Where the plan begins: this patch, else in this square, else this grid; there, where a minute pays most."""
+    patches = np.flatnonzero(plan.counts)
+    square = tree.square_of_patch[patches]
+    for near in (patches == here[2], square == here[1], tree.grid_of_square[square] == here[0]):
+        if near.any():
+            patches = patches[near]
+            break
+    spent = ways.image_min * plan.counts[patches] + ways.patch_min
+    pays = [worth[ranked[patch][: plan.counts[patch]]].sum() for patch in patches.tolist()]
+    return int(patches[int(np.argmax(np.array(pays) / spent))])
+
+
+def _decided(action: int, label: str, value: float, cost_s: float, policy: str, why: str) -> Decision:
+    spread = math.sqrt(max(value * (1 - value), 0.0))
+    candidate = Candidate(action=action, label=label, value=value, uncertainty=spread, cost_s=cost_s, probability=1.0)
+    return Decision(action=action, candidates=(candidate,), policy=policy, reason=why)

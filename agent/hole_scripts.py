@@ -1,0 +1,60 @@
+"""What others do about holes, to compare with: at random, the nearest first, the best prediction per minute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from envs import hole_env
+from envs.step import Candidate, Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envs.step import Step
+
+Ratio: TypeAlias = float
+Seen: TypeAlias = "Mapping[str, npt.NDArray[Any]]"
+
+
+@dataclass(frozen=True, slots=True)
+class HoleScript:
+    """One rule for every hole that the time pays for: the largest value is taken, ties by chance.
+
+    ``random``; ``nearest``: the least minutes; ``greedy``: the score less ``per_min`` for each minute.
+    """
+
+    rule: Literal["random", "nearest", "greedy"]
+    per_min: Ratio = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"greedy, {self.per_min:g} a minute" if self.rule == "greedy" else self.rule
+
+    def act(self, observation: Seen) -> Decision:
+        targets, told = observation["targets"], observation["globals"]
+        allowed = np.flatnonzero(observation["action_mask"][:-1])
+        if len(allowed) == 0:
+            return Decision(action=len(targets), policy=self.name, reason="no image is left that the time pays for")
+        seed, number = (int(told[hole_env.GLOBALS.index(name)]) for name in ("seed", "step_number"))
+        draws = np.random.default_rng((seed, number)).random(len(allowed))
+        score, cost_min = targets[allowed, hole_env.SCORE], targets[allowed, hole_env.COST]
+        values = {"random": draws, "nearest": -cost_min, "greedy": score - self.per_min * cost_min}[self.rule]
+        best = allowed[np.lexsort((draws, values))[-1]]
+        value, cost_s = float(targets[best, hole_env.SCORE]), 60.0 * float(targets[best, hole_env.COST])
+        chosen = Candidate(
+            action=int(best), label=f"hole {best}", value=value, uncertainty=1.0, cost_s=cost_s, probability=1.0
+        )
+        return Decision(action=int(best), candidates=(chosen,), policy=self.name, reason=self.rule)
+
+    def observe(self, step: Step) -> None:
+        """Learn nothing."""
+
+    def state(self) -> Mapping[str, Any]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing to restore."""

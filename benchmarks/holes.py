@@ -1,0 +1,194 @@
+"""Which hole next: planning over a real survey's tree of holes, closed loop against open loop, greedy and the optimum.
+
+    python -m benchmarks.holes --table holes.csv --select 00026gr,00034gr,00036gr --test 00024gr,00032gr,00030gr,00031gr
+    python -m benchmarks.holes --table holes.csv --costs 2,5,10,20 --budgets 120,240,360,480,600 --starts 50
+
+A table has a row for each hole, with its grid, square, patch, measured resolution and a prediction (``envs.holes``). An
+image that ends after the budget does not count, nor does the first hole, which is given. All policies begin at the same
+holes and read the same predictions: as given, with 20 % and 30 % of them replaced by that of the opposite rank, all
+alike, or all inverted. The greedy's price of a minute is tuned on the grids of ``--select``, without them on the table
+itself, in its favour. The optimum alone knows which holes are good: it is the ceiling, exact for this tree.
+
+low, high: 95 % interval over starts. patches low, high: over surveys whose patches are drawn anew from this one's.
+ahead: closed loop less this policy, paired by start.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.hole_planner import HolePlanner, ways_of
+from agent.hole_scripts import HoleScript
+from agent.tree_plan import HoleTree
+from benchmarks.common import arguments, finish
+from configs.errors import ConfigError
+from envs.hole_env import HoleEnv
+from envs.holes import Costs, Holes, read_holes
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+
+    from agent.protocol import Agent
+
+Counts: TypeAlias = npt.NDArray[np.float64]
+
+DATA = Path(os.environ.get("ADAPTEM_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+PREDICTIONS = ("given", "flipped20", "flipped30", "constant", "inverted")
+PRICES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Of a minute, in scores."""
+POLICIES: dict[str, Callable[[Costs, float], Agent]] = {
+    "random": lambda costs, price: HoleScript("random"),
+    "nearest first": lambda costs, price: HoleScript("nearest"),
+    "greedy, tuned": lambda costs, price: HoleScript("greedy", price),
+    "open loop": lambda costs, price: HolePlanner(costs, closed=False),
+    "closed loop": lambda costs, price: HolePlanner(costs),
+}
+OPTIMUM = "optimum"
+
+
+def fly(agent: Agent, holes: Holes, costs: Costs, budget_min: float, start: int, seed: int) -> int:
+    """Good holes that an agent images in the time."""
+    env = HoleEnv(holes, costs, budget_min)
+    observation, _ = env.reset(seed=seed, options={"start": start})
+    good, over = 0.0, False
+    while not over:
+        observation, reward, terminated, truncated, _ = env.step(agent.act(observation).action)
+        good, over = good + reward, terminated or truncated
+    return int(good)
+
+
+def optimum(holes: Holes, costs: Costs, budget_min: float, start: int) -> float:
+    """The most good holes that can be imaged in the time, by whoever knows them."""
+    tree, (ways, unit) = HoleTree(holes.parents), ways_of(costs)
+    worth, left = holes.good.astype(np.float64), np.ones(len(holes), dtype=bool)
+    left[start] = False
+    plan = tree.plan(worth, tree.ranked(worth, left), holes.parents[start], int(budget_min / unit), ways)
+    return plan.worth
+
+
+def flown(task: tuple[str, Holes, Costs, float, list[int], float]) -> Counts:
+    """Good holes from each start, in a process of its own."""
+    policy, holes, costs, budget_min, starts, price = task
+    if policy == OPTIMUM:
+        return np.array([optimum(holes, costs, budget_min, start) for start in starts])
+    agent = POLICIES[policy](costs, price)
+    return np.array([fly(agent, holes, costs, budget_min, start, seed) for seed, start in enumerate(starts)], float)
+
+
+def resampled(task: tuple[str, Holes, Costs, float, int, float]) -> Counts:
+    """The same from one start in each of as many surveys of other patches."""
+    policy, holes, costs, budget_min, surveys, price = task
+    found = []
+    for seed in range(surveys):
+        drawn = holes.resampled(seed)
+        start = int(np.random.default_rng(seed).integers(len(drawn)))
+        found.append(flown((policy, drawn, costs, budget_min, [start], price))[0])
+    return np.array(found)
+
+
+def tuned_price(holes: Holes, costs: Costs, budgets: list[float], starts: list[int]) -> float:
+    """The greedy's price of a minute that finds the most over all budgets, each against its best."""
+    found = [[flown(("greedy, tuned", holes, costs, budget, starts, price)).mean() for budget in budgets]
+             for price in PRICES]  # fmt: skip
+    shares = np.array(found) / np.maximum(np.max(found, axis=0), 1e-9)
+    return PRICES[int(np.argmax(shares.mean(axis=1)))]
+
+
+def interval(values: Counts) -> tuple[float, float, float]:
+    """Mean with its 95 % interval, by the normal law over independent values."""
+    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return float(values.mean()), float(values.mean()) - half, float(values.mean()) + half
+
+
+def compare(holes: Holes, costs: Costs, options: Namespace, price: float) -> list[dict[str, Any]]:
+    starts = np.random.default_rng(options.seed).integers(0, len(holes), options.starts).tolist()
+    cases = [(kind, budget) for kind in options.predictions for budget in options.budgets]
+    names = [*POLICIES, OPTIMUM]
+    tasks = [
+        (name, holes.damaged(kind, options.seed), costs, budget, starts, price)
+        for kind, budget in cases
+        for name in names
+    ]
+    drawn = [
+        (name, holes, costs, budget, len(starts), price)
+        for kind, budget in cases
+        for name in names
+        if kind == "given" and not options.quick
+    ]
+    with ProcessPoolExecutor(options.workers) as pool:
+        others = pool.map(resampled, drawn)
+        found = dict(zip([task[:1] + case for case in cases for task in [(n,) for n in names]], pool.map(flown, tasks),
+                         strict=True))  # fmt: skip
+        again = dict(zip([(task[0], task[3]) for task in drawn], others, strict=True))
+    rows = []
+    for kind, budget in cases:
+        best, closed = found[OPTIMUM, kind, budget], found["closed loop", kind, budget]
+        for name in names:
+            mean, low, high = interval(found[name, kind, budget])
+            ahead = interval(closed - found[name, kind, budget])
+            patches = interval(again[name, budget]) if kind == "given" and (name, budget) in again else None
+            rows.append(
+                {
+                    "policy": name,
+                    "predictions": kind,
+                    "budget_min": budget,
+                    "good_mean": mean,
+                    "good_low": low,
+                    "good_high": high,
+                    "fraction_of_optimum": mean / float(best.mean()),
+                    "patches_low": patches[1] if patches else "",
+                    "patches_high": patches[2] if patches else "",
+                    "closed_ahead": "" if name in ("closed loop", OPTIMUM) else f"{ahead[0]:+.1f}",
+                    "ahead_low": "" if name in ("closed loop", OPTIMUM) else ahead[1],
+                }
+            )
+    return rows
+
+
+def main() -> int:
+    parser = arguments(__doc__)
+    parser.add_argument("--table", type=Path, metavar="CSV", help="of a survey; without one it is ../shared/data's")
+    parser.add_argument(
+        "--costs", default="2,5,10,20", help="minutes: next hole, other patch, other square, other grid"
+    )
+    parser.add_argument("--threshold", type=float, default=6.0, metavar="A", help="Å up to which a hole is good")
+    parser.add_argument("--budgets", default="120,240,360,480,600", help="minutes")
+    parser.add_argument("--starts", type=int, default=50, metavar="N")
+    parser.add_argument("--predictions", default=",".join(PREDICTIONS))
+    parser.add_argument("--select", default="", metavar="GRIDS", help="to tune the greedy on: words of their names")
+    parser.add_argument("--test", default="", metavar="GRIDS", help="to compare on; all where not given")
+    parser.add_argument("--seed", type=int, default=20_000)
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
+    options = parser.parse_args()
+    options.predictions = options.predictions.split(",")
+    try:
+        options.budgets = [float(each) for each in options.budgets.split(",")]
+        if options.quick:
+            options.budgets, options.starts, options.predictions = options.budgets[:1], 3, ["given", "flipped30"]
+        path = options.table or DATA / "hole_survey" / "holes.csv"
+        if options.table is None and not path.exists():
+            print(f"no table of holes under {DATA}: give --table, or set ADAPTEM_DATA to the folder that has one")
+            return 0
+        costs, table = Costs.read(options.costs), read_holes(path, options.threshold / 10)
+        test = table.within(options.test.split(",")) if options.test else table
+        select = table.within(options.select.split(",")) if options.select else test
+        few = np.random.default_rng(options.seed + 1).integers(0, len(select), 10).tolist()
+        price = tuned_price(select, costs, options.budgets, few)
+        rows = compare(test, costs, options, price)
+    except (ConfigError, ValueError) as error:
+        print(f"holes: {error}", file=sys.stderr)
+        return 2
+    finish(rows, options, title=f"Good holes; {len(test)} holes, {options.starts} starts, greedy at {price:g} a minute")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

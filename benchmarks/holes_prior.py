@@ -1,0 +1,57 @@
+"""Where the hypotheses of ``agent.hole_belief`` come from: fits to a survey whose predictions are damaged on purpose.
+
+    python -m benchmarks.holes_prior --grids 00028gr,00033gr,00029gr
+
+For each kind of damage the effects of grids, squares and patches, out of three, that make the measurements most
+probable, and with them the coefficients: means over several draws of the damage. The hypotheses are these, rounded.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from agent.hole_belief import HoleBelief, Hypothesis
+from benchmarks.common import arguments, finish
+from benchmarks.holes import DATA
+from envs.holes import read_holes
+
+DAMAGE = {"good": "given", "one in five wrong": "flipped20", "one in three wrong": "flipped35",
+          "says little": "flipped50", "inverted": "inverted"}  # fmt: skip
+EFFECTS = ((0.6, 0.3, 0.4), (0.6, 0.6, 0.8), (1.0, 1.0, 1.2))
+
+
+def main() -> int:
+    parser = arguments(__doc__)
+    parser.add_argument("--table", type=Path, metavar="CSV", default=DATA / "hole_survey" / "holes.csv")
+    parser.add_argument("--grids", default="00028gr,00033gr,00029gr", help="words of their names")
+    options = parser.parse_args()
+    if not options.table.exists():
+        print(f"no table of holes at {options.table}: give --table, or set ADAPTEM_DATA to the folder that has one")
+        return 0
+    holes, rows = read_holes(options.table).within(options.grids.split(",")), []
+    broad = [
+        Hypothesis(name="broad", weight=1, mean=(0, 0, 0, 0), spread=(4, 4, 4, 4), effects=effects)
+        for effects in EFFECTS
+    ]
+    for name, kind in DAMAGE.items():
+        found, evidence = [], []
+        for seed in range(2 if options.quick else 6):
+            damaged = holes.damaged(kind, seed)
+            belief = HoleBelief(damaged.score, damaged.parents, broad)
+            belief.learn(np.arange(len(damaged)), damaged.good.astype(np.float64))
+            found.append(belief.calibration())
+            evidence.append(belief.log_evidence())
+        best = int(np.argmax(np.mean(evidence, axis=0)))
+        a, b_own, b_patch, b_square = (float(x) for x in np.mean(found, axis=0)[best])
+        effects = " ".join(f"{x:g}" for x in EFFECTS[best])
+        rows.append({"damage": name, "a": a, "b score": b_own, "b patch": b_patch, "b square": b_square,
+                     "effects": effects, "log evidence": float(np.mean(evidence, axis=0)[best])})  # fmt: skip
+    finish(rows, options, title=f"Fits to {len(holes)} holes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

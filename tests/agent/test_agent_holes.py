@@ -1,0 +1,143 @@
+"""Planning over a tree of holes: the plan is the best one, and the belief finds out who misleads."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from agent.hole_belief import HoleBelief
+from agent.hole_planner import HolePlanner, ways_of
+from agent.hole_scripts import HoleScript
+from agent.tree_plan import HoleTree
+from envs.hole_env import HoleEnv
+from envs.holes import Costs, Holes
+
+
+def survey(seed: int = 0, *, grids: int = 2, squares: int = 2, patches: int = 3, holes: int = 12) -> Holes:
+    """Patches are good or bad, most of the time, and predictions are right, most of the time."""
+    rng = np.random.default_rng(seed)
+    shape = grids, squares, patches, holes
+    grid, square, patch, _ = np.indices(shape)
+    parents = np.stack([grid, grid * squares + square, (grid * squares + square) * patches + patch], axis=-1).reshape(
+        -1, 3
+    )
+    quality = rng.choice([0.1, 0.85], grids * squares * patches)[parents[:, 2]]
+    good = rng.random(len(parents)) < quality
+    score = np.clip(np.where(good, 0.8, -0.8) * np.where(rng.random(len(good)) < 0.9, 1, -1), -1, 1)
+    names = tuple(tuple(str(n) for n in range(parents[:, level].max() + 1)) for level in range(3))
+    return Holes(parents=parents, score=score + rng.normal(0, 0.05, len(good)).clip(-0.2, 0.2), good=good, names=names)
+
+
+def best_by_trying(holes: Holes, worth, start: int, minutes: int, costs: Costs) -> float:
+    """Of every order of every few holes."""
+    best, others = 0.0, [n for n in range(len(holes)) if n != start]
+    for count in range(1, len(others) + 1):
+        for order in itertools.permutations(others, count):
+            spent, here = 0.0, start
+            for hole in order:
+                spent, here = spent + holes.way_min(here, costs)[hole], hole
+                if spent > minutes:
+                    break
+            if spent <= minutes:
+                best = max(best, float(worth[list(order)].sum()))
+    return best
+
+
+@pytest.mark.parametrize("minutes", [3, 8, 14, 27, 41])
+def test_the_plan_is_as_good_as_the_best_of_all_orders(minutes):
+    rng = np.random.default_rng(minutes)
+    holes = survey(3, patches=1, squares=2, holes=2, grids=1)
+    many = survey(3, patches=2, squares=1, holes=1, grids=2)
+    for table in (holes, many, survey(3, patches=2, squares=1, holes=3, grids=1)):
+        worth, costs = rng.random(len(table)), Costs()
+        tree, left = HoleTree(table.parents), np.ones(len(table), dtype=bool)
+        left[0] = False
+        ways, _ = ways_of(costs)
+        plan = tree.plan(worth, tree.ranked(worth, left), table.parents[0], minutes, ways)
+        assert plan.worth == pytest.approx(best_by_trying(table, worth, 0, minutes, costs))
+        ranked = tree.ranked(worth, left)
+        taken = sum(float(worth[of[:count]].sum()) for of, count in zip(ranked, plan.counts, strict=True))
+        assert taken == pytest.approx(plan.worth)
+
+
+def test_costs_in_parts_of_a_minute_are_reckoned_exactly():
+    ways, unit = ways_of(Costs(hole_min=1.5, patch_min=2.25, square_min=4, grid_min=4))
+    assert [float(each * unit) for each in (ways.image_min, ways.patch_min, ways.square_min, ways.grid_min)] == [
+        1.5, 0.75, 1.75, 0.0,
+    ]  # fmt: skip
+
+
+def test_a_belief_trusts_predictions_until_they_prove_wrong():
+    holes = survey(1)
+    liar = holes.damaged("inverted")
+    belief = HoleBelief(liar.score, liar.parents)
+    before = belief.good_probability()
+    assert np.corrcoef(before, liar.score)[0, 1] > 0.8
+    seen = np.arange(0, len(liar), 4)
+    belief.learn(seen, liar.good[seen].astype(float))
+    unseen = np.setdiff1d(np.arange(len(liar)), seen)
+    after = belief.good_probability()
+    assert belief.weights()[-1] > 0.5, "the hypothesis that it is inverted"
+    assert after[unseen][liar.good[unseen]].mean() > after[unseen][~liar.good[unseen]].mean() + 0.3
+
+
+def test_a_belief_is_the_same_in_whatever_order_it_learned():
+    holes = survey(2)
+    one, other = (HoleBelief(holes.score, holes.parents) for _ in range(2))
+    seen = np.arange(0, 60)
+    one.learn(seen, holes.good[seen].astype(float))
+    for end in (5, 25, 60):
+        some = seen[:end][::-1]
+        other.learn(some, holes.good[some].astype(float))
+    assert other.good_probability() == pytest.approx(one.good_probability(), abs=1e-7)
+
+
+def test_its_probabilities_are_finite_where_predictions_say_nothing():
+    holes = survey(4).damaged("constant")
+    belief = HoleBelief(holes.score, holes.parents)
+    for end in range(0, len(holes), 20):
+        belief.learn(np.arange(end), holes.good[:end].astype(float))
+        p = belief.good_probability()
+        assert np.isfinite(p).all() and p.min() > 0 and p.max() < 1
+    loss = -np.log(np.where(holes.good, p, 1 - p)).mean()
+    assert loss < np.log(2), "patches differ, and that was learned"
+
+
+def flown(agent, holes: Holes, minutes: float, start: int) -> float:
+    env = HoleEnv(holes, Costs(), minutes)
+    seen, _ = env.reset(seed=start, options={"start": start})
+    good, over = 0.0, False
+    while not over:
+        seen, reward, terminated, truncated, _ = env.step(agent.act(seen).action)
+        good, over = good + reward, terminated or truncated
+    return good
+
+
+def test_a_closed_loop_beats_an_open_one_where_predictions_mislead():
+    more = []
+    for seed in range(6):
+        liar = survey(seed).damaged("inverted")
+        plain, learned = (flown(HolePlanner(Costs(), closed=closed), liar, 120.0, seed) for closed in (False, True))
+        more.append(learned - plain)
+    assert np.mean(more) > 5
+
+
+def test_scripts_do_as_their_names_say():
+    holes = survey(5)
+    seen, _ = HoleEnv(holes, Costs(), 60.0).reset(seed=1, options={"start": 0})
+    assert holes.way_min(0, Costs())[HoleScript("nearest").act(seen).action] == 2
+    best = HoleScript("greedy").act(seen).action
+    assert holes.score[best] == pytest.approx(np.delete(holes.score, 0).max(), abs=1e-6)
+    dear = HoleScript("greedy", per_min=1.0).act(seen).action
+    assert holes.way_min(0, Costs())[dear] == 2
+    assert HoleScript("random").act(seen) == HoleScript("random").act(seen)
+
+
+def test_where_no_time_is_left_it_stops():
+    holes = survey(6)
+    env = HoleEnv(holes, Costs(), 2.0)
+    seen, _ = env.reset(options={"start": 0})
+    seen["globals"][0] = 1.0
+    assert HolePlanner(Costs()).act(seen).action == len(holes)
