@@ -9,19 +9,18 @@ import numpy as np
 
 from envs.skills import SkillResult
 from envs.step import Purpose
-from instruments.aberrations import NAMES, Aperture
 from instruments.errors import InstrumentError, NotSupported
-from instruments.types import Exposure, Optics, Outcome, StagePosition
-from models.focus import Estimate, Search, estimate
+from instruments.types import Optics, Outcome, StagePosition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy.typing as npt
 
+    from agent.focus_reading import FocusReading, Reader
     from agent.settings import EstimateSettings
     from instruments.protocol import Microscope
-    from instruments.types import Frame
+    from instruments.types import Exposure, Frame
 
     Expose: TypeAlias = Callable[[Exposure, Purpose], Frame]
     Array: TypeAlias = npt.NDArray[np.float64]
@@ -30,13 +29,9 @@ if TYPE_CHECKING:
 class EstimateFocus:
     """Corrects what it is sure of, and otherwise leaves the lenses as they were and says why."""
 
-    def __init__(self, settings: EstimateSettings) -> None:
-        self._settings = settings
-        self._exposure = Exposure(
-            field_of_view_nm=settings.field_of_view_nm,
-            shape=(settings.pixels, settings.pixels),
-            dwell_us=settings.dwell_us,
-        )
+    def __init__(self, settings: EstimateSettings, reader: Reader) -> None:
+        self._settings, self._reader = settings, reader
+        self._exposure = reader.exposure
 
     @property
     def name(self) -> str:
@@ -53,11 +48,11 @@ class EstimateFocus:
         """Raises what the guard raises, with lenses and stage back where they were unless that is what failed."""
         state = guard.state()
         start, stage = state.optics, state.stage
-        if None in (start.defocus_nm, start.convergence_mrad, start.voltage_kV):
-            return SkillResult(ok=False, message="this instrument does not read back its defocus, cone and voltage")
+        if start.defocus_nm is None:
+            return SkillResult(ok=False, message="this instrument does not read back its defocus: focus by hand")
         before = Optics(defocus_nm=start.defocus_nm)
         try:
-            images, changes_nm = self._beside(guard, expose, start.defocus_nm or 0.0, stage.x_nm)
+            images, changes_nm = self._beside(guard, expose, start.defocus_nm, stage.x_nm)
         except NotSupported as error:
             with suppress(NotSupported):  # it may be the focus that nobody can change
                 guard.tune(before)
@@ -66,7 +61,7 @@ class EstimateFocus:
             guard.tune(before)
             raise
         try:
-            found = self._estimate(images, changes_nm, start)
+            found = self._reader.read(images, changes_nm, start)
         except ValueError as error:
             guard.tune(before)
             return SkillResult(ok=False, message=f"{error}; the focus is as it was")
@@ -91,34 +86,13 @@ class EstimateFocus:
         for by_nm in self._settings.defoci_nm:
             guard.tune(Optics(defocus_nm=start_nm + by_nm))
             frame = expose(self._exposure, Purpose.FOCUS)
-            images.append(_electrons(frame))
+            images.append(self._reader.image(frame))
             at_nm = frame.optics.defocus_nm
             changes_nm.append(by_nm if at_nm is None else at_nm - start_nm)
         return np.stack(images), np.array(changes_nm)
 
-    def _estimate(self, images: Array, changes_nm: Array, optics: Optics) -> Estimate:
-        settings = self._settings
-        changes = np.zeros((len(images), len(NAMES)))
-        changes[:, NAMES.index("C10")] = changes_nm
-        aperture = Aperture(
-            (settings.pixels, settings.pixels),
-            self._exposure.pixel_size_nm,
-            optics.voltage_kV or 0.0,
-            optics.convergence_mrad or 0.0,
-        )
-        nodes = np.arange(_NODES) + 0.5 - _NODES / 2  # about the middle of the thickness
-        return estimate(
-            images,
-            changes,
-            aperture,
-            search=Search(c10_nm=settings.search_nm, c12_nm=settings.search_stig_nm),
-            source_size_nm=settings.source_size_nm,
-            depths_nm=tuple(settings.thickness_nm * nodes / _NODES),
-            depth_error=_DEPTH_ERROR,
-        )
-
-    def _corrected(self, guard: Microscope, start: Optics, found: Estimate) -> SkillResult:
-        c10, c12a, c12b = (float(value) for value in found.coefficients_nm[:3])
+    def _corrected(self, guard: Microscope, start: Optics, found: FocusReading) -> SkillResult:
+        c10, c12a, c12b = (float(value) for value in found.found_nm)
         stig = {}
         if self._settings.search_stig_nm and start.stig_a_nm is not None and start.stig_b_nm is not None:
             stig = {"stig_a_nm": start.stig_a_nm - c12a, "stig_b_nm": start.stig_b_nm - c12b}
@@ -136,13 +110,8 @@ class EstimateFocus:
         )
 
 
-_NODES = 3
-_DEPTH_ERROR = 0.2
-"""How wrong the thickness may be."""
-
-
-def _told(found: Estimate) -> dict[str, float]:
-    c10, c12a, c12b = (float(value) for value in found.coefficients_nm[:3])
+def _told(found: FocusReading) -> dict[str, float]:
+    c10, c12a, c12b = (float(value) for value in found.found_nm)
     return {
         "defocus_error_nm": c10,
         "defocus_std_nm": float(found.std_nm[0]),
@@ -150,16 +119,3 @@ def _told(found: Estimate) -> dict[str, float]:
         "stig_b_error_nm": c12b,
         "stig_std_nm": float(np.hypot(*found.std_nm[1:3])),
     }
-
-
-def _electrons(frame: Frame) -> Array:
-    """(H, W) electrons of the first detector that gives an image. Raises NotSupported where none does.
-
-    The variance of the read-out's noise is added to every pixel: variance and mean are then equal, as in counting.
-    """
-    for signal in frame.signals.values():
-        if signal.data.ndim == 2:
-            gain = signal.calibration.get("gain_counts_per_electron", 1.0)
-            counts = signal.data.astype(np.float64) - signal.calibration.get("offset_counts", 0.0)
-            return np.asarray(counts / gain + (signal.calibration.get("read_noise_counts", 0.0) / gain) ** 2)
-    raise NotSupported("focusing compares images; no detector gave one")

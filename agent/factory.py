@@ -17,6 +17,7 @@ from agent.settings import (
 )
 
 if TYPE_CHECKING:
+    from agent.focus_reading import Reader
     from agent.protocol import Agent
     from envs.actions import Catalogue
     from envs.skills import Skill
@@ -66,8 +67,25 @@ def make_skills(settings: SkillSettings) -> tuple[Skill, ...]:
         case RefocusSettings():
             refocus = (Refocus(settings.refocus),)
         case EstimateSettings():
-            refocus = (EstimateFocus(settings.refocus),)
+            refocus = (EstimateFocus(settings.refocus, make_reader(settings.refocus)),)
     height = () if settings.eucentric_height is None else (EucentricHeight(settings.eucentric_height),)
     drift = () if settings.wait_for_drift is None else (WaitForDrift(settings.wait_for_drift),)
     zone = () if settings.zone_axis is None else (ZoneAxis(settings.zone_axis),)
     return (*refocus, *height, *drift, *zone)
+
+
+def make_reader(settings: EstimateSettings) -> Reader:
+    """What tells the focus. Raises ConfigError where a network's weights are not there, ImportError without torch."""
+    from agent.focus_reading import ByLikelihood, ByRings, ByRonchigram
+
+    match settings.by:
+        case "likelihood":
+            return ByLikelihood(settings)
+        case "rings":
+            return ByRings(settings)
+        case "ronchigram":
+            return ByRonchigram(settings)
+        case "network":
+            from agent.focus_network_reading import ByNetwork
+
+            return ByNetwork(settings)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from configs.load import Settings
 
@@ -109,6 +117,9 @@ class EstimateSettings(Settings):
     """A few images under known changes of the defocus, and a model of the probe that explains all of them."""
 
     kind: Literal["estimate"] = "estimate"
+    by: Literal["likelihood", "network", "rings", "ronchigram"] = "likelihood"
+    """What tells the focus. likelihood, network: scanned images (the network: wide ones, and it needs torch); rings: a
+    wide beam's images; ronchigram: a camera's patterns of a probe that is far out of focus at each of defoci_nm."""
     field_of_view_nm: PositiveFloat = 5.0
     """Narrow enough to show atoms, or wide (from 50 nm) to find the focus from far away."""
     pixels: Annotated[int, Field(ge=32)] = 128
@@ -123,9 +134,30 @@ class EstimateSettings(Settings):
     """Of the specimen, roughly: the focus goes to its middle."""
     source_size_nm: NonNegativeFloat = 0.04
     """Standard deviation of the source's image."""
+    camera: str = "camera"
+    """Name of the detector that gives patterns, for ronchigram."""
+    ring_step_nm: PositiveFloat = 20.0
+    """Between foci that are tried, for rings."""
+    ring_highest_per_nm: PositiveFloat = 2.0
+    """Rings beyond this frequency are left out."""
+    ring_tile_px: Annotated[int, Field(ge=64)] = 256
+    """Spectra are means over tiles of this side."""
+    illumination_mrad: NonNegativeFloat = 0.05
+    """Half the angle of a wide beam's cone."""
+    amplitude_contrast: Share = 0.05
+    """Of a wide beam's images: the part that focus does not change."""
     beside_nm: float = 0.0
     """Focus so far beside the place, along x, where the dose does no harm; 0: on it."""
     settle_s: NonNegativeFloat = 0.2
+
+    @model_validator(mode="after")
+    def _few_and_wide_for_the_network(self) -> EstimateSettings:
+        if self.by == "network" and (len(self.defoci_nm) > 3 or self.pixels < 192):
+            raise ValueError(
+                f"by: network reads at most 3 images of 192 pixels a side at least; {len(self.defoci_nm)} of "
+                f"{self.pixels} were asked"
+            )
+        return self
 
 
 class HeightSettings(Settings):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.focus_methods import P95, Choice, Found, ours, over_worlds, root, row, swept, tuned
+from benchmarks.focus_methods import P95, Choice, Found, by_likelihood, over_worlds, root, row, swept, told, tuned
 from benchmarks.focus_worlds import FINE, TUNING, UNSEEN, Array, NEAR_nm, SOUND_nm, World, defoci
 from models.focus import Search
 from models.focus_classical import Sweep
@@ -46,7 +46,7 @@ def chosen(tuning: int) -> dict[str, Choice]:
 def one(n: int, choices: Sequence[Choice]) -> Outcome:
     world = World(UNSEEN, n, FINE, NEAR_nm)
     bound_nm = world.bound_nm(SETTINGS_nm, FLUENCE / len(SETTINGS_nm), (0, 1, 2))
-    found = ours(world, SETTINGS_nm, FLUENCE, Search(c10_nm=10, c12_nm=5), world.depths_nm)
+    found = told(world, SETTINGS_nm, FLUENCE, by_likelihood(Search(c10_nm=10, c12_nm=5)))
     return Outcome(found, bound_nm, [swept(World(UNSEEN, n, FINE, NEAR_nm), choice, FLUENCE) for choice in choices])
 
 

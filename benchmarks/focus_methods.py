@@ -13,19 +13,27 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
+from benchmarks.focus_worlds import CLEAR_nm
 from instruments.aberrations import NAMES
 from models.focus import Search, estimate
 from models.focus_classical import Sweep, tune
+from models.focus_network import load_network, read_focus
+from models.focus_rings import incoherent, ring_fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from benchmarks.focus_worlds import Array, World
 
+LIMIT_nm = 5.0
+"""Within which a coarse focus counts as found."""
 T = TypeVar("T")
 Choice: TypeAlias = tuple[tuple[Sweep, ...], tuple[float, float]]
 """A classical series and the band of frequencies per nm that it judges by."""
 
+Method: TypeAlias = "Callable[[Array, Array, World], tuple[Array, Array, bool]]"
+"""From images (K, H, W) under changes (K, 8) of a world: coefficients (8,), their deviations, and whether to act on
+them."""
 P95 = partial(np.quantile, q=0.95)
 
 
@@ -36,17 +44,57 @@ class Found(NamedTuple):
     cpu_s: float
 
 
-def ours(world: World, settings_nm: Array, fluence: float, search: Search, depths_nm: tuple[float, ...]) -> Found:
-    """The estimator on images of this total fluence; it refuses an image that counts nothing with ValueError."""
+def told(world: World, settings_nm: Array, fluence: float, method: Method) -> Found:
+    """By a method from images of this total fluence; one that refuses them with ValueError has found nothing."""
     images = world.expose(settings_nm, fluence / len(settings_nm))
-    about: dict[str, Any] = {**world.known, "depths_nm": depths_nm}
     start = time.process_time()
     try:
-        found = estimate(images, settings_nm, world.aperture, search=search, **about)
+        found_nm, std_nm, settled = method(images, settings_nm, world)
     except ValueError:
-        return Found(-world.truth_nm, np.full(len(NAMES), np.inf), False, time.process_time() - start)
-    error_nm = found.coefficients_nm - world.truth_nm
-    return Found(error_nm, found.std_nm, found.settled, time.process_time() - start)
+        found_nm, std_nm, settled = np.zeros(len(NAMES)), np.full(len(NAMES), np.inf), False
+    return Found(found_nm - world.truth_nm, std_nm, settled, time.process_time() - start)
+
+
+def by_likelihood(search: Search, depths_nm: tuple[float, ...] | None = None) -> Method:
+    """``models.focus``; depths None: as the world's thickness says."""
+
+    def method(images: Array, settings_nm: Array, world: World) -> tuple[Array, Array, bool]:
+        about: dict[str, Any] = {**world.known, "depths_nm": depths_nm or world.depths_nm}
+        found = estimate(images, settings_nm, world.aperture, search=search, **about)
+        return found.coefficients_nm, found.std_nm, found.settled
+
+    return method
+
+
+def by_rings(c10_nm: float, c12_nm: float, step_nm: float, highest_per_nm: float) -> Method:
+    """``models.focus_rings`` on counted images of incoherent contrast."""
+
+    def method(images: Array, settings_nm: Array, world: World) -> tuple[Array, Array, bool]:
+        found = ring_fit(
+            images,
+            settings_nm,
+            incoherent(world.aperture, world.camera.source_size_nm),
+            world.camera.pixel_nm,
+            c10_nm=c10_nm,
+            c12_nm=c12_nm,
+            step_nm=step_nm,
+            highest_per_nm=highest_per_nm,
+            counted=True,
+        )
+        return _among_all(found.found_nm), _among_all(found.std_nm), found.settled
+
+    return method
+
+
+def by_network(images: Array, settings_nm: Array, world: World) -> tuple[Array, Array, bool]:
+    """``models.focus_network`` with the weights that come with it."""
+    found = read_focus(load_network(), images, settings_nm[:, 0], world.aperture)
+    return _among_all(found.found_nm), _among_all(found.std_nm), found.settled
+
+
+def _among_all(first_nm: Array) -> Array:
+    """(8,) from C10, C12a, C12b."""
+    return np.concatenate([first_nm, np.zeros(len(NAMES) - 3)])
 
 
 def swept(world: World, choice: Choice, fluence: float) -> Array:
@@ -81,6 +129,27 @@ def row(
 
 def root(squares: Array) -> Any:
     return np.sqrt(np.mean(squares))
+
+
+def verdict(
+    task: str, name: str, images: int, found: Sequence[Found], clear: npt.NDArray[np.bool_]
+) -> list[dict[str, Any]]:
+    """How well a method found C10; ``clear`` (N,) are the worlds whose bound allows it."""
+    off, std = (np.array([getattr(f, part)[0] for f in found]) for part in ("error_nm", "std_nm"))
+    claimed = np.array([f.settled for f in found]) & (2 * std < LIMIT_nm)
+    near, z, limit = abs(off) < LIMIT_nm, abs(off / std)[claimed], f"within {LIMIT_nm:g} nm"
+    told: list[tuple[str, npt.NDArray[Any], Callable[[Array], Any]]] = [
+        (f"{limit} and claimed so, of all", claimed & near, np.mean),
+        (f"{limit}, of all", near, np.mean),
+        (f"{limit}, of those claimed", near[claimed], np.mean),
+        (f"{limit}, of bound < {CLEAR_nm:g} nm", near[clear], np.mean),
+        ("not claimed, of all", ~claimed, np.mean),
+        ("median error in nm, of those claimed", abs(off[claimed]), np.median),
+        ("1.48 median |z|, of those claimed", 1.4826 * z, np.median),
+        ("off by over 3 std, of those claimed", z > 3, np.mean),
+        ("CPU seconds, median", np.array([f.cpu_s for f in found]), np.median),
+    ]
+    return [row(task, name, images, *each) for each in told]
 
 
 def over_worlds(measure: Callable[[int], T], count: int, what: str, jobs: int) -> list[T]:

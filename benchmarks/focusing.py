@@ -14,10 +14,11 @@ from __future__ import annotations
 from benchmarks.common import arguments, finish
 from benchmarks.focus_coarse import coarse
 from benchmarks.focus_fine import fine
+from benchmarks.focus_pair import pair
 from benchmarks.focus_seven import seven
 from instruments.simulated.library import SPECIMENS
 
-TASKS = {"coarse": coarse, "fine": fine, "seven": seven}
+TASKS = {"coarse": coarse, "pair": pair, "fine": fine, "seven": seven}
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -67,25 +67,37 @@ def phase_contrast(
     ``c30_nm`` is added to the coefficients' own. The damping is exp(−(θ / 2λ)² |∇χ|²), squared for powers (Frank, Optik
     38 (1973) 519); what damps all images alike belongs to the object's power.
     """
-    wavelength = wavelength_nm(voltage_kV)
     turned = math.asin(amplitude_contrast)
+    held: list[_Phases] = []  # of the last frequencies asked: a fit asks for the same ones thousands of times
 
     def lens(coefficients_nm: Array, at: Frequencies) -> Array:
+        if not held or held[0].at is not at:
+            held[:] = [_phases(at, voltage_kV, sloping=illumination_mrad > 0)]
         known = coefficients_nm.copy()
         known[:, NAMES.index("C30")] += c30_nm
-        x, y, step = wavelength * at.kx_per_nm, wavelength * at.ky_per_nm, 1e-6
-        shown = np.sin(known @ basis(x, y, voltage_kV) - turned) ** 2
+        shown = np.sin(known @ held[0].basis - turned) ** 2
         if illumination_mrad:
-            # in rad per rad of angle; ∇χ by frequency is λ times that
-            slopes = [
-                (basis(x + dx, y + dy, voltage_kV) - basis(x - dx, y - dy, voltage_kV)) / (2 * step)
-                for dx, dy in ((step, 0.0), (0.0, step))
-            ]
-            square = sum((known @ slope) ** 2 for slope in slopes)
+            square = sum((known @ slope) ** 2 for slope in held[0].slopes)
             shown = shown * np.exp(-2 * (illumination_mrad * 1e-3 / 2) ** 2 * square)
         return np.asarray(shown)
 
     return lens
+
+
+class _Phases(NamedTuple):
+    at: Frequencies
+    basis: Array
+    """(8, J) rad per nm."""
+    slopes: tuple[Array, ...]
+    """(8, J) along columns and along rows, in rad per nm and rad of angle; ∇χ by frequency is λ times that."""
+
+
+def _phases(at: Frequencies, voltage_kV: float, *, sloping: bool) -> _Phases:
+    wavelength, step = wavelength_nm(voltage_kV), 1e-6
+    x, y = wavelength * at.kx_per_nm, wavelength * at.ky_per_nm
+    ways = ((step, 0.0), (0.0, step)) if sloping else ()
+    slopes = [(basis(x + dx, y + dy, voltage_kV) - basis(x - dx, y - dy, voltage_kV)) / (2 * step) for dx, dy in ways]
+    return _Phases(at, basis(x, y, voltage_kV), tuple(slopes))
 
 
 def incoherent(aperture: Aperture, source_size_nm: float = 0.0) -> Lens:
@@ -134,9 +146,9 @@ def ring_fit(
     costs = np.full(inside.shape, np.inf)
     costs[inside] = [low.cost(place) for place in grid[inside]]
     starts = grid[_valleys(costs)][:FOLLOWED]
-    for one in (low, problem):
-        starts = np.array([_refined(one, start, step_nm, free) for start in starts])
-    places = sorted(starts, key=problem.cost)
+    led = [_refined(low, start, step_nm, free) for start in starts]
+    apart = [p for n, p in enumerate(led) if all(np.abs(p - other).max() > 0.1 * step_nm for other in led[:n])]
+    places = sorted((_refined(problem, p, step_nm, free) for p in apart), key=problem.cost)
     return _judged(problem, places, step_nm, np.array([c10_nm, c12_nm, c12_nm]), free)
 
 

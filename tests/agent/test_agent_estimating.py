@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 from pydantic import TypeAdapter
 
 from agent.estimating import EstimateFocus
-from agent.factory import make_skills
+from agent.factory import make_reader, make_skills
 from agent.focusing import Refocus
 from agent.settings import EstimateSettings, SkillSettings
 from envs.focus_env import FocusSituation, FocusTask
@@ -45,7 +45,7 @@ def run(now: FocusSituation, settings: EstimateSettings, breaks_at: int = 0):
             raise Timeout("no frame")
         return now.guard.acquire(exposure)
 
-    return EstimateFocus(settings).run(now.guard, expose), made
+    return EstimateFocus(settings, make_reader(settings)).run(now.guard, expose), made
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -96,7 +96,7 @@ def test_without_an_image_the_lenses_are_as_they_were():
     def blind(exposure: Exposure, purpose: Purpose) -> Frame:
         return replace(now.guard.acquire(exposure), signals={})
 
-    result = EstimateFocus(ATOMS).run(now.guard, blind)
+    result = EstimateFocus(ATOMS, make_reader(ATOMS)).run(now.guard, blind)
     assert not result.ok
     assert "no detector gave one" in result.message
     assert now.guard.state().optics == optics
