@@ -105,7 +105,8 @@ class _Posterior:
                 break
         curved = self._curvature(rows, _logistic(rows @ mean))
         volume = float(np.log(self.precision).sum() - np.linalg.slogdet(curved)[1]) / 2
-        self.mean, self.covariance, self.log_evidence = mean, np.linalg.inv(curved), height + volume
+        self.mean, self.log_evidence = mean, height + volume
+        self.covariance = np.asarray(np.linalg.inv(curved), dtype=np.float64)
 
     def _height(self, mean: Floats, rows: Floats, good: Floats) -> float:
         """Of the logarithm of likelihood times prior."""
