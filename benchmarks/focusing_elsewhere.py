@@ -1,6 +1,6 @@
 """Focus found in others' simulators, by estimators recalibrated there from a few measured steps.
 
-    python -m benchmarks.focusing_elsewhere            both, ten starts each, about ten minutes on one core
+    python -m benchmarks.focusing_elsewhere            both, ten starts each, about five minutes on one core
     python -m benchmarks.focusing_elsewhere --quick    two starts each
 
 nionswift-usim 5.4: Ronchigrams, ``models.focus_ronchigram``. Its scanned images do not change with focus. de-twin 0.3:
