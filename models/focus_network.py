@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -45,8 +45,8 @@ _LOUD = 8.0
 _TRIANGLE = ((0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2))
 SURE = 0.95
 """Least share of the mixture about its best part for an estimate to be settled."""
-ABOUT_PX = 0.25
-"""So near in C10, besides three standard deviations, parts of a mixture mean the same focus."""
+UNDETERMINED_PX = 1.2
+"""A standard deviation of C10 above this blur is no finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +135,6 @@ class Guess:
     def std_nm(self) -> Array:
         return np.sqrt(np.diag(self.covariance_nm2))
 
-    def log_density(self, c10_nm: Array) -> Array:
-        """(N,) logarithm of the probability per nm of C10, whatever the astigmatism."""
-        variance = self.spreads_nm2[:, 0, 0]
-        off = np.asarray(c10_nm)[:, None] - self.parts_nm[:, 0]
-        each = np.log(self.share) - 0.5 * (off**2 / variance + np.log(2 * math.pi * variance))
-        return np.asarray(np.logaddexp.reduce(each, axis=1))
-
     def _weights(self) -> Array:
         weights = np.where(_same(self.share, self.parts_nm, self.spreads_nm2), self.share, 0.0)
         return np.asarray(weights / weights.sum()) if self.settled else self.share
@@ -187,7 +180,11 @@ def read_focus(network: FocusNetwork, images: npt.ArrayLike, changes_nm: npt.Arr
     others = "; ".join(f"C10 {part[0]:.0f} nm, {s:.2f}" for s, part in zip(share[~same], parts[~same], strict=True))
     settled = bool(share[same].sum() >= SURE)
     reason = "settled" if settled else f"more than one focus is likely ({others}): add a frame of another setting"
-    return Guess(share / share.sum(), parts, spreads, settled, reason)
+    found = Guess(share / share.sum(), parts, spreads, settled, reason)
+    if settled and found.std_nm[0] * px_per_nm > UNDETERMINED_PX:
+        reason = f"the frames say too little: C10 is uncertain by {found.std_nm[0]:.0f} nm; add one, or expose longer"
+        return replace(found, settled=False, reason=reason)
+    return found
 
 
 def save_network(network: FocusNetwork, path: Path, about: Mapping[str, str]) -> None:

@@ -111,3 +111,20 @@ def test_changes_that_do_not_fit_are_refused():
         read_focus(network, image, (0.0, 1.0), WIDE)
     with pytest.raises(ValueError, match="were trained on"):
         read_focus(network, np.repeat(image, 2, 0), (0.0, 900.0), WIDE)
+
+
+def test_the_answer_follows_the_frames_not_their_order():
+    network, changes = load_network(), np.array([0.0, 100.0, -100.0])
+    images = blobs(np.random.default_rng(2), 60.0 + changes)
+    found = read_focus(network, images, changes, WIDE)
+    again = read_focus(network, images[[2, 0, 1]], changes[[2, 0, 1]], WIDE)
+    assert again.found_nm == pytest.approx(found.found_nm, abs=1e-3)
+    moved = read_focus(network, images, changes + 30.0, WIDE)
+    assert moved.found_nm[0] == pytest.approx(found.found_nm[0] - 30.0, abs=1e-3)
+    assert found.settled and abs(found.found_nm[0] - 60.0) < 3 * found.std_nm[0] and found.std_nm[0] < 40.0
+
+
+def test_one_frame_cannot_tell_the_side_of_focus():
+    found = read_focus(load_network(), blobs(np.random.default_rng(3), (120.0,)), (0.0,), WIDE)
+    sides = [float(found.share[found.parts_nm[:, 0] * sign > 0].sum()) for sign in (-1, 1)]
+    assert min(sides) > 0.1 and not found.settled and "add " in found.reason
