@@ -12,6 +12,7 @@ from e2e_process import Killed, MortalLedger, WatchedDriver
 from instruments.clock import SimulatedClock
 from instruments.errors import InstrumentError
 from instruments.guard import Guard
+from instruments.guard_checks import TOUCH_DEG
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import Limits
 from instruments.simulated.cassette_settings import CassetteSettings
@@ -211,6 +212,17 @@ class Bench:
         if not kept:
             self.broken.append(promise)
 
+    def to_go(self) -> str | None:
+        """What the stage still has to go, in words; None where it is at rest, or as good as there already.
+
+        A drive that was sent to where it stands turns for a moment and goes nowhere.
+        """
+        stage, now_s = self.world.stage, self.world.now_s()
+        left = [abs(end - at) for end, at in zip(stage._motion.end, stage._drive(now_s), strict=True)]
+        if now_s >= stage._motion.end_s or (max(left[:3]) <= UNCERTAINTY_NM and max(left[3:]) <= TOUCH_DEG):
+            return None
+        return f"{max(left[:3]):g} nm, {max(left[3:]):g} deg"
+
     def judge_call(self, exposure: Exposure) -> None:
         """The driver is about to expose: may it?"""
         world, now_s = self.world, self.world.now_s()
@@ -219,7 +231,7 @@ class Bench:
         for fault in world.faults._faults:  # of those that last: what is over at once the driver itself meets, or not
             if fault.kind in ("valve_closed", "emission_off", "dewar_refill"):
                 self.must(not fault.at_s <= now_s < fault.at_s + fault.duration_s, f"exposed during {fault.kind}")
-        self.must(now_s >= world.stage._motion.end_s, "exposed while the stage moves")
+        self.must(self.to_go() is None, f"exposed while the stage moves: {self.to_go()} to go")
         self._starts = [start_s for start_s in self._starts if now_s - start_s < 60.0] + [now_s]
         # each process counts anew
         self.must(len(self._starts) <= MAX_PER_MIN * (1 + self.kills), "exposed too often")

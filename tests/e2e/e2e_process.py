@@ -118,7 +118,7 @@ class WatchedLoader:
         off_nm = max(abs(length_nm) for length_nm in lengths_nm)
         bench.must(off_nm <= bench.limits.reach_tolerance_nm + 5.0, f"moved a specimen {off_nm:g} nm off the middle")
         bench.must(abs(alpha_deg) <= TOUCH_DEG, f"moved a specimen tilted by {alpha_deg:g} deg")
-        bench.must(bench.world.now_s() >= stage._motion.end_s, "moved a specimen while the stage moves")
+        bench.must(bench.to_go() is None, f"moved a specimen while the stage moves: {bench.to_go()} to go")
         bench.adrift = True  # until it is seen to have arrived
         if bench.lies is None:
             act()
