@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Frames are small: more threads would only wait for each other, and results would depend on their number.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help night test slow check notebooks benchmarks bundle driver-zip clean
+.PHONY: help night test slow coverage check notebooks benchmarks bundle driver-zip clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -28,6 +28,14 @@ test: .venv/dev  ## The default tests, under 3 minutes on 2 cores
 
 slow: .venv/dev  ## The campaigns: crash and stop tests, the offline bundle
 	$(BIN)/pytest -m slow
+
+GUARD := instruments/guard.py,instruments/guard_checks.py,instruments/guard_powers.py,instruments/bounds.py
+GUARD := $(GUARD),instruments/limits.py,instruments/dose.py,instruments/ledger.py,instruments/ledger_sqlite.py
+
+coverage: .venv/dev  ## Every line and branch of what the guard refuses and books by
+	$(BIN)/coverage run --branch --include=$(GUARD) --data-file=.coverage -m pytest -q tests/instruments \
+		-k "guard or ledger or limits or overlap"
+	$(BIN)/coverage report --data-file=.coverage --show-missing --fail-under=100
 
 check: .venv/dev  ## Format, types, layers, security
 	$(BIN)/ruff check .

@@ -18,14 +18,18 @@ from console.source import packaged
 from instruments.calibration import in_words
 from instruments.checks import EXPOSURE, CheckResult, check_microscope
 from instruments.clock import RealClock, SimulatedClock
+from instruments.crew import Plan
 from instruments.drivers.registry import kinds, lacks, open_microscope
 from instruments.guard import Guard
+from instruments.guard_client import GuardClient
 from instruments.ledger import MemoryLedger
+from surveys.guarding import apart
 from surveys.settings import SurveySettings
 from surveys.task import survey_looks
 
 if TYPE_CHECKING:
     from instruments.clock import Clock
+    from instruments.protocol import Guarded
 
 FOLDERS = ("configs", "instruments", "envs", "models", "agent", "archive", "surveys", "training", "review", "console")
 EXTRAS = {"formats": "rsciio", "train": "torch", "validate": "hyperspy"}
@@ -57,17 +61,36 @@ def check_instrument(name: str | None, config: Path | None, defocus_nm: float = 
         raise ConfigError(
             f"instrument {name!r} was asked for, and {path} describes {kind!r}: give a config of {name} by --config"
         )
-    clock: Clock = SimulatedClock() if not getattr(settings.instrument, "real_time", True) else RealClock()
-    microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock)
-    guard = Guard(microscope, settings.limits, MemoryLedger(), clock)
     exposure = EXPOSURE if config is None else survey_looks(settings)[0].exposure
     calibrated, told = in_words(settings.instrument, datetime.now(UTC))
     declared = lacks(settings.instrument)
-    found = check_microscope(guard, exposure=exposure, allow_defocus_nm=defocus_nm, lacks=declared)
+    with tempfile.TemporaryDirectory() as folder:
+        guard = _guarded(settings, Path(folder))
+        try:
+            found = check_microscope(guard, exposure=exposure, allow_defocus_nm=defocus_nm, lacks=declared)
+        finally:
+            guard.close()
     more = {what: why for what, why in declared.items() if what not in {result.name for result in found}}
     return [CheckResult("calibration", True, told, checked=calibrated), *found] + [
         CheckResult(what, True, f"lacking, as declared: {why}", checked=False) for what, why in more.items()
     ]
+
+
+def _guarded(settings: SurveySettings, folder: Path) -> Guarded:
+    """A guard where a survey's would be: latches are the instrument's, dose is booked for as long as this lasts."""
+    if apart(settings):
+        plan = Plan(
+            instrument=settings.instrument,
+            limits=settings.limits,
+            ledger=folder / "ledger.sqlite",
+            seed=settings.seed,
+            truth=folder / "truth.jsonl",
+            log=folder / "guard.log",
+        )
+        return GuardClient(plan)
+    clock: Clock = SimulatedClock() if not getattr(settings.instrument, "real_time", True) else RealClock()
+    microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock)
+    return Guard(microscope, settings.limits, MemoryLedger(), clock)
 
 
 def _python() -> CheckResult:

@@ -11,7 +11,7 @@ from instruments.types import Footprint, StagePosition
 
 if TYPE_CHECKING:
     from instruments.limits import Limits
-    from instruments.types import Exposure, State
+    from instruments.types import Exposure, Frame, State
 
 
 def current_of(state: State, limits: Limits) -> float:
@@ -87,6 +87,11 @@ def swept(booked: Footprint, end: StagePosition) -> Footprint:
     if x_nm is None or y_nm is None or not math.isfinite(x_nm + y_nm):
         return booked
     return booked.dilated(math.dist((booked.x_nm, booked.y_nm), (x_nm, y_nm)))
+
+
+def told(frame: Frame, electrons: float) -> Frame:
+    """The frame, with the electrons that were booked where its driver cannot tell them: unknown is not 0."""
+    return frame if 0 < frame.electrons < math.inf else replace(frame, electrons=electrons)
 
 
 def fluence_of(exposure: Exposure, place: Footprint, electrons: float) -> float:

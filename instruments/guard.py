@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from instruments import errors
 from instruments import guard_checks as checks
 from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check_optics, merged
-from instruments.dose import current_of, fluence_of, lit, margin_nm, place_of, swept
+from instruments.dose import current_of, fluence_of, lit, margin_nm, place_of, swept, told
 from instruments.errors import BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
 from instruments.guard_powers import Own, guarded
 from instruments.powers import HasValves
@@ -104,7 +104,7 @@ class Guard:
                 with self._driver() as microscope:
                     if self._held:
                         raise self._held
-                    frame = microscope.acquire(exposure)
+                    frame = told(microscope.acquire(exposure), electrons)
             finally:
                 self.blank()
             if checks.off(state.stage, frame.stage, LENGTHS[:2], self.limits.stage_uncertainty_nm):

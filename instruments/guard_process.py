@@ -72,6 +72,8 @@ class GuardProcess:
         self._heard_s = self._beat_s = 0.0
         self._off = ""
         """Why the beam is held off for as long as a request is under way."""
+        self._told_off = False
+        """Whether somebody has held the beam off for good: that outlives every silence."""
         self._over = ""
 
     def end(self, why: str) -> None:
@@ -112,14 +114,17 @@ class GuardProcess:
             return self.end("the runner asks before it has its answer")
         if self._off:
             self._off = ""
-            self._guard.release()
+            if not self._told_off:
+                self._guard.release()
         self._busy_until_s = self._heard_s + duration_s(wish.get("exposure")) + self._longest_s
         self._wishes.put(wish)
         return None
 
     def _hear_urgent(self) -> None:
         try:
-            send(self._urgent, guard_desk.hold(self._guard, receive(self._urgent)[0]))
+            wish = receive(self._urgent)[0]
+            self._told_off = self._told_off or bool(wish.get("reason"))
+            send(self._urgent, guard_desk.hold(self._guard, wish))
         except (Closed, BadMessage) as error:
             self.end(f"the runner is gone: {error}")
 

@@ -35,7 +35,7 @@ from surveys.calibrating import Say, StageFound, foretold, judged, measure_stage
 from surveys.calibrating_focus import FocusFound, measure_focus
 from surveys.calibrating_stigmators import StigmatorsFound, measure_stigmators
 from surveys.calibrating_view import ViewFound, measure_view
-from surveys.guarding import in_own_process
+from surveys.guarding import apart
 
 if TYPE_CHECKING:
     from configs.load import Settings
@@ -187,7 +187,7 @@ def _opened(
     scope = open_microscope(bare, seed=settings.seed, clock=clock)
     try:
         limits = _box(settings.limits, wish, assumed, scope.state())
-        if not in_own_process(settings):
+        if not apart(settings):
             return Guard(scope, limits, MemoryLedger(), clock)
     except BaseException:
         scope.close()

@@ -24,8 +24,13 @@ _INSIDE = ("simulated", "replay")
 
 
 def in_own_process(settings: SurveySettings) -> bool:
-    """Whether the guard gets a process of its own. An adviser touches nothing, so it needs none."""
-    if settings.autonomy == "advise" or settings.guard == "inside":
+    """Whether a survey's guard gets a process of its own. An adviser touches nothing, so it needs none."""
+    return settings.autonomy != "advise" and apart(settings)
+
+
+def apart(settings: SurveySettings) -> bool:
+    """Whether whoever moves and exposes, survey or not, does so through a guard in a process of its own."""
+    if settings.guard == "inside":
         return False
     instrument = getattr(settings.instrument, "instrument", settings.instrument)  # what faults are planned for
     return settings.guard == "process" or getattr(instrument, "kind", None) not in _INSIDE

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, 
 from pydantic import Field
 
 from configs.load import Settings
-from instruments.drivers.exposing import burst, framed
+from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
 from instruments.drivers.refusals import asked, binning, exposed
 from instruments.drivers.vendor import library
@@ -162,14 +162,9 @@ class DeMicroscope:
             self._set("Frames Per Second", max(round(frame_s / _FRAME_S), 1) / frame_s)
             self._set("Exposure Time (seconds)", frame_s)
             start_s = self._clock.now_s()
-            shots = burst(
-                exposure,
-                self._clock,
-                lambda: self._column.set_beam_blank(False),
-                lambda: self._shot(frame_s, exposure.shape),
-                self.blank,
-            )
-        return framed(exposure, shots, self.state(), start_s, self._settings.current_pA or 0.0)
+            beam = BeamTime(self._clock, lambda: self._column.set_beam_blank(False), self.blank)
+            shots = burst(exposure, self._clock, beam.on, lambda: self._shot(frame_s, exposure.shape, beam), beam.off)
+        return framed(exposure, shots, self.state(), start_s, self._settings.current_pA or 0.0, lit_s=beam.lit_s)
 
     def blank(self) -> None:
         if not self._closed:
@@ -198,7 +193,7 @@ class DeMicroscope:
         with self._told():
             self._column.stop()
 
-    def _shot(self, frame_s: float, shape: tuple[int, int]) -> dict[str, npt.NDArray[np.generic]]:
+    def _shot(self, frame_s: float, shape: tuple[int, int], beam: BeamTime) -> dict[str, npt.NDArray[np.generic]]:
         self._camera.start_acquisition(1)
         read_out_s = self._settings.exposure_overhead_s
         give_up_s = time.monotonic() + frame_s + read_out_s
@@ -206,6 +201,7 @@ class DeMicroscope:
             if time.monotonic() > give_up_s:
                 raise Timeout(f"the camera still acquires {read_out_s:g} s after the exposure: its dose is spent")
             time.sleep(0.005)
+        beam.off()  # the image's transfer needs no beam
         image = self._camera.get_result("SUMTOTAL", "FLOAT32")[0]
         if image is None or image.shape != shape:
             gave = None if image is None else image.shape

@@ -60,6 +60,8 @@ class DigitalmicrographSettings(Settings):
     """GMS's number of how an image is corrected; None: not at all."""
     current_pA: Positive | None = None
     """Of the whole beam, as last measured on the screen; None: unknown, and the limits' largest is booked."""
+    lit_nm: Positive | None = None
+    """Diameter of what the beam lights on the specimen; None: the dose is booked on the frame alone."""
     field_of_view_nm_at_1x: Positive | None = None
     """Width of the whole sensor times magnification. None: not calibrated, nothing is exposed."""
     defocus_nm_per_unit: float | None = None
@@ -107,7 +109,7 @@ def _about(settings: DigitalmicrographSettings) -> dict[str, Any]:
     told = settings.model_dump(mode="json")
     names = (
         "stage_to_image", "defocus_nm_per_unit", "field_of_view_nm_at_1x", "sensor_px", "screen_up", "processing",
-        "current_pA", "focus_zero", "move_s", "defocus_nm",
+        "current_pA", "lit_nm", "focus_zero", "move_s", "defocus_nm",
     )  # fmt: skip
     return {name: told[name] for name in names} | {"ranges": {axis: told[axis] for axis in axes if told[axis]}}
 

@@ -91,8 +91,9 @@ class NionMicroscope:
         self.blank()
 
     def state(self) -> State:
-        stage = {name: self._get(control, 1e9) or 0.0 for name, control in self._axes.items()}
-        x_nm, y_nm = to_ours(stage["x_nm"], stage["y_nm"], self._settings.stage_to_image)
+        read = [self._get(self._axes[name], 1e9) for name in ("x_nm", "y_nm")]
+        place = [at for at in read if at is not None]
+        x_nm, y_nm = to_ours(place[0], place[1], self._settings.stage_to_image) if len(place) == 2 else (None, None)
         blanked = self._get("C_Blank")
         return State(
             time_s=self._clock.now_s(),

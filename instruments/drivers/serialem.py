@@ -86,6 +86,8 @@ class SerialemSettings(Settings):
     """The longest that a specimen may take, in or out."""
     current_pA: Positive | None = None
     """Of the beam or probe, as last measured; None: unknown, and the limits' largest is booked."""
+    lit_nm: Positive | None = None
+    """Diameter of what the beam lights on the specimen; None: a scan, or the dose is booked on the frame alone."""
     stage_to_image: StageToImage | None = None
     """None: not known yet, and the stage does not move in x and y."""
     calibration: Path | None = None
@@ -128,6 +130,7 @@ class SerialemMicroscope:
             stage=StagePosition(x_nm=x_nm, y_nm=y_nm, z_nm=z_um * 1e3, alpha_deg=alpha_deg, beta_deg=beta_deg),
             optics=Optics(defocus_nm=defocus_um * 1e3, current_pA=settings.current_pA, voltage_kV=voltage_kV),
             blanked=self._blanked,
+            lit_nm=settings.lit_nm,
             valve_open=None if valve is None else {1.0: True, 0.0: False}.get(valve),
             busy_until_s=now_s + _BUSY_S if busy else None,
         )

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, 
 from pydantic import Field
 
 from configs.load import Settings
-from instruments.drivers.exposing import burst, framed
+from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import METRES_RADIANS as AXES
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
 from instruments.drivers.refusals import asked, exposed
 from instruments.drivers.vendor import library
 from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
 from instruments.powers import HasTilt, HasValves
-from instruments.types import Optics, Outcome, StagePosition, State
+from instruments.types import Optics, Outcome, Reading, StagePosition, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,6 +43,8 @@ Ratio: TypeAlias = float
 _UNITS = (-1.0, 1.0)
 """Of the focus knob."""
 _POLL_S = 0.1
+_BUSY_S = 60.0
+"""While the pre-vacuum pump runs and shakes the column, it is asked again after so long."""
 
 
 class ThermofisherSettings(Settings):
@@ -77,6 +79,7 @@ class Column(Protocol):
 
     def get_voltage(self) -> float: ...
     def get_column_valves_open(self) -> bool: ...
+    def get_vacuum(self) -> dict[str, Any]: ...
     def set_column_valves_open(self, state: bool) -> None: ...
     def get_stage_status(self) -> str: ...
     def get_stage_holder(self) -> str: ...
@@ -117,11 +120,12 @@ class ThermofisherMicroscope:
         with self._column() as column:
             place, blanked = column.get_stage_position(), column.get_beam_blanked()
             focus, valve_open, voltage_kV = column.get_defocus(), column.get_column_valves_open(), column.get_voltage()
+            vacuum, now_s = column.get_vacuum(), self._clock.now_s()
         stage = {ours: place[theirs] * unit for ours, (theirs, unit) in AXES.items() if ours in self._ranges}
         stage["x_nm"], stage["y_nm"] = to_ours(stage["x_nm"], stage["y_nm"], settings.stage_to_image)
         scale = settings.defocus_nm_per_unit
         return State(
-            time_s=self._clock.now_s(),
+            time_s=now_s,
             stage=StagePosition(**stage),
             optics=Optics(
                 defocus_nm=None if scale is None else focus * scale,
@@ -130,6 +134,8 @@ class ThermofisherMicroscope:
             ),
             blanked=blanked,
             valve_open=valve_open,
+            vacuum=None if vacuum["status"] == "READY" else Reading(value=None, unit="Pa", age_s=0.0, valid=False),
+            busy_until_s=now_s + _BUSY_S if vacuum["pvp_running"] else None,
         )
 
     def move(self, target: StagePosition) -> Outcome[StagePosition]:
@@ -182,14 +188,15 @@ class ThermofisherMicroscope:
             column.set_stem_acquisition_param(
                 {"image_size": "FULL", "binning": binning, "dwell_time(s)": exposure.dwell_us * 1e-6}
             )
+            beam = BeamTime(self._clock, lambda: column.set_beam_blanked(False), self.blank)
             shots = burst(
                 exposure,
                 self._clock,
-                lambda: column.set_beam_blanked(False),
+                beam.on,
                 lambda: self._whole(column.acquire(*names), names, exposure),
-                self.blank,
+                beam.off,
             )
-        return framed(exposure, shots, self.state(), start_s, current_pA)
+        return framed(exposure, shots, self.state(), start_s, current_pA, lit_s=beam.lit_s)
 
     def blank(self) -> None:
         if not self._closed:

@@ -66,6 +66,7 @@ class GatanDriver:
         if self._about is not None:
             found["stage"] = self._stage()
             found["optics"] = self._optics()
+            found["lit_nm"] = self._about.get("lit_nm")
         return found
 
     def move(self, target: dict[str, Any]) -> dict[str, Any]:

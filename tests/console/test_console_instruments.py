@@ -9,6 +9,9 @@ import pytest
 import yaml
 from console_helpers import adaptem, strict
 
+from instruments.latches import latch_file
+from instruments.ledger_sqlite import SqliteLedger
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -56,3 +59,20 @@ def test_doctor_checks_a_back_end_and_tells_what_it_declares(config: Path) -> No
     declared = {check: row["message"] for check, row in found.items() if not row["checked"]}
     assert list(declared) == ["a blanked beam is dark"]
     assert "shutter" in declared["a blanked beam is dark"]
+
+
+def test_doctor_heeds_the_instruments_latches(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with a config that only advises: whoever moves the stage goes by a guard that knows of the pole touch."""
+    monkeypatch.setenv("ADAPTEM_STATE", str(tmp_path / "state"))
+    latches = SqliteLedger(latch_file("simulated"))
+    latches.latch("a pole touch")
+    latches.close()
+    data = yaml.safe_load((root / "configs" / "survey_demo.yaml").read_text(encoding="utf-8"))
+    path = tmp_path / "latched.yaml"
+    path.write_text(yaml.safe_dump({**data, "guard": "process", "autonomy": "advise"}), encoding="utf-8")
+    result = adaptem("doctor", "--instrument", "simulated", "--config", str(path), "--json")
+    found = {row["check"]: row for row in json.loads(result.stdout)}
+    assert result.exit_code == 1, result.stdout
+    for check in ("read-back is true", "blank blanks", "stage and image agree"):
+        assert not found[check]["ok"]
+        assert "a pole touch" in found[check]["message"]

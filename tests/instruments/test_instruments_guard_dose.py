@@ -249,3 +249,15 @@ def test_a_tilted_place_off_the_axis_is_booked_as_wide_as_it_may_have_swung() ->
     assert margin_nm(flat, limits) == 20.0
     assert margin_nm(StagePosition(x_nm=0.0, y_nm=0.0), limits) == 20.0
     assert margin_nm(tilted, limits) == pytest.approx(20.0 + 2000.0 * (0.5 + 0.173648), abs=1e-3)
+
+
+@pytest.mark.parametrize("told", [0.0, math.nan])
+def test_a_driver_that_cannot_tell_the_electrons_is_told_what_was_booked(scope: FakeMicroscope, told: float) -> None:
+    """Also of a stage that slipped: what it was dragged over has had as much."""
+    guard = guarded(scope)
+    booked = EXPOSURE.electrons(100.0)
+    scope.frame_changes = {"electrons": told}
+    assert guard.acquire(EXPOSURE).electrons == booked == guard.ledger.electrons()
+    scope.frame_changes["stage"] = replace(scope.stage, x_nm=40.0)
+    assert guard.acquire(EXPOSURE).electrons == booked
+    assert guard.ledger.electrons() == pytest.approx(3 * booked)

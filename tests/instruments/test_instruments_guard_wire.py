@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from instruments_fake import EXPOSURE, FakeMicroscope, Valves, raising
+from instruments_fake import EXPOSURE, FakeMicroscope, Valves, guarded, raising
 
 from instruments import codec, distant, hosted
 from instruments.errors import (
@@ -23,6 +23,7 @@ from instruments.errors import (
     ReachError,
     Timeout,
 )
+from instruments.guard_process import GuardProcess
 from instruments.powers import CanStop, HasDiffraction, HasHolder, HasLoader, HasSpectra, HasTilt, HasValves
 from instruments.server import session, wire
 from instruments.server.driver import DriverError
@@ -180,3 +181,29 @@ def test_how_long_an_exposure_takes() -> None:
     job = session.Job(session.Session(SimpleNamespace()), {"op": "fly"})  # type: ignore[arg-type]
     with pytest.raises(DriverError, match="fly"):
         job.carry_out(SimpleNamespace())
+
+
+def test_a_hold_outlives_the_silence_that_it_came_in(scope: FakeMicroscope) -> None:
+    """Told while the beam is held off for a silent runner: whoever asks again is held off for the person's reason."""
+    guard = guarded(scope)
+    pairs = [socket.socketpair() for _ in range(4)]
+    try:
+        process = GuardProcess(guard, scope.clock, *(theirs for _, theirs in pairs))
+        process._hold_off("the runner is silent")
+        process._busy_until_s = None
+        wire.send(pairs[0][0], {"op": "state"})
+        process._hear()
+        guard.acquire(EXPOSURE)  # a silence that is over
+        process._hold_off("the runner is silent")
+        process._busy_until_s = None
+        wire.send(pairs[1][0], {"op": "hold", "reason": "a person said stop"})
+        process._hear_urgent()
+        process._hold_off("the runner is silent")
+        wire.send(pairs[0][0], {"op": "state"})
+        process._hear()
+        with pytest.raises(Held):
+            guard.acquire(EXPOSURE)
+    finally:
+        for pair in pairs:
+            for link in pair:
+                link.close()

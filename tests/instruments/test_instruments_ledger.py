@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from timing import least_cpu_s
 
-from instruments.errors import BudgetError, LimitError
+from instruments import ledger_sqlite
+from instruments.errors import BudgetError, LimitError, NoRoom
 from instruments.ledger import Ledger, MemoryLedger
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.overlap import deepest
@@ -286,3 +287,12 @@ def test_ten_thousand_footprints_stay_fast(kind: str, tmp_path: Path) -> None:
         if isinstance(ledger, SqliteLedger):
             ledger.close()
     assert spent_s[1] < 4 * spent_s[0]
+
+
+def test_a_disk_without_room_books_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite")
+    monkeypatch.setattr(ledger_sqlite, "free_bytes", lambda folder: ledger_sqlite.LEAST_FREE_BYTES - 1)
+    with pytest.raises(NoRoom, match=r"4\.0 MiB left.*free some"):
+        ledger.reserve(EXPOSURE, PLACE, 5.0)
+    assert ledger.electrons() == 0.0
+    ledger.close()
