@@ -112,7 +112,7 @@ def body_atoms(out, view, part, found, population, paths, material, layer):
                     out[s, r, c] += even * paths[material, s] * kept(t * paths[material, s])
 
 
-@numba.njit(inline="always", cache=True)
+@numba.njit(cache=True)
 def _layer_nm(population, found, layer, cos, sin, dx, dy):
     """Thickness of the shell or the core, so far from a particle's centre."""
     u, v = dx * cos + dy * sin, dy * cos - dx * sin

@@ -10,20 +10,25 @@ import numpy as np
 from instruments.simulated import film as films
 from instruments.simulated import shapes
 from instruments.simulated.amorphous import body_atoms
-from instruments.simulated.counter import at, key, unit
-from instruments.simulated.splatting import splat, to_pixel
+from instruments.simulated.counter import at, key, nodes, noise_among, unit
+from instruments.simulated.splatting import bounds, splat, to_pixel
 
 AX, AY, BX, BY, FIRST, LAST, FIELDS = range(7)
 """Columns of a table of lattices: two vectors in nm, first site and the one after the last."""
+_MOST_NODES = 64
+"""Of the waves of a film's thickness: under so many, those of a view are known beforehand."""
 
 
 @numba.njit(cache=True)
 def _cells(box, x0, y0, ax, ay, bx, by):
     """First cell and the one after the last, along either vector of a lattice, that may touch a box of places."""
     det = ax * by - ay * bx
-    us = np.array([((x - x0) * by - (y - y0) * bx) / det for x in box[:2] for y in box[2:]])
-    vs = np.array([((y - y0) * ax - (x - x0) * ay) / det for x in box[:2] for y in box[2:]])
-    return math.floor(us.min()) - 1, math.ceil(us.max()) + 1, math.floor(vs.min()) - 1, math.ceil(vs.max()) + 1
+    low_u, high_u, low_v, high_v = math.inf, -math.inf, math.inf, -math.inf
+    for x in box[:2]:
+        for y in box[2:]:
+            u, v = ((x - x0) * by - (y - y0) * bx) / det, ((y - y0) * ax - (x - x0) * ay) / det
+            low_u, high_u, low_v, high_v = min(low_u, u), max(high_u, u), min(low_v, v), max(high_v, v)
+    return math.floor(low_u) - 1, math.ceil(high_u) + 1, math.floor(low_v) - 1, math.ceil(high_v) + 1
 
 
 @numba.njit(cache=True)
@@ -77,13 +82,17 @@ def _grain_columns(out, view, box, seed, film, lattices, sites, doped, paths, po
     start = key(seed, films.S_SITE) ^ at(key(seed, films.S_GRAIN), grain_i, grain_j)
     flat = film[films.HOLES] == films.NO_HOLES  # then the thickness varies slowly: once a cell is enough
     margin = 2 + 2 * max(math.hypot(ax, ay), math.hypot(bx, by)) / math.sqrt(view[10])
+    thickness, wave = key(seed, films.S_THICK), film[films.WAVE_NM]
+    waves = _waves(view, out.shape[1:], margin, thickness, wave if film[films.VARIATION] > 0 else math.inf)
     for i in range(first_i, last_i):
         for j in range(first_j, last_j):
             cell_x, cell_y = x0 + i * ax + j * bx, y0 + i * ay + j * by
             column, row = to_pixel(view, cell_x, cell_y)
             if column < -margin or row < -margin or column > out.shape[2] + margin or row > out.shape[1] + margin:
                 continue
-            thick = films.film_nm(seed, film, cell_x, cell_y, 0.2) if flat else 0.0
+            thick = film[films.THICK]
+            if flat and film[films.VARIATION] > 0:
+                thick = films.waved_nm(film, noise_among(thickness, waves, cell_x / wave, cell_y / wave))
             bits = at(start, i, j) if disturbed else np.uint64(0)
             moved_x, moved_y, at_core = 0.0, 0.0, False
             if len(pairs):
@@ -121,7 +130,21 @@ def _grain_columns(out, view, box, seed, film, lattices, sites, doped, paths, po
                 splat(out, column, row, sites, n, 2, factor, t, paths, material)
 
 
-@numba.njit(inline="always", cache=True)
+@numba.njit(cache=True)
+def _waves(view, shape, margin, start, wave_nm):
+    """The nodes of the film's thickness under a view and so many pixels round it; none of waves without end."""
+    far = margin * (abs(view[2]) + abs(view[3]) + abs(view[4]) + abs(view[5]))
+    low_x, high_x = bounds(view[0], view[2] * (shape[1] - 1), view[4] * (shape[0] - 1))
+    low_y, high_y = bounds(view[1], view[3] * (shape[1] - 1), view[5] * (shape[0] - 1))
+    if wave_nm == math.inf:
+        return nodes(start, 0.0, 0.0, 0.0, 0.0, 0)
+    return nodes(
+        start, (low_x - far) / wave_nm, (high_x + far) / wave_nm, (low_y - far) / wave_nm, (high_y + far) / wave_nm,
+        _MOST_NODES,
+    )  # fmt: skip
+
+
+@numba.njit(cache=True)
 def _nearest(x, y, x0, y0, seeds, others):
     """Whether (x0, y0) is nearer to a place than all other seeds."""
     own = (x - x0) ** 2 + (y - y0) ** 2

@@ -17,6 +17,7 @@ from instruments.simulated import shapes
 from instruments.simulated.amorphous import film_atoms
 from instruments.simulated.atoms import film_columns, particle_columns
 from instruments.simulated.pixels import film_pixels, mean_pixels, particle_pixels
+from instruments.simulated.splatting import bounds
 
 _MEAN_BELOW_PX = 1.5
 """Where a cell of a population is smaller than this, its particles are a mean density."""
@@ -68,9 +69,9 @@ def paint(out, view, seed, guests, fine, film, lattices, sites, doped, paths, po
     """
     height, width = out.shape[1:]
     pixel = math.sqrt(view[10])
-    corners_x = np.array([view[0] + view[2] * c + view[4] * r for c in (0, width - 1) for r in (0, height - 1)])
-    corners_y = np.array([view[1] + view[3] * c + view[5] * r for c in (0, width - 1) for r in (0, height - 1)])
-    box = (corners_x.min() - pixel, corners_x.max() + pixel, corners_y.min() - pixel, corners_y.max() + pixel)
+    low_x, high_x = bounds(view[0], view[2] * (width - 1), view[4] * (height - 1))
+    low_y, high_y = bounds(view[1], view[3] * (width - 1), view[5] * (height - 1))
+    box = low_x - pixel, high_x + pixel, low_y - pixel, high_y + pixel
     near = _gather(seed, populations, box, pixel)
     if len(guests):
         near = np.concatenate((near, guests))

@@ -10,7 +10,7 @@ import numpy as np
 from instruments.simulated import film as films
 from instruments.simulated import shapes
 from instruments.simulated.counter import key, nodes, noise_among
-from instruments.simulated.splatting import to_pixel
+from instruments.simulated.splatting import bounds, to_pixel
 
 _TEXTURE_NM = 1.5
 """Distance of the bumps of an amorphous film."""
@@ -21,10 +21,8 @@ _NOWHERE_NM = 1e9
 @numba.njit(cache=True)
 def _nodes(view, height, width, start, grain_nm):
     """The nodes of a random field under a view, where they are fewer than its pixels."""
-    across, down = view[2] * (width - 1), view[4] * (height - 1)
-    low_x, high_x = view[0] + min(across, 0.0) + min(down, 0.0), view[0] + max(across, 0.0) + max(down, 0.0)
-    across, down = view[3] * (width - 1), view[5] * (height - 1)
-    low_y, high_y = view[1] + min(across, 0.0) + min(down, 0.0), view[1] + max(across, 0.0) + max(down, 0.0)
+    low_x, high_x = bounds(view[0], view[2] * (width - 1), view[4] * (height - 1))
+    low_y, high_y = bounds(view[1], view[3] * (width - 1), view[5] * (height - 1))
     edge = 1e-6 * grain_nm  # sums of steps are rounded
     box = (low_x - edge) / grain_nm, (high_x + edge) / grain_nm, (low_y - edge) / grain_nm, (high_y + edge) / grain_nm
     return nodes(start, box[0], box[1], box[2], box[3], height * width)

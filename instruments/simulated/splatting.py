@@ -7,14 +7,20 @@ import math
 import numba
 
 
-@numba.njit(inline="always", cache=True)
+@numba.njit(cache=True)
+def bounds(start, across, down):
+    """Least and largest coordinate of a view: of its first pixel, plus what its last column and row add."""
+    return start + min(across, 0.0) + min(down, 0.0), start + max(across, 0.0) + max(down, 0.0)
+
+
+@numba.njit(cache=True)
 def to_pixel(view, x, y):
     """(column, row) of a place."""
     dx, dy = x - view[0], y - view[1]
     return dx * view[6] + dy * view[7], dx * view[8] + dy * view[9]
 
 
-@numba.njit(inline="always", cache=True)
+@numba.njit(cache=True)  # inlined by numba itself, arrays would be counted in and out for every point
 def splat(out, column, row, weights, n, first, factor, t, paths, material):
     """Share a point of ``weights[n, first:]`` between the four pixels round it, in a body ``t`` nm thick."""
     height, width = out.shape[1:]
