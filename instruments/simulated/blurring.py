@@ -46,13 +46,16 @@ def half_spectrum(part, pitch, size, factor, down, columns, kept, x, y, spectra)
                     x[r * PAIR + LANES + n] = factor * part[r * pitch + c + n + half]
         x[height * PAIR : rows * PAIR] = 0
         left, right = transform(x, y, down)
-        for k in range(kept):  # of each two columns, what is even and odd in frequency
+        known = min(kept, rows // 2 + 1)
+        for k in range(known):  # of each two columns, what is even and odd in frequency
             z, w = k * PAIR, (rows - k if k else 0) * PAIR
             zr, zi, wr, wi = load(left, z), load(left, z + LANES), load(left, w), load(left, w + LANES)
             store(right, z, zi + wi)
             store(right, z + LANES, wr - zr)
             store(left, z, zr + wr)
             store(left, z + LANES, zi - wi)
+        for end in (left, right):  # what fills the last block is multiplied by 0, and must be a number
+            end[known * PAIR : blocks(kept) * LANES * PAIR] = 0
         for n in range(blocks(kept)):
             first, to = n * LANES * PAIR, n * span + c * PAIR
             for odd in (0, LANES):

@@ -24,6 +24,7 @@ def detect_compiled(real, imaginary, corners, kinds, lens_real, lens_imaginary, 
     padded = -(-size // LANES) * LANES
     x, y = room((size + 2 * LANES) * PAIR), room((size + 2 * LANES) * PAIR)
     turned, seen = room(many * padded * PAIR), room(many * wide * LANES)
+    x[:], y[:] = 0, 0  # rows beyond a pattern's last are weighed by 0, and must be numbers
     flat, flat_i, lens, lens_i = real.ravel(), imaginary.ravel(), lens_real.ravel(), lens_imaginary.ravel()
     for n in range(len(corners)):
         begin, probe = corners[n, 0] * pitch + corners[n, 1], kinds[n] * size * size

@@ -179,7 +179,16 @@ def test_the_batch_path_images_as_the_wave_optics_say():
 
 @pytest.mark.parametrize(
     ("shape", "pixel_nm"),
-    [((160, 96), 0.02), ((96, 90), 0.03), ((75, 128), 0.049), ((160, 128), 0.3), ((75, 80), 0.3), ((48, 288), 0.02)],
+    [
+        ((160, 96), 0.02),
+        ((96, 90), 0.03),
+        ((75, 128), 0.049),
+        ((160, 128), 0.3),
+        ((75, 80), 0.3),
+        ((48, 288), 0.02),
+        ((32, 36), 0.04),
+        ((40, 64), 0.05),
+    ],
 )
 @pytest.mark.parametrize("signals", [1, 2])
 def test_compiled_images_are_those_of_the_tensors(shape, pixel_nm, signals):
