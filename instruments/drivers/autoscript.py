@@ -11,7 +11,6 @@ A call ends when the server ends it, so a blank waits for a scan that is under w
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast
 
@@ -19,6 +18,8 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from configs.load import Settings
+from instruments.drivers.autoscript_link import AutoscriptLink
+from instruments.drivers.autoscript_loader import AutoscriptLoader
 from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import METRES_RADIANS as AXES
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
@@ -26,13 +27,13 @@ from instruments.drivers.refusals import asked, exposed
 from instruments.drivers.resting import at_rest
 from instruments.drivers.stepping import camera_time_s, stepped
 from instruments.drivers.vendor import supplied
-from instruments.errors import Disconnected, InstrumentError, LimitError, NotSupported, Timeout
+from instruments.errors import InstrumentError, LimitError, NotSupported
 from instruments.limits import PositiveRange, Range
-from instruments.powers import HasDiffraction, HasTilt, HasValves
+from instruments.powers import HasDiffraction, HasLoader, HasTilt, HasValves
 from instruments.types import Axis, Optics, Outcome, Reading, StagePosition, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import numpy.typing as npt
 
@@ -69,6 +70,8 @@ class AutoscriptSettings(Settings):
     camera_overhead_s: Annotated[float, Field(ge=0)] | None = None
     """What a camera's image takes beyond its exposure time: the beam is on for that long, too. Measure it; None: not
     measured, and no patterns are taken."""
+    slots: dict[str, PositiveInt] = Field(default_factory=dict)
+    """Of an autoloader: specimens' names and slots, all that have held a cartridge since the inventory."""
     current_pA: Positive | None = None
     """Of the probe, as last measured; None: read on the screen where that is in, else the limits' largest is booked."""
     stage_to_image: StageToImage | None = None
@@ -90,9 +93,9 @@ class AutoscriptMicroscope:
 
     def __init__(self, settings: AutoscriptSettings, clock: Clock, client: Any, structures: Any) -> None:
         """``client``, ``structures``: the vendor's modules. Raises Disconnected, InstrumentError, NotSupported."""
-        self._settings, self._clock, self._client, self._structures = settings, clock, client, structures
-        self._link: Any = None
-        self._closed = False
+        self._settings, self._clock, self._structures = settings, clock, structures
+        self._link = AutoscriptLink(client, settings.host, settings.port)
+        self._column = self._link.column
         self.blank()
         with self._column() as column:
             if (mode := str(column.optics.optical_mode)) != "Stem":
@@ -106,6 +109,8 @@ class AutoscriptMicroscope:
                 self._ranges[ours] = (ends.min * unit, ends.max * unit)
             known = tuple(str(name) for name in column.detectors.scanning_detectors)
             cameras = {str(name) for name in column.detectors.camera_detectors}
+        loader = AutoscriptLoader(self._column, settings.slots)
+        self._loader = loader if settings.slots and loader.there() else None
         if unknown := (set(settings.scanning) - set(known)) | (set(settings.patterns_px) - cameras):
             raise NotSupported(f"{sorted(unknown)} are set; this server has {', '.join((*known, *sorted(cameras)))}")
 
@@ -175,21 +180,20 @@ class AutoscriptMicroscope:
         return framed(exposure, shots, self.state(), start_s, beam.current_pA, inner=inner, lit_s=beam.lit_s)
 
     def blank(self) -> None:
-        if not self._closed:
+        if not self._link.closed:
             with self._column() as column:
                 column.optics.blanker.blank()
 
     def close(self) -> None:
-        if not self._closed:
+        if not self._link.closed:
             try:
                 self.blank()
             finally:
-                self._closed = True
-                link, self._link = self._link, None
-                if link is not None:
-                    link.disconnect()
+                self._link.close()
 
     def power(self, kind: type[P]) -> P | None:
+        if kind is HasLoader:
+            return cast("P | None", self._loader)
         tilts = kind is HasTilt and bool(self.tilt_range_deg())
         diffracts = kind is HasDiffraction and bool(self._settings.patterns_px)
         return cast("P", self) if tilts or diffracts or kind is HasValves else None
@@ -249,28 +253,6 @@ class AutoscriptMicroscope:
     def _rest(self, stage: Any) -> None:
         at_rest(lambda: bool(stage.is_moving), lambda: self.state().stage, self._clock, self._settings.move_s)
 
-    @contextmanager
-    def _column(self) -> Iterator[Any]:
-        """The client, connected; what goes wrong on it, in our words."""
-        where = f"AutoScript's server at {self._settings.host}:{self._settings.port}"
-        if self._closed:
-            raise Disconnected(f"{where} was let go of: open the instrument again")
-        try:
-            if self._link is None:
-                link = self._client.TemMicroscopeClient()
-                link.connect(self._settings.host, self._settings.port)
-                self._link = link
-            yield self._link
-        except InstrumentError:
-            raise
-        except TimeoutError as error:
-            raise Timeout(f"{where} gave no answer in time ({error}): whether it was done is not known") from error
-        except OSError as error:
-            self._link = None
-            raise Disconnected(f"{where} cannot be reached ({error}): start it, and the tunnel to it") from error
-        except Exception as error:  # the vendor's own have no common class outside its library
-            raise InstrumentError(f"{where} did not do it: {type(error).__name__}: {error}") from error
-
 
 def _see(optics: Any, exposure: Exposure) -> None:
     """Set the scan. Raises LimitError where the field of view was clamped; the beam is not on yet."""
@@ -294,3 +276,15 @@ def open_microscope(
     client = supplied("autoscript_tem_microscope_client", by=SUPPLIED_BY)
     structures = supplied("autoscript_tem_microscope_client.structures", by=SUPPLIED_BY)
     return AutoscriptMicroscope(settings, clock, client, structures)
+
+
+def lacks(settings: AutoscriptSettings) -> Mapping[str, str]:
+    """What this driver does not ask of AutoScript TEM."""
+    both = "the beam cannot scan and rest on a point at once: name one of them"
+    patterns = {"images and patterns of one exposure": both} if settings.patterns_px else {}
+    return patterns | {
+        "rectangles": "an image is scanned by one size: ask for squares",
+        "stigmators": "this driver does not set them",
+        "spectra": "this driver does not take them",
+        "stopping": "its server does one thing at a time: a move ends by itself",
+    }

@@ -2,7 +2,8 @@
 
 Its quirks: beta is None on a single-tilt holder; a stage that still moves is "not ready"; the safe move levels the
 stage first; lengths in m, angles in rad; what is out of range is clamped, detectors that are not there are left out,
-both in silence; 4D data are of the camera's corner only, and so not offered here at all.
+both in silence; 4D data are of the camera's corner only, and so not offered here at all. The autoloader takes a slot's
+number and nothing else, takes its time, and will not load onto a loaded stage.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from fakes_column import REACH, Column, installed
+from fakes_column import CASSETTE, REACH, Column, installed
 
 from instruments.drivers.orientation import METRES_RADIANS
 
@@ -169,13 +170,75 @@ class Valves:
         self._column.valve_open = False
 
 
+class Autoloader:
+    """Of cryo columns: three slots with a cartridge each as they came in, a fourth that never had one."""
+
+    is_installed = True
+
+    def __init__(self, column: Column) -> None:
+        self._column = column
+        self.tells_loaded = self.tells_stage = True
+        """Since 4.14, a slot whose cartridge lies on the stage reads Loaded; Empty before."""
+        self.unknown: set[int] = set()
+        self.says: dict[int | str, str] = {}
+        """A slot's state, or the stage's, whatever it is in truth."""
+        self.jams = self.idle = 0
+        """The slot that cannot be loaded from, or is left alone without a word."""
+        self.lost = ""
+        """What does not come back from the stage, without a word."""
+        self.hides: set[int] = set()
+        """Slots that are not known any more after unloading."""
+        self.cut: Exception | None = None
+        """What ends the connection as soon as the stage is empty."""
+
+    def get_slots(self, inventory: bool) -> list[Any]:
+        """As last seen, or looked at now."""
+        self.unknown = set() if inventory else self.unknown
+        return [SimpleNamespace(id=slot, state=self._state(slot)) for slot in range(1, len(CASSETTE) + 2)]
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "stage" or not self.tells_stage:
+            raise AttributeError(name)
+        state = "OCCUPIED" if self._column.loader.loaded() else "EMPTY"
+        return SimpleNamespace(state=self.says.get("stage", f"AutoloaderSlotState.{state}"))
+
+    def load(self, slot: int) -> None:
+        if type(slot) is not int or not 1 <= slot <= len(CASSETTE):
+            raise ApplicationServerException(f"There is no sample at {slot!r}")
+        if self._column.loader.loaded() is not None:
+            raise ApplicationServerException("The stage is loaded")
+        self._column.did.append(f"load {slot}")
+        if slot == self.jams:
+            raise ApplicationServerException("The cartridge could not be loaded")
+        if slot != self.idle:
+            self._column.loader.load(CASSETTE[slot - 1])
+
+    def unload(self) -> None:
+        found = self._column.loader.loaded()
+        if found is None:
+            raise ApplicationServerException("The stage is empty")
+        self._column.did.append("unload")
+        if found != self.lost:
+            self._column.loader.unload()
+        self.unknown |= self.hides
+        if self.cut is not None:
+            raise self.cut
+
+    def _state(self, slot: int) -> str:
+        if slot in self.unknown:
+            return "Unknown"
+        here = slot <= len(CASSETTE) and CASSETTE[slot - 1] == self._column.loader.loaded()
+        truth = "Loaded" if here and self.tells_loaded else "Empty" if here or slot > len(CASSETTE) else "Occupied"
+        return self.says.get(slot, truth)
+
+
 class Client:
     """``TemMicroscopeClient`` of one column."""
 
     def __init__(self, column: Column) -> None:
         optics = Optics(column)
         self.optics = optics
-        self.specimen = SimpleNamespace(stage=Stage(column))
+        self.specimen = SimpleNamespace(stage=Stage(column), autoloader=Autoloader(column))
         self.acquisition = Acquisition(column, optics)
         self.vacuum = SimpleNamespace(state="Ready", column_valves=Valves(column))
         self.screen = SimpleNamespace(position="Retracted", measure_current=lambda: 5e-11 * (not column.blanked))
