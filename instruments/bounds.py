@@ -73,6 +73,17 @@ def check_move(target: StagePosition, start: StagePosition, limits: Limits) -> N
         _check_coupling(ways["z_nm"], ways["alpha_deg"], limits.z_tilt)
 
 
+def legs(target: StagePosition, limits: Limits) -> tuple[StagePosition, ...]:
+    """The motions that a move is made of: below the target on x and y first, where the play is to be taken up there.
+
+    Height and tilt are of the last one only, so that what is refused on the way has not changed them.
+    """
+    if not limits.approach_nm or (target.x_nm, target.y_nm) == (None, None):
+        return (target,)
+    x_nm, y_nm = (at if at is None else at - limits.approach_nm for at in (target.x_nm, target.y_nm))
+    return StagePosition(x_nm=x_nm, y_nm=y_nm), target
+
+
 def _check_coupling(
     z_way: tuple[float | None, float | None],
     alpha_way: tuple[float | None, float | None],

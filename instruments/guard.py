@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from instruments import errors
 from instruments import guard_checks as checks
-from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check_optics, merged
+from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check_optics, legs, merged
 from instruments.dose import current_of, fluence_of, lit, margin_nm, place_of, swept, told
 from instruments.errors import BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
 from instruments.guard_powers import Own, guarded
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from instruments.protocol import Microscope, P
     from instruments.types import Exposure, Footprint, Frame, Optics, StagePosition, State
 
-_READBACK_INTERVAL_S = 0.2  # between the two read-backs that must agree before a stage counts as still
-
 
 class Guard:
     """A Microscope that owns another one and lets through what the limits and the ledger allow."""
@@ -46,9 +44,8 @@ class Guard:
         self._counted_s = clock.now_s()
         self._starts: deque[float] = deque(maxlen=limits.max_exposures_per_min)
         self._seen: StagePosition | None = None
-        self._closed = False
+        self._closed = self._stopped = False
         self._held: Held | None = None
-        self._stopped = False
         self.blank()
 
     def state(self) -> State:
@@ -62,15 +59,16 @@ class Guard:
                 self._check_latch_and_time(0.0)
                 check_move(target, state.stage, self.limits)
                 checks.check_idle(state)
-                if self._seen is not None:  # who moved it is at the instrument: yield
-                    self._check_still(state.stage, self.limits.reach_tolerance_nm)
+                self._check_still(state.stage, self.limits.reach_tolerance_nm)  # who moved it is there: yield
             self.blank()
             self._seen, self._stopped, expected = None, False, merged(target, state.stage)
             if (target.alpha_deg, target.beta_deg) != (None, None):
                 self.ledger.intend_tilt(expected)
             try:
                 with self._driver() as microscope:
-                    microscope.move(target)
+                    for leg in legs(target, self.limits):
+                        if not self._stopped:  # nothing else would keep the second back
+                            microscope.move(leg)
             except errors.REFUSALS:
                 self.ledger.intend_tilt(state.stage)  # so a driver says that nothing moved
                 raise
@@ -95,6 +93,9 @@ class Guard:
         with self._turn() as state:
             with self._judging():
                 place, electrons = self._plan(exposure, state, state.stage)
+                if (settled := self._settled(state)) is not state:
+                    state = settled
+                    place, electrons = self._plan(exposure, state, state.stage)
                 self._check_still(state.stage, self.limits.stage_uncertainty_nm)
                 if self._held:  # at the last moment: what is refused here is not booked
                     raise self._held
@@ -192,6 +193,7 @@ class Guard:
         with self._turn() as state:
             with self._judging():
                 self._check_latch_and_time(0.0)
+                state = self._settled(state)
                 checks.check_idle(state)
                 checks.check_transfer(state, self.limits, has_valves=self._microscope.power(HasValves) is not None)
                 self._check_still(state.stage, self.limits.stage_uncertainty_nm)
@@ -204,32 +206,30 @@ class Guard:
         used_s = self.ledger.time_used_s() + self._clock.now_s() - self._counted_s
         checks.check_time(used_s, duration_s, self.limits)
 
+    def _settled(self, state: State) -> State:
+        """The state; read anew where the stage had to be waited for, as what was told before is old by then."""
+        if self._seen is not None:
+            return state
+        stage, change = self._still_stage()
+        if change:
+            raise BusyError(f"the stage is not still: {change} a moment ago; wait and ask again")
+        self._seen = stage
+        return self.state()
+
     def _check_still(self, stage: StagePosition, tolerance_nm: float) -> None:
         """The read-back agrees with the one before it: a driver's "ready" alone is not believed."""
-        before, self._seen = self._seen or self._still_stage()[0], stage
+        before, self._seen = self._seen or stage, stage
         if change := checks.moved(before, stage, tolerance_nm):
             raise BusyError(f"the stage is not still: {change} a moment ago; wait and ask again")
 
     def _still_stage(self) -> tuple[StagePosition, str | None]:
-        """The stage once two read-backs in a row agree, or with what still changes after the time for it."""
-        deadline_s = self._clock.now_s() + self.limits.settle_timeout_s
-        stage, change = self.state().stage, None
-        while self._clock.now_s() < deadline_s:
-            self._clock.wait(_READBACK_INTERVAL_S)
-            before, stage = stage, self.state().stage
-            if (change := checks.moved(before, stage, self.limits.stage_uncertainty_nm)) is None:
-                break
-        return stage, change
+        return checks.come_to_rest(lambda: self.state().stage, self._clock, self.limits)
 
-    def _stopping(self) -> None:
-        """Somebody stops the motion: from any thread."""
+    def _stopping(self) -> None:  # from any thread
         self._stopped = True
 
     def _arrive(self, target: StagePosition, start: StagePosition, expected: StagePosition) -> StagePosition:
-        """Where the stage came to rest. A tilt that is off, or was asked and cannot be read, counts as a pole touch.
-
-        Not one that was stopped on its way.
-        """
+        """Where the stage came to rest. A tilt that is off or unread, and was not stopped, counts as a pole touch."""
         try:
             found, change = self._still_stage()
         except InstrumentError as error:

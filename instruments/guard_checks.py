@@ -10,9 +10,13 @@ from instruments.bounds import LENGTHS, TILTS
 from instruments.errors import BudgetError, BusyError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from instruments.clock import Clock
     from instruments.limits import Limits
     from instruments.types import Footprint, Reading, StagePosition, State
 
+_READBACK_INTERVAL_S = 0.2  # between the two read-backs that must agree before a stage counts as still
 TOUCH_DEG = 0.1  # a tilt further than this from where it should be means a pole touch (SerialEM's TSMaxTiltError)
 
 
@@ -133,6 +137,18 @@ def off(expected: StagePosition, found: StagePosition, axes: tuple[str, ...], to
 def moved(before: StagePosition, now: StagePosition, tolerance_nm: float) -> str | None:
     """Which axis changed between two read-backs, in words."""
     return off(before, now, LENGTHS, tolerance_nm) or off(before, now, TILTS, TOUCH_DEG)
+
+
+def come_to_rest(read: Callable[[], StagePosition], clock: Clock, limits: Limits) -> tuple[StagePosition, str | None]:
+    """The stage once two read-backs in a row agree, or with what still changes after the time for it."""
+    deadline_s = clock.now_s() + limits.settle_timeout_s
+    stage, change = read(), None
+    while clock.now_s() < deadline_s:
+        clock.wait(_READBACK_INTERVAL_S)
+        before, stage = stage, read()
+        if (change := moved(before, stage, limits.stage_uncertainty_nm)) is None:
+            break
+    return stage, change
 
 
 def stopped_at(start: StagePosition, expected: StagePosition, found: StagePosition) -> StagePosition:

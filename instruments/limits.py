@@ -41,6 +41,9 @@ class Limits(Settings):
     """Corners (z_nm, alpha_deg), in order, of the convex region the holder may be in; None = no coupling."""
     backlash_nm: float = Field(ge=0)
     """A move may pass this far below its target on x, y and z, to approach from one side; the limits hold there too."""
+    approach_nm: float = Field(default=0.0, ge=0)
+    """How far below its target on x and y a move turns round, so that the drive's play is always taken up in the same
+    direction; at most ``backlash_nm``. 0: the instrument does so by itself. `adaptem calibrate` measures the play."""
     backlash_deg: float = Field(default=0.0, ge=0)
     """The same for a tilt."""
     stage_uncertainty_nm: float = Field(ge=0)
@@ -92,6 +95,15 @@ class Limits(Settings):
     """None: a vacuum reading must be valid and recent where there is one, whatever its value."""
     min_emission_uA: float | None = Field(default=None, gt=0)
     """None: an emission must be valid, recent and above 0 where it can be read at all."""
+
+    @model_validator(mode="after")
+    def _approach_inside(self) -> Self:
+        if not self.approach_nm <= self.backlash_nm:
+            raise ValueError(
+                f"approach_nm = {self.approach_nm:g} passes farther below a target than backlash_nm = "
+                f"{self.backlash_nm:g} allows: raise backlash_nm to it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _convex(self) -> Self:
