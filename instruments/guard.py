@@ -35,8 +35,7 @@ class Guard:
     """A Microscope that owns another one and lets through what the limits and the ledger allow."""
 
     def __init__(self, microscope: Microscope, limits: Limits, ledger: Ledger, clock: Clock) -> None:
-        self.limits = limits
-        self.ledger = ledger
+        self.limits, self.ledger = limits, ledger
         self.denials = 0  # requests refused by the guard itself
         self.last_denial: str | None = None
         self._microscope = microscope
@@ -193,9 +192,10 @@ class Guard:
         with self._turn() as state:
             with self._judging():
                 self._check_latch_and_time(0.0)
-                state = self._settled(state)
-                checks.check_idle(state)
-                checks.check_transfer(state, self.limits, has_valves=self._microscope.power(HasValves) is not None)
+                has_valves = self._microscope.power(HasValves) is not None
+                checks.check_transfer(state, self.limits, has_valves=has_valves)
+                state = self._settled(state)  # what is refused at once waits for no stage
+                checks.check_transfer(state, self.limits, has_valves=has_valves)
                 self._check_still(state.stage, self.limits.stage_uncertainty_nm)
             self._seen = None  # it may stand elsewhere after
             yield self._latch

@@ -108,6 +108,7 @@ def check_transfer(state: State, limits: Limits, *, has_valves: bool) -> None:
 
     An axis that neither reads nor is allowed is one that this stage lacks.
     """
+    check_idle(state)
     if state.blanked is not True:
         raise BusyError(
             "a specimen is moved with the beam blanked, but it is not, or does not read: blank, then ask again"
