@@ -21,7 +21,10 @@ import torch
 from benchmarks.cells import unit_cell
 from benchmarks.common import arguments, finish, print_table
 from instruments.annuli import Annulus
+from instruments.simulated.brightfield import Phases
 from instruments.simulated.coherent import PhaseObject
+from instruments.simulated.detector_settings import CameraSettings
+from instruments.simulated.diffraction import patterns_at
 from instruments.simulated.library import named
 from instruments.simulated.memory import keep_memory
 from instruments.simulated.patches import Window
@@ -139,6 +142,19 @@ def scans(times: int) -> list[dict[str, Any]]:
 
     least, full = cpu_s(bare, lambda: detect(next(phases), places, next(optics), window, masks), times=times)
     return [{"scans_per_cpu_s": 1 / full, "floor_per_cpu_s": 1 / least, "cost_in_floors": full / least}]
+
+
+def cameras(times: int) -> list[dict[str, Any]]:
+    """Scans of 16 × 16 patterns of 64 × 64 by the microscope's own camera, absorption and phonons and all."""
+    rows, settings = [], CameraSettings(pixels=64)
+    camera = Camera(shape=(16, 16), pixel_nm=0.04)
+    for title, crystal, thick_nm in (("MoS2, one slice", "MoS2", 0.65), ("SrTiO3, four", "SrTiO3", 4.0)):
+        film = Film(material="it", thickness_nm=thick_nm)
+        phases = Phases(Recipe(title=title, materials={"it": Material(crystal=crystal)}, film=film), 200.0)
+        asked = iter([views(np.random.default_rng(n), 1, 0) for n in range(times + 1)])
+        scan = lambda: patterns_at(phases, next(asked), camera, settings, thickness_nm=thick_nm)  # noqa: B023, E731
+        rows.append({"specimen": title, "thick_nm": thick_nm, "scans_per_cpu_s": 1 / cpu_s(scan, times=times)[0]})
+    return rows
 
 
 def peers(times: int) -> list[dict[str, Any]]:
@@ -262,6 +278,7 @@ def main() -> None:
     rows = sizes(times)
     print_table(library(times), title="By specimen, 128 × 128, batch 16")
     print_table(scans(times), title="4D-STEM, 16 × 16 patterns of 64 × 64, eight virtual detectors")
+    print_table(cameras(min(times, 5)), title="The same by the microscope's camera")
     if not options.quick:
         print_table(peers(times), title="Against other simulators, and the transforms alone")
     finish(rows, options, title="Batch renderer: SrTiO3, HAADF, 0.02 nm a pixel")

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from scipy import fft
 
-from instruments.aberrations import NAMES, Aperture, pupil, pupil_on
+from instruments.aberrations import NAMES, Aperture, overlap, pupil, pupil_on
+from instruments.physics import wavelength_nm
 from instruments.simulated.blurring import blocks, blur
 from instruments.simulated.fourier import Plan, plan, smooth
 from instruments.simulated.incoherence import WHOLE, Detail, at_frequencies
@@ -24,6 +25,8 @@ Reals: TypeAlias = npt.NDArray[np.float32]
 
 _WAVE_PX_NM = 0.05
 """Wave optics for pixels up to this; for larger ones the probe's rays are enough."""
+_FAINT = 1e-5
+"""What a probe passes less of is left out of images of waves."""
 _TAIL_NM, _WINDOW_STEP_NM = 1.2, 0.4
 """A probe is made in a window this much wider than its rays: beyond lies a per cent of it."""
 
@@ -76,12 +79,13 @@ def _sampled(lens: Lens, device: torch.device) -> _Sampled:
     block = int(column.max()) + 1, LANES * math.ceil((int(row.max()) + 1) / LANES)
     amplitude, basis = np.zeros(block, dtype=np.float32), np.zeros((len(NAMES), *block), dtype=np.float32)
     amplitude[column, row], basis[:, column, row] = made.amplitude * (1 - 2 * ((row + column) % 2)), made.basis
-    above = min(least[1] // 2, aperture.shape[1] // 2 + 1)
-    below, kept = min(above - 1, aperture.shape[1] - above), min(least[0] // 2, aperture.shape[0] // 2 + 1)
-    across, down = np.concatenate([np.arange(above), np.arange(-below, 0)])[:, None], np.arange(kept)[None, :]
-    k = np.hypot(across / (aperture.shape[1] * pixel_nm), down / (aperture.shape[0] * pixel_nm))
+    down, across = (math.floor(_passed_per_nm(lens) * n * pixel_nm) + 1 for n in aperture.shape)
+    above = min(least[1] // 2, aperture.shape[1] // 2 + 1, across)
+    below, kept = min(above - 1, aperture.shape[1] - above), min(least[0] // 2, aperture.shape[0] // 2 + 1, down)
+    columns_k, rows_k = np.concatenate([np.arange(above), np.arange(-below, 0)])[:, None], np.arange(kept)[None, :]
+    k = np.hypot(columns_k / (aperture.shape[1] * pixel_nm), rows_k / (aperture.shape[0] * pixel_nm))
     left = np.exp(-2 * math.pi**2 * lens.blur_nm**2 * k**2) * at_frequencies(lens.details, k)
-    back = np.exp(2j * math.pi * (across * (columns // 2 / grid[1]) + down * (rows // 2 / grid[0])))
+    back = np.exp(2j * math.pi * (columns_k * (columns // 2 / grid[1]) + rows_k * (rows // 2 / grid[0])))
     return _Sampled(
         window=(rows, columns),
         grid=(grid[0], grid[1]),
@@ -90,6 +94,15 @@ def _sampled(lens: Lens, device: torch.device) -> _Sampled:
         below=below,
         envelope=torch.from_numpy((left * back).astype(np.complex64)).to(device),
     )
+
+
+def _passed_per_nm(lens: Lens) -> float:
+    """The highest spatial frequency of which the sharpest probe passes more than _FAINT: no aberration raises it."""
+    aperture = lens.aperture
+    s = np.linspace(0.0, 1.0, 2049)
+    k = s * 2e-3 * aperture.convergence_mrad / wavelength_nm(aperture.voltage_kV)
+    passed = overlap(s)[0] * np.exp(-2 * math.pi**2 * lens.blur_nm**2 * k**2)
+    return float(k[passed >= _FAINT][-1])
 
 
 @lru_cache(maxsize=64)

@@ -71,7 +71,10 @@ class Canvas:
 
 
 def slices_of(thickness_nm: float) -> tuple[int, float]:
-    """Into how many planes a specimen is cut, and how far apart they lie.
+    """Into how many planes a specimen is cut, and how far apart they lie: up to 1 nm it is one phase object.
+
+    Against planes 0.125 nm apart, one plane misplaces 0.2 % of the electrons of 0.65 nm of MoS₂ on a camera, 0.8 % of
+    1 nm of SrTiO₃, 2 % of 1 nm of Au; of 2 nm it would 5 % (SrTiO₃) and 10 % (Au), two planes 1.2 and 3 %.
 
     >>> slices_of(4.0), slices_of(0.3)
     ((4, 1.0), (1, 0.3))
