@@ -194,9 +194,8 @@ class Guard:
                 self._check_latch_and_time(0.0)
                 has_valves = self._microscope.power(HasValves) is not None
                 checks.check_transfer(state, self.limits, has_valves=has_valves)
-                state = self._settled(state)  # what is refused at once waits for no stage
-                checks.check_transfer(state, self.limits, has_valves=has_valves)
-                self._check_still(state.stage, self.limits.stage_uncertainty_nm)
+                self._seen = None  # settled and read again, whatever was seen before: one reading may be wrong
+                checks.check_transfer(self._settled(state), self.limits, has_valves=has_valves)
             self._seen = None  # it may stand elsewhere after
             yield self._latch
 

@@ -223,6 +223,13 @@ class Bench:
             return None
         return f"{max(left[:3]):g} nm, {max(left[3:]):g} deg"
 
+    @property
+    def valve_is_open(self) -> bool:
+        """In truth: a fault that lasts holds it closed."""
+        now_s, faults = self.world.now_s(), self.world.faults._faults
+        held = any(f.kind == "valve_closed" and f.at_s <= now_s < f.at_s + f.duration_s for f in faults)
+        return self.world.valve_open and not held
+
     def judge_call(self, exposure: Exposure) -> None:
         """The driver is about to expose: may it?"""
         world, now_s = self.world, self.world.now_s()

@@ -113,7 +113,7 @@ class WatchedLoader:
         bench.must(not bench.touched, "moved a specimen after a pole touch")
         bench.must(not bench.adrift, "moved a specimen after a transfer that failed")
         bench.must(not bench.world.beam_on, "moved a specimen with the beam on")
-        bench.must(not bench.world.valve_open, "moved a specimen with the valve open")
+        bench.must(not bench.valve_is_open, "moved a specimen with the valve open")
         *lengths_nm, alpha_deg = stage._motion.end[:4]
         off_nm = max(abs(length_nm) for length_nm in lengths_nm)
         bench.must(off_nm <= bench.limits.reach_tolerance_nm + 5.0, f"moved a specimen {off_nm:g} nm off the middle")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from instruments_fake import EXPOSURE, guarded, limits
+from instruments_fake import EXPOSURE, Valves, guarded, limits
 from pydantic import ValidationError
 
 from instruments.clock import SimulatedClock
-from instruments.errors import BusyError, LimitError, ReachError
+from instruments.errors import BusyError, HardwareFault, LimitError, ReachError
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.powers import CanStop
+from instruments.powers import CanStop, HasLoader, HasValves
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.world import World
@@ -91,3 +92,31 @@ def test_a_valve_that_closes_while_the_stage_comes_to_rest_keeps_the_beam_off(sc
     with pytest.raises(BusyError, match="valve is closed"):
         guard.acquire(EXPOSURE)
     assert "acquire" not in scope.calls
+
+
+def test_a_valve_that_reads_closed_only_once_lets_no_specimen_pass(scope: FakeMicroscope) -> None:
+    class Loader:
+        def specimens(self) -> tuple[str, ...]:
+            return ("grid 1",)
+
+        def loaded(self) -> str | None:
+            return None
+
+        def load(self, name: str) -> None:
+            scope.calls.append(f"load {name}")
+
+        def unload(self) -> None:
+            scope.calls.append("unload")
+
+    scope.powers[HasLoader], scope.powers[HasValves] = Loader(), Valves(scope.calls)
+    guard = guarded(scope)
+    loader = guard.power(HasLoader)
+    assert loader is not None
+    closed = iter([False])
+    scope.on_state = lambda: scope.reads.update(valve_open=next(closed, True))
+    with pytest.raises(BusyError, match="but it is open"):
+        loader.load("grid 1")
+    scope.on_state = lambda: scope.reads.update(valve_open=False)
+    with suppress(HardwareFault):  # nothing arrives: this loader does nothing
+        loader.load("grid 1")
+    assert scope.calls.count("load grid 1") == 1
