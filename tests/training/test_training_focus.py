@@ -67,7 +67,7 @@ def test_it_learns_what_rings_say_and_calibration_widens_what_was_too_sure():
     torch.manual_seed(0)
     network, held = FocusNetwork(), drawn(200, 3)
     before = judged(network.eval(), held)
-    losses = fit(network, drawn(800, 2), epochs=6, seed=0)
+    losses = fit(network, drawn(800, 2), epochs=20, seed=0)
     after = judged(network, held)
     assert losses[-1] < losses[0] and after.loss < before.loss - 1
     assert after.error_px < 1.0
