@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Whole: TypeAlias = npt.NDArray[np.int64]
@@ -94,7 +95,7 @@ class _Posterior:
         mean: Floats = self.mean
         height = self._height(mean, rows, good)
         for _ in range(_STEPS):
-            p = _logistic(rows @ mean)
+            p = expit(rows @ mean)
             slope = rows.T @ (good - p) - self.precision * (mean - self.prior)
             step = np.linalg.solve(self._curvature(rows, p), slope)
             part = 1.0
@@ -103,7 +104,7 @@ class _Posterior:
             mean, height = np.asarray(mean + part * step, dtype=np.float64), higher
             if np.abs(step).max() < _CLOSE:
                 break
-        curved = self._curvature(rows, _logistic(rows @ mean))
+        curved = self._curvature(rows, expit(rows @ mean))
         volume = float(np.log(self.precision).sum() - np.linalg.slogdet(curved)[1]) / 2
         self.mean, self.log_evidence = mean, height + volume
         self.covariance = np.asarray(np.linalg.inv(curved), dtype=np.float64)
@@ -184,9 +185,5 @@ class HoleBelief:
             mean = (each.mean[self._columns] * self._values).sum(axis=1)
             near = each.covariance[self._columns[:, :, None], self._columns[:, None, :]]
             variance = np.einsum("ni,nij,nj->n", self._values, near, self._values)
-            total += weight * _logistic((mean + optimism * np.sqrt(variance)) / np.sqrt(1 + math.pi / 8 * variance))
+            total += weight * expit((mean + optimism * np.sqrt(variance)) / np.sqrt(1 + math.pi / 8 * variance))
         return np.asarray(total / weights[kept].sum())
-
-
-def _logistic(x: Floats) -> Floats:
-    return np.asarray(0.5 * (1 + np.tanh(x / 2)))

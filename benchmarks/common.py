@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+DATA = Path(os.environ.get("ADAPTEM_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+"""The folder of recorded data."""
 LIMITS = {"backlash_nm": 80.0, "stage_uncertainty_nm": 15.0, "max_current_pA": 60.0, "max_fluence_e_per_A2": 1e5}
 """Of a config, as the simulated stage needs them, and with dose enough for any place."""
 

@@ -23,18 +23,16 @@ on seeds below 1000; the default seeds begin at 40000.
 from __future__ import annotations
 
 import csv
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import IsolationForest
 
-from benchmarks.common import arguments, finish
+from benchmarks.common import DATA, arguments, finish
 from envs.actions import Look, LookAt
 from envs.descriptors import NAMES, transformed
 from envs.novelty import NoveltyScorer
@@ -68,7 +66,6 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
 
-DATA = Path(os.environ.get("ADAPTEM_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 RATE = FlaggingSettings().false_discovery_rate
 DETAIL_SHARE, RANDOM_SHARE = 0.1, 0.25
 FIRST = 20

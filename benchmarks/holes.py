@@ -15,7 +15,6 @@ ahead: closed loop less this policy, paired by start.
 
 from __future__ import annotations
 
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -27,7 +26,7 @@ import numpy.typing as npt
 from agent.hole_planner import HolePlanner, ways_of
 from agent.hole_scripts import HoleScript
 from agent.tree_plan import HoleTree
-from benchmarks.common import arguments, finish
+from benchmarks.common import DATA, arguments, finish
 from configs.errors import ConfigError
 from envs.hole_env import HoleEnv
 from envs.holes import Costs, Holes, read_holes
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 Counts: TypeAlias = npt.NDArray[np.float64]
 
-DATA = Path(os.environ.get("ADAPTEM_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 PREDICTIONS = ("given", "flipped20", "flipped30", "constant", "inverted")
 PRICES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Of a minute, in scores."""

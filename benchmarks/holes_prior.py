@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.hole_belief import HoleBelief, Hypothesis
-from benchmarks.common import arguments, finish
-from benchmarks.holes import DATA
+from benchmarks.common import DATA, arguments, finish
 from envs.holes import read_holes
 
 DAMAGE = {"good": "given", "one in five wrong": "flipped20", "one in three wrong": "flipped35",

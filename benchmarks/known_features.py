@@ -9,7 +9,6 @@ flagger existed (``benchmarks/boxes/sto_ge_haadf.yaml``).
 
 from __future__ import annotations
 
-import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any
 import yaml
 
 from archive.reader import SurveyReader
-from benchmarks.common import arguments, finish
+from benchmarks.common import DATA, arguments, finish
 from configs.load import load
 from instruments.images import read_image
 from surveys.night import open_night
@@ -30,7 +29,6 @@ from training.statistics import clopper_pearson
 HERE = Path(__file__).resolve().parent
 BOXES = HERE / "boxes" / "sto_ge_haadf.yaml"
 CONFIG = HERE.parent / "configs" / "survey_replay.yaml"
-DATA = Path(os.environ.get("ADAPTEM_DATA", HERE.parent.parent / "shared" / "data"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,9 @@ class HoleEnv(gymnasium.Env[dict[str, Any], np.int64]):
         self._seed = 0 if seed is None else seed
         self._left_min, self._steps = self.budget_min, 0
         self._targets[:, [IMAGED, GOOD]] = 0
-        self._targets[:, COST] = self.costs.grid_min
-        self._here = -1
-        self._go(int(self.np_random.integers(count)) if start is None else int(start))
+        self._here = int(self.np_random.integers(count)) if start is None else int(start)
+        self._targets[:, COST] = self.holes.way_min(self._here, self.costs)
+        self._see(self._here)
         return self._observation(), {}
 
     def step(self, action: np.int64 | int) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -97,15 +97,17 @@ class HoleEnv(gymnasium.Env[dict[str, Any], np.int64]):
     def _go(self, slot: int) -> None:
         """Only what lies under a node that is left or entered changes its cost."""
         costs, parents = self.costs, self.holes.parents
-        before, after = (parents[self._here] if self._here >= 0 else None), parents[slot]
-        if before is not None:
-            changed = next((level for level in range(3) if before[level] != after[level]), 3)
-            if changed < 3:
-                away = (costs.grid_min, costs.square_min, costs.patch_min)[changed]
-                self._targets[self._at_level[changed][before[changed]], COST] = away
+        before, after = parents[self._here], parents[slot]
+        changed = next((level for level in range(3) if before[level] != after[level]), 3)
+        if changed < 3:
+            away = (costs.grid_min, costs.square_min, costs.patch_min)[changed]
+            self._targets[self._at_level[changed][before[changed]], COST] = away
         for level, cost_min in enumerate((costs.square_min, costs.patch_min, costs.hole_min)):
             self._targets[self._at_level[level][after[level]], COST] = cost_min
         self._here = slot
+        self._see(slot)
+
+    def _see(self, slot: int) -> None:
         self._targets[slot, IMAGED], self._targets[slot, GOOD] = 1, self.holes.good[slot]
 
     def _observation(self) -> dict[str, Any]:

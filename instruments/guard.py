@@ -210,16 +210,14 @@ class Guard:
         if self._seen is not None:
             return state
         stage, change = self._still_stage()
-        if change:
-            raise BusyError(f"the stage is not still: {change} a moment ago; wait and ask again")
+        checks.check_still(change)
         self._seen = stage
         return self.state()
 
     def _check_still(self, stage: StagePosition, tolerance_nm: float) -> None:
         """The read-back agrees with the one before it: a driver's "ready" alone is not believed."""
         before, self._seen = self._seen or stage, stage
-        if change := checks.moved(before, stage, tolerance_nm):
-            raise BusyError(f"the stage is not still: {change} a moment ago; wait and ask again")
+        checks.check_still(checks.moved(before, stage, tolerance_nm))
 
     def _still_stage(self) -> tuple[StagePosition, str | None]:
         return checks.come_to_rest(lambda: self.state().stage, self._clock, self.limits)

@@ -140,6 +140,12 @@ def moved(before: StagePosition, now: StagePosition, tolerance_nm: float) -> str
     return off(before, now, LENGTHS, tolerance_nm) or off(before, now, TILTS, TOUCH_DEG)
 
 
+def check_still(change: str | None) -> None:
+    """Nothing changed between two read-backs of the stage."""
+    if change:
+        raise BusyError(f"the stage is not still: {change} a moment ago; wait and ask again")
+
+
 def come_to_rest(read: Callable[[], StagePosition], clock: Clock, limits: Limits) -> tuple[StagePosition, str | None]:
     """The stage once two read-backs in a row agree, or with what still changes after the time for it."""
     deadline_s = clock.now_s() + limits.settle_timeout_s

@@ -23,7 +23,7 @@ from instruments.drivers.autoscript_loader import AutoscriptLoader
 from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import METRES_RADIANS as AXES
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
-from instruments.drivers.refusals import asked, exposed
+from instruments.drivers.refusals import asked, exposed, tilts
 from instruments.drivers.resting import at_rest
 from instruments.drivers.stepping import camera_time_s, stepped
 from instruments.drivers.vendor import supplied
@@ -199,7 +199,7 @@ class AutoscriptMicroscope:
         return cast("P", self) if tilts or diffracts or kind is HasValves else None
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
-        return {name: self._ranges[name] for name in ("alpha_deg", "beta_deg") if name in self._ranges}
+        return tilts(self._ranges)
 
     def patterns(self) -> Mapping[str, tuple[int, int]]:
         return {name: (size, size) for name, size in self._settings.patterns_px.items()}

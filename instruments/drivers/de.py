@@ -17,7 +17,7 @@ from pydantic import Field
 from configs.load import Settings
 from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
-from instruments.drivers.refusals import asked, binning, exposed
+from instruments.drivers.refusals import asked, binning, exposed, tilts
 from instruments.drivers.vendor import library
 from instruments.errors import Disconnected, InstrumentError, NotCalibrated, NotSupported, ReachError, Timeout
 from instruments.limits import Range
@@ -183,7 +183,7 @@ class DeMicroscope:
         return cast("P", self) if tilts or kind in (HasValves, CanStop) else None
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
-        return {name: self._ranges[name] for name in ("alpha_deg", "beta_deg") if name in self._ranges}
+        return tilts(self._ranges)
 
     def close_valves(self) -> None:
         with self._told():

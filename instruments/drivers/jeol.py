@@ -22,7 +22,7 @@ from configs.load import Settings
 from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.jeol_lenses import CLICKS, Lenses, first
 from instruments.drivers.orientation import Matrix, StageToImage, their_target, to_ours
-from instruments.drivers.refusals import exposed
+from instruments.drivers.refusals import exposed, tilts
 from instruments.drivers.resting import at_rest
 from instruments.drivers.vendor import supplied
 from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
@@ -185,7 +185,7 @@ class JeolMicroscope:
         return cast("P", self) if tilts or kind in (HasValves, CanStop) else None
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
-        return {name: self._ranges[name] for name in ("alpha_deg", "beta_deg") if name in self._ranges}
+        return tilts(self._ranges)
 
     def close_valves(self) -> None:
         """The beam valve; the filament stays as it is."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from instruments.bounds import number, within
+from instruments.bounds import TILTS, number, within
 from instruments.errors import LimitError, NotSupported
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ def asked(target: StagePosition | Optics, ranges: Mapping[str, Range]) -> dict[s
             known = ", ".join(ranges) or "nothing"
             raise NotSupported(f"{name} = {value} was asked; this instrument sets {known} only: leave it None")
     return {name: within(name, value, ranges[name]) for name, value in given.items()}
+
+
+def tilts(ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Of all that can be set, the axes of tilt."""
+    return {name: ranges[name] for name in TILTS if name in ranges}
 
 
 def exposed(

@@ -20,7 +20,7 @@ from pydantic import Field, PositiveInt
 from configs.load import Settings
 from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
-from instruments.drivers.refusals import asked, binning, exposed
+from instruments.drivers.refusals import asked, binning, exposed, tilts
 from instruments.drivers.resting import at_rest
 from instruments.drivers.serialem_loader import SerialemLoader
 from instruments.drivers.vendor import supplied
@@ -204,7 +204,7 @@ class SerialemMicroscope:
         return cast("P", self) if tilts or valves else None
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
-        return {name: self._ranges[name] for name in ("alpha_deg", "beta_deg") if name in self._ranges}
+        return tilts(self._ranges)
 
     def close_valves(self) -> None:
         with self._script() as sem:

@@ -21,7 +21,7 @@ from configs.load import Settings
 from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import METRES_RADIANS as AXES
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
-from instruments.drivers.refusals import asked, exposed
+from instruments.drivers.refusals import asked, exposed, tilts
 from instruments.drivers.vendor import library
 from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
 from instruments.powers import HasTilt, HasValves
@@ -211,7 +211,7 @@ class ThermofisherMicroscope:
         return cast("P", self) if kind in (HasTilt, HasValves) else None
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
-        return {name: self._ranges[name] for name in ("alpha_deg", "beta_deg") if name in self._ranges}
+        return tilts(self._ranges)
 
     def close_valves(self) -> None:
         with self._column() as column:

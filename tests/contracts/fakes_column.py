@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from instruments.clock import SimulatedClock
+from instruments.limits import Limits
 from instruments.powers import HasLoader
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
 
 REACH = {"x_nm": 1e6, "y_nm": 1e6, "z_nm": 2e5, "alpha_deg": 70.0, "beta_deg": 30.0}
 CASSETTE = ("gold", "carbon", "ice")
+SLOTS = {"gold": 1, "carbon": 2, "ice": 3}
+LIMITS = Limits(
+    x_nm=(-1e5, 1e5),
+    y_nm=(-1e5, 1e5),
+    backlash_nm=0.0,
+    stage_uncertainty_nm=10.0,
+    max_current_pA=100.0,
+    max_electrons=1e12,
+    max_fluence_e_per_A2=1e6,
+    max_time_s=1e6,
+)
 """By the slots that they came in; the first lies on the stage."""
 _MOVING = (True, False, True, False)
 """What the stage says after a move, one after the other; after the second it stands half way."""

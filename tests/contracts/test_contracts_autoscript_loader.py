@@ -7,31 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes_autoscript import ApplicationServerException, autoscript
-from fakes_column import Column
+from fakes_column import LIMITS, SLOTS, Column
 
 from instruments.drivers import registry
 from instruments.errors import BusyError, Disconnected, HardwareFault, InstrumentError, LimitError
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
 from instruments.powers import HasLoader, HasValves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fakes_autoscript import Autoloader
-
-SLOTS = {"gold": 1, "carbon": 2, "ice": 3}
-LIMITS = Limits(
-    x_nm=(-1e5, 1e5),
-    y_nm=(-1e5, 1e5),
-    backlash_nm=0.0,
-    stage_uncertainty_nm=10.0,
-    max_current_pA=100.0,
-    max_electrons=1e12,
-    max_fluence_e_per_A2=1e6,
-    max_time_s=1e6,
-)
 
 
 @contextmanager
