@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agent.settings import (
     AgentSettings,
     EstimateSettings,
+    LearnedSettings,
     PlannerSettings,
     PluginSettings,
     RandomSettings,
@@ -15,6 +16,7 @@ from agent.settings import (
     RefocusSettings,
     SkillSettings,
 )
+from configs.errors import ConfigError
 
 if TYPE_CHECKING:
     from agent.focus_reading import Reader
@@ -29,7 +31,7 @@ __all__ = ["AgentSettings", "SkillSettings", "make_agent", "make_skills"]
 def make_agent(
     settings: AgentSettings, task: SurveyTask, catalogue: Catalogue, skills: tuple[Skill, ...], seed: int
 ) -> Agent:
-    """The agent that ``settings`` ask for. Raises ValueError for a plugin that is not installed."""
+    """The agent that ``settings`` ask for. Raises ValueError or ConfigError for one that is not there."""
     match settings:
         case PlannerSettings():
             from agent.planner import Planner
@@ -43,6 +45,14 @@ def make_agent(
             from agent.scripted import random_agent
 
             return random_agent(settings, task.looks, catalogue)
+        case LearnedSettings():
+            try:
+                from agent.learned import learned_agent
+            except ModuleNotFoundError as error:
+                raise ConfigError(
+                    f"a learned agent needs {error.name}, which is not installed: pip install 'adaptem[simulate]'"
+                ) from error
+            return learned_agent(settings, task, catalogue)
         case PluginSettings():
             found = entry_points(group="adaptem.agents")
             if settings.name not in found.names:

@@ -79,6 +79,16 @@ class PlannerSettings(Settings):
     """Steps that must lie between two refocusings."""
 
 
+class LearnedSettings(Settings):
+    """A trained policy."""
+
+    kind: Literal["learned"] = "learned"
+    weights: str
+    """FILE.safetensors, or the name of one that comes with adaptem (`adaptem policies list`)."""
+    sample: bool = False
+    """Draw by the policy's probabilities instead of taking the likeliest action."""
+
+
 class PluginSettings(Settings):
     """An agent of the user's own, found by entry point (group ``adaptem.agents``)."""
 
@@ -89,7 +99,7 @@ class PluginSettings(Settings):
 
 
 AgentSettings: TypeAlias = Annotated[
-    PlannerSettings | RasterSettings | RandomSettings | PluginSettings, Field(discriminator="kind")
+    PlannerSettings | RasterSettings | RandomSettings | LearnedSettings | PluginSettings, Field(discriminator="kind")
 ]
 
 

@@ -17,7 +17,7 @@ from envs.targets import Floats
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from envs.belief import Belief
+    from envs.observations import Believed
     from envs.skills import Skill
     from envs.tasks import SurveyTask
 
@@ -40,7 +40,7 @@ class Means:
     max_fluence_e_per_A2: float
 
 
-def price_tests(task: SurveyTask, belief: Belief, means: Means) -> dict[str, Bools]:
+def price_tests(task: SurveyTask, belief: Believed, means: Means) -> dict[str, Bools]:
     """Reason in words → (N, L) or a shape that broadcasts to it, True where it forbids the look."""
     duration_s = np.array([look.duration_s for look in task.looks])
     electrons = np.array([look.electrons(means.current_pA) for look in task.looks])
@@ -56,7 +56,7 @@ def price_tests(task: SurveyTask, belief: Belief, means: Means) -> dict[str, Boo
     }
 
 
-def look_tests(task: SurveyTask, belief: Belief, means: Means) -> dict[str, Bools]:
+def look_tests(task: SurveyTask, belief: Believed, means: Means) -> dict[str, Bools]:
     """As ``price_tests``, with the rules of the task first."""
     levels = np.array([task.tree.kinds.index(look.level) for look in task.looks])
     return {

@@ -6,7 +6,7 @@ Every number is finite; what is unknown is 0 with its ``known`` column 0. Values
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,10 @@ from envs.targets import Floats
 
 if TYPE_CHECKING:
     from envs.actions import Catalogue
-    from envs.belief import Belief
     from envs.targets import TargetTree
     from envs.tasks import SurveyTask
 
+Ratio: TypeAlias = float
 Observation: TypeAlias = dict[str, Any]
 """Name → array; gymnasium knows no narrower type."""
 
@@ -91,6 +91,24 @@ def _box(names: tuple[str, ...], shape: tuple[int, ...], dtype: type[np.floating
     return spaces.Box(np.broadcast_to(low, shape).copy(), np.full(shape, LARGEST, dtype=dtype), dtype=dtype)
 
 
+class Believed(Protocol):
+    """What of a belief is told (``envs.belief.Belief``)."""
+
+    interest: Floats
+    looks_done: npt.NDArray[np.int32]
+    failed: npt.NDArray[np.int32]
+    blocked: npt.NDArray[np.bool_]
+    fluence_e_per_A2: Floats
+    steps_since_focus: int
+    step_number: int
+
+    @property
+    def seen(self) -> npt.NDArray[np.bool_]: ...
+
+    @property
+    def sharpness_ratio(self) -> Ratio: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Present:
     """The instrument and the account at the moment of observing."""
@@ -108,7 +126,7 @@ class Present:
     """(A,)."""
 
 
-def observe(task: SurveyTask, belief: Belief, present: Present) -> Observation:
+def observe(task: SurveyTask, belief: Believed, present: Present) -> Observation:
     """Write the agreed columns."""
     tree = task.tree
     above, seen = belief.interest

@@ -120,23 +120,27 @@ class Trace:
     faults: int
 
 
-def play(settings: EpisodeSettings, agent: AgentSettings | str, seed: int, name: str) -> Trace:
-    """One episode on the specimen of ``seed``. ``agent``: its settings, or "oracle", which alone is told the truth."""
+def opened(settings: EpisodeSettings, seed: int) -> tuple[SurveyEnv, World]:
+    """The environment of one episode, and the world that knows the truth."""
     clock = SimulatedClock()
     world = World(settings.instrument, seed, clock)
     guard = Guard(SimulatedMicroscope(world), _limits(settings), MemoryLedger(), clock)
-    task, skills, scorer = settings.task(), make_skills(settings.skills), NoveltyScorer(settings.scorer)
-    env = SurveyEnv(
-        Situation(
-            guard=guard,
-            clock=clock,
-            task=task,
-            scorer=scorer,
-            skills=skills,
-            decision_time_s=settings.decision_time_s,
-            seed=seed,
-        )
+    situation = Situation(
+        guard=guard,
+        clock=clock,
+        task=settings.task(),
+        scorer=NoveltyScorer(settings.scorer),
+        skills=make_skills(settings.skills),
+        decision_time_s=settings.decision_time_s,
+        seed=seed,
     )
+    return SurveyEnv(situation), world
+
+
+def play(settings: EpisodeSettings, agent: AgentSettings | str, seed: int, name: str) -> Trace:
+    """One episode on the specimen of ``seed``. ``agent``: its settings, or "oracle", which alone is told the truth."""
+    env, world = opened(settings, seed)
+    task, skills = env.situation.task, env.situation.skills
     features = world.features(settings.area())
     if isinstance(agent, str):
         places = np.array([(f.x_nm, f.y_nm) for f in features]).reshape(-1, 2)
@@ -145,7 +149,7 @@ def play(settings: EpisodeSettings, agent: AgentSettings | str, seed: int, name:
     else:
         player = make_agent(agent, task, env.catalogue, skills, seed)
     steps = _survey(env, player, settings, seed)
-    flags = flag_survey(steps, scorer, settings.flagging, task.tree)
+    flags = flag_survey(steps, env.situation.scorer, settings.flagging, task.tree)
     env.close()
     flagged = [
         [Footprint(x_nm=s.x_nm, y_nm=s.y_nm, width_nm=s.width_nm, height_nm=s.height_nm) for s in flag.sites]

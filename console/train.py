@@ -1,0 +1,82 @@
+"""Commands that train a policy and hold it against others: train, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 (typer reads it)
+from typing import Annotated, Any
+
+import typer
+
+from console.exits import plain_errors, say, show
+
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=c. May be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    for command in (train, evaluate):
+        app.command()(command)
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A config (YAML), such as configs/train_survey.yaml.")],
+    sets: Sets = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in its folder.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a policy on simulated surveys, on this computer or a Ray cluster."""
+    with plain_errors():
+        from configs.load import load
+
+        training, settings_of = _learning("training.train"), _learning("training.settings")
+        settings = load(config, settings_of.TrainSettings, sets or ())
+        found = training.train(settings, resume=resume, told=lambda row: show(row, line=True) if json else _told(row))
+        if json:
+            show({"policy": str(found.policy), "hash": found.hash, "score": found.score}, line=True)
+        else:
+            say(f"{found.policy} ({found.hash}) finds {found.score:.1%} of what is rare where it was selected")
+
+
+def evaluate(
+    config: Annotated[Path, typer.Argument(help="The config of a training run.")],
+    policy: Annotated[str | None, typer.Option(help="FILE.safetensors or a shipped name; by itself the run's.")] = None,
+    specimens: Annotated[int, typer.Option(help="Held-out specimens of each kind.")] = 4,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+    sets: Sets = None,
+    json: Json = False,
+) -> None:
+    """Let a policy, the planner and the raster survey the same held-out specimens, rendered in full."""
+    with plain_errors():
+        from rich.table import Table
+
+        from configs.load import load
+
+        settings = load(config, _learning("training.settings").TrainSettings, sets or ())
+        weights = policy or str(settings.out / settings.name / "policy.safetensors")
+        rows = _learning("training.judge").judged(settings, weights, specimens, workers=workers)
+        if json:
+            show(rows)
+            return
+        table = Table(*(name.replace("_", " ") for name in rows[0]))
+        for row in rows:
+            table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
+        say(table)
+
+
+def _told(row: dict[str, float]) -> None:
+    say("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+
+
+def _learning(module: str) -> Any:
+    """A module that needs torch. Raises ConfigError where that is not installed."""
+    from importlib import import_module
+
+    from configs.errors import ConfigError
+
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"training needs {error.name}, which is not installed: pip install 'adaptem[train]'"
+        ) from error

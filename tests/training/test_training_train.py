@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from training_samples import EPISODE, VARIED, readings, run_settings
+
+from agent.planner import Planner
+from agent.scripted import raster_agent
+from agent.settings import PlannerSettings, RasterSettings
+from configs.errors import ConfigError
+from configs.load import dump
+from models.checkpoint import load_policy, weights_hash
+from training.judge import judged
+from training.macro_env import MacroEnv
+from training.train import train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training")
+    return folder, train(run_settings(folder))
+
+
+def test_two_runs_give_the_same_weights(trained):
+    folder, first = trained
+    assert train(run_settings(folder, "again")).hash == first.hash
+    assert train(run_settings(folder, "other", seed=1)).hash != first.hash
+
+
+def test_the_policy_carries_what_it_is_for(trained):
+    _, found = trained
+    policy, card = load_policy(found.policy), json.loads(found.policy.with_suffix(".json").read_text())
+    assert weights_hash(policy.state_dict()) == found.hash == card["hash"]
+    assert policy.spec.looks == ("overview", "detail") and policy.spec.skills == ("refocus",)
+    assert {"commit", "seed", "config", "limits", "command"} <= set(card)
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_weights(trained, tmp_path):
+    folder, whole = trained
+    settings = run_settings(folder, "killed")
+    config = tmp_path / "run.yaml"
+    config.write_text(dump(settings))
+    run = subprocess.Popen(
+        [sys.executable, "-m", "console.main", "train", str(config)], stdout=subprocess.DEVNULL, env=os.environ
+    )
+    checkpoint = settings.out / "killed" / "checkpoint.safetensors"
+    while not checkpoint.exists() and run.poll() is None:
+        time.sleep(0.005)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert checkpoint.exists()
+    (settings.out / "killed" / "policy.safetensors").unlink(missing_ok=True)
+    gone_on = train(settings, resume=True)
+    assert gone_on.hash == whole.hash
+    updates = [json.loads(line) for line in (gone_on.folder / "progress.jsonl").read_text().splitlines()]
+    assert [row["update"] for row in updates if "entropy" in row] == [2, 3, 4]
+
+
+def test_runs_are_not_mixed(trained):
+    folder, _ = trained
+    with pytest.raises(ConfigError, match="holds a run already"):
+        train(run_settings(folder))
+    with pytest.raises(ConfigError, match="no run to go on with"):
+        train(run_settings(folder, "never-begun"), resume=True)
+    with pytest.raises(ConfigError, match="another config"):
+        train(run_settings(folder, updates=9), resume=True)
+
+
+def test_a_checkpoint_that_is_not_safetensors_is_refused(trained):
+    folder, _ = trained
+    settings = run_settings(folder, "damaged")
+    train(settings)
+    (settings.out / "damaged" / "checkpoint.safetensors").write_bytes(b"\x80\x04pickle")
+    with pytest.raises(ConfigError, match="not safetensors"):
+        train(settings, resume=True)
+
+
+def test_the_set_policy_trains_by_the_same_command(trained):
+    folder, _ = trained
+    found = train(run_settings(folder, "set", network={"kind": "set", "width": 8}, imitation=None))
+    assert load_policy(found.policy).spec.kind == "set"
+
+
+def test_a_policy_is_judged_on_rendered_specimens(trained):
+    folder, found = trained
+    rows = judged(run_settings(folder), str(found.policy), 1, workers=1)
+    assert [(row["specimens"], row["agent"]) for row in rows[:3]] == [
+        ("made up", "learned"), ("made up", "planner"), ("made up", "raster"),
+    ]  # fmt: skip
+    assert all(0 <= row["found_dose"] <= 1 and row["n"] == 1 for row in rows) and rows[0]["learned_more"] == 0
+
+
+def test_a_policy_that_is_not_there_is_named(trained):
+    with pytest.raises(ConfigError, match="nowhere"):
+        judged(run_settings(trained[0]), "nowhere", 1)
+
+
+def scores(agent_of) -> float:
+    env, found = MacroEnv(EPISODE, readings(), VARIED), []
+    for seed in range(8):
+        observation, _ = env.reset(seed=seed)
+        agent, over = agent_of(env), False
+        while not over:
+            observation, _, terminated, truncated, info = env.step(agent.act(observation).action)
+            over = terminated or truncated
+        found.append(info["found_ratio"])
+    return sum(found) / len(found)
+
+
+def test_readings_tell_a_planner_from_a_raster():
+    planner = scores(lambda env: Planner(PlannerSettings(first_sites=16), env.task, env.skills, env.catalogue))
+    raster = scores(lambda env: raster_agent(RasterSettings(), env.task.looks, env.catalogue, 0))
+    assert planner > raster + 0.2
+
+
+def test_equal_seeds_give_equal_episodes_and_others_differ():
+    def first(seed):
+        env = MacroEnv(EPISODE, readings(), VARIED)
+        return env.reset(seed=seed)[0]["globals"].tolist(), env.specimen.features.tolist(), env.specimen.seen.tolist()
+
+    assert first(3) == first(3) != first(4)
+
+
+def test_what_is_masked_is_refused():
+    env = MacroEnv(EPISODE, readings(), VARIED)
+    env.reset(seed=0)
+    env.step(0)
+    with pytest.raises(ValueError, match="masked"):
+        env.step(0)

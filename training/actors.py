@@ -1,0 +1,42 @@
+"""Rollout workers as Ray actors. One that is killed is made anew and asked again: no row is lost, and none differs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
+
+import ray
+
+from training.rollout import Episode, Kit, RolloutWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from training.rollout import Weights
+
+
+class Actors:
+    """Implements ``training.samplers.Sampler``."""
+
+    def __init__(self, kit: Kit, workers: int, address: str | None = None) -> None:
+        """``address``: of a running cluster; None begins one on this computer."""
+        self._began = not ray.is_initialized()
+        if self._began:
+            own = {} if address else {"num_cpus": workers, "include_dashboard": False}
+            ray.init(address=address, log_to_driver=False, **own)
+        actor = ray.remote(max_restarts=-1, max_task_retries=2)(RolloutWorker)
+        self.actors = [actor.remote(kit) for _ in range(workers)]
+
+    def play(self, weights: Weights, seeds: Sequence[int], **how: Any) -> list[Episode]:
+        kept, count = ray.put(dict(weights)), len(self.actors)
+        asked = [actor.play.remote(kept, list(seeds[n::count]), **how) for n, actor in enumerate(self.actors)]
+        played = ray.get(asked)
+        return [played[n % count][n // count] for n in range(len(seeds))]
+
+    def close(self) -> None:
+        for actor in self.actors:
+            ray.kill(actor)
+        if self._began:
+            ray.shutdown()

@@ -1,0 +1,94 @@
+"""A policy against the planner and the raster, on held-out specimens that are rendered in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.learned import columns_of
+from agent.settings import LearnedSettings, RasterSettings
+from models.checkpoint import find_policy, load_policy
+from training.evaluate import evaluate, found_at, interval
+from training.settings import TEST_SEED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.settings import AgentSettings
+    from training.episode import EpisodeSettings, Trace
+    from training.settings import TrainSettings
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Ratio: TypeAlias = float
+
+AT_DOSE: Ratio = 0.10
+"""Of a full detail raster."""
+KINDS_APART = 10_000
+
+
+def played(
+    settings: TrainSettings,
+    entrants: dict[str, AgentSettings],
+    specimens: int,
+    *,
+    workers: int,
+    on_trace: Callable[[Trace], None] = lambda _: None,
+) -> dict[str, dict[str, list[Trace]]]:
+    """Kind of specimen → entrant → traces, in the order of the seeds."""
+    found = {}
+    for number, (kind, specimen) in enumerate(settings.worlds.kinds.items()):
+        instrument = settings.episode.instrument.model_copy(update={"specimen": specimen})
+        episode: EpisodeSettings = settings.episode.model_copy(
+            update={"instrument": instrument, "dose_ratio": AT_DOSE * 1.05}
+        )
+        first = TEST_SEED + KINDS_APART * number
+        found[kind] = evaluate(episode, entrants, range(first, first + specimens), workers=workers, on_trace=on_trace)
+    return found
+
+
+def judged(settings: TrainSettings, weights: str, specimens: int, *, workers: int = 2) -> list[dict[str, Any]]:
+    """One row a kind of specimen and agent, and all together. Raises ConfigError for a policy that does not fit."""
+    path = find_policy(weights)
+    episode = settings.episode
+    from_task = episode.task().catalogue(())
+    columns_of(load_policy(path).spec, from_task)
+    entrants: dict[str, AgentSettings] = {
+        "learned": LearnedSettings(weights=str(path)),
+        "planner": settings.teacher,
+        "raster": RasterSettings(),
+    }
+    return table(played(settings, entrants, specimens, workers=workers))
+
+
+def table(traces: dict[str, dict[str, list[Trace]]]) -> list[dict[str, Any]]:
+    """Found at equal dose and at equal time, and what the learned policy finds more, paired; 95 % intervals."""
+    rows = []
+    everything = {
+        name: [trace for made in traces.values() for trace in made[name]] for name in next(iter(traces.values()))
+    }
+    for kind, made in {**traces, "all": everything}.items():
+        time_s = half_time_s(made)
+        at = {name: (at_dose(each), found_at(each, "time_s", np.array([time_s]))[:, 0]) for name, each in made.items()}
+        for name, (dose, time) in at.items():
+            mean, low, high = interval(dose)
+            more, more_low, more_high = interval(at["learned"][0] - dose)
+            later, later_low, later_high = interval(at["learned"][1] - time)
+            rows.append({
+                "specimens": kind, "agent": name, "n": len(dose), "found_dose": mean, "low": low, "high": high,
+                "learned_more": more, "more_low": more_low, "more_high": more_high,
+                "found_time": interval(time)[0],
+                "learned_more_time": later, "time_low": later_low, "time_high": later_high,
+            })  # fmt: skip
+    return rows
+
+
+def at_dose(traces: list[Trace]) -> Array:
+    """(S,) found at ``AT_DOSE``."""
+    return found_at(traces, "dose", np.array([AT_DOSE]))[:, 0]
+
+
+def half_time_s(made: dict[str, list[Trace]]) -> float:
+    """When the raster has spent half of its dose: before any agent is out of dose."""
+    return float(np.median([np.interp(0.5 * AT_DOSE, trace.dose, trace.time_s) for trace in made["raster"]]))

@@ -1,0 +1,117 @@
+"""What a real episode reads of a specimen, measured once, so that many cheap episodes can be played on it.
+
+    every patch from above ─► above (H, W)         a random share of the sites, and every site with a rare feature,
+                                                   in detail ─► seen (H, W), NaN where it was not looked at
+
+The environment that is measured is the whole one: rendered frames, stage, focus, descriptors, scorer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from configs.errors import ConfigError
+from envs.actions import LookAt, UseSkill
+from envs.belief import judged
+from envs.novelty import NoveltyScorer
+from training.episode import opened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envs.step import Step
+    from envs.survey_env import SurveyEnv
+    from training.episode import EpisodeSettings
+
+Map: TypeAlias = npt.NDArray[np.float32]
+Ratio: TypeAlias = float
+
+REFOCUS_EVERY = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """M specimens of H rows and W columns of sites."""
+
+    above: Map
+    """(M, H, W) interest from above, against all of the atlas."""
+    seen: Map
+    """(M, H, W) interest in detail, against a random share of the sites; NaN where no detail look was taken."""
+    features: npt.NDArray[np.uint8]
+    """(M, H, W) rare features whose centres lie in the site."""
+    kind: npt.NDArray[np.uint8]
+    """(M,) number of the kind of specimen."""
+
+
+def measured(settings: EpisodeSettings, seed: int, kind: int, share: Ratio = 0.1) -> Readings:
+    """Of the specimen of ``seed``. ``share``: of the sites that are looked at in detail whatever is there."""
+    endless = settings.model_copy(update={"dose_ratio": 10.0, "hours": 1e4})
+    env, world = opened(endless, seed)
+    tree = env.situation.task.tree
+    rows, columns = tree.shape
+    held = np.zeros(rows * columns, dtype=np.uint8)
+    for feature in world.features(settings.area()):
+        near = np.hypot(tree.x_nm[tree.leaves] - feature.x_nm, tree.y_nm[tree.leaves] - feature.y_nm).argmin()
+        held[tree.cell[tree.leaves[near]]] += 1
+    drawn = np.random.default_rng(seed).permutation(tree.leaves)[: max(24, round(share * len(tree.leaves)))]
+    rare = tree.leaves[held[tree.cell[tree.leaves]] > 0]
+    steps = [_look(env, int(patch)) for patch in tree.of_kind(tree.kinds[0])]
+    steps += [_look(env, int(site)) for site in [*drawn, *np.setdiff1d(rare, drawn)]]
+    env.close()
+    above, seen = (np.full(rows * columns, np.nan, dtype=np.float32) for _ in range(2))
+    scorer = NoveltyScorer(settings.scorer)
+    for step in steps:
+        if step.score is not None and step.look is not None and step.target in {*tree.of_kind(tree.kinds[0]), *drawn}:
+            scorer.observe(step.look, np.array(step.score.descriptors))
+    scorer = scorer.completed()
+    for step in steps:
+        if step.score is None or step.look is None or not step.score.cells:
+            continue
+        interest = judged(scorer.interest(step.look, np.array(step.score.descriptors)))
+        (seen if step.target in step.score.cells else above)[tree.cell[list(step.score.cells)]] = interest
+    shape = 1, rows, columns
+    return Readings(
+        above=np.nan_to_num(above).reshape(shape),
+        seen=seen.reshape(shape),
+        features=held.reshape(shape),
+        kind=np.array([kind], dtype=np.uint8),
+    )
+
+
+def _look(env: SurveyEnv, target: int) -> Step:
+    """The one look of this target's level, after a refocus where that is due."""
+    due = env.step_number == 0 or env.belief.steps_since_focus >= REFOCUS_EVERY
+    if due and "refocus" in env.catalogue.skills:
+        env.apply(env.catalogue.encode(UseSkill(env.catalogue.skills.index("refocus"))))
+    task = env.situation.task
+    look = next(n for n, look in enumerate(task.looks) if look.level == task.tree[target].kind)
+    return env.apply(env.catalogue.encode(LookAt(target, look)))
+
+
+def joined(parts: list[Readings]) -> Readings:
+    """All specimens of several measurements of one size."""
+    return Readings(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Readings)})
+
+
+def save_readings(readings: Readings, path: Path) -> None:
+    """As a compressed file of plain arrays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = {f.name: getattr(readings, f.name) for f in fields(Readings)}
+    with path.open("wb") as file:
+        np.savez_compressed(
+            file, **{name: a.astype(np.float16) if a.dtype.kind == "f" else a for name, a in kept.items()}
+        )
+
+
+def load_readings(path: Path) -> Readings:
+    """Raises ConfigError for a file that is not there or not one of these."""
+    try:
+        with np.load(path) as held:
+            kept = {f.name: held[f.name] for f in fields(Readings)}
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"readings {path} cannot be read ({error}); leave them out, and they are measured") from error
+    return Readings(**{name: a.astype(np.float32) if a.dtype.kind == "f" else a for name, a in kept.items()})

@@ -1,0 +1,71 @@
+"""Everything that can be said about one training run, in a YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from agent.settings import PlannerSettings
+from configs.load import Settings
+from instruments.simulated.settings import SpecimenSettings
+from training.episode import EpisodeSettings
+from training.imitation import ImitationSettings
+from training.layouts import VariationSettings
+from training.ppo import PPOSettings
+
+Ratio: TypeAlias = float
+
+TRAIN_SEED, SELECT_SEED, TEST_SEED = 1_000_000, 2_000_000, 3_000_000
+"""First seeds of the specimens that are trained on, selected by and judged by."""
+
+
+class NetworkSettings(Settings):
+    """The policy's network."""
+
+    kind: Literal["map", "set"] = "map"
+    """map: convolutions on the belief map; set: attention over the targets."""
+    width: PositiveInt = 16
+
+
+class WorldsSettings(Settings):
+    """The specimens to train on: what real episodes read of them is measured first."""
+
+    kinds: Annotated[dict[str, SpecimenSettings], Field(min_length=1)]
+    """By name."""
+    specimens: PositiveInt = 16
+    """Measured of each kind: about ten seconds each."""
+    readings: Path | None = None
+    """Measured before; None = measure, and keep them in the run's folder."""
+    variation: VariationSettings = VariationSettings()
+
+
+class TrainSettings(Settings):
+    """One training run."""
+
+    name: str = Field("policy", pattern=r"^[\w.-]+$")
+    """Names the folder: letters, digits, dot, dash and underscore."""
+    seed: NonNegativeInt = 0
+    out: Path = Path("training_runs")
+    episode: EpisodeSettings = EpisodeSettings()
+    """Size, looks, skills and instrument of the surveys."""
+    worlds: WorldsSettings
+    network: NetworkSettings = NetworkSettings()
+    teacher: PlannerSettings = PlannerSettings()
+    imitation: ImitationSettings | None = ImitationSettings()
+    """None: from scratch."""
+    critic_updates: NonNegativeInt = 4
+    """Updates of the value alone, after imitation."""
+    updates: NonNegativeInt = 100
+    """Of policy and value."""
+    ppo: PPOSettings = PPOSettings()
+    workers: NonNegativeInt = 0
+    """Ray actors that play; 0 = this process plays, and Ray is not needed."""
+    cluster: str | None = None
+    """Address of a running Ray cluster; None begins one on this computer."""
+    select_every: PositiveInt = 10
+    """Updates between two looks at how the policy does on specimens kept for selecting."""
+    select_episodes: PositiveInt = 64
+    track: bool = False
+    """Into MLflow, at ``out``/mlflow.db."""

@@ -1,0 +1,225 @@
+"""A training run from config to policy.
+
+    readings ──► imitation of the planner ──► critic alone ──► PPO ──► the best on specimens kept for selecting
+                 └───────────────── a checkpoint after each update ─────────────────┘
+
+Seeds of episodes follow from the run's seed and the number of the update, so that a run that is killed and goes on ends
+with the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+
+from agent.features import FEATURES, SCALARS
+from agent.planner import Planner
+from configs.errors import ConfigError
+from configs.load import dump, load
+from models.checkpoint import Policy, make_policy, save_policy, weights_hash
+from models.policy import PolicySpec
+from training.imitation import imitate
+from training.macro_env import MacroEnv
+from training.ppo import PPO
+from training.readings import joined, load_readings, measured, save_readings
+from training.rollout import Kit
+from training.run import (
+    CHECKPOINT,
+    CONFIG,
+    POLICY,
+    PROGRESS,
+    READINGS,
+    keep_lines,
+    load_checkpoint,
+    save_checkpoint,
+    write_line,
+)
+from training.samplers import open_sampler
+from training.settings import SELECT_SEED, TRAIN_SEED, TrainSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.protocol import Agent
+    from training.readings import Readings
+
+Ratio: TypeAlias = float
+Told: TypeAlias = "Callable[[dict[str, float]], None]"
+
+EPISODES_APART = 10_000
+"""Seeds of one update begin so far after those of the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a run ended with."""
+
+    folder: Path
+    policy: Path
+    hash: str
+    score: Ratio
+    """Share of the rare features found, on the specimens kept for selecting."""
+
+
+def train(settings: TrainSettings, *, resume: bool = False, told: Told = lambda _: None) -> Trained:
+    """Run, or go on with what is in the run's folder. ``told``: every row of progress.
+
+    Raises ConfigError: a folder in use without ``resume``, nothing to resume, another config than it began with.
+    """
+    torch.set_num_threads(1)
+    folder = settings.out / settings.name
+    _prepare(folder, settings, resume=resume)
+    readings = _readings(folder, settings, told)
+    kit, spec = kit_of(settings, readings)
+    torch.manual_seed(settings.seed)
+    policy = make_policy(spec)
+    sampler = open_sampler(kit, settings.workers, settings.cluster)
+    try:
+        return _learn(folder, settings, policy, sampler, told)
+    finally:
+        sampler.close()
+
+
+def kit_of(settings: TrainSettings, readings: Readings) -> tuple[Kit, PolicySpec]:
+    """What a worker plays with, and what its policy sees and may do."""
+    env = MacroEnv(settings.episode, readings, settings.worlds.variation)
+    spec = spec_of(settings, env)
+    kit = Kit(
+        make_env=partial(MacroEnv, settings.episode, readings, settings.worlds.variation),
+        make_policy=partial(make_policy, spec),
+        read=FEATURES[settings.network.kind][0],
+        teacher=partial(_teacher, settings),
+    )
+    return kit, spec
+
+
+def spec_of(settings: TrainSettings, env: MacroEnv) -> PolicySpec:
+    """What the policy will see and may do."""
+    return PolicySpec(
+        kind=settings.network.kind,
+        columns=FEATURES[settings.network.kind][1],
+        scalars=SCALARS,
+        looks=env.catalogue.looks,
+        skills=env.catalogue.skills,
+        width=settings.network.width,
+    )
+
+
+def _teacher(settings: TrainSettings, env: MacroEnv) -> Agent:
+    return Planner(settings.teacher, env.task, env.skills, env.catalogue)
+
+
+def _learn(folder: Path, settings: TrainSettings, policy: Policy, sampler: Any, told: Told) -> Trained:
+    learner = PPO(policy, settings.ppo)
+    best: dict[str, torch.Tensor] = {}
+    progress: dict[str, Any] = {"update": 0, "env_steps": 0, "best": -1.0, "cpu_s": 0.0}
+    path, began_s = folder / CHECKPOINT, time.process_time()
+
+    def keep(row: dict[str, float]) -> None:
+        progress["cpu_s"] = round(progress["cpu_s"] + time.process_time() - keep.last_s, 2)  # type: ignore[attr-defined]
+        keep.last_s = time.process_time()  # type: ignore[attr-defined]
+        row = {"update": progress["update"], "env_steps": progress["env_steps"], "cpu_s": progress["cpu_s"], **row}
+        write_line(folder / PROGRESS, row)
+        told(row)
+
+    keep.last_s = began_s  # type: ignore[attr-defined]
+    if path.exists():
+        best, progress = load_checkpoint(path, learner)
+    elif settings.imitation is not None:
+        count = settings.imitation.rounds * settings.imitation.episodes
+        seeds = range(TRAIN_SEED + EPISODES_APART * settings.seed, TRAIN_SEED + EPISODES_APART * settings.seed + count)
+        imitate(policy, sampler, settings.imitation, seeds, np.random.default_rng((settings.seed, 0)), keep)
+    keep_lines(folder / PROGRESS, progress["update"])
+    last = settings.critic_updates * (settings.imitation is not None) + settings.updates
+    for update in range(progress["update"], last + 1):
+        if update % settings.select_every == 0 or update == last:
+            score = selected(sampler, policy, settings)
+            keep({"select_score": score})
+            if score > progress["best"]:
+                progress["best"], best = score, {k: v.clone() for k, v in policy.state_dict().items()}
+        if update == last:
+            break
+        first = TRAIN_SEED + EPISODES_APART * (1000 * (settings.seed + 1) + update)
+        how = {"most_steps": settings.ppo.most_steps}
+        episodes = sampler.play(policy.state_dict(), range(first, first + settings.ppo.episodes), **how)
+        alone = settings.imitation is not None and update < settings.critic_updates
+        found = learner.update(episodes, np.random.default_rng((settings.seed, 1, update)), critic_only=alone)
+        progress["update"] = update + 1
+        progress["env_steps"] += int(found.pop("steps"))
+        keep({"score": float(np.mean([e.score for e in episodes])), **found})
+        save_checkpoint(path, learner, best or dict(policy.state_dict()), progress)
+    policy.load_state_dict(best)
+    save_policy(policy, folder / POLICY, card(settings, progress))
+    return Trained(folder, folder / POLICY, weights_hash(policy.state_dict()), progress["best"])
+
+
+def selected(sampler: Any, policy: Policy, settings: TrainSettings) -> Ratio:
+    """Mean share of the rare features found, by the likeliest actions, on the specimens kept for selecting."""
+    scores: list[Ratio] = []
+    for first in range(0, settings.select_episodes, settings.ppo.episodes):
+        seeds = range(SELECT_SEED + first, SELECT_SEED + min(first + settings.ppo.episodes, settings.select_episodes))
+        scores += [e.score for e in sampler.play(policy.state_dict(), seeds, greedy=True)]
+    return float(np.mean(scores))
+
+
+def card(settings: TrainSettings, progress: dict[str, Any]) -> dict[str, Any]:
+    """How a policy was made and where it may be used."""
+    return {
+        "name": settings.name,
+        "seed": settings.seed,
+        "commit": _commit(),
+        "command": f"adaptem train {CONFIG}",
+        "config": settings.model_dump(mode="json"),
+        "progress": progress,
+        "limits": "Trained on simulated surveys only. Two levels of targets, one look each; rare features of the kinds "
+        "that the simulator draws, on a background that is ordinary for its specimen.",
+    }
+
+
+def _prepare(folder: Path, settings: TrainSettings, *, resume: bool) -> None:
+    kept = folder / CONFIG
+    if not resume:
+        if folder.exists() and any(folder.iterdir()):
+            raise ConfigError(f"{folder} holds a run already: go on with it by --resume, or give another name or out")
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.write_text(dump(settings), encoding="utf-8")
+    elif not kept.exists():
+        raise ConfigError(f"{folder} holds no run to go on with: leave --resume out to begin one")
+    elif load(kept, TrainSettings) != settings:
+        raise ConfigError(f"{folder} was begun with another config: go on with {kept}, or begin anew by another name")
+
+
+def _readings(folder: Path, settings: TrainSettings, told: Told) -> Readings:
+    """From the file that is named, or measured: each specimen once, whatever interrupts."""
+    if settings.worlds.readings is not None:
+        return load_readings(settings.worlds.readings)
+    if (folder / READINGS).exists():
+        return load_readings(folder / READINGS)
+    parts = []
+    for number in range(settings.worlds.specimens):
+        for kind, specimen in enumerate(settings.worlds.kinds.values()):
+            instrument = settings.episode.instrument.model_copy(update={"specimen": specimen})
+            episode = settings.episode.model_copy(update={"instrument": instrument})
+            seed = TRAIN_SEED + len(settings.worlds.kinds) * number + kind
+            parts.append(measured(episode, seed, kind))
+            told({"measured": float(len(parts))})
+    beside = folder / f"{READINGS}.partial"
+    save_readings(joined(parts), beside)
+    beside.replace(folder / READINGS)
+    return load_readings(folder / READINGS)
+
+
+def _commit() -> str:
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    found = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
+    return found.stdout.strip() or "unknown"
