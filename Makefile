@@ -30,7 +30,7 @@ slow: .venv/dev  ## The campaigns: crash and stop tests, the offline bundle
 	$(BIN)/pytest -m slow
 
 GUARD := instruments/guard.py,instruments/guard_checks.py,instruments/guard_powers.py,instruments/bounds.py
-GUARD := $(GUARD),instruments/limits.py,instruments/dose.py,instruments/ledger.py,instruments/ledger_sqlite.py
+GUARD := $(GUARD),instruments/limits.py,instruments/dose.py,instruments/booking.py,instruments/ledger.py,instruments/ledger_sqlite.py
 
 coverage: .venv/dev  ## Every line and branch of what the guard refuses and books by
 	$(BIN)/coverage run --branch --include=$(GUARD) --data-file=.coverage -m pytest -q tests/instruments \

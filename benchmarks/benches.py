@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from instruments.checks import READS
 from instruments.drivers.served import DEFOCUS_NM_PER_UNIT, FIELD_OF_VIEW_NM_AT_1X
 from instruments.types import Exposure
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     Block = dict[str, Any]
 
 STRAIGHT = [[1.0, 0.0], [0.0, 1.0]]
+EMISSION, VACUUM, VALVE, TENSION = (READS[name] for name in ("emission", "vacuum", "valve", "high_tension"))
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,17 @@ BENCHES: dict[str, Bench] = {
         _detwin,
         exposure=Exposure(field_of_view_nm=256.0, shape=(128, 128), dwell_us=40.0),
         allow_defocus_nm=20_000.0,
+        unchecked=frozenset({EMISSION, VACUUM}),
     ),
-    "micromanager": Bench(_micromanager, allow_defocus_nm=20.0),
-    "nion": Bench(_nion, unchecked=frozenset({"focus responds"})),
-    "thermofisher": Bench(_thermofisher),
+    "micromanager": Bench(
+        _micromanager, allow_defocus_nm=20.0, unchecked=frozenset({EMISSION, VACUUM, VALVE, TENSION})
+    ),
+    "nion": Bench(_nion, unchecked=frozenset({"focus responds", EMISSION, VACUUM, VALVE})),
+    "thermofisher": Bench(_thermofisher, unchecked=frozenset({EMISSION})),
     "de": Bench(
         _de,
         exposure=Exposure(field_of_view_nm=256.0, shape=(128, 128), dwell_us=40.0),
         allow_defocus_nm=20_000.0,
+        unchecked=frozenset({EMISSION, VACUUM}),
     ),
 }

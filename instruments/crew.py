@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from configs.load import Settings
 from instruments import codec
+from instruments.drivers import registry
 from instruments.errors import Disconnected, Timeout
-from instruments.latches import latch_file
+from instruments.latches import latch_file, tell_waived
 from instruments.launch import instrument_name, launch, part, spawn
 from instruments.limits import Limits
 from instruments.remote import RemoteSettings, token_in
@@ -75,6 +76,7 @@ class Crew:
                 "limits": plan.limits.model_dump(mode="json"),
                 "ledger": str(plan.ledger.resolve()),
                 "latches": str(latch_file(instrument_name(plan.instrument))),
+                "hardware": not registry.simulated(plan.instrument),
                 "clock": None if plan.simulated_time else origin,
             }
             sockets = {"calls": guard_calls, "urgent": guard_urgent, "watch": guard_watch, "halt": guard_halt}
@@ -84,6 +86,7 @@ class Crew:
             for link in theirs:
                 link.close()
             self.about = self._first_word()
+            tell_waived(instrument_name(plan.instrument), dict(plan.limits.waived) if order["hardware"] else {})
         except BaseException:
             for link in theirs:
                 link.close()

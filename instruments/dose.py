@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from instruments.errors import BusyError, LimitError
-from instruments.types import Footprint, StagePosition
+from instruments.types import ELECTRONS_PER_PA_S, Footprint, StagePosition
 
 if TYPE_CHECKING:
     from instruments.limits import Limits
     from instruments.types import Exposure, Frame, State
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What an exposure costs, before it is made."""
+
+    place: Footprint
+    electrons: float
+    """Of the exposure itself."""
+    most: float
+    """And of all the time that the beam may stay on beyond it: so much is booked before it is on."""
+
+
+def price_of(exposure: Exposure, stage: StagePosition, state: State, limits: Limits, overhead_s: float) -> Price:
+    """The price of an exposure with the stage there; ``overhead_s``: for how much longer the beam may be on."""
+    current_pA = current_of(state, limits)
+    electrons = exposure.electrons(current_pA)
+    place = place_of(exposure, stage, margin_nm(stage, limits), state.lit_nm)
+    return Price(place, electrons, electrons + current_pA * ELECTRONS_PER_PA_S * overhead_s)
 
 
 def current_of(state: State, limits: Limits) -> float:
@@ -89,9 +108,13 @@ def swept(booked: Footprint, end: StagePosition) -> Footprint:
     return booked.dilated(math.dist((booked.x_nm, booked.y_nm), (x_nm, y_nm)))
 
 
-def told(frame: Frame, electrons: float) -> Frame:
-    """The frame, with the electrons that were booked where its driver cannot tell them: unknown is not 0."""
-    return frame if 0 < frame.electrons < math.inf else replace(frame, electrons=electrons)
+def told(frame: Frame, price: Price) -> Frame:
+    """The frame; where its driver cannot tell the electrons, with those of all the time that it took: never 0."""
+    if 0 < frame.electrons < math.inf:
+        return frame
+    longer = (frame.end_s - frame.start_s) / frame.exposure.beam_on_s
+    electrons = price.electrons * longer if longer > 1 else price.electrons
+    return replace(frame, electrons=min(electrons, price.most))
 
 
 def fluence_of(exposure: Exposure, place: Footprint, electrons: float) -> float:

@@ -280,3 +280,8 @@ def open_microscope(settings: FaultySettings, *, seed: int, clock: Clock, truth:
     """For the registry."""
     scope = registry.open_microscope(settings.instrument, seed=seed, clock=clock, truth=truth)
     return FaultyMicroscope(scope, settings, clock)
+
+
+def simulated(settings: FaultySettings) -> bool:
+    """As the instrument."""
+    return registry.simulated(settings.instrument)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from instruments import errors
+from instruments import booking, errors
 from instruments import guard_checks as checks
 from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check_optics, legs, merged
-from instruments.dose import current_of, fluence_of, lit, margin_nm, place_of, swept, told
+from instruments.dose import lit, told
 from instruments.errors import BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
 from instruments.guard_powers import Own, guarded
+from instruments.limits import INTERLOCKS, SIMULATED, Rig
 from instruments.powers import HasValves
 from instruments.types import Outcome
 
@@ -25,17 +25,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from instruments.clock import Clock
+    from instruments.dose import Price
     from instruments.ledger import Ledger
     from instruments.limits import Limits
     from instruments.protocol import Microscope, P
-    from instruments.types import Exposure, Footprint, Frame, Optics, StagePosition, State
+    from instruments.types import Exposure, Frame, Optics, StagePosition, State
 
 
 class Guard:
     """A Microscope that owns another one and lets through what the limits and the ledger allow."""
 
-    def __init__(self, microscope: Microscope, limits: Limits, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self, microscope: Microscope, limits: Limits, ledger: Ledger, clock: Clock, rig: Rig = SIMULATED
+    ) -> None:
         self.limits, self.ledger = limits, ledger
+        self._lacking = set(limits.waived if rig.hardware else INTERLOCKS)  # need not read; one that has, must again
+        self._overhead_s = rig.overhead_s
         self.denials = 0  # requests refused by the guard itself
         self.last_denial: str | None = None
         self._microscope = microscope
@@ -91,28 +96,23 @@ class Guard:
         """Book, expose, blank. Whatever is raised once it is booked, the dose counts as spent."""
         with self._turn() as state:
             with self._judging():
-                place, electrons = self._plan(exposure, state, state.stage)
+                price = self._plan(exposure, state, state.stage)
                 if (settled := self._settled(state)) is not state:
                     state = settled
-                    place, electrons = self._plan(exposure, state, state.stage)
+                    price = self._plan(exposure, state, state.stage)
                 self._check_still(state.stage, self.limits.stage_uncertainty_nm)
                 if self._held:  # at the last moment: what is refused here is not booked
                     raise self._held
-                ticket = self.ledger.reserve(lit(exposure, state), place, electrons)
+                ticket = self.ledger.reserve(lit(exposure, state), price.place, price.most)
             self._starts.append(self._clock.now_s())
             try:
                 with self._driver() as microscope:
                     if self._held:
                         raise self._held
-                    frame = told(microscope.acquire(exposure), electrons)
+                    frame = told(microscope.acquire(exposure), price)
             finally:
                 self.blank()
-            if checks.off(state.stage, frame.stage, LENGTHS[:2], self.limits.stage_uncertainty_nm):
-                place, electrons = swept(place, frame.stage), 0.0
-            if frame.electrons > electrons * (1 + 1e-9):  # more, or elsewhere, than was booked: booked on top
-                self.ledger.reserve(replace(lit(exposure, state), id=None), place, frame.electrons - electrons)
-            with suppress(InstrumentError):  # unsettled is just as spent, and no reason to lose the frame
-                self.ledger.settle(ticket)
+            booking.settle(self.ledger, ticket, price, frame, state, self.limits)
             return frame
 
     def hold(self, reason: str) -> None:
@@ -168,8 +168,8 @@ class Guard:
             return str(refusal)
         return None
 
-    def _plan(self, exposure: Exposure, state: State, stage: StagePosition) -> tuple[Footprint, float]:
-        """What the exposure would hit and cost: (place, electrons). Raises where it is refused; changes nothing."""
+    def _plan(self, exposure: Exposure, state: State, stage: StagePosition) -> Price:
+        """What the exposure would hit and cost. Raises where it is refused; changes nothing."""
         limits, ledger = self.limits, self.ledger
         check_exposure(exposure, limits)
         self._check_latch_and_time(exposure.duration_s)
@@ -177,14 +177,10 @@ class Guard:
             raise LimitError(f"exposure {exposure.id} was booked before and is never made twice: ask for a new intent")
         checks.check_idle(state)
         checks.check_beam_path(state, limits, has_valves=self._microscope.power(HasValves) is not None)
+        checks.check_read(state, self._lacking)
         if len(self._starts) == self._starts.maxlen:
             checks.check_pause(self._starts[0] + 60.0 - self._clock.now_s(), state, limits)
-        electrons, spent = exposure.electrons(current_of(state, limits)), ledger.electrons()
-        checks.check_electrons(spent, electrons, limits)
-        place = place_of(exposure, stage, margin_nm(stage, limits), state.lit_nm)
-        fluence = fluence_of(lit(exposure, state), place, electrons)
-        checks.check_fluence(place, ledger.fluence_e_per_A2(place), fluence, limits)
-        return place, electrons
+        return booking.affordable(exposure, stage, state, limits, ledger, self._overhead_s)
 
     @contextmanager
     def _transferring(self) -> Iterator[Callable[[str], HardwareFault]]:
@@ -194,6 +190,7 @@ class Guard:
                 self._check_latch_and_time(0.0)
                 has_valves = self._microscope.power(HasValves) is not None
                 checks.check_transfer(state, self.limits, has_valves=has_valves)
+                checks.check_read(state, self._lacking | checks.GUN)
                 self._seen = None  # settled and read again, whatever was seen before: one reading may be wrong
                 checks.check_transfer(self._settled(state), self.limits, has_valves=has_valves)
             self._seen = None  # it may stand elsewhere after
@@ -267,6 +264,7 @@ class Guard:
         self._spend_time()
         try:
             state = self.state()
+            self._lacking -= set(INTERLOCKS) - checks.unread(state)
             if state.blanked is not True:
                 self.blank()
             if (tilt := self.ledger.intended_tilt()) is None:

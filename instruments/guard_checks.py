@@ -10,14 +10,16 @@ from instruments.bounds import LENGTHS, TILTS
 from instruments.errors import BudgetError, BusyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Set
 
     from instruments.clock import Clock
-    from instruments.limits import Limits
+    from instruments.limits import Interlock, Limits
     from instruments.types import Footprint, Reading, StagePosition, State
 
 _READBACK_INTERVAL_S = 0.2  # between the two read-backs that must agree before a stage counts as still
 TOUCH_DEG = 0.1  # a tilt further than this from where it should be means a pole touch (SerialEM's TSMaxTiltError)
+GUN: frozenset[Interlock] = frozenset({"emission", "high_tension"})
+"""Interlocks that say nothing of the way of a specimen."""
 
 
 def check_idle(state: State) -> None:
@@ -27,8 +29,32 @@ def check_idle(state: State) -> None:
         raise BusyError(f"the instrument is busy for another {wait_s:g} s: wait", until_s=state.busy_until_s)
 
 
+def interlocks(state: State) -> dict[Interlock, bool | Reading | float | None]:
+    """What the instrument tells of each; None: nothing at all."""
+    return {
+        "valve": state.valve_open,
+        "vacuum": state.vacuum,
+        "emission": state.emission,
+        "high_tension": state.optics.voltage_kV,
+    }
+
+
+def unread(state: State) -> frozenset[Interlock]:
+    """The interlocks of which the instrument tells nothing at all."""
+    return frozenset(name for name, found in interlocks(state).items() if found is None)
+
+
+def check_read(state: State, lacking: Set[str]) -> None:
+    """Every interlock reads, but for those that may be lacking."""
+    if missing := sorted(unread(state) - lacking):
+        raise BusyError(
+            f"{missing[0]}: the instrument tells nothing of it, so nothing is exposed: see to its reading; where it "
+            f"never has one, say who looks at it instead (limits.waived.{missing[0]}: REASON)"
+        )
+
+
 def check_beam_path(state: State, limits: Limits, *, has_valves: bool) -> None:
-    """Blanker, valve, vacuum and gun are known and good."""
+    """Blanker, valve, vacuum and gun are good, where they are known."""
     if state.blanked is not True:
         found = "on" if state.blanked is False else "in a state that cannot be read"
         raise BusyError(f"between exposures the beam must be blanked, but it is {found}: blank, then ask again")
@@ -55,7 +81,8 @@ def _check_gun(state: State, limits: Limits) -> None:
         raise BusyError(f"the high tension reads {voltage_kV:g} kV: a person brings it up again")
     if state.emission is None and least_uA is None:
         return
-    value = _believed("emission", state.emission, "µA", limits)
+    told_on = state.emission is not None and state.emission.unit == "on" and least_uA is None
+    value = _believed("emission", state.emission, None if told_on else "µA", limits)
     if not (value > 0 and value >= (least_uA or 0.0)):
         raise BusyError(f"the emission reads {value:g} µA, asked is {least_uA or 'any'} µA: wait for the gun")
 
@@ -79,11 +106,18 @@ def check_pause(wait_s: float, state: State, limits: Limits) -> None:
         raise BusyError(f"{most}: wait {wait_s:.1f} s", until_s=state.time_s + wait_s)
 
 
-def check_electrons(electrons_used: float, electrons: float, limits: Limits) -> None:
+def check_electrons(electrons_used: float, electrons: float, limits: Limits, overhead_s: float = 0.0) -> None:
     """What is asked and what is spent stay within the budget."""
     if not electrons_used + electrons <= limits.max_electrons:
         used = f"{electrons_used:.3g} are spent of {limits.max_electrons:.3g}"
-        raise BudgetError(f"{electrons:.3g} electrons were asked and {used}: use a shorter dwell_us, or stop")
+        raise BudgetError(
+            f"{electrons:.3g} electrons were asked{_with(overhead_s)} and {used}: use a shorter dwell_us, or stop"
+        )
+
+
+def _with(overhead_s: float) -> str:
+    """In words, for how long beyond the exposure itself the beam is booked."""
+    return f", {overhead_s:g} s of beam beyond the exposure among them (exposure_overhead_s)" if overhead_s else ""
 
 
 def check_time(used_s: float, duration_s: float, limits: Limits) -> None:
@@ -93,13 +127,16 @@ def check_time(used_s: float, duration_s: float, limits: Limits) -> None:
         raise BudgetError(f"{duration_s:g} s were asked and {used}: stop here")
 
 
-def check_fluence(place: Footprint, before_e_per_A2: float, more_e_per_A2: float, limits: Limits) -> None:
+def check_fluence(
+    place: Footprint, before_e_per_A2: float, more_e_per_A2: float, limits: Limits, overhead_s: float = 0.0
+) -> None:
     """No point of a place gets more than any may have, e/Å². Raises BudgetError."""
     after = before_e_per_A2 + more_e_per_A2
     if not after <= limits.max_fluence_e_per_A2:
         raise BudgetError(
             f"the place ({place.x_nm:.1f}, {place.y_nm:.1f}) nm would reach {after:.4g} e/Å², over its limit of "
-            f"{limits.max_fluence_e_per_A2:.4g} (now {before_e_per_A2:.4g}): use a shorter dwell_us, or move on"
+            f"{limits.max_fluence_e_per_A2:.4g} (now {before_e_per_A2:.4g}{_with(overhead_s)}): "
+            "use a shorter dwell_us, or move on"
         )
 
 

@@ -29,7 +29,7 @@ from instruments.errors import InstrumentError
 from instruments.guard import Guard
 from instruments.latches import InstrumentLedger
 from instruments.ledger_sqlite import SqliteLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits, Rig
 from instruments.powers import CanStop
 from instruments.remote import RemoteClock, RemoteMicroscope, RemoteSettings
 from instruments.server.session import duration_s
@@ -195,11 +195,11 @@ def open_guard(order: Json) -> tuple[Guard, Clock]:
     settings = RemoteSettings.model_validate(order["server"])
     ledger = InstrumentLedger(SqliteLedger(Path(order["ledger"])), SqliteLedger(Path(order["latches"])))
     limits, origin = Limits.model_validate(order["limits"]), order["clock"]
-    if origin is None:
-        world = RemoteMicroscope(settings, order["token"])
-        return Guard(world, limits, ledger, clock := RemoteClock(world)), clock
-    real = RealClock(origin["start_s"] + time.monotonic() - origin["monotonic_s"])
-    return Guard(RemoteMicroscope(settings, order["token"], real), limits, ledger, real), real
+    real = None if origin is None else RealClock(origin["start_s"] + time.monotonic() - origin["monotonic_s"])
+    scope = RemoteMicroscope(settings, order["token"], real)
+    clock = real or RemoteClock(scope)
+    rig = Rig(hardware=True, overhead_s=scope.overhead_s) if order["hardware"] else SIMULATED
+    return Guard(scope, limits, ledger, clock, rig), clock
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -12,10 +13,14 @@ from instruments.errors import LimitError
 from instruments.ledger_sqlite import SqliteLedger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from instruments.ledger import Ticket
+    from instruments.limits import Interlock
     from instruments.types import Exposure, Footprint, StagePosition
 
 _SUFFIX = ".latches.sqlite"
+_WAIVED = ".waived.json"
 
 
 def state_folder() -> Path:
@@ -43,6 +48,17 @@ def latched_instruments(folder: Path | None = None) -> dict[str, str | None]:
     return found
 
 
+def tell_waived(instrument: str, reasons: Mapping[Interlock, str], folder: Path | None = None) -> None:
+    """Keep which interlocks the latest guard process of an instrument does without, and why, for who asks."""
+    (latch_file(instrument, folder).parent / f"{instrument}{_WAIVED}").write_text(json.dumps(dict(reasons)), "utf-8")
+
+
+def waived_of(instrument: str, folder: Path | None = None) -> dict[str, str]:
+    """What ``tell_waived`` has kept."""
+    path = (folder or state_folder()) / f"{instrument}{_WAIVED}"
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+
+
 def clear_latches(instrument: str, person: str, reason: str, folder: Path | None = None) -> str | None:
     """A person has looked at the instrument; returns what it was latched for. Raises LimitError without a reason."""
     if not reason.strip():
@@ -66,8 +82,8 @@ class InstrumentLedger:
     def reserve(self, exposure: Exposure, place: Footprint, electrons: float) -> Ticket:
         return self._dose.reserve(exposure, place, electrons)
 
-    def settle(self, ticket: Ticket) -> None:
-        self._dose.settle(ticket)
+    def settle(self, ticket: Ticket, electrons: float) -> None:
+        self._dose.settle(ticket, electrons)
 
     def booked(self, exposure_id: int) -> bool:
         return self._dose.booked(exposure_id)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from instruments.dose import fluence_of
 from instruments.errors import LimitError
 from instruments.overlap import box, deepest
 from instruments.types import Exposure, Footprint, StagePosition
+
+Ratio: TypeAlias = float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,11 @@ class Ledger(Spent, Protocol):
         """
         ...
 
-    def settle(self, ticket: Ticket) -> None:
-        """The exposure ended as planned. A reservation that is never settled is just as spent."""
+    def settle(self, ticket: Ticket, electrons: float) -> None:
+        """The exposure ended as planned, and this is what it took of what was reserved: the rest is free again.
+
+        A reservation that is never settled is spent as it was booked. Raises LimitError for more than that.
+        """
         ...
 
     def spend_time(self, duration_s: float) -> None: ...
@@ -97,6 +102,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._booked: list[tuple[Footprint, float]] = []
+        self._settled: set[int] = set()
         self._ids: set[int] = set()
         self._grids: dict[int, _Grid] = {}
         self._electrons = 0.0
@@ -119,8 +125,13 @@ class MemoryLedger:
         self._grids.setdefault(level, _Grid(2.0**level)).add(key, bounds)
         return Ticket(key, exposure.id, electrons, place)
 
-    def settle(self, ticket: Ticket) -> None:
-        """Nothing to do: what is reserved is spent."""
+    def settle(self, ticket: Ticket, electrons: float) -> None:
+        taken = taken_of(ticket, electrons)
+        if ticket.key not in self._settled:
+            self._settled.add(ticket.key)
+            place, fluence = self._booked[ticket.key]
+            self._booked[ticket.key] = (place, fluence * taken)
+            self._electrons += electrons - ticket.electrons
 
     def booked(self, exposure_id: int) -> bool:
         return exposure_id in self._ids
@@ -194,6 +205,13 @@ class _Grid:
     def _covered(self, bounds: tuple[float, float, float, float]) -> tuple[range, range]:
         left, right, low, high = (math.floor(side / self._cell_nm) for side in bounds)
         return range(left, right + 1), range(low, high + 1)
+
+
+def taken_of(ticket: Ticket, electrons: float) -> Ratio:
+    """Which part of a reservation was spent. Raises LimitError for more than all of it, or less than nothing."""
+    if not 0 <= electrons <= ticket.electrons:
+        raise LimitError(f"{electrons} electrons cannot settle {ticket.electrons}: book what is beyond, on top")
+    return electrons / ticket.electrons if ticket.electrons else 1.0
 
 
 def duration_of(duration_s: float) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from instruments.dose import fluence_of
 from instruments.errors import BudgetError, LimitError, NoRoom
-from instruments.ledger import Ticket, duration_of, name_of, on_its_way, twice
+from instruments.ledger import Ticket, duration_of, name_of, on_its_way, taken_of, twice
 from instruments.overlap import box, deepest
 from instruments.types import Exposure, Footprint, StagePosition
 
@@ -103,9 +103,15 @@ class SqliteLedger:
                 f"{LEAST_FREE_BYTES / 2**20:g} MiB at least: free some"
             )
 
-    def settle(self, ticket: Ticket) -> None:
+    def settle(self, ticket: Ticket, electrons: float) -> None:
+        values = (electrons, taken_of(ticket, electrons), ticket.key)
         with self._trouble("written"), self._writing():
-            self._db.execute("UPDATE reservations SET settled = 1 WHERE key = ?", (ticket.key,))
+            first = self._db.execute(
+                "UPDATE reservations SET settled = 1, electrons = ?, fluence_e_per_A2 = fluence_e_per_A2 * ?"
+                " WHERE key = ? AND NOT settled",
+                values,
+            ).rowcount
+        self._electrons += first * (electrons - ticket.electrons)
 
     def booked(self, exposure_id: int) -> bool:
         with self._trouble("read"):

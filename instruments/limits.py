@@ -5,7 +5,8 @@ A range that is None forbids the control altogether. What has no safe guess has 
 
 from __future__ import annotations
 
-from typing import Annotated, Self, TypeAlias
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -24,9 +25,32 @@ def _positive(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
+def _said(reasons: dict[str, str]) -> dict[str, str]:
+    if silent := [name for name, reason in reasons.items() if not reason.strip()]:
+        raise ValueError(f"{', '.join(silent)}: give the reason, and who sees to it instead")
+    return reasons
+
+
+Interlock: TypeAlias = Literal["valve", "vacuum", "emission", "high_tension"]
+"""What must read, and read well, before a beam is let through."""
+INTERLOCKS: tuple[Interlock, ...] = get_args(Interlock)
+
 Range: TypeAlias = Annotated[tuple[float, float], AfterValidator(_ascending)]
 """(lowest, highest), both allowed."""
 PositiveRange: TypeAlias = Annotated[Range, AfterValidator(_positive)]
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """What the guard has to know of what it guards, beside the limits."""
+
+    hardware: bool
+    """Whether what the instrument cannot tell must be waived by the limits."""
+    overhead_s: float
+    """How much longer than its own time an exposure may keep the beam on before somebody blanks."""
+
+
+SIMULATED = Rig(hardware=False, overhead_s=0.0)
 
 
 class Limits(Settings):
@@ -95,6 +119,17 @@ class Limits(Settings):
     """None: a vacuum reading must be valid and recent where there is one, whatever its value."""
     min_emission_uA: float | None = Field(default=None, gt=0)
     """None: an emission must be valid, recent and above 0 where it can be read at all."""
+
+    waived: Annotated[dict[Interlock, str], AfterValidator(_said)] = Field(default_factory=dict)
+    """Interlocks that are not asked for where the instrument cannot tell them at all, each with the reason. A hardware
+    driver's survey begins only where each of its interlocks reads or is waived here."""
+
+    @model_validator(mode="after")
+    def _waived_for_good(self) -> Self:
+        for name, limit in (("vacuum", "max_vacuum_Pa"), ("emission", "min_emission_uA")):
+            if name in self.waived and getattr(self, limit) is not None:
+                raise ValueError(f"{limit} judges the {name}, and waived does without it: leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _approach_inside(self) -> Self:

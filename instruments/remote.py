@@ -65,6 +65,8 @@ class RemoteMicroscope:
         self._later_s: float | None = 0.0 if clock is None else None
         self.world_s: float | None = None
         """What a world behind the server says that the time is; None where it keeps none."""
+        self.overhead_s = 0.0
+        """How much longer than its own time an exposure may keep the beam on before the server blanks."""
         self._closed = self._can_stop = False
         self._who = secrets.token_hex(8)
         self._calling = threading.Lock()
@@ -186,6 +188,7 @@ class RemoteMicroscope:
         if role == self._role:
             self._note_time(link.about)
             self._can_stop = link.about.get("can_stop") is True
+            self.overhead_s = float(link.about["overhead_s"])
             if self._clock is not None:
                 self._later_s = None  # another process may serve now: its clock is set against ours anew
         return link

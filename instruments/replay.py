@@ -239,3 +239,16 @@ def open_microscope(settings: ReplaySettings, *, seed: int, clock: Clock, truth:
     """For the registry. What a recorded image truly holds is the image, so no truth is written."""
     del truth
     return ReplayMicroscope(settings, clock, seed)
+
+
+def simulated(settings: ReplaySettings) -> bool:
+    """It is a recording."""
+    del settings
+    return True
+
+
+def lacks(settings: ReplaySettings) -> Mapping[str, str]:
+    """A recording has no column."""
+    del settings
+    reads = ("the column valve is read", "the vacuum is read", "the emission is read", "the high tension is read")
+    return dict.fromkeys(reads, "a recording has none")

@@ -87,7 +87,7 @@ class State:
     """Column valve; None on an instrument without one (see ``HasValves``)."""
     vacuum: Reading | None = None
     emission: Reading | None = None
-    """Of the gun, in µA; None on an instrument that has no such reading."""
+    """Of the gun, in µA, or 1 and 0 in the unit "on"; None on an instrument that has no such reading."""
     lit_nm: float | None = None
     """Diameter of what the beam lights on the specimen, where that is not the frame: a wide beam above a camera, or a
     narrow one in it. None: the frame is what is lit, as by a scan, or it is not known."""

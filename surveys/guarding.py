@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from configs.load import ConfigError
+from instruments.checks import READS
 from instruments.clock import Clock, RealClock, SimulatedClock
 from instruments.crew import Plan
+from instruments.drivers import registry
 from instruments.drivers.registry import open_microscope
 from instruments.guard import Guard
+from instruments.guard_checks import unread
 from instruments.guard_client import GuardClient
 from instruments.ledger_sqlite import SqliteLedger
 from surveys.readonly import HandsOff, ReadOnly
@@ -16,11 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archive.folder import SurveyFolder
+    from instruments.limits import Interlock
     from instruments.protocol import Guarded
+    from instruments.types import State
     from surveys.settings import SurveySettings
-
-_INSIDE = ("simulated", "replay")
-"""Kinds that die with the process that holds them: there is no beam to be left on."""
 
 
 def in_own_process(settings: SurveySettings) -> bool:
@@ -30,10 +33,28 @@ def in_own_process(settings: SurveySettings) -> bool:
 
 def apart(settings: SurveySettings) -> bool:
     """Whether whoever moves and exposes, survey or not, does so through a guard in a process of its own."""
-    if settings.guard == "inside":
-        return False
-    instrument = getattr(settings.instrument, "instrument", settings.instrument)  # what faults are planned for
-    return settings.guard == "process" or getattr(instrument, "kind", None) not in _INSIDE
+    return settings.guard == "process" or not registry.simulated(settings.instrument)
+
+
+def waived(settings: SurveySettings, state: State) -> dict[Interlock, str]:
+    """What this instrument cannot tell, and why its survey does without; nothing for a world that is no instrument.
+
+    Raises ConfigError where an interlock neither reads nor is waived.
+    """
+    if settings.autonomy == "advise" or registry.simulated(settings.instrument):
+        return {}
+    silent, reasons = sorted(unread(state)), settings.limits.waived
+    if missing := [name for name in silent if name not in reasons]:
+        lacks, kind = registry.lacks(settings.instrument), getattr(settings.instrument, "kind", "")
+        raise ConfigError(
+            *(
+                f"limits.waived.{name}: {kind} tells nothing of this interlock"
+                f"{f' ({lacks[READS[name]]})' if READS[name] in lacks else ''}: write here who sees to it instead, and "
+                "why that is enough"
+                for name in missing
+            )
+        )
+    return {name: reasons[name] for name in silent}
 
 
 def open_guarded(settings: SurveySettings, place: SurveyFolder, truth: Path, start_s: float) -> tuple[Guarded, Clock]:

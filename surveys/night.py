@@ -27,7 +27,7 @@ from instruments.ledger_sqlite import free_bytes
 from instruments.powers import HasDiffraction, HasLoader, HasSpectra
 from instruments.protocol import Guarded
 from surveys.dryrun import plan
-from surveys.guarding import open_guarded
+from surveys.guarding import open_guarded, waived
 from surveys.loading import bring
 from surveys.requests import forget_stale
 from surveys.resume import report_cut_off
@@ -37,8 +37,10 @@ from surveys.signals import Interruption
 from surveys.task import survey_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from instruments.limits import Interlock
 
 Ratio: TypeAlias = float
 
@@ -208,6 +210,7 @@ def _assemble(
             raise ConfigError(
                 "specimens have a position, but this instrument has no loader: leave it out, load by hand"
             )
+        _tell_waived(record, waived(settings, guard.state()), clock.now_s())
         record.expect(_large_signals(guard))
         forget_stale(record)
         _tell_damages(record, clock.now_s())
@@ -231,6 +234,12 @@ def _large_signals(guard: Guarded) -> dict[str, int]:
     patterns = {} if diffraction is None else diffraction.patterns()
     values = channels | {name: rows * columns for name, (rows, columns) in patterns.items()}
     return {name: count * _BYTES_PER_VALUE for name, count in values.items()}
+
+
+def _tell_waived(record: SurveyRecorder, without: Mapping[Interlock, str], now_s: float) -> None:
+    """What the instrument does not tell, and who answers for it: in the record before anything moves."""
+    for name, reason in without.items():
+        record.event("waived", f"{name} does not read: {reason}", time_s=now_s, data={"interlock": name})
 
 
 def _tell_damages(record: SurveyRecorder, now_s: float) -> None:

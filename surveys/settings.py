@@ -153,7 +153,8 @@ class SurveySettings(Settings):
     """Simulated worlds keep their truth here, outside the survey's folder; None = beside it, FOLDER.truth.jsonl."""
     guard: Literal["auto", "inside", "process"] = "auto"
     """process: the guard has a process of its own, and a watchdog that blanks when it or the survey stops; inside: it
-    lives in the survey's. auto is inside for simulated and replay, process for every other instrument."""
+    lives in the survey's, where there is no instrument: worlds that are simulated or recorded. auto is inside for
+    those, process for every instrument."""
     limits: Limits
     """What the guard never lets through. x_nm, y_nm, max_electrons and max_time_s may be left out: then the stage stays
     within the specimens' areas, and the budget is the limit."""
@@ -190,4 +191,13 @@ class SurveySettings(Settings):
         names = [specimen.name for specimen in self.specimens]
         if len(set(names)) < len(names):
             raise ValueError(f"specimens must have names of their own, got {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _guarded_apart(self) -> Self:
+        if self.guard == "inside" and not registry.simulated(self.instrument):
+            raise ValueError(
+                f"guard: inside was asked, and kind {getattr(self.instrument, 'kind', '')!r} drives an instrument: its "
+                "guard lives in a process of its own, so that the beam goes off when the survey dies; leave guard out"
+            )
         return self

@@ -23,6 +23,7 @@ from instruments.drivers.autoscript_loader import AutoscriptLoader
 from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import METRES_RADIANS as AXES
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
+from instruments.drivers.readings import ready
 from instruments.drivers.refusals import asked, exposed, tilts
 from instruments.drivers.resting import at_rest
 from instruments.drivers.stepping import camera_time_s, stepped
@@ -30,7 +31,7 @@ from instruments.drivers.vendor import supplied
 from instruments.errors import InstrumentError, LimitError, NotSupported
 from instruments.limits import PositiveRange, Range
 from instruments.powers import HasDiffraction, HasLoader, HasTilt, HasValves
-from instruments.types import Axis, Optics, Outcome, Reading, StagePosition, State
+from instruments.types import Axis, Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,8 +120,8 @@ class AutoscriptMicroscope:
             place, optics, vacuum = column.specimen.stage.position, column.optics, column.vacuum
             read = {ours: (getattr(place, theirs), unit) for ours, (theirs, unit) in self._axes.items()}
             blanked, defocus_m = bool(optics.blanker.is_beam_blanked), float(optics.defocus)
-            voltage_V = float(optics.acceleration_voltage.value)
-            valve, ready = str(vacuum.column_valves.state), str(vacuum.state) == "Ready"
+            voltage_V = float(optics.acceleration_voltage.value) * bool(optics.is_accelerator_on)  # set, or there
+            valve, gas = str(vacuum.column_valves.state), ready(str(vacuum.state) == "Ready")
         stage = {ours: value * unit for ours, (value, unit) in read.items() if value is not None}
         stage["x_nm"], stage["y_nm"] = to_ours(stage["x_nm"], stage["y_nm"], self._settings.stage_to_image)
         return State(
@@ -129,7 +130,7 @@ class AutoscriptMicroscope:
             optics=Optics(defocus_nm=defocus_m * 1e9, current_pA=self._settings.current_pA, voltage_kV=voltage_V / 1e3),
             blanked=blanked,
             valve_open={"Opened": True, "Closed": False}.get(valve),
-            vacuum=None if ready else Reading(value=None, unit="Pa", age_s=0.0, valid=False),
+            vacuum=gas,
         )
 
     def move(self, target: StagePosition) -> Outcome[StagePosition]:
@@ -283,6 +284,7 @@ def lacks(settings: AutoscriptSettings) -> Mapping[str, str]:
     both = "the beam cannot scan and rest on a point at once: name one of them"
     patterns = {"images and patterns of one exposure": both} if settings.patterns_px else {}
     return patterns | {
+        "the emission is read": "no public program asks it of AutoScript: whether the accelerator is on, it tells",
         "rectangles": "an image is scanned by one size: ask for squares",
         "stigmators": "this driver does not set them",
         "spectra": "this driver does not take them",

@@ -259,3 +259,9 @@ def open_microscope(settings: DeSettings, *, seed: int, clock: Clock, truth: Pat
             "them, and the tunnels to them"
         ) from error
     return DeMicroscope(settings, clock, camera, column)
+
+
+def lacks(settings: DeSettings) -> Mapping[str, str]:
+    """What DE-TEM-Channel does not tell."""
+    del settings
+    return dict.fromkeys(("the vacuum is read", "the emission is read"), "DE-TEM-Channel has no such property")

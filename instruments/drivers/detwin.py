@@ -249,3 +249,15 @@ def make_twin(settings: DetwinSettings, seed: int, clock: Clock) -> Any:
     twin.optics_config = replace(twin.optics_config, stage_offset_um=(start.x_um, start.y_um, 0.0))
     twin.column.move_stage(x=0.0, y=0.0)
     return twin
+
+
+def simulated(settings: DetwinSettings) -> bool:
+    """Always."""
+    del settings
+    return True
+
+
+def lacks(settings: DetwinSettings) -> Mapping[str, str]:
+    """What de-twin does not simulate."""
+    del settings
+    return dict.fromkeys(("the vacuum is read", "the emission is read"), "de-twin has none")

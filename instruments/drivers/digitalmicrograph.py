@@ -120,5 +120,7 @@ def lacks(settings: DigitalmicrographSettings) -> Mapping[str, str]:
     return {
         "column valves": "GMS tells whether they are open; nothing is known to close them",
         "scanned images": "what DigiScan takes from Python is not known well enough: the camera is read",
+        "the vacuum is read": "GMS does not tell it",
+        "the emission is read": "GMS does not tell it",
         "stigmators": "their numbers have no unit yet",
     }

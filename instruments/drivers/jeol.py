@@ -28,7 +28,7 @@ from instruments.drivers.vendor import supplied
 from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
 from instruments.limits import Range
 from instruments.powers import CanStop, HasTilt, HasValves
-from instruments.types import Optics, Outcome, StagePosition, State
+from instruments.types import Optics, Outcome, Reading, StagePosition, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,6 +77,8 @@ class JeolSettings(Settings):
     """Of a click of OLf, < 0 where turning it up is underfocus. None: not calibrated, the focus stays as it is."""
     stig_nm_per_unit: Matrix | None = None
     """Of clicks of CLs: ((a per x, a per y), (b per x, b per y)). None: not calibrated, the stigmators stay."""
+    emission: bool = True
+    """Whether the gun's emission can be asked for: PyJEM tells it of field emission guns. False: it is not asked."""
     focus_zero: Annotated[int, Field(ge=CLICKS[0], le=CLICKS[1])] | None = None
     """The clicks that count as in focus; None: those that it stands at when it is opened."""
     current_pA: Positive | None = None
@@ -104,7 +106,8 @@ class JeolMicroscope:
         self._closed = False
         with self._calls():
             self._deflectors, self._stage = tem.Def3(), tem.Stage3()
-            self._optics, self._gun, self._tension = tem.EOS3(), tem.FEG3(), tem.HT3()
+            self._optics, self._valve, self._tension = tem.EOS3(), tem.FEG3(), tem.HT3()
+            self._gun = tem.GUN3() if settings.emission else None
             self.blank()
             if settings.host is not None:
                 detector.set_ip(settings.host)
@@ -126,7 +129,8 @@ class JeolMicroscope:
     def state(self) -> State:
         with self._calls():
             place = dict(zip(_SETTERS, map(float, self._stage.GetPos()[: len(_SETTERS)]), strict=True))
-            blanked, valve = first(self._deflectors.GetBeamBlank()), first(self._gun.GetBeamValve())
+            blanked, valve = first(self._deflectors.GetBeamBlank()), first(self._valve.GetBeamValve())
+            emission_uA = None if self._gun is None else float(first(self._gun.GetEmissionCurrentValue()))
             voltage_V, lenses = float(first(self._tension.GetHtValue())), self._lenses.read()
         stage = {name: at for name, at in place.items() if name in self._ranges}
         stage["x_nm"], stage["y_nm"] = to_ours(stage["x_nm"], stage["y_nm"], self._settings.stage_to_image)
@@ -136,6 +140,7 @@ class JeolMicroscope:
             optics=Optics(**lenses, current_pA=self._settings.current_pA, voltage_kV=voltage_V / 1e3),
             blanked={1: True, 0: False}.get(blanked),
             valve_open={1: True, 0: False}.get(valve),
+            emission=None if emission_uA is None else Reading(value=emission_uA, unit="µA", age_s=0.0),
         )
 
     def move(self, target: StagePosition) -> Outcome[StagePosition]:
@@ -190,7 +195,7 @@ class JeolMicroscope:
     def close_valves(self) -> None:
         """The beam valve; the filament stays as it is."""
         with self._calls():
-            self._gun.SetBeamValve(0)
+            self._valve.SetBeamValve(0)
 
     def stop(self) -> None:
         with self._calls():
@@ -275,8 +280,9 @@ def open_microscope(settings: JeolSettings, *, seed: int, clock: Clock, truth: P
 
 def lacks(settings: JeolSettings) -> Mapping[str, str]:
     """What PyJEM is not asked for."""
-    del settings
-    return {
+    without = {
         "a frame that is turned": "which way the scan turns is not known",
         "detectors side by side": "PyJEM scans anew for each, which is the dose anew: name one",
+        "the vacuum is read": "PyJEM's valves and pumps are not gauges of the column",
     }
+    return without if settings.emission else without | {"the emission is read": "PyJEM tells it of FEGs only"}

@@ -202,9 +202,11 @@ NEEDS = ("pymmcore-plus",)
 
 def lacks(settings: MicromanagerSettings) -> Mapping[str, str]:
     """What the demonstration camera does not do."""
-    if settings.config != SETTINGS.model_fields["config"].default:
-        return {}
-    return {"a blanked beam is dark": "the demonstration camera sees the same with its shutter closed"}
+    reads = ("the column valve is read", "the vacuum is read", "the emission is read", "the high tension is read")
+    without = dict.fromkeys(reads, "Micro-Manager knows no column")
+    if not simulated(settings):
+        return without
+    return without | {"a blanked beam is dark": "the demonstration camera sees the same with its shutter closed"}
 
 
 def open_microscope(
@@ -221,3 +223,8 @@ def open_microscope(
     except (RuntimeError, OSError) as error:
         raise ConfigError(f"instrument.config: Micro-Manager cannot load {settings.config}: {error}") from error
     return MicromanagerMicroscope(settings, clock, core)
+
+
+def simulated(settings: MicromanagerSettings) -> bool:
+    """Its demonstration is."""
+    return bool(settings.config == SETTINGS.model_fields["config"].default)

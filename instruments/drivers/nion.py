@@ -171,6 +171,9 @@ def lacks(settings: NionSettings) -> Mapping[str, str]:
     return {
         "focus responds": "the simulated column's scanned images do not depend on the focus",
         "a blanked beam is dark": "the simulated column's scan does not know of the blanker",
+        "the column valve is read": "the simulated column has none",
+        "the vacuum is read": "the simulated column has none",
+        "the emission is read": "the simulated column has none",
     }
 
 
@@ -228,3 +231,9 @@ def _column(instrument: NionSettings, clock: Clock, swift: list[Any], running: E
         controls.scan_controller.get_frame_parameters(0)
     )  # it draws its sample now
     return scope
+
+
+def simulated(settings: NionSettings) -> bool:
+    """This driver starts Swift's simulated column, and no other."""
+    del settings
+    return True

@@ -104,6 +104,15 @@ def lacks(settings: Settings) -> Mapping[str, str]:
     return {} if declared is None else dict(declared(settings))
 
 
+def simulated(settings: Settings) -> bool:
+    """Whether there is no instrument behind it, and no beam that could be left on.
+
+    A driver says so by a function ``simulated(settings)``; one without drives an instrument.
+    """
+    says = getattr(_driver(getattr(settings, "kind", None)), "simulated", None)
+    return False if says is None else bool(says(settings))
+
+
 def needs(kind: str) -> dict[str, str | None]:
     """The packages that a driver needs beyond adaptem's own, with the version that is installed. Raises ConfigError.
 

@@ -11,35 +11,34 @@ magnification is the operator's: frames have the pixels that it gives, binned. O
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
-from pydantic import Field, PositiveInt
 
-from configs.load import Settings
 from instruments.drivers.exposing import BeamTime, burst, framed
-from instruments.drivers.orientation import StageToImage, their_target, to_ours
+from instruments.drivers.orientation import their_target, to_ours
+from instruments.drivers.readings import on
 from instruments.drivers.refusals import asked, binning, exposed, tilts
 from instruments.drivers.resting import at_rest
 from instruments.drivers.serialem_loader import SerialemLoader
+from instruments.drivers.serialem_settings import SerialemSettings
 from instruments.drivers.vendor import supplied
 from instruments.errors import Disconnected, InstrumentError, NotCalibrated, NotSupported, Timeout
-from instruments.limits import Range
 from instruments.powers import HasLoader, HasTilt, HasValves
 from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import numpy.typing as npt
 
     from instruments.clock import Clock
+    from instruments.limits import Range
     from instruments.types import Exposure, Frame
 
 P = TypeVar("P")
 Ratio: TypeAlias = float
-Positive = Annotated[float, Field(gt=0)]
 
 _SET = "R"
 """The camera's parameter set that is used: Record."""
@@ -49,53 +48,6 @@ _BUSY_S = 60.0
 """While dewars fill or a pump runs, it is asked again after so long."""
 _SAME: Ratio = 0.02
 """Of a pixel's size: an image further off than this part was taken at another magnification."""
-
-
-class SerialemSettings(Settings):
-    """SerialEM on this computer, or through a tunnel: it asks nobody who he is."""
-
-    kind: Literal["serialem"] = "serialem"
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 48888
-    move_s: Positive = 120.0
-    """The longest that a stage may take to stand still."""
-    image_s: Positive = 10.0
-    """The longest that an image's transfer may take."""
-    exposure_overhead_s: Positive = 60.0
-    """What an exposure may take beyond its own time before it is given up."""
-    x_nm: Range = (-990_000.0, 990_000.0)
-    """That the stage may be sent to, in its own axes; SerialEM's own limit."""
-    y_nm: Range = (-990_000.0, 990_000.0)
-    z_nm: Range | None = None
-    alpha_deg: Range | None = None
-    beta_deg: Range | None = None
-    """None: an axis that this holder lacks, or that is left alone."""
-    defocus_nm: Range = (-20_000.0, 20_000.0)
-    sensor_px: tuple[PositiveInt, PositiveInt] = (4096, 4096)
-    """Rows and columns of the camera, or of the largest scan."""
-    most_binning: PositiveInt = 8
-    stem_detectors: dict[str, int] = Field(default_factory=dict)
-    """Names for the numbers that SerialEM has for them, all read at once; empty: a camera, called "camera"."""
-    column_valve: bool = True
-    """False on a JEOL column: what closes the valve elsewhere turns the filament off there."""
-    autofill: bool = False
-    """Whether the dewars fill by themselves, and can be asked if they do."""
-    slots: dict[str, PositiveInt] = Field(default_factory=dict)
-    """Of a Thermo Fisher autoloader: specimens' names and slots, all that have held a cartridge since the inventory."""
-    transfer_s: Positive = 300.0
-    """The longest that a specimen may take, in or out."""
-    current_pA: Positive | None = None
-    """Of the beam or probe, as last measured; None: unknown, and the limits' largest is booked."""
-    lit_nm: Positive | None = None
-    """Diameter of what the beam lights on the specimen; None: a scan, or the dose is booked on the frame alone."""
-    stage_to_image: StageToImage | None = None
-    """None: not known yet, and the stage does not move in x and y."""
-    calibration: Path | None = None
-    """A file that `adaptem calibrate` wrote."""
-
-    def detectors(self) -> tuple[str, ...]:
-        """Their names, for a plan."""
-        return tuple(self.stem_detectors) or ("camera",)
 
 
 class SerialemMicroscope:
@@ -122,6 +74,7 @@ class SerialemMicroscope:
             beta_deg = _first(sem.ReportStageBAxis()) if settings.beta_deg is not None else None
             defocus_um, voltage_kV = _first(sem.ReportDefocus()), _first(sem.ReportHighVoltage())
             valve = _first(sem.ReportColumnOrGunValve()) if settings.column_valve else None
+            emission = on(_first(sem.ReportFEGEmissionState()) == 1) if settings.gun else None
             busy = settings.autofill and any(_first(told) for told in (sem.AreDewarsFilling(), sem.IsPVPRunning()))
         x_nm, y_nm = to_ours(x_um * 1e3, y_um * 1e3, settings.stage_to_image)
         now_s = self._clock.now_s()
@@ -131,6 +84,7 @@ class SerialemMicroscope:
             optics=Optics(defocus_nm=defocus_um * 1e3, current_pA=settings.current_pA, voltage_kV=voltage_kV),
             blanked=self._blanked,
             lit_nm=settings.lit_nm,
+            emission=emission,
             valve_open=None if valve is None else {1.0: True, 0.0: False}.get(valve),
             busy_until_s=now_s + _BUSY_S if busy else None,
         )
@@ -289,8 +243,11 @@ SUPPLIED_BY = "SerialEM (its folder PythonModules)"
 
 def lacks(settings: SerialemSettings) -> Mapping[str, str]:
     """What SerialEM's scripts cannot tell."""
-    del settings
-    return {"the blanker is read": "SerialEM tells no state of it: what it was last told stands for it"}
+    without = {"the blanker is read": "SerialEM tells no state of it: what it was last told stands for it"}
+    without["the vacuum is read"] = "which gauge is the column's, and what is good, differs from column to column"
+    if not settings.gun:
+        without["the emission is read"] = "set instrument.gun where this column's SerialEM tells it"
+    return without if settings.column_valve else without | {"the column valve is read": "a JEOL's is its filament"}
 
 
 def open_microscope(settings: SerialemSettings, *, seed: int, clock: Clock, truth: Path | None) -> SerialemMicroscope:

@@ -21,11 +21,12 @@ from configs.load import Settings
 from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import METRES_RADIANS as AXES
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
+from instruments.drivers.readings import ready
 from instruments.drivers.refusals import asked, exposed, tilts
 from instruments.drivers.vendor import library
 from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
 from instruments.powers import HasTilt, HasValves
-from instruments.types import Optics, Outcome, Reading, StagePosition, State
+from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -134,7 +135,7 @@ class ThermofisherMicroscope:
             ),
             blanked=blanked,
             valve_open=valve_open,
-            vacuum=None if vacuum["status"] == "READY" else Reading(value=None, unit="Pa", age_s=0.0, valid=False),
+            vacuum=ready(vacuum["status"] == "READY"),
             busy_until_s=now_s + _BUSY_S if vacuum["pvp_running"] else None,
         )
 
@@ -255,3 +256,12 @@ def open_microscope(
     del seed, truth
     temscript = library("temscript", package="temscript", extra="thermofisher", oldest="2.1", before="3")
     return ThermofisherMicroscope(settings, clock, temscript)
+
+
+def lacks(settings: ThermofisherSettings) -> Mapping[str, str]:
+    """What standard scripting cannot tell."""
+    del settings
+    return {
+        "the emission is read": "standard scripting tells the high tension, and nothing else of the gun",
+        "stopping": "temscript has no call for it, and serves one request at a time",
+    }

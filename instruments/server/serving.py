@@ -153,7 +153,8 @@ class DriverServer:
                 old.end()
             self._blank("a new pilot")
         clock = getattr(self._driver, "now_s", None)
-        session.answer({"name": self._name, "protocol": PROTOCOL, "now_s": clock() if clock else None, **self._able()})
+        about = {"name": self._name, "protocol": PROTOCOL, "now_s": clock() if clock else None}
+        session.answer({**about, "overhead_s": self._overhead_s if self._keeps_time else 0.0, **self._able()})
         return True
 
     def _able(self) -> dict[str, bool]:

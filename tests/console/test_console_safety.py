@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from console_helpers import adaptem, refused
 
-from instruments.latches import latch_file
+from instruments.latches import latch_file, tell_waived
 from instruments.ledger_sqlite import SqliteLedger
 
 if TYPE_CHECKING:
@@ -40,7 +40,12 @@ def test_a_latch_is_shown_and_cleared_with_a_reason(state: Path) -> None:
     latch("titan", "pole touch suspected")
     latch("arm", None)
     assert "titan: latched: pole touch suspected" in adaptem("guard", "show").output
-    assert json.loads(adaptem("guard", "show", "--json").output) == {"arm": None, "titan": "pole touch suspected"}
+    tell_waived("arm", {"emission": "Ada looks at it every hour"})
+    assert "arm: free\n  emission is not asked for: Ada looks" in adaptem("guard", "show").output
+    assert json.loads(adaptem("guard", "show", "--json").output) == {
+        "arm": {"latched": None, "waived": {"emission": "Ada looks at it every hour"}},
+        "titan": {"latched": "pole touch suspected", "waived": {}},
+    }
     assert adaptem("guard", "clear").exit_code == 2  # without a reason
     assert "say what was found" in refused(adaptem("guard", "clear", "--reason", " "), 2)
     done = adaptem("guard", "clear", "--reason", "holder seated anew", "--by", "Ada")

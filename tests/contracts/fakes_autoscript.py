@@ -1,9 +1,10 @@
 """``autoscript_tem_microscope_client``, as far as public programs show it, over a simulated column.
 
-Its quirks: beta is None on a single-tilt holder; a stage that still moves is "not ready"; the safe move levels the
-stage first; lengths in m, angles in rad; what is out of range is clamped, detectors that are not there are left out,
-both in silence; 4D data are of the camera's corner only, and so not offered here at all. The autoloader takes a slot's
-number and nothing else, takes its time, and will not load onto a loaded stage.
+Its quirks: the acceleration voltage reads as it is set, on or off; beta is None on a single-tilt holder; a stage that
+still moves is "not ready"; the safe move levels the stage first; lengths in m, angles in rad; what is out of range is
+clamped, detectors that are not there are left out, both in silence; 4D data are of the camera's corner only, and so not
+offered here at all. The autoloader takes a slot's number and nothing else, takes its time, and will not load onto a
+loaded stage.
 """
 
 from __future__ import annotations
@@ -119,6 +120,10 @@ class Optics:
         self._column = column
         self._field_m = 1e-6
         self.blanker = Blanker(column)
+
+    @property
+    def is_accelerator_on(self) -> bool:
+        return self._column.quirks.tension
 
     @property
     def defocus(self) -> float:

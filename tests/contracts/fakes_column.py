@@ -54,6 +54,10 @@ class Quirks:
     """The next tilt stops half way: the pole piece is there."""
     call_s: float = 0.0
     """What a read-out takes beyond the exposure, the beam on all the while."""
+    emits: bool = True
+    """Whether the gun does."""
+    tension: bool = True
+    """Whether the high tension is on; what it is set to reads as ever."""
     lost: int = 0
     """So many images are not handed over."""
 

@@ -32,6 +32,7 @@ READ_S = 0.28
 BLOCK_S = 30.0
 DETECTORS = ("ADF1", "BF")
 MOST_DWELL_US = 1000.0
+EMISSION_UA = 12
 AXES = ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")
 
 
@@ -52,6 +53,7 @@ class PyJEM:
             name: lambda kind=kind: kind(self)
             for name, kind in (
                 ("Stage3", Stage3), ("Def3", Def3), ("Lens3", Lens3), ("EOS3", EOS3), ("FEG3", FEG3), ("HT3", HT3),
+                ("GUN3", GUN3),
             )
         }  # fmt: skip
         detector = {
@@ -153,6 +155,12 @@ class EOS3(Part):
 
     def SetSelector(self, step: int) -> None:
         self._vendor.step = min(max(step, 0), len(MAGNIFICATIONS) - 1)
+
+
+class GUN3(Part):
+    def GetEmissionCurrentValue(self) -> int:
+        """In µA, whole ones."""
+        return EMISSION_UA if self._column.quirks.emits else 0
 
 
 class FEG3(Part):

@@ -95,6 +95,9 @@ class SerialEM:
     def ReportHighVoltage(self) -> Any:
         return self._report(200.0)
 
+    def ReportFEGEmissionState(self) -> Any:
+        return self._report(int(self._column.quirks.emits))
+
     def ReportColumnOrGunValve(self) -> Any:
         return self._report(int(self._column.valve_open))
 

@@ -13,7 +13,7 @@ import yaml
 from line_instrument import serving
 
 from configs.load import ConfigError
-from instruments.checks import check_microscope
+from instruments.checks import READS, check_microscope
 from instruments.clock import RealClock
 from instruments.drivers import registry
 from instruments.errors import Disconnected
@@ -48,8 +48,10 @@ def test_the_worked_example_keeps_the_contract(driver: Any) -> None:
         )
         scope = registry.open_microscope(settings, seed=0, clock=RealClock())
         assert isinstance(scope, driver.LinesMicroscope)
-        results = check_microscope(scope, exposure=Exposure(field_of_view_nm=200.0, shape=(128, 128), dwell_us=10.0))
-    assert [result for result in results if not (result.ok and result.checked)] == []
+        look, lacks = Exposure(field_of_view_nm=200.0, shape=(128, 128), dwell_us=10.0), registry.lacks(settings)
+        results = check_microscope(scope, exposure=look, lacks=lacks)
+    assert [result for result in results if not result.ok] == []
+    assert [result.name for result in results if not result.checked] == list(lacks) == list(READS.values())
 
 
 def test_the_blocks_of_the_page_are_settings(root: Path) -> None:

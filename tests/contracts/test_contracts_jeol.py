@@ -215,8 +215,11 @@ def test_what_pyjem_raises_is_told_in_our_words() -> None:
             registry.open_microscope(registry.parse({**BLOCK, "scanning": ["EELS"]}), seed=0, clock=made.clock)
 
 
-def test_a_column_of_which_nothing_is_known_is_calibrated(root: Path, tmp_path: Path) -> None:
+def test_a_column_of_which_nothing_is_known_is_calibrated(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stage, field of view and focus, from nothing; the file is then all that the driver needs."""
+    monkeypatch.setattr(registry, "simulated", lambda _: True)  # this column is: its own clock, and no other process
     bare = dict.fromkeys(BARE)
     block = {**BLOCK, **bare, "magnifications": [100_000.0, 195_312.5, 390_625.0, 781_250.0], "z_nm": [-1e5, 1e5]}
     settings = load(root / "configs" / "survey_backends.yaml", SurveySettings)

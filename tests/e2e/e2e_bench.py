@@ -14,7 +14,7 @@ from instruments.errors import InstrumentError
 from instruments.guard import Guard
 from instruments.guard_checks import TOUCH_DEG
 from instruments.ledger_sqlite import SqliteLedger
-from instruments.limits import Limits
+from instruments.limits import Limits, Rig
 from instruments.simulated.cassette_settings import CassetteSettings
 from instruments.simulated.faults import FaultScript
 from instruments.simulated.settings import (
@@ -54,6 +54,9 @@ LIMITS = Limits(
     max_exposures_per_min=MAX_PER_MIN,
 )
 
+RIG = Rig(hardware=True, overhead_s=0.0)
+"""As of an instrument: every interlock must read."""
+
 SETTINGS = SimulatedSettings(
     specimen=SpecimenSettings(heavy_per_um2=0, light_per_um2=0, rare_layout="none"),
     column=ColumnSettings(max_current_pA=5000.0),
@@ -74,7 +77,7 @@ class Bench:
     """One world; processes that come and go over it; the truth after each action."""
 
     def __init__(self, folder: Path, limits: Limits = LIMITS) -> None:
-        self.limits = limits
+        self.limits, self.rig = limits, RIG
         self.clock = SimulatedClock()
         self.world = World(SETTINGS, 1, self.clock)
         self.die_at: str | None = None
@@ -103,7 +106,7 @@ class Bench:
         self.die_at, self._dead = None, False
         self.ledger = SqliteLedger(self._path)
         self.ledger._db.execute("PRAGMA synchronous = OFF")  # processes die here, the power does not
-        self.guard = Guard(WatchedDriver(self), self.limits, MortalLedger(self), self.clock)
+        self.guard = Guard(WatchedDriver(self), self.limits, MortalLedger(self), self.clock, self.rig)
 
     def crash_and_boot(self) -> None:
         """The process dies without a word, and a new one starts."""

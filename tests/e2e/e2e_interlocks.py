@@ -64,6 +64,51 @@ def emission_old(bench: Bench) -> None:
     _stays_dark(bench, "an emission read hours ago")
 
 
+def unread(bench: Bench) -> None:
+    """On an instrument, what says nothing at all is no better than what says that it is bad."""
+    optics = replace(bench.world.optics, voltage_kV=None)
+    for reads in ({"valve_open": None}, {"vacuum": None}, {"emission": None}, {"optics": optics}):
+        bench.boot()
+        bench.reads = reads
+        _stays_dark(bench, f"no reading of the {next(iter(reads))}")
+    bench.limits = bench.limits.model_copy(update={"waived": {"emission": "Ada looks at it"}})
+    bench.reads = {"emission": None}
+    bench.boot()
+    assert bench.act(lambda: bench.guard.acquire(LOOK)) is None, "a person has waived it"
+
+
+def read_no_more(bench: Bench) -> None:
+    """A waiver is for what never reads: a reading that was there and is gone is a sensor that has failed."""
+    bench.limits = bench.limits.model_copy(update={"waived": {"emission": "Ada looks at it"}})
+    bench.boot()
+    assert bench.act(lambda: bench.guard.acquire(LOOK)) is None, "all is well"
+    bench.reads = {"emission": None}
+    _stays_dark(bench, "a reading that was there")
+
+
+def overstays(bench: Bench) -> None:
+    """Nobody knows how long the beam was on where no frame came: at the longest, until somebody else blanked."""
+    bench.rig = replace(bench.rig, overhead_s=0.1)
+    bench.boot()
+    before = bench.ledger.electrons()
+    bench.arm("camera_timeout", 1.0)
+    assert bench.act(lambda: bench.guard.acquire(LOOK)) is not None, "no frame came"
+    longest = LOOK.electrons(50.0) * (LOOK.beam_on_s + 0.1) / LOOK.beam_on_s
+    assert bench.ledger.electrons() - before >= longest * (1 - 1e-9), "the beam may have been on for longer"
+    bench.clock.wait(10.0)
+    before = bench.ledger.electrons()
+    assert bench.act(lambda: bench.guard.acquire(replace(LOOK, id=None))) is None, "all is well again"
+    spent = bench.ledger.electrons() - before
+    assert math.isclose(spent, LOOK.electrons(50.0), rel_tol=1e-6), "what was not spent is free again"
+
+
+def no_place_to_overstay(bench: Bench) -> None:
+    """Where the exposure has room and a beam that stays on has not."""
+    bench.rig = replace(bench.rig, overhead_s=1.0)  # 300 e/Å² on this field of view, of 100 that are allowed
+    bench.boot()
+    _stays_dark(bench, "no room for a beam that stays on")
+
+
 def disk_full(bench: Bench) -> None:
     """What can hardly be written down is not exposed."""
     with mock.patch.object(ledger_sqlite, "free_bytes", lambda folder: 1 << 20):
@@ -88,6 +133,6 @@ def narrow_beam(bench: Bench) -> None:
 
 
 SCENARIOS = (
-    wide_beam, narrow_beam, emission_off, emission_unknown, tension_off, vacuum_broken, vacuum_old, emission_old,
-    disk_full,
+    wide_beam, narrow_beam, unread, read_no_more, overstays, no_place_to_overstay, emission_off, emission_unknown,
+    tension_off, vacuum_broken, vacuum_old, emission_old, disk_full,
 )  # fmt: skip

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from e2e_bench import LIMITS, LOOK, MAX_TIME_S
+from e2e_bench import LIMITS, LOOK, MAX_TIME_S, SETTINGS
 
 from instruments.errors import InstrumentError
 from instruments.limits import inside
 from instruments.powers import HasTilt
+from instruments.simulated.world import World
 from instruments.types import Optics, StagePosition
 
 if TYPE_CHECKING:
@@ -239,9 +240,24 @@ def bare_powers(bench: Bench) -> None:
     assert tilt.tilt_range_deg() == {"alpha_deg": (-20.0, 20.0)}, "more tilt than is allowed"
 
 
+def from_either_side(bench: Bench) -> None:
+    """A stage with play stands at the same place whichever side it comes from."""
+    stage = SETTINGS.stage.model_copy(update={"approach": False, "backlash_nm": 60.0, "creep_nm": 0.0, "drift_nm": 0.0})
+    bench.world = World(SETTINGS.model_copy(update={"stage": stage}), 1, bench.clock)
+    bench.limits = bench.limits.model_copy(update={"approach_nm": 90.0})
+    bench.boot()
+    found = []
+    for from_nm in (-900.0, 900.0):
+        bench.guard.move(StagePosition(x_nm=from_nm))
+        bench.guard.move(StagePosition(x_nm=0.0))
+        found.append(bench.world.place_nm()[0])
+    assert abs(found[1] - found[0]) < 10.0, f"the same place is {found[0]:.1f} nm from below and {found[1]:.1f} nm"
+    assert found[1] < 30.0, f"the play is taken up on the wrong side: {found[1]:.1f} nm"
+
+
 SCENARIOS = (
     far_move, nan_move, overshoot, coupled, coupled_way, dies_exposing, dies_before_settling, resumed, camera_timeout,
     forgetful_driver, blanker_unknown, touch, touch_and_death, latched_across_processes, greedy, same_place, long_burst,
     endless, endless_with_deaths, hasty, valve_closed, refill, spurious_ready, taken_over, stuck, unsure_place,
-    current_unknown, bare_powers,
+    current_unknown, bare_powers, from_either_side,
 )  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from e2e_bench import LIMITS, Bench
 
-from instruments import bounds, guard, guard_checks, ledger_sqlite
+from instruments import booking, bounds, dose, guard, guard_checks, ledger_sqlite
 from instruments.errors import InstrumentError
 from instruments.guard import Guard
 from instruments.guard_powers import GuardedLoader
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _MOVE, _ACQUIRE, _PLAN, _INIT = Guard.move, Guard.acquire, Guard._plan, Guard.__init__
 _RESERVE, _OPEN, _CHECK_MOVE = SqliteLedger.reserve, SqliteLedger.__init__, bounds.check_move
-_CHECK_TRANSFER = guard_checks.check_transfer
+_CHECK_TRANSFER, _PRICE, _LEGS = guard_checks.check_transfer, dose.price_of, bounds.legs
 
 
 def _nothing(*_: Any, **__: Any) -> None:
@@ -60,10 +60,10 @@ def _no_overshoot(target: StagePosition, start: StagePosition, limits: Any) -> N
 def _book_late(self: Guard, exposure: Exposure) -> Any:
     with self._turn() as state:
         with self._judging():
-            place, electrons = self._plan(exposure, state, state.stage)
+            price = self._plan(exposure, state, state.stage)
         frame = self._microscope.acquire(exposure)
         self.blank()
-        self.ledger.settle(self.ledger.reserve(exposure, place, electrons))
+        self.ledger.settle(self.ledger.reserve(exposure, price.place, price.most), price.most)
         return frame
 
 
@@ -138,6 +138,24 @@ def _whatever_it_reads(what: str, reading: Any, *_: Any) -> float:
     return float(reading.value)
 
 
+def _frame(exposure: Exposure, _: Any) -> Exposure:
+    """What is lit is what is seen."""
+    return exposure
+
+
+def _as_asked(*about: Any) -> Any:
+    """The beam goes off when the exposure is over."""
+    return _PRICE(*about[:-1], 0.0)
+
+
+def _from_above(target: StagePosition, limits: Any) -> Any:
+    """Passes every place that it comes from below to."""
+    first, *rest = _LEGS(target, limits)
+    if not rest or target.x_nm is None or first.x_nm is None:
+        return first, *rest
+    return replace(first, x_nm=2 * target.x_nm - first.x_nm), *rest
+
+
 def _only_time(self: Guard, duration_s: float) -> None:
     """Somebody thought that a latch is for the runner to respect."""
 
@@ -196,10 +214,16 @@ DEFECTS: tuple[Defect, ...] = (
     ("moves a stage that somebody else has in hand", ((Guard, "_check_still", _nothing),), scenarios.taken_over),
     ("books where the stage was sent", ((Guard, "move", _remember_wish), (Guard, "_plan", _where_it_was_sent)),
      scenarios.stuck),
-    ("books what the stage reads, as if it were sure", ((guard, "place_of", lambda e, s, *_: _PLACE(e, s, 0.0)),),
+    ("books what the stage reads, as if it were sure", ((dose, "place_of", lambda e, s, *_: _PLACE(e, s, 0.0)),),
      scenarios.unsure_place),
-    ("takes an unknown current for none", ((guard, "current_of", lambda s, _: s.optics.current_pA or 0.0),),
+    ("takes an unknown current for none", ((dose, "current_of", lambda s, _: s.optics.current_pA or 0.0),),
      scenarios.current_unknown),
+    ("does without a reading, on an instrument", ((guard_checks, "check_read", _nothing),), interlocks.unread),
+    ("does without a reading that it had", ((guard, "INTERLOCKS", ()),), interlocks.read_no_more),
+    ("books no more than was asked", ((booking, "price_of", _as_asked),), interlocks.overstays),
+    ("leaves a place for the exposure alone", ((booking, "price_of", _as_asked),), interlocks.no_place_to_overstay),
+    ("comes to a place as it likes", ((guard, "legs", lambda target, _: (target,)),), scenarios.from_either_side),
+    ("turns round on the wrong side", ((guard, "legs", _from_above),), scenarios.from_either_side),
     ("does not ask the gun", ((guard_checks, "_check_gun", _nothing),), interlocks.emission_off),
     ("takes an emission that it cannot read for one", ((guard_checks, "_check_gun", _nothing),),
      interlocks.emission_unknown),
@@ -207,8 +231,9 @@ DEFECTS: tuple[Defect, ...] = (
     ("does not ask for the vacuum", ((guard_checks, "_check_vacuum", _nothing),), interlocks.vacuum_broken),
     ("believes a vacuum of hours ago", ((guard_checks, "_believed", _whatever_it_reads),), interlocks.vacuum_old),
     ("believes an emission of hours ago", ((guard_checks, "_believed", _whatever_it_reads),), interlocks.emission_old),
-    ("books the frame, whatever is lit", ((guard, "lit", lambda exposure, _: exposure),), interlocks.wide_beam),
-    ("spreads a narrow beam over the frame", ((guard, "lit", lambda exposure, _: exposure),), interlocks.narrow_beam),
+    ("books the frame, whatever is lit", ((guard, "lit", _frame), (booking, "lit", _frame)), interlocks.wide_beam),
+    ("spreads a narrow beam over the frame", ((guard, "lit", _frame), (booking, "lit", _frame)),
+     interlocks.narrow_beam),
     ("books where there is no room", ((SqliteLedger, "_require_room", _nothing),), interlocks.disk_full),
     ("loads whatever the valve does", ((guard_checks, "check_transfer", _nothing),), loading.valve_open),
     ("loads wherever the stage is", ((guard_checks, "check_transfer", _wherever),), loading.tilted),
@@ -220,7 +245,7 @@ DEFECTS: tuple[Defect, ...] = (
     ("hands out the bare loader", ((guard, "guarded", lambda _, power, *__: power),), loading.valve_open),
     ("hands out bare powers", ((guard, "guarded", lambda _, power, *__: power),), scenarios.bare_powers),
 )  # fmt: skip
-_PLACE = guard.place_of
+_PLACE = dose.place_of
 SCENARIOS = (*scenarios.SCENARIOS, *interlocks.SCENARIOS, *loading.SCENARIOS)
 
 

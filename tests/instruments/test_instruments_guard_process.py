@@ -117,7 +117,7 @@ def test_the_instruments_ledger_keeps_dose_and_latches_apart(tmp_path: Path) -> 
     dose, kept = SqliteLedger(tmp_path / "dose.sqlite"), SqliteLedger(tmp_path / "latches.sqlite")
     ledger = latches.InstrumentLedger(dose, kept)
     place = Footprint(x_nm=0.0, y_nm=0.0, width_nm=10.0, height_nm=10.0)
-    ledger.settle(ledger.reserve(replace(EXPOSURE, id=4), place, 10.0))
+    ledger.settle(ledger.reserve(replace(EXPOSURE, id=4), place, 10.0), 10.0)
     ledger.spend_time(2.0)
     ledger.intend_tilt(STAGE)
     assert (ledger.booked(4), ledger.electrons(), ledger.time_used_s()) == (True, 10.0, 2.0)

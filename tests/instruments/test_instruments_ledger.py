@@ -41,7 +41,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
 
 def test_reserved_is_spent_settled_or_not(ledger: Ledger) -> None:
     first = ledger.reserve(replace(EXPOSURE, id=1), PLACE, 1e5)
-    ledger.settle(first)
+    ledger.settle(first, first.electrons)
     ledger.reserve(replace(EXPOSURE, id=2), PLACE, 2e5)
     assert first.electrons == 1e5
     assert first.exposure_id == 1
@@ -107,7 +107,7 @@ def test_time(ledger: Ledger) -> None:
 def test_reopened_ledger_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     first = SqliteLedger(path)
-    first.settle(first.reserve(replace(EXPOSURE, id=1), PLACE, 1e5))
+    first.settle(first.reserve(replace(EXPOSURE, id=1), PLACE, 1e5), 1e5)
     first.reserve(replace(EXPOSURE, id=2), PLACE, 1e5)
     first.spend_time(4.0)
     first.latch("touched")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 from survey_samples import small
 
 from archive.reader import SurveyReader
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envs.step import Step
+
+
+REMOTE = {"kind": "remote", "port": 1, "token_file": "token"}
 
 
 @pytest.fixture(autouse=True)
@@ -74,14 +78,21 @@ def test_a_latch_is_the_instruments(tmp_path: Path) -> None:
         ({}, False),
         ({"guard": "process"}, True),
         ({"guard": "process", "autonomy": "advise"}, False),
-        ({"instrument": {"kind": "remote", "port": 1, "token_file": "token"}}, True),
-        ({"instrument": {"kind": "remote", "port": 1, "token_file": "token"}, "guard": "inside"}, False),
+        ({"instrument": REMOTE}, True),
+        ({"instrument": {"kind": "faulty", "instrument": {"kind": "simulated"}}, "guard": "inside"}, False),
+        ({"instrument": {"kind": "faulty", "instrument": REMOTE}}, True),
     ],
 )
 def test_where_the_guard_lives(changes: dict[str, object], own: bool) -> None:
     settings = small(4)
     changed = settings.model_dump(mode="json") | changes
     assert in_own_process(type(settings).model_validate(changed)) is own
+
+
+@pytest.mark.parametrize("instrument", [REMOTE, {"kind": "faulty", "instrument": REMOTE}])
+def test_an_instruments_guard_is_never_inside(instrument: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=r"guard: inside was asked, and kind .* drives an instrument"):
+        small(4, instrument=instrument, guard="inside")
 
 
 def test_an_adviser_needs_no_process(tmp_path: Path) -> None:
