@@ -140,8 +140,7 @@ def blanking(times: int, minutes: float) -> list[dict[str, Any]]:
                     with Lag() as lag:
                         struck_s = runner.strike(signal.Signals[how], *victims)
                         wait_for(lambda: not instrument.beam_on(), 10.0)
-                    off = [row for row in instrument.rows() if row["row"] == "blank"][-1]
-                    took_ms.append(1e3 * (instrument.monotonic_s(off) - struck_s))
+                    took_ms.append(1e3 * (instrument.went_off_s() - struck_s))
                     lags_ms.append(1e3 * lag.worst_s)
                 finally:
                     runner.clear()

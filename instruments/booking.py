@@ -23,8 +23,8 @@ def affordable(
 ) -> Price:
     """The price of an exposure, within what is left. Raises BudgetError, LimitError, BusyError; books nothing."""
     price = price_of(exposure, stage, state, limits, overhead_s)
-    checks.check_electrons(ledger.electrons(), price.most, limits, overhead_s)
-    fluence = fluence_of(lit(exposure, state), price.place, price.most)
+    checks.check_electrons(ledger.electrons(), price.most_electrons, limits, overhead_s)
+    fluence = fluence_of(lit(exposure, state), price.place, price.most_electrons)
     checks.check_fluence(price.place, ledger.fluence_e_per_A2(price.place), fluence, limits, overhead_s)
     return price
 
@@ -34,10 +34,10 @@ def settle(ledger: Ledger, ticket: Ticket, price: Price, frame: Frame, state: St
 
     ``state``: as it was read before the beam. Raises BudgetError where what is more cannot be written down.
     """
-    place, booked = price.place, price.most
+    place, booked = price.place, price.most_electrons
     if checks.off(state.stage, frame.stage, LENGTHS[:2], limits.stage_uncertainty_nm):
         place, booked = swept(place, frame.stage), 0.0
     if frame.electrons > booked * (1 + 1e-9):
         ledger.reserve(replace(lit(frame.exposure, state), id=None), place, frame.electrons - booked)
     with suppress(InstrumentError):  # unsettled is just as spent, and no reason to lose the frame
-        ledger.settle(ticket, min(max(frame.electrons, price.electrons), price.most))
+        ledger.settle(ticket, min(max(frame.electrons, price.electrons), price.most_electrons))

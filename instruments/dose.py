@@ -21,7 +21,7 @@ class Price:
     place: Footprint
     electrons: float
     """Of the exposure itself."""
-    most: float
+    most_electrons: float
     """And of all the time that the beam may stay on beyond it: so much is booked before it is on."""
 
 
@@ -114,7 +114,7 @@ def told(frame: Frame, price: Price) -> Frame:
         return frame
     longer = (frame.end_s - frame.start_s) / frame.exposure.beam_on_s
     electrons = price.electrons * longer if longer > 1 else price.electrons
-    return replace(frame, electrons=min(electrons, price.most))
+    return replace(frame, electrons=min(electrons, price.most_electrons))
 
 
 def fluence_of(exposure: Exposure, place: Footprint, electrons: float) -> float:

@@ -103,7 +103,7 @@ class Guard:
                 self._check_still(state.stage, self.limits.stage_uncertainty_nm)
                 if self._held:  # at the last moment: what is refused here is not booked
                     raise self._held
-                ticket = self.ledger.reserve(lit(exposure, state), price.place, price.most)
+                ticket = self.ledger.reserve(lit(exposure, state), price.place, price.most_electrons)
             self._starts.append(self._clock.now_s())
             try:
                 with self._driver() as microscope:

@@ -13,7 +13,7 @@ from instruments import codec, distant
 from instruments.clock import RealClock, SimulatedClock
 from instruments.drivers import registry
 from instruments.errors import InstrumentError
-from instruments.powers import CanStop
+from instruments.powers import CanStop, HasBlanker
 from instruments.server.driver import DriverError
 from instruments.types import Exposure, Optics, StagePosition
 
@@ -31,6 +31,7 @@ class Hosted:
     def __init__(self, scope: Microscope) -> None:
         self._scope = scope
         self._motion = scope.power(CanStop)
+        self._blanker = scope.power(HasBlanker)
         self.can_stop = self._motion is not None
 
     def state(self) -> Json:
@@ -57,7 +58,7 @@ class Hosted:
             self._motion.stop()
 
     def blanked(self) -> bool | None:
-        return self._scope.state().blanked
+        return self._scope.state().blanked if self._blanker is None else self._blanker.blanked()
 
     def use(self, power: str, verb: str, values: list[Any]) -> Any:
         with _told():

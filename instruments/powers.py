@@ -77,3 +77,10 @@ class CanStop(Protocol):
     """Motion that can be stopped from another thread, within a second."""
 
     def stop(self) -> None: ...
+
+
+@runtime_checkable
+class HasBlanker(Protocol):
+    """A blanker that is read by itself, from another thread, and while an exposure is under way."""
+
+    def blanked(self) -> bool | None: ...

@@ -33,6 +33,7 @@ _LOOK_S = 1.0
 _ANSWER_S = 0.5
 _LINK_LOST_S = 2.0
 _KEEP_TRYING_S = 120.0
+_UNKNOWN = "told to blank, and the blanker does not read, so whether the beam is off is not known; telling it again"
 _PARTING_S = 10.0
 """After the runner's death, how long the guard may take to see to everything itself."""
 
@@ -106,9 +107,10 @@ class Watchdog:
         while time.monotonic() < give_up_s:
             try:
                 answer = self._ask({"op": "fence", "reason": why})
-                if answer.get("blanked") is not False and "error" not in answer:
+                if answer.get("blanked") is True:
                     return _say(f"blanked: {why}")
-                trouble = f"{why}: blanking has failed: {answer}"
+                known = "blanking has failed" if "error" in answer or answer.get("blanked") is False else _UNKNOWN
+                trouble = f"{why}: {known}: {answer}"
             except InstrumentError as error:
                 trouble = f"{why}: the instrument is not reached to blank: {error}"
             if trouble != told:

@@ -95,7 +95,7 @@ class AutoscriptMicroscope:
     def __init__(self, settings: AutoscriptSettings, clock: Clock, client: Any, structures: Any) -> None:
         """``client``, ``structures``: the vendor's modules. Raises Disconnected, InstrumentError, NotSupported."""
         self._settings, self._clock, self._structures = settings, clock, structures
-        self._link = AutoscriptLink(client, settings.host, settings.port)
+        self._link, self._blanks = AutoscriptLink(client, settings.host, settings.port), 0
         self._column = self._link.column
         self.blank()
         with self._column() as column:
@@ -168,7 +168,7 @@ class AutoscriptMicroscope:
         with self._column() as column:
             start_s = self._clock.now_s()
             _see(column.optics, exposure)
-            beam = BeamTime(self._clock, column.optics.blanker.unblank, self.blank)
+            beam = BeamTime(self._clock, column.optics.blanker.unblank, self._shut, lambda: self._blanks)
 
             def shot() -> dict[str, npt.NDArray[np.generic]]:
                 if cameras:
@@ -181,6 +181,10 @@ class AutoscriptMicroscope:
         return framed(exposure, shots, self.state(), start_s, beam.current_pA, inner=inner, lit_s=beam.lit_s)
 
     def blank(self) -> None:
+        self._blanks += 1
+        self._shut()
+
+    def _shut(self) -> None:
         if not self._link.closed:
             with self._column() as column:
                 column.optics.blanker.blank()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
@@ -100,7 +101,7 @@ class DeMicroscope:
         self._settings, self._clock, self._camera, self._column = settings, clock, camera, column
         given = {name: getattr(settings, name) for name in AXES}
         self._ranges: dict[str, Range] = {name: ends for name, ends in given.items() if ends is not None}
-        self._closed = False
+        self._closed, self._blanks = False, 0
         self.blank()
 
     def state(self) -> State:
@@ -162,11 +163,16 @@ class DeMicroscope:
             self._set("Frames Per Second", max(round(frame_s / _FRAME_S), 1) / frame_s)
             self._set("Exposure Time (seconds)", frame_s)
             start_s = self._clock.now_s()
-            beam = BeamTime(self._clock, lambda: self._column.set_beam_blank(False), self.blank)
+            unblank = partial(self._column.set_beam_blank, False)
+            beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks)
             shots = burst(exposure, self._clock, beam.on, lambda: self._shot(frame_s, exposure.shape, beam), beam.off)
         return framed(exposure, shots, self.state(), start_s, self._settings.current_pA or 0.0, lit_s=beam.lit_s)
 
     def blank(self) -> None:
+        self._blanks += 1
+        self._shut()
+
+    def _shut(self) -> None:
         if not self._closed:
             with self._told():
                 self._column.set_beam_blank(True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
@@ -18,7 +19,7 @@ from pydantic import Field
 from configs.load import ConfigError, Settings
 from instruments.clock import SimulatedClock
 from instruments.drivers.apart import open_apart
-from instruments.drivers.exposing import burst, framed
+from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
 from instruments.drivers.refusals import asked, binning, exposed
 from instruments.drivers.vendor import library
@@ -115,7 +116,7 @@ class DetwinMicroscope:
 
     def __init__(self, twin: Twin, settings: DetwinSettings, clock: Clock, roi: Any) -> None:
         self._twin, self._settings, self._clock, self._roi = twin, settings, clock, roi
-        self._column = twin.column
+        self._column, self._blanks = twin.column, 0
         self._column.set("Magnification", settings.magnification)
         if (found := self._column.state().magnification) != settings.magnification:
             raise ConfigError(
@@ -179,10 +180,19 @@ class DetwinMicroscope:
             self._clock.wait(frame_s)
             return {"camera": self._twin.snap(frame_s, **field)}
 
-        shots = burst(exposure, self._clock, lambda: self._column.set_beam_blank(False), shot, self.blank)
-        return framed(exposure, shots, self.state(), start_s, self._current_pA(), unit="electrons", calibration=_COUNTS)
+        unblank = partial(self._column.set_beam_blank, False)
+        beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks)
+        shots = burst(exposure, self._clock, beam.on, shot, beam.off)
+        return framed(
+            exposure, shots, self.state(), start_s, self._current_pA(),
+            unit="electrons", calibration=_COUNTS, lit_s=beam.lit_s,
+        )  # fmt: skip
 
     def blank(self) -> None:
+        self._blanks += 1
+        self._shut()
+
+    def _shut(self) -> None:
         self._column.set_beam_blank(True)
 
     def close(self) -> None:

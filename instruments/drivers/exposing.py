@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from instruments.errors import InstrumentError
 from instruments.types import ELECTRONS_PER_PA_S, Axis, Frame, Signal
 
 if TYPE_CHECKING:
@@ -39,15 +40,21 @@ def burst(
 class BeamTime:
     """How long the beam is really on: what a vendor's call takes beyond the exposure is dose as well."""
 
-    def __init__(self, clock: Clock, unblank: Callable[[], None], blank: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: Clock, unblank: Callable[[], None], blank: Callable[[], None], calls: Callable[[], int]
+    ) -> None:
+        """``calls``: how often somebody else has asked to blank so far; after that the exposure does not go on."""
         self._clock, self._unblank, self._blank = clock, unblank, blank
+        self._calls, self._begun = calls, calls()
         self._since_s: float | None = None
         self.lit_s = 0.0
         self.current_pA = 0.0
         """As found with the beam on; 0: not known."""
 
     def on(self) -> None:
-        """Unblank; from here on the specimen is irradiated, or may be."""
+        """Unblank; from here on the specimen is irradiated, or may be. Raises InstrumentError after a blank."""
+        if self._calls() != self._begun:
+            raise InstrumentError("the beam was blanked meanwhile: the dose until then is spent, the frame is lost")
         self._since_s = self._clock.now_s()
         self._unblank()
 

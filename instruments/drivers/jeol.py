@@ -103,7 +103,7 @@ class JeolMicroscope:
     def __init__(self, settings: JeolSettings, clock: Clock, tem: Any, detector: Any) -> None:
         """``tem``, ``detector``: PyJEM's modules. Raises Disconnected, InstrumentError, NotSupported."""
         self._settings, self._clock = settings, clock
-        self._closed = False
+        self._closed, self._blanks = False, 0
         with self._calls():
             self._deflectors, self._stage = tem.Def3(), tem.Stage3()
             self._optics, self._valve, self._tension = tem.EOS3(), tem.FEG3(), tem.HT3()
@@ -171,12 +171,16 @@ class JeolMicroscope:
             scan = self._detectors[name]
             self._prepare(scan, exposure)
             start_s = self._clock.now_s()
-            beam = BeamTime(self._clock, lambda: self._deflectors.SetBeamBlank(0), self.blank)
+            beam = BeamTime(self._clock, lambda: self._deflectors.SetBeamBlank(0), self._shut, lambda: self._blanks)
             beam.current_pA = self._settings.current_pA or 0.0
             shots = burst(exposure, self._clock, beam.on, lambda: {name: _image(scan, name, exposure)}, beam.off)
         return framed(exposure, shots, self.state(), start_s, beam.current_pA, lit_s=beam.lit_s)
 
     def blank(self) -> None:
+        self._blanks += 1
+        self._shut()
+
+    def _shut(self) -> None:
         if not self._closed:
             with self._calls():
                 self._deflectors.SetBeamBlank(1)

@@ -7,13 +7,14 @@ asked for here. It has no tilt, no probe, and says nothing of electrons.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import Field
 
 from configs.load import ConfigError, Settings
-from instruments.drivers.exposing import burst, framed, summed
+from instruments.drivers.exposing import BeamTime, burst, framed, summed
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
 from instruments.drivers.refusals import asked, binning, exposed
 from instruments.drivers.vendor import library
@@ -101,7 +102,7 @@ class MicromanagerMicroscope:
         if missing := [part for part, label in parts.items() if not label]:
             raise ConfigError(f"instrument.config: {settings.config} has not {', '.join(missing)}: add it, as default")
         self._camera, _, self._xy, self._focus = parts.values()
-        self._closed = False
+        self._closed, self._blanks = False, 0
         with self._told("opened"):
             core.setAutoShutter(False)  # the beam is on when the guard says so
             for device, values in settings.properties.items():
@@ -168,10 +169,16 @@ class MicromanagerMicroscope:
             tall, wide = self._sensor_px
             self._core.setROI((wide - width) // 2, (tall - height) // 2, width, height)
             self._core.setExposure(exposure.beam_on_s / exposure.frames * 1e3)
-            shots = burst(exposure, self._clock, lambda: self._core.setShutterOpen(True), shot, self.blank)
-        return framed(exposure, shots, self.state(), start_s, 0.0)
+            unblank = partial(self._core.setShutterOpen, True)
+            beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks)
+            shots = burst(exposure, self._clock, beam.on, shot, beam.off)
+        return framed(exposure, shots, self.state(), start_s, 0.0, lit_s=beam.lit_s)
 
     def blank(self) -> None:
+        self._blanks += 1
+        self._shut()
+
+    def _shut(self) -> None:
         if not self._closed:
             with self._told("blanked"):
                 self._core.setShutterOpen(False)

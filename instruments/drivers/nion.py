@@ -16,7 +16,7 @@ from pydantic import Field
 from configs.load import Settings
 from instruments.clock import RealClock
 from instruments.drivers.apart import open_apart
-from instruments.drivers.exposing import burst, framed
+from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
 from instruments.drivers.refusals import asked, exposed
 from instruments.drivers.vendor import library
@@ -81,6 +81,7 @@ class NionMicroscope:
     def __init__(self, settings: NionSettings, clock: Clock, controls: Controls, scan: Any, size: Any) -> None:
         """``size``: Swift's ``Geometry.IntSize``. Raises NotSupported for a channel that is not there."""
         self._settings, self._clock, self._controls, self._scan, self._size = settings, clock, controls, scan, size
+        self._blanks = 0
         channels = [scan.get_channel_state(index).name for index in range(scan.scan_device.channel_count)]
         if unknown := set(settings.channels) - set(channels):
             raise NotSupported(f"channels {sorted(unknown)} were asked; this scan unit has {', '.join(channels)}")
@@ -136,11 +137,16 @@ class NionMicroscope:
                 raise InstrumentError(f"{sorted(missing)} were asked and gave nothing: the dose is spent")
             return {name: given[name].data for name in names}
 
-        shots = burst(exposure, self._clock, lambda: self._set("C_Blank", 0.0), shot, self.blank)
+        beam = BeamTime(self._clock, lambda: self._set("C_Blank", 0.0), self._shut, lambda: self._blanks)
+        shots = burst(exposure, self._clock, beam.on, shot, beam.off)
         state = self.state()
-        return framed(exposure, shots, state, start_s, state.optics.current_pA or 0.0)
+        return framed(exposure, shots, state, start_s, state.optics.current_pA or 0.0, lit_s=beam.lit_s)
 
     def blank(self) -> None:
+        self._blanks += 1
+        self._shut()
+
+    def _shut(self) -> None:
         self._set("C_Blank", 1.0)
 
     def close(self) -> None:

@@ -57,7 +57,7 @@ class SerialemMicroscope:
         """Raises Disconnected, InstrumentError, NotSupported for a SerialEM that is too old."""
         self._settings, self._clock, self._sem = settings, clock, sem
         self._closed = self._connected = False
-        self._trying = 0
+        self._trying = self._blanks = 0
         self._blanked: bool | None = None
         self._loader = SerialemLoader(self._script, settings.slots)
         given = {name: getattr(settings, name) for name in ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")}
@@ -125,7 +125,7 @@ class SerialemMicroscope:
             sem.SetExposure(_SET, exposure.beam_on_s / exposure.frames)
             if settings.stem_detectors:
                 sem.SetSTEMDetectors(_SET, *(settings.stem_detectors[name] for name in names))
-            beam = BeamTime(self._clock, self._unblank, self.blank)
+            beam = BeamTime(self._clock, self._unblank, self._shut, lambda: self._blanks)
 
             def shot() -> dict[str, npt.NDArray[np.generic]]:
                 sem.Record()
@@ -136,6 +136,10 @@ class SerialemMicroscope:
         return framed(exposure, shots, self.state(), start_s, settings.current_pA or 0.0, lit_s=beam.lit_s)
 
     def blank(self) -> None:
+        self._blanks += 1
+        self._shut()
+
+    def _shut(self) -> None:
         if not self._closed:
             self._set_blanked(1)
 

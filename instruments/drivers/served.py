@@ -1,6 +1,8 @@
 """Our simulated microscope behind temscript's own server: a Thermo Fisher column without the column.
 
-    python -m instruments.drivers.served --seed 3        prints {"port": …}; ends when its stdin closes
+    python -m instruments.drivers.served --seed 3     prints {"port": …, "blanker_port": …}; ends when its stdin closes
+
+Two servers of temscript's on one column, each of which does one thing at a time: the second is for the blanker.
 
 It keeps the quirks of the real thing: the stage clamps in silence, detectors that are not there are left out, a blanked
 beam gives black frames, the focus is a knob from −1 to 1, and valves are not opened from afar.
@@ -13,20 +15,25 @@ import json
 import math
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from temscript import NullMicroscope
 from temscript.server import MicroscopeServer
 
-from instruments.clock import SimulatedClock
-from instruments.drivers import registry
+from instruments.clock import RealClock, SimulatedClock
 from instruments.drivers.orientation import METRES_RADIANS as AXES
 from instruments.drivers.orientation import Ratio
 from instruments.powers import HasTilt, HasValves
+from instruments.simulated.microscope import SimulatedMicroscope
+from instruments.simulated.settings import SimulatedSettings
+from instruments.simulated.world import World
 from instruments.types import Exposure, Optics, StagePosition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from instruments.protocol import Microscope
 
 FIELD_OF_VIEW_NM_AT_1X = 1e8
@@ -37,9 +44,10 @@ FULL_PX = 2048
 class ServedMicroscope(NullMicroscope):
     """temscript's base class over any ``Microscope`` of ours."""
 
-    def __init__(self, scope: Microscope, reach_nm: float) -> None:
+    def __init__(self, scope: Microscope, reach_nm: float, lit: Callable[[bool], None]) -> None:
+        """``lit`` is told when the beam comes on, scanning or not, and when it goes off."""
         super().__init__(wait_exposure=False)
-        self._scope, self._reach_nm = scope, reach_nm
+        self._scope, self._reach_nm, self._lit = scope, reach_nm, lit
         self._beam_blanked = True
         self._pixels: dict[str, Any] = {"image_size": "FULL", "binning": 1, "dwell_time(s)": 1e-6}
 
@@ -105,26 +113,39 @@ class ServedMicroscope(NullMicroscope):
         self._scope.tune(Optics(defocus_nm=value * DEFOCUS_NM_PER_UNIT))
 
     def set_beam_blanked(self, mode: bool) -> None:
+        was = self._beam_blanked
         super().set_beam_blanked(mode)
         if mode:
             self._scope.blank()
+        if was != mode:
+            self._lit(not mode)
 
 
-def main() -> None:
+def main(made: type[ServedMicroscope] = ServedMicroscope) -> None:
     """Serve until stdin closes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", default="{}", help="of the simulated microscope, as JSON")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--truth", type=Path, help="where the world writes what really happened")
     options = parser.parse_args()
-    settings = registry.parse({"kind": "simulated", **json.loads(options.settings)})
-    scope = registry.open_microscope(settings, seed=options.seed, clock=SimulatedClock())
-    reach_nm = float(settings.model_dump()["stage"]["x_nm"][1])
-    server = MicroscopeServer(
-        ("127.0.0.1", 0), lambda: ServedMicroscope(scope, reach_nm), allow_column_valves_open=False
-    )
-    threading.Thread(target=lambda: (sys.stdin.buffer.read(), server.shutdown()), daemon=True).start()
-    print(json.dumps({"port": server.server_address[1]}), flush=True)
-    server.serve_forever()
+    settings = SimulatedSettings.model_validate({"kind": "simulated", **json.loads(options.settings)})
+    clock = RealClock() if settings.real_time else SimulatedClock()
+    world = World(settings, options.seed, clock, options.truth)
+    reach_nm = float(settings.stage.x_nm[1])
+    column = made(SimulatedMicroscope(world), reach_nm, lambda lit: world.record("lit" if lit else "dark"))
+    servers = [
+        MicroscopeServer(("127.0.0.1", 0), lambda: column, allow_column_valves_open=False)
+        for _ in ("column", "blanker")
+    ]
+    threads = [threading.Thread(target=server.serve_forever) for server in servers]
+    for thread in threads:
+        thread.start()
+    print(json.dumps({"port": servers[0].server_address[1], "blanker_port": servers[1].server_address[1]}), flush=True)
+    sys.stdin.buffer.read()
+    for server in servers:
+        server.shutdown()
+    for thread in threads:
+        thread.join()
 
 
 if __name__ == "__main__":

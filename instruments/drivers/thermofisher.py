@@ -4,13 +4,15 @@
 
 JSON only: the other transport of temscript would let a hostile server run code here. Lengths are m there, angles rad,
 the high tension kV; the focus is a knob without a unit, and fields of view are magnifications: both need a calibration.
-The server does one thing at a time, so a blank waits for an exposure that is under way.
+A server does one thing at a time, and a blank waits there for a frame that is under way: so a second one is started for
+the blanker, on another port, or frames are short.
 """
 
 from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
@@ -25,7 +27,7 @@ from instruments.drivers.readings import ready
 from instruments.drivers.refusals import asked, exposed, tilts
 from instruments.drivers.vendor import library
 from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
-from instruments.powers import HasTilt, HasValves
+from instruments.powers import HasBlanker, HasTilt, HasValves
 from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
@@ -54,6 +56,11 @@ class ThermofisherSettings(Settings):
     kind: Literal["thermofisher"] = "thermofisher"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    blanker_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Of a second such server on the column's computer, for the blanker alone: a blank there waits for nothing. None:
+    there is none, and frames take ``longest_frame_s`` at the most."""
+    longest_frame_s: Positive = 0.4
+    """That a blank may have to wait for, where there is no second server."""
     timeout_s: Positive = 10.0
     """For an answer that takes the instrument no time."""
     move_s: Positive = 120.0
@@ -104,7 +111,7 @@ class ThermofisherMicroscope:
     def __init__(self, settings: ThermofisherSettings, clock: Clock, temscript: Any) -> None:
         """Raises Disconnected, InstrumentError for a server of another version, NotSupported without a STEM unit."""
         self._settings, self._clock, self._temscript = settings, clock, temscript
-        self._closed = False
+        self._closed, self._blanks = False, 0
         with self._column() as column:
             self._detectors = tuple(column.get_stem_detectors())
             limits, single = column.get_stage_limits(), column.get_stage_holder() == "SINGLE_TILT"
@@ -183,13 +190,19 @@ class ThermofisherMicroscope:
             raise LimitError(f"{exposure.shape} pixels were asked; this column scans squares of {known}: ask for those")
         start_s, current_pA = self._clock.now_s(), settings.current_pA or 0.0
         frame_s = exposure.beam_on_s / exposure.frames
+        if settings.blanker_port is None and frame_s > settings.longest_frame_s:
+            raise LimitError(
+                f"a frame of {frame_s:g} s was asked, and a blank would wait for it: start a second temscript server "
+                f"for the blanker (instrument.blanker_port), or ask for {settings.longest_frame_s:g} s"
+            )
         with self._column(settings.timeout_s + 2 * frame_s) as column:
             column.set_stem_magnification(at_1x / exposure.field_of_view_nm)
             column.set_stem_rotation(math.radians(exposure.rotation_deg))
             column.set_stem_acquisition_param(
                 {"image_size": "FULL", "binning": binning, "dwell_time(s)": exposure.dwell_us * 1e-6}
             )
-            beam = BeamTime(self._clock, lambda: column.set_beam_blanked(False), self.blank)
+            unblank = partial(column.set_beam_blanked, False)
+            beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks)
             shots = burst(
                 exposure,
                 self._clock,
@@ -200,8 +213,16 @@ class ThermofisherMicroscope:
         return framed(exposure, shots, self.state(), start_s, current_pA, lit_s=beam.lit_s)
 
     def blank(self) -> None:
+        self._blanks += 1
+        self._shut()
+
+    def blanked(self) -> bool:
+        with self._column(port=self._settings.blanker_port) as column:
+            return column.get_beam_blanked()
+
+    def _shut(self) -> None:
         if not self._closed:
-            with self._column() as column:
+            with self._column(port=self._settings.blanker_port) as column:
                 column.set_beam_blanked(True)
 
     def close(self) -> None:
@@ -209,7 +230,7 @@ class ThermofisherMicroscope:
         self._closed = True
 
     def power(self, kind: type[P]) -> P | None:
-        return cast("P", self) if kind in (HasTilt, HasValves) else None
+        return cast("P", self) if kind in (HasTilt, HasValves, HasBlanker) else None
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
         return tilts(self._ranges)
@@ -228,15 +249,14 @@ class ThermofisherMicroscope:
         return {name: found[name] for name in names}
 
     @contextmanager
-    def _column(self, limit_s: float | None = None) -> Iterator[Column]:
-        """A connection; what goes wrong on it, in our words."""
-        where = f"temscript's server at {self._settings.host}:{self._settings.port}"
+    def _column(self, limit_s: float | None = None, port: int | None = None) -> Iterator[Column]:
+        """A connection; what goes wrong on it, in our words. ``port``: of another server than the first."""
+        address = (self._settings.host, port or self._settings.port)
+        where = "temscript's server at {}:{}".format(*address)
         if self._closed:
             raise Disconnected(f"{where} was let go of: open the instrument again")
         try:
-            yield self._temscript.RemoteMicroscope(
-                (self._settings.host, self._settings.port), "JSON", limit_s or self._settings.timeout_s
-            )
+            yield self._temscript.RemoteMicroscope(address, "JSON", limit_s or self._settings.timeout_s)
         except TimeoutError as error:
             raise Timeout(f"{where} gave no answer in {limit_s or self._settings.timeout_s:g} s") from error
         except (OSError, HTTPException) as error:

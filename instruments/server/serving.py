@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WATCH_S = 0.05
+BLANK_S = 0.2
+"""What it may take, once an exposure is overdue, to notice that and to blank: booked, as the beam is on."""
 _PATIENCE_S = 10.0
 _FENCED = "Disconnected"
 _CUT_OFF = "cut off from the instrument ({}): connect anew, and where the watchdog did it, start the guard anew"
@@ -154,7 +156,7 @@ class DriverServer:
             self._blank("a new pilot")
         clock = getattr(self._driver, "now_s", None)
         about = {"name": self._name, "protocol": PROTOCOL, "now_s": clock() if clock else None}
-        session.answer({**about, "overhead_s": self._overhead_s if self._keeps_time else 0.0, **self._able()})
+        session.answer({**about, "overhead_s": self._overhead_s + BLANK_S if self._keeps_time else 0.0, **self._able()})
         return True
 
     def _able(self) -> dict[str, bool]:

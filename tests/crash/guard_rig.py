@@ -30,6 +30,7 @@ LIMITS = Limits(
     max_fluence_e_per_A2=1e9,
     max_time_s=1e6,
     max_exposures_per_min=100_000,
+    waived={"emission": "what stands behind this is simulated"},  # temscript tells none
 )
 """Roomy: what is tested here is who blanks, and how soon."""
 
@@ -64,6 +65,9 @@ class Lag:
 class Instrument:
     """A simulated microscope in real time behind its driver server."""
 
+    ON, OFF = "unblank", "blank"
+    """Rows of the truth that tell when the beam came on, and when it went off."""
+
     def __init__(self, folder: Path, driver: str = "instruments.hosted", allow_s: float = 1.0, instrument: Any = None):
         """``allow_s``: what an exposure may take beyond its own time, rendering included."""
         self.folder, self.truth, self.token_file = folder, folder / "truth.jsonl", folder / "token"
@@ -96,8 +100,12 @@ class Instrument:
 
     def beam_on(self) -> bool:
         """Whether the last that happened to the beam is that it came on."""
-        beam = [row["row"] for row in self.rows() if row["row"] in ("unblank", "blank", "exposure")]
-        return beam[-1:] == ["unblank"]
+        beam = [row["row"] for row in self.rows() if row["row"] in (self.ON, self.OFF)]
+        return beam[-1:] == [self.ON]
+
+    def went_off_s(self) -> float:
+        """When it last did, on the monotonic clock."""
+        return self.monotonic_s([row for row in self.rows() if row["row"] == self.OFF][-1])
 
     def monotonic_s(self, row: dict[str, Any]) -> float:
         boot = self.rows()[0]

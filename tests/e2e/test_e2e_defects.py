@@ -63,7 +63,7 @@ def _book_late(self: Guard, exposure: Exposure) -> Any:
             price = self._plan(exposure, state, state.stage)
         frame = self._microscope.acquire(exposure)
         self.blank()
-        self.ledger.settle(self.ledger.reserve(exposure, price.place, price.most), price.most)
+        self.ledger.settle(self.ledger.reserve(exposure, price.place, price.most_electrons), price.most_electrons)
         return frame
 
 
