@@ -1,6 +1,6 @@
 """How good each hole will be, from what was predicted and what was measured: a hierarchical Bayesian model.
 
-    logit p = a + b₁ · score + b₂ · mean score of its patch + b₃ · of its square + u_grid + u_square + u_patch
+    logit p = a + b₁ · score + b₂ · its neighbours' + b₃ · its patch's + b₄ · its square's + u_grid + u_square + u_patch
 
 The coefficients are the predictor's calibration, and inferred like the rest: a predictor that misleads is found out.
 Several priors stand side by side, from a good predictor to an inverted one, and are weighed by how well each foresees
@@ -17,13 +17,20 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 from scipy.special import expit
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Whole: TypeAlias = npt.NDArray[np.int64]
 Ratio: TypeAlias = float
 
-_STEPS, _CLOSE, _SHORTEST = 25, 1e-5, 1e-3
+_STEPS, _CLOSE, _SHORTEST = 25, 1e-4, 1e-3
+_CALIBRATION = 5
+"""Coefficients: a and b₁ to b₄."""
+_USUAL = 3.3
+"""Of a good predictor: by so much the logit rises with the score."""
+_REACH, _FEW = 0.8, 0.3
+"""Neighbours count by a Gaussian of so many pitches; towards nothing where there are few."""
 _SLIGHT = 1e-3
 """A hypothesis of less weight is left out of predictions; it may come back."""
 
@@ -35,41 +42,56 @@ class Hypothesis:
     name: str
     weight: Ratio
     """Before anything was measured."""
-    mean: tuple[float, float, float, float]
-    """Of a, b₁, b₂, b₃."""
-    spread: tuple[float, float, float, float]
+    mean: tuple[float, float, float, float, float]
+    """Of a, b₁, b₂, b₃, b₄."""
+    spread: tuple[float, float, float, float, float]
     """Standard deviations of these."""
     effects: tuple[float, float, float]
     """Standard deviations of u_grid, u_square and u_patch."""
+    mistaken: Ratio = 0.0
+    """Share of the holes whose prediction is that of the opposite rank."""
 
 
 HYPOTHESES = (
     Hypothesis(
-        name="good", weight=0.6, mean=(0.0, 3.3, 0.0, 0.7), spread=(0.8, 0.8, 1.0, 1.0), effects=(0.6, 0.3, 0.4)
+        name="good",
+        weight=0.6,
+        mistaken=0.05,
+        mean=(0.7, 3.4, 0.8, 0.0, 1.2),
+        spread=(0.8, 0.8, 1.0, 1.0, 1.0),
+        effects=(0.6, 0.3, 0.4),
     ),
     Hypothesis(
         name="one in five wrong",
         weight=0.15,
-        mean=(1.2, 1.7, 2.0, 2.0),
-        spread=(1.0, 0.6, 1.0, 1.5),
-        effects=(0.6, 0.4, 0.5),
+        mistaken=0.2,
+        mean=(1.3, 2.8, 2.7, 0.6, 1.8),
+        spread=(1.0, 0.8, 1.0, 1.0, 1.5),
+        effects=(0.6, 0.6, 0.8),
     ),
     Hypothesis(
         name="one in three wrong",
         weight=0.1,
-        mean=(1.2, 1.0, 3.0, 2.0),
-        spread=(1.0, 0.6, 1.0, 1.5),
-        effects=(0.6, 0.6, 0.8),
+        mistaken=0.35,
+        mean=(0.6, 3.2, 2.7, 0.8, 0.0),
+        spread=(1.0, 0.8, 1.0, 1.0, 1.5),
+        effects=(1.0, 1.0, 1.2),
     ),
     Hypothesis(
-        name="says little", weight=0.1, mean=(-0.5, 0.3, 1.5, 0.0), spread=(1.0, 1.0, 1.5, 1.5), effects=(1.0, 1.0, 1.2)
+        name="says little",
+        weight=0.1,
+        mistaken=0.5,
+        mean=(0.2, 3.4, 2.3, 0.6, -1.0),
+        spread=(1.0, 0.8, 1.5, 1.0, 1.5),
+        effects=(1.0, 1.0, 1.2),
     ),
     Hypothesis(
         name="inverted",
         weight=0.05,
-        mean=(-1.5, -2.0, -1.0, -1.0),
-        spread=(1.0, 1.0, 1.5, 1.5),
-        effects=(1.0, 1.0, 1.2),
+        mistaken=0.95,
+        mean=(0.7, 3.4, 0.8, 0.0, 1.2),
+        spread=(0.8, 0.8, 1.0, 1.0, 1.0),
+        effects=(0.6, 0.3, 0.4),
     ),
 )
 """Means and effects rounded from fits to three grids of a real survey whose predictions were damaged on purpose
@@ -120,6 +142,26 @@ class _Posterior:
         return np.asarray(curved)
 
 
+def neighbours(patch: Whole, place_px: Floats) -> sparse.csr_matrix:
+    """(N, N) weights of each hole's neighbours in its patch, near ones more: their sum is below 1, the less with few.
+
+    Args:
+        patch: (N,) number of each hole's.
+        place_px: (N, 2).
+    """
+    blocks, order = [], np.argsort(patch, kind="stable")
+    for rows in np.split(order, np.cumsum(np.bincount(patch))[:-1]):
+        apart_px = np.linalg.norm(place_px[rows, None] - place_px[rows], axis=2)
+        np.fill_diagonal(apart_px, np.inf)
+        pitch_px = float(np.median(apart_px.min(axis=1, initial=np.inf)))
+        near = np.exp(-((apart_px / (_REACH * pitch_px)) ** 2) / 2) if 0 < pitch_px < np.inf else apart_px < np.inf
+        total = near.sum(axis=1, keepdims=True)
+        blocks.append(near / (total + _FEW * total.mean() + np.finfo(float).tiny))
+    weights = sparse.block_diag(blocks, format="csr")
+    back = np.argsort(order)
+    return weights[back][:, back]
+
+
 @dataclass(slots=True)
 class HoleBelief:
     """The belief about N holes, of which some are measured."""
@@ -127,24 +169,22 @@ class HoleBelief:
     score: Floats
     parents: Whole
     """(N, 3) grid, square and patch."""
+    place_px: Floats
+    """(N, 2) in the image of the patch."""
     hypotheses: Sequence[Hypothesis] = HYPOTHESES
-    _columns: Whole = field(init=False)
-    _values: Floats = field(init=False)
-    """(N, 7): which of the D numbers each hole's logit is a sum of, and times what."""
+    _near: sparse.csr_matrix = field(init=False)
+    """(N, N) weights of each hole's neighbours."""
+    _features: list[Floats] = field(init=False)
+    """(N, 5) by each hypothesis: what a, b₁, b₂, b₃ and b₄ are multiplied by."""
+    _effects: Whole = field(init=False)
+    """(N, 3) which of the D numbers are each hole's u_grid, u_square and u_patch."""
     _posteriors: list[_Posterior] = field(init=False)
 
     def __post_init__(self) -> None:
-        calibration = len(self.hypotheses[0].mean)
         sizes = self.parents.max(axis=0) + 1
-        starts = calibration + np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        means = [
-            (np.bincount(of, self.score) / np.maximum(np.bincount(of), 1))[of]
-            for of in (self.parents[:, 2], self.parents[:, 1])
-        ]
-        ones = np.ones_like(self.score)
-        self._values = np.stack([ones, self.score, *means, ones, ones, ones], axis=1)
-        own = np.broadcast_to(np.arange(calibration), (len(self.score), calibration))
-        self._columns = np.concatenate([own, self.parents + starts], axis=1)
+        self._effects = self.parents + _CALIBRATION + np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        self._near = neighbours(self.parents[:, 2], self.place_px)
+        self._features = [self._seen_by(each.mistaken) for each in self.hypotheses]
         self._posteriors = []
         for each in self.hypotheses:
             effects = np.repeat(np.array(each.effects) ** -2.0, sizes)
@@ -154,18 +194,35 @@ class HoleBelief:
                 _Posterior(prior, precision, prior.copy(), np.diag(1 / precision), math.log(each.weight))
             )
 
+    def _seen_by(self, mistaken: Ratio) -> Floats:
+        """(N, 5). Where predictions may be mistaken, a hole's neighbours tell which are.
+
+        A low prediction then says more for a hole than a middling one does, since its opposite is high.
+        """
+        order = np.argsort(self.score, kind="stable")
+        opposite = np.empty_like(self.score)
+        opposite[order] = self.score[order[::-1]]
+        p = (1 - mistaken) * expit(_USUAL * self.score) + mistaken * expit(_USUAL * opposite)
+        own, expected = np.log(p / (1 - p)) / _USUAL, 2 * p - 1
+        of_patch, of_square = (
+            (np.bincount(of, expected) / np.maximum(np.bincount(of), 1))[of]
+            for of in (self.parents[:, 2], self.parents[:, 1])
+        )
+        return np.stack([np.ones_like(p), own, self._near @ expected, of_patch, of_square], axis=1)
+
     def learn(self, measured: Whole, good: Floats) -> None:
         """Take in all that was measured so far: M holes, and 1 where one was good, else 0."""
         if len(measured) == 0:
             return
         rows = np.zeros((len(measured), len(self._posteriors[0].prior)))
-        np.put_along_axis(rows, self._columns[measured], self._values[measured], axis=1)
-        for posterior in self._posteriors:
+        np.put_along_axis(rows, self._effects[measured], 1.0, axis=1)
+        for posterior, features in zip(self._posteriors, self._features, strict=True):
+            rows[:, :_CALIBRATION] = features[measured]
             posterior.fit(rows, good)
 
     def calibration(self) -> Floats:
-        """(K, 4) the coefficients a, b₁, b₂, b₃ by each hypothesis."""
-        return np.array([each.mean[: len(self.hypotheses[0].mean)] for each in self._posteriors])
+        """(K, 5) the coefficients a, b₁, b₂, b₃, b₄ by each hypothesis."""
+        return np.array([each.mean[:_CALIBRATION] for each in self._posteriors])
 
     def log_evidence(self) -> Floats:
         """(K,) logarithm of how probable each hypothesis makes what was measured."""
@@ -181,9 +238,18 @@ class HoleBelief:
         """(N,) that a hole is good, ``optimism`` standard deviations of its logit above what is expected."""
         weights, total = self.weights(), np.zeros(len(self.score))
         kept = weights > _SLIGHT
-        for weight, each in zip(weights[kept], np.array(self._posteriors, dtype=object)[kept], strict=True):
-            mean = (each.mean[self._columns] * self._values).sum(axis=1)
-            near = each.covariance[self._columns[:, :, None], self._columns[:, None, :]]
-            variance = np.einsum("ni,nij,nj->n", self._values, near, self._values)
-            total += weight * expit((mean + optimism * np.sqrt(variance)) / np.sqrt(1 + math.pi / 8 * variance))
+        for n in np.flatnonzero(kept).tolist():
+            mean, variance = self._logit(n)
+            total += weights[n] * expit((mean + optimism * np.sqrt(variance)) / np.sqrt(1 + math.pi / 8 * variance))
         return np.asarray(total / weights[kept].sum())
+
+    def _logit(self, n: int) -> tuple[Floats, Floats]:
+        """(N,) mean and variance by one hypothesis. Effects are summed by patch, whose holes share all three."""
+        posterior, features, patch = self._posteriors[n], self._features[n], self.parents[:, 2]
+        spread, own = posterior.covariance, slice(0, _CALIBRATION)
+        of_patch = self._effects[np.unique(patch, return_index=True)[1]]
+        shared = spread[own][:, of_patch].sum(axis=2).T[patch]
+        alone = spread[of_patch[:, :, None], of_patch[:, None, :]].sum(axis=(1, 2))[patch]
+        mean = features @ posterior.mean[own] + posterior.mean[of_patch].sum(axis=1)[patch]
+        variance = np.einsum("ni,ni->n", features @ spread[own, own] + 2 * shared, features) + alone
+        return mean, np.asarray(variance)

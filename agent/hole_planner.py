@@ -71,7 +71,7 @@ class HolePlanner:
     def act(self, observation: Seen) -> Decision:
         """The first hole of the best plan; stop where no plan is worth anything."""
         targets, told = observation["targets"], observation["globals"]
-        parents = targets[:, hole_env.GRID :].astype(np.int64)
+        parents = targets[:, hole_env.GRID : hole_env.X].astype(np.int64)
         imaged = targets[:, hole_env.IMAGED] > 0
         here = int(told[hole_env.GLOBALS.index("here")])
         tree, belief = self._prepared(targets, parents)
@@ -106,7 +106,8 @@ class HolePlanner:
         if self._tree is None or self._belief is None or key != self._key:
             self._key, self._tree = key, HoleTree(parents)
             score = targets[:, hole_env.SCORE].astype(np.float64)
-            self._belief = HoleBelief(score, parents, self.hypotheses)
+            place_px = targets[:, hole_env.X :].astype(np.float64)
+            self._belief = HoleBelief(score, parents, place_px, self.hypotheses)
         return self._tree, self._belief
 
 

@@ -55,10 +55,13 @@ class _Joined:
 
     def join(self, which: int, table: Floats) -> None:
         self.parts.append((which, self.best, table))
-        joined = self.best.copy()
-        for minutes in np.flatnonzero(np.diff(table) > _EQUAL) + 1:  # only where more time pays more
-            np.maximum(joined[minutes:], self.best[: len(joined) - minutes] + table[minutes], out=joined[minutes:])
-        self.best = joined
+        spent = np.flatnonzero(np.diff(table) > _EQUAL) + 1  # only where more time pays more
+        if len(spent) == 0:
+            return
+        latest = int(spent[-1])
+        before = np.concatenate([np.full(latest, -np.inf), self.best])
+        starts = np.lib.stride_tricks.sliding_window_view(before, len(self.best))[latest - spent]
+        self.best = np.maximum(self.best, (starts + table[spent, None]).max(axis=0))
 
     def split(self, minutes: int) -> dict[int, int]:
         """Minutes of each part in the best division of so many."""

@@ -17,8 +17,9 @@ from agent.hole_belief import HoleBelief, Hypothesis
 from benchmarks.common import DATA, arguments, finish
 from envs.holes import read_holes
 
-DAMAGE = {"good": "given", "one in five wrong": "flipped20", "one in three wrong": "flipped35",
-          "says little": "flipped50", "inverted": "inverted"}  # fmt: skip
+DAMAGE = {"good": ("given", 0.05), "one in five wrong": ("flipped20", 0.2), "one in three wrong": ("flipped35", 0.35),
+          "says little": ("flipped50", 0.5), "inverted": ("inverted", 0.95)}  # fmt: skip
+MEAN, SPREAD = (0.0, 3.3, 0.0, 0.0, 0.0), (3.0, 1.5, 3.0, 3.0, 3.0)
 EFFECTS = ((0.6, 0.3, 0.4), (0.6, 0.6, 0.8), (1.0, 1.0, 1.2))
 
 
@@ -31,23 +32,25 @@ def main() -> int:
         print(f"no table of holes at {options.table}: give --table, or set ADAPTEM_DATA to the folder that has one")
         return 0
     holes, rows = read_holes(options.table).within(options.grids.split(",")), []
-    broad = [
-        Hypothesis(name="broad", weight=1, mean=(0, 0, 0, 0), spread=(4, 4, 4, 4), effects=effects)
-        for effects in EFFECTS
-    ]
-    for name, kind in DAMAGE.items():
+    for name, (kind, mistaken) in DAMAGE.items():
+        broad = [
+            Hypothesis(name="broad", weight=1, mistaken=mistaken, mean=MEAN, spread=SPREAD, effects=effects)
+            for effects in EFFECTS
+        ]
         found, evidence = [], []
         for seed in range(2 if options.quick else 6):
             damaged = holes.damaged(kind, seed)
-            belief = HoleBelief(damaged.score, damaged.parents, broad)
+            belief = HoleBelief(damaged.score, damaged.parents, damaged.place_px, broad)
             belief.learn(np.arange(len(damaged)), damaged.good.astype(np.float64))
             found.append(belief.calibration())
             evidence.append(belief.log_evidence())
         best = int(np.argmax(np.mean(evidence, axis=0)))
-        a, b_own, b_patch, b_square = (float(x) for x in np.mean(found, axis=0)[best])
+        a, b_own, b_near, b_patch, b_square = (float(x) for x in np.mean(found, axis=0)[best])
         effects = " ".join(f"{x:g}" for x in EFFECTS[best])
-        rows.append({"damage": name, "a": a, "b score": b_own, "b patch": b_patch, "b square": b_square,
-                     "effects": effects, "log evidence": float(np.mean(evidence, axis=0)[best])})  # fmt: skip
+        means = {"a": a, "b score": b_own, "b near": b_near, "b patch": b_patch, "b square": b_square}
+        rows.append(
+            {"damage": name, **means, "effects": effects, "log evidence": float(np.mean(evidence, axis=0)[best])}
+        )
     finish(rows, options, title=f"Fits to {len(holes)} holes")
     return 0
 

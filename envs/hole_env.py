@@ -18,11 +18,11 @@ from gymnasium import spaces
 from configs.errors import ConfigError
 from envs.holes import Costs, Holes, read_holes
 
-COLUMNS = ("score", "imaged", "good", "cost_min", "grid", "square", "patch")
+COLUMNS = ("score", "imaged", "good", "cost_min", "grid", "square", "patch", "x_px", "y_px")
 """``targets`` (N, F). ``score``: predicted, −1 to 1. ``good``: as imaged, 0 until then. ``cost_min``: from here."""
 GLOBALS = ("time_left_min", "time_total_min", "here", "step_number", "seed")
 """``globals`` (G,). ``here``: the slot of the hole under the beam."""
-SCORE, IMAGED, GOOD, COST, GRID, SQUARE, PATCH = range(len(COLUMNS))
+SCORE, IMAGED, GOOD, COST, GRID, SQUARE, PATCH, X, Y = range(len(COLUMNS))
 
 
 class HoleEnv(gymnasium.Env[dict[str, Any], np.int64]):
@@ -39,8 +39,9 @@ class HoleEnv(gymnasium.Env[dict[str, Any], np.int64]):
             raise ConfigError(f"a budget of {budget_min} min was asked; one image takes {costs.hole_min} min")
         count = len(holes)
         self.holes, self.costs, self.budget_min = holes, costs, budget_min
-        low = np.array([-1, 0, 0, 0, 0, 0, 0], dtype=np.float32)
-        high = np.array([1, 1, 1, costs.grid_min, *holes.parents.max(axis=0)], dtype=np.float32)
+        low = np.array([-1, *[0] * 6, *holes.place_px.min(axis=0) - 1], dtype=np.float32)
+        last = *holes.parents.max(axis=0), *(holes.place_px.max(axis=0) + 1)
+        high = np.array([1, 1, 1, costs.grid_min, *last], dtype=np.float32)
         self.action_space = spaces.Discrete(count + 1)
         self.observation_space = spaces.Dict(
             {
@@ -51,7 +52,8 @@ class HoleEnv(gymnasium.Env[dict[str, Any], np.int64]):
         )
         self._targets = np.zeros((count, len(COLUMNS)), dtype=np.float32)
         self._targets[:, SCORE] = holes.score
-        self._targets[:, GRID:] = holes.parents
+        self._targets[:, GRID:X] = holes.parents
+        self._targets[:, X:] = holes.place_px
         self._at_level = [_members(holes.parents[:, level]) for level in range(3)]
         self._here, self._left_min, self._steps, self._seed = 0, budget_min, 0, 0
 

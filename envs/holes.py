@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ Ratio: TypeAlias = float
 
 LEVELS = ("grid", "square", "patch")
 _NEEDED = ("grid", "square", "patch", "ctf_max_resolution_A")
+_PLACES = ("x_px", "y_px")
 _PREDICTIONS = ("predicted_good_probability", "predicted_resolution_A")
 _SURE = 0.999
 _FULL_A = 1.5
@@ -69,6 +70,8 @@ class Holes:
     """(N,) what was predicted, from −1 (surely bad) to 1 (surely good)."""
     good: npt.NDArray[np.bool_]
     """(N,) what an image would show: for the environment and the oracle, not for an agent."""
+    place_px: Floats
+    """(N, 2) x and y in the image of the patch; 0 where the table does not tell."""
     names: tuple[tuple[str, ...], ...]
     """Of the grids, squares and patches."""
 
@@ -93,7 +96,7 @@ class Holes:
         for level in range(3):
             kept, parents[:, level] = np.unique(self.parents[chosen, level], return_inverse=True)
             names.append(tuple(self.names[level][n] for n in kept))
-        return Holes(parents=parents, score=self.score[chosen], good=self.good[chosen], names=tuple(names))
+        return replace(self._of(chosen, parents), names=tuple(names))
 
     def damaged(self, kind: str, seed: int = 0) -> Holes:
         """With predictions that mislead, to see who finds it out.
@@ -134,14 +137,24 @@ class Holes:
             parents[:, level] = np.unique(self.parents[chosen, level], return_inverse=True)[1]
         parents[:, 2] = np.repeat(np.arange(patches), [len(each) for each in rows])
         names = (*self.names[:2], tuple(self.names[2][patch] for patch in drawn))
-        return Holes(parents=parents, score=self.score[chosen], good=self.good[chosen], names=names)
+        return replace(self._of(chosen, parents), names=names)
+
+    def _of(self, chosen: npt.NDArray[Any], parents: Whole) -> Holes:
+        return replace(
+            self,
+            parents=parents,
+            score=self.score[chosen],
+            good=self.good[chosen],
+            place_px=self.place_px[chosen],
+        )
 
 
 def read_holes(path: Path, threshold_nm: float = 0.6) -> Holes:
     """A survey's table: a CSV with the columns grid, square, patch, ctf_max_resolution_A and a prediction.
 
     Good is a resolution up to ``threshold_nm``; 100000 or −1 is a fit that failed. A prediction is a resolution,
-    ``predicted_resolution_A``, or ``predicted_good_probability``.
+    ``predicted_resolution_A``, or ``predicted_good_probability``. The columns x_px and y_px
+    are read where both are there.
 
     Raises ConfigError: no such file, a column or number that is missing or makes no sense, no hole, none good.
     """
@@ -172,7 +185,9 @@ def read_holes(path: Path, threshold_nm: float = 0.6) -> Holes:
     else:
         score = np.tanh((threshold_A + _OFFSET_A - predicted) / _FULL_A)
     parents, names = _tree(rows)
-    return Holes(parents=parents, score=score, good=good, names=names)
+    known = all(name in rows[0] for name in _PLACES)
+    place_px = np.stack([_numbers(path, rows, name) if known else np.zeros(len(rows)) for name in _PLACES], axis=1)
+    return Holes(parents=parents, score=score, good=good, place_px=place_px, names=names)
 
 
 def _score_of_probability(probability: Floats) -> Floats:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from agent.hole_belief import HoleBelief
+from agent.hole_belief import HoleBelief, neighbours
 from agent.hole_planner import HolePlanner, ways_of
 from agent.hole_scripts import HoleScript
 from agent.tree_plan import HoleTree
@@ -27,7 +27,8 @@ def survey(seed: int = 0, *, grids: int = 2, squares: int = 2, patches: int = 3,
     good = rng.random(len(parents)) < quality
     score = np.clip(np.where(good, 0.8, -0.8) * np.where(rng.random(len(good)) < 0.9, 1, -1), -1, 1)
     names = tuple(tuple(str(n) for n in range(parents[:, level].max() + 1)) for level in range(3))
-    return Holes(parents=parents, score=score + rng.normal(0, 0.05, len(good)).clip(-0.2, 0.2), good=good, names=names)
+    score += rng.normal(0, 0.05, len(good)).clip(-0.2, 0.2)
+    return Holes(parents=parents, score=score, good=good, place_px=np.zeros((len(good), 2)), names=names)
 
 
 def best_by_trying(holes: Holes, worth, start: int, minutes: int, costs: Costs) -> float:
@@ -72,7 +73,7 @@ def test_costs_in_parts_of_a_minute_are_reckoned_exactly():
 def test_a_belief_trusts_predictions_until_they_prove_wrong():
     holes = survey(1)
     liar = holes.damaged("inverted")
-    belief = HoleBelief(liar.score, liar.parents)
+    belief = HoleBelief(liar.score, liar.parents, liar.place_px)
     before = belief.good_probability()
     assert np.corrcoef(before, liar.score)[0, 1] > 0.8
     seen = np.arange(0, len(liar), 4)
@@ -85,7 +86,7 @@ def test_a_belief_trusts_predictions_until_they_prove_wrong():
 
 def test_a_belief_is_the_same_in_whatever_order_it_learned():
     holes = survey(2)
-    one, other = (HoleBelief(holes.score, holes.parents) for _ in range(2))
+    one, other = (HoleBelief(holes.score, holes.parents, holes.place_px) for _ in range(2))
     seen = np.arange(0, 60)
     one.learn(seen, holes.good[seen].astype(float))
     for end in (5, 25, 60):
@@ -96,13 +97,39 @@ def test_a_belief_is_the_same_in_whatever_order_it_learned():
 
 def test_its_probabilities_are_finite_where_predictions_say_nothing():
     holes = survey(4).damaged("constant")
-    belief = HoleBelief(holes.score, holes.parents)
+    belief = HoleBelief(holes.score, holes.parents, holes.place_px)
     for end in range(0, len(holes), 20):
         belief.learn(np.arange(end), holes.good[:end].astype(float))
         p = belief.good_probability()
         assert np.isfinite(p).all() and p.min() > 0 and p.max() < 1
     loss = -np.log(np.where(holes.good, p, 1 - p)).mean()
     assert loss < np.log(2), "patches differ, and that was learned"
+
+
+def test_neighbours_tell_which_predictions_are_mistaken():
+    """Half of each patch is good: nothing but the place tells a mistaken prediction from a right one."""
+    rng, side, patches = np.random.default_rng(6), 6, 16
+    column, row = (each.ravel() for each in np.indices((side, side)))
+    place_px = np.tile(np.stack([column, row], axis=1) * 100.0, (patches, 1))
+    parents = np.stack([np.zeros(patches * side**2, int)] * 2 + [np.repeat(np.arange(patches), side**2)], axis=1)
+    good = place_px[:, 0] < 100 * side / 2
+    lies = rng.random(len(good)) < 0.3
+    score = np.where(good ^ lies, 0.8, -0.8) + rng.uniform(-0.1, 0.1, len(good))
+    seen, unseen = np.arange(0, len(good), 3), np.arange(1, len(good), 3)
+    loss = []
+    for places in (place_px, np.zeros_like(place_px)):
+        belief = HoleBelief(score, parents, places)
+        belief.learn(seen, good[seen].astype(float))
+        p = belief.good_probability()[unseen]
+        loss.append(-float(np.log(np.where(good[unseen], p, 1 - p)).mean()))
+    assert loss[0] < 0.9 * loss[1]
+
+
+def test_a_hole_alone_has_no_neighbours_and_places_untold_weigh_alike():
+    alone = neighbours(np.array([0, 1, 1, 1]), np.array([[5.0, 5.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])).toarray()
+    assert alone[0].tolist() == [0, 0, 0, 0]
+    assert alone[1, 2] == alone[1, 3] > 0
+    assert alone[1, [0, 1]].tolist() == [0, 0]
 
 
 def flown(agent, holes: Holes, minutes: float, start: int) -> float:
