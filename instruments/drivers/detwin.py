@@ -8,7 +8,6 @@ The beam is wider than the frame: what it lights is read from de-twin, and booke
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -146,7 +145,7 @@ class DetwinMicroscope:
                 voltage_kV=found.ht_kv,
             ),
             blanked=bool(found.beam_blanked),
-            lit_nm=wide_nm if math.isfinite(wide_nm) else None,
+            lit_nm=wide_nm,  # one that is no number is refused: what the beam would hit is not known
             valve_open=bool(found.column_valves_open),
         )
 

@@ -77,6 +77,9 @@ class JeolSettings(Settings):
     """Of a click of OLf, < 0 where turning it up is underfocus. None: not calibrated, the focus stays as it is."""
     stig_nm_per_unit: Matrix | None = None
     """Of clicks of CLs: ((a per x, a per y), (b per x, b per y)). None: not calibrated, the stigmators stay."""
+    signed: bool = True
+    """Whether a raw image's 16 bits have a sign; programs read them both ways. See a dark frame: read the wrong way,
+    what lies just below zero is white (or what is above 32,767 black)."""
     emission: bool = True
     """Whether the gun's emission can be asked for: PyJEM tells it of field emission guns. False: it is not asked."""
     focus_zero: Annotated[int, Field(ge=CLICKS[0], le=CLICKS[1])] | None = None
@@ -173,7 +176,7 @@ class JeolMicroscope:
             start_s = self._clock.now_s()
             beam = BeamTime(self._clock, lambda: self._deflectors.SetBeamBlank(0), self._shut, lambda: self._blanks)
             beam.current_pA = self._settings.current_pA or 0.0
-            shots = burst(exposure, self._clock, beam.on, lambda: {name: _image(scan, name, exposure)}, beam.off)
+            shots = burst(exposure, self._clock, beam.on, lambda: {name: self._image(scan, name, exposure)}, beam.off)
         return framed(exposure, shots, self.state(), start_s, beam.current_pA, lit_s=beam.lit_s)
 
     def blank(self) -> None:
@@ -245,6 +248,13 @@ class JeolMicroscope:
                 f"{read['ExposureTimeValue']:g} µs, {found[2]} times: ask for what it can do"
             )
 
+    def _image(self, scan: Any, name: str, exposure: Exposure) -> npt.NDArray[np.generic]:
+        """One scan, (H, W)."""
+        raw = bytes(scan.snapshot_rawdata())
+        if len(raw) != 2 * exposure.shape[0] * exposure.shape[1]:
+            raise InstrumentError(f"{name} gave {len(raw)} bytes for {exposure.shape} px of two: its dose is spent")
+        return np.frombuffer(raw, "<i2" if self._settings.signed else "<u2").reshape(exposure.shape)
+
     @contextmanager
     def _calls(self) -> Iterator[None]:
         """What goes wrong in PyJEM, in our words."""
@@ -260,14 +270,6 @@ class JeolMicroscope:
             raise Disconnected(f"PyJEM does not reach the column ({error}): see to TEMCenter") from error
         except Exception as error:  # PyJEM raises what its parts raise
             raise InstrumentError(f"PyJEM did not do what it was asked: {type(error).__name__}: {error}") from error
-
-
-def _image(scan: Any, name: str, exposure: Exposure) -> npt.NDArray[np.generic]:
-    """One scan, (H, W)."""
-    raw = bytes(scan.snapshot_rawdata())
-    if len(raw) != 2 * exposure.shape[0] * exposure.shape[1]:
-        raise InstrumentError(f"{name} gave {len(raw)} bytes for {exposure.shape} px of two: its dose is spent")
-    return np.frombuffer(raw, "<u2").reshape(exposure.shape)
 
 
 SETTINGS = JeolSettings

@@ -33,6 +33,8 @@ BLOCK_S = 30.0
 DETECTORS = ("ADF1", "BF")
 MOST_DWELL_US = 1000.0
 EMISSION_UA = 12
+DARK = 3
+"""Counts that an image's zero lies below zero: its 16 bits have a sign."""
 AXES = ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")
 
 
@@ -206,7 +208,7 @@ class Detector:
             vendor.settings["ExposureTimeValue"],
             (name,),
         )[name]
-        data = np.minimum(image, 65535).astype("<u2").tobytes()
+        data = (np.minimum(image, 32_000).astype(np.int32) - DARK).astype("<i2").tobytes()
         if vendor.column.quirks.lost:
             vendor.column.quirks.lost -= 1
             return data[:100]

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes_column import Column, Quirks
-from fakes_jeol import BLOCK, BLOCK_S, IN_IMAGE, NM_AT_1X, NM_PER_CLICK, START_CLICKS, STIG_NEUTRAL, STIG_NM, pyjem
+from fakes_jeol import (
+    BLOCK,
+    BLOCK_S,
+    DARK,
+    EMISSION_UA,
+    IN_IMAGE,
+    NM_AT_1X,
+    NM_PER_CLICK,
+    START_CLICKS,
+    STIG_NEUTRAL,
+    STIG_NM,
+    pyjem,
+)
 
 from configs.load import ConfigError, dump, load
 from instruments.drivers import registry
@@ -26,7 +38,7 @@ from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
 from instruments.limits import Limits
 from instruments.powers import CanStop, HasTilt, HasValves
-from instruments.types import Exposure, Optics, StagePosition
+from instruments.types import Exposure, Optics, Reading, StagePosition
 from surveys.calibration import Wish, calibrate
 from surveys.settings import SurveySettings
 
@@ -255,3 +267,25 @@ def test_a_column_of_which_nothing_is_known_is_calibrated(
     assert (a, d) == pytest.approx(STIG_NM, rel=0.15)
     assert (b, c) == pytest.approx((0.0, 0.0), abs=0.1)
     assert reached.x_nm == pytest.approx(100.0, abs=2.0)
+
+
+def test_an_images_numbers_have_a_sign() -> None:
+    """Dark pixels lie a little below zero, and are not white."""
+    with column() as (made, _, scope):
+        made.valve_open = False
+        dark = scope.acquire(LOOK).signals["ADF1"].data
+        assert (dark.min(), dark.max()) == (-DARK, -DARK)
+    with column(signed=False) as (made, _, scope):
+        made.valve_open = False
+        assert scope.acquire(LOOK).signals["ADF1"].data.min() == 65536 - DARK
+
+
+def test_the_emission_is_read_where_the_gun_is_a_fields() -> None:
+    with column() as (made, _, scope):
+        assert scope.state().emission == Reading(value=float(EMISSION_UA), unit="µA", age_s=0.0)
+        made.quirks.emits = False
+        assert scope.state().emission.value == 0.0
+        assert "the emission is read" not in registry.lacks(registry.parse(BLOCK))
+    with column(emission=False) as (_, _, scope):
+        assert scope.state().emission is None
+        assert "the emission is read" in registry.lacks(registry.parse({**BLOCK, "emission": False}))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from e2e_links import LONG, SHORT, SILENCE_S, TOKEN, refused, wait_for, wish
 
-from instruments import hosted, server_link
+from instruments import hosted, server_link, watchdog
 from instruments.errors import BusyError, Disconnected, NotSupported
 from instruments.server import wire
 from instruments.server.driver import DriverError
@@ -126,6 +126,23 @@ class Overlong(hosted.Hosted):
 
     def acquire(self, exposure: dict[str, Any]) -> Any:
         return super().acquire(wish(LONG)["exposure"])
+
+
+def blanker_unreadable(links: Links) -> None:
+    """Told to blank where the blanker does not read: nobody says that the beam is off, and it is told again."""
+    reads, said, told = [False], [], []
+    blank = links.server._blank
+    links.patch.setattr(links.server, "_reads_blanked", lambda: True if reads[0] else None)
+    links.patch.setattr(links.server, "_blank", lambda why, cut=True: (told.append(why), blank(why, cut))[1])
+    links.patch.setattr(watchdog, "_say", said.append)
+    links.client()
+    crew = links.crews[0]
+    crew.life.close()
+    wait_for(lambda: told.count("the runner is gone") > 2, "it is not told again", 3.0)
+    assert not [line for line in said if line.startswith("blanked")], "what nobody has seen is said to be blanked"
+    assert "is not known" in said[0], "nobody is told that it is not known"
+    reads[0] = True
+    wait_for(lambda: "blanked: the runner is gone" in said, "seen off, and not said", 3.0)
 
 
 class Stubborn(hosted.Hosted):

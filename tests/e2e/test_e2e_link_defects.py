@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _WELCOME, _DOG, _RESERVE = DriverServer._welcome, Watchdog.__init__, SqliteLedger.reserve
+_ASK = Watchdog._ask
 
 
 PAIRS: list[socket.socket] = []
@@ -92,6 +93,11 @@ def _anonymous(self: SqliteLedger, exposure: Any, place: Any, electrons: float) 
     return _RESERVE(self, replace(exposure, id=None), place, electrons)
 
 
+def _sure(self: Watchdog, wish: Any) -> Any:
+    answer = _ASK(self, wish)
+    return {**answer, "blanked": answer.get("blanked") is not False}
+
+
 def _no_beats(link: Any, tick: object = None, every_s: float = 0.0) -> Any:
     return wire.receive(link)
 
@@ -111,6 +117,7 @@ DEFECTS: tuple[Defect, ...] = (
     ("a server that forgets whom it has cut off", ((Session, "who", property(id, _nothing)),), scenarios.guard_hangs),
     ("a watchdog that is deaf to the runner", ((Watchdog, "__init__", _deaf_to_the_runner),),
      scenarios.runner_dies_alone),
+    ("a watchdog that takes unknown for blanked", ((Watchdog, "_ask", _sure),), scenarios.blanker_unreadable),
     ("a watchdog that does not look", ((Watchdog, "_look", _nothing),), scenarios.watchdog_blind),
     ("a server that does not see its pilot go", ((DriverServer, "_meet", _meet_calmly),), scenarios.pilot_dies),
     ("a server that waits for ever", ((Session, "falls_silent", lambda *_: False),), scenarios.pilot_silent),
