@@ -14,6 +14,8 @@ from instruments.drivers.served import DEFOCUS_NM_PER_UNIT, FIELD_OF_VIEW_NM_AT_
 if TYPE_CHECKING:
     from pathlib import Path
 
+SHORT_US = 85.0
+"""Per pixel of 64 × 64: 0.35 s, which is allowed where a blank has to wait for a frame."""
 SPECIMEN = {"heavy_per_um2": 0, "light_per_um2": 0}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from guard_rig import HANDS, LIMITS, Lag, Runner, wait_for
 from guard_strikes import CASES, NAMES, cable_fails, goes_off
-from temscript_rig import Temscript
+from temscript_rig import SHORT_US, Temscript
 
 from instruments.latches import InstrumentLedger, latch_file
 from instruments.ledger_sqlite import SqliteLedger
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Iterator
 
-SHORT_US = 85.0
-"""Per pixel of 64 × 64: 0.35 s, which is allowed where a blank has to wait for a frame."""
 OFTEN = pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])
 
 
