@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from console import answers, calibrate, files, instruments, look, night, safety, simulate, start, train
+from console import answers, calibrate, files, instruments, look, night, policies, safety, simulate, start, train
 
 app = typer.Typer(
     name="adaptem",
@@ -37,7 +37,7 @@ def _options(
     """Drive a transmission electron microscope through the night, and show what it found in the morning."""
 
 
-for group in (start, instruments, calibrate, night, answers, look, files, safety, simulate, train):
+for group in (start, instruments, calibrate, night, answers, look, files, safety, simulate, train, policies):
     group.register(app)
 
 

@@ -29,7 +29,7 @@ def train(
     with plain_errors():
         from configs.load import load
 
-        training, settings_of = _learning("training.train"), _learning("training.settings")
+        training, settings_of = learning("training.train"), learning("training.settings")
         settings = load(config, settings_of.TrainSettings, sets or ())
         found = training.train(settings, resume=resume, told=lambda row: show(row, line=True) if json else _told(row))
         if json:
@@ -52,9 +52,9 @@ def evaluate(
 
         from configs.load import load
 
-        settings = load(config, _learning("training.settings").TrainSettings, sets or ())
+        settings = load(config, learning("training.settings").TrainSettings, sets or ())
         weights = policy or str(settings.out / settings.name / "policy.safetensors")
-        rows = _learning("training.judge").judged(settings, weights, specimens, workers=workers)
+        rows = learning("training.judge").judged(settings, weights, specimens, workers=workers)
         if json:
             show(rows)
             return
@@ -68,7 +68,7 @@ def _told(row: dict[str, float]) -> None:
     say("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
 
 
-def _learning(module: str) -> Any:
+def learning(module: str) -> Any:
     """A module that needs torch. Raises ConfigError where that is not installed."""
     from importlib import import_module
 

@@ -9,7 +9,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is import
 
 import ray
 
-from training.rollout import Episode, Kit, RolloutWorker
+from training.rollout import Episode, Kit, RolloutWorker, groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +31,8 @@ class Actors:
 
     def play(self, weights: Weights, seeds: Sequence[int], **how: Any) -> list[Episode]:
         kept, count = ray.put(dict(weights)), len(self.actors)
-        asked = [actor.play.remote(kept, list(seeds[n::count]), **how) for n, actor in enumerate(self.actors)]
-        played = ray.get(asked)
-        return [played[n % count][n // count] for n in range(len(seeds))]
+        asked = [self.actors[n % count].play.remote(kept, some, **how) for n, some in enumerate(groups(seeds))]
+        return [episode for played in ray.get(asked) for episode in played]
 
     def close(self) -> None:
         for actor in self.actors:

@@ -6,6 +6,7 @@ that was killed is replaced and asked again, and a run that goes on after a cras
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -63,6 +64,15 @@ class Episode:
         return len(self.actions)
 
 
+TOGETHER = 8
+"""Episodes played side by side, whoever plays them: sums are rounded alike, whatever the number of workers."""
+
+
+def groups(seeds: Sequence[int]) -> list[list[int]]:
+    """Episodes that one worker plays side by side."""
+    return [list(seeds[first : first + TOGETHER]) for first in range(0, len(seeds), TOGETHER)]
+
+
 class RolloutWorker:
     """Plays whole episodes side by side, so that one pass of the network decides for all."""
 
@@ -70,7 +80,11 @@ class RolloutWorker:
         torch.set_num_threads(1)
         self._kit = kit
         self._policy = kit.make_policy().eval()
-        self._envs: list[gymnasium.Env[Any, Any]] = []
+        self.envs: list[gymnasium.Env[Any, Any]] = []
+
+    def process(self) -> int:
+        """Number of the process it lives in."""
+        return os.getpid()
 
     def play(
         self, weights: Weights, seeds: Sequence[int], *, greedy: bool = False, guided: Ratio | None = None,
@@ -82,9 +96,9 @@ class RolloutWorker:
         ``most_steps``: longer episodes are cut, and what could still have come is estimated.
         """
         self._policy.load_state_dict(dict(weights))
-        while len(self._envs) < len(seeds):
-            self._envs.append(self._kit.make_env())
-        running = [_Running(env, self._kit, seed, guided) for env, seed in zip(self._envs, seeds, strict=False)]
+        while len(self.envs) < len(seeds):
+            self.envs.append(self._kit.make_env())
+        running = [_Running(env, self._kit, seed, guided) for env, seed in zip(self.envs, seeds, strict=False)]
         while active := [each for each in running if not each.over]:
             rows = [each.features for each in active]
             with torch.no_grad():

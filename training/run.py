@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,9 +18,12 @@ from safetensors.torch import save_file
 from configs.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from training.ppo import PPO
+
+Ratio: TypeAlias = float
 
 CHECKPOINT, CONFIG, POLICY, PROGRESS, READINGS = (
     "checkpoint.safetensors",
@@ -80,10 +85,38 @@ def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Ten
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def write_line(path: Path, row: dict[str, Any]) -> None:
-    """Append one row of progress."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+@dataclass
+class Progress:
+    """How far a run is: kept in its checkpoint."""
+
+    update: int = 0
+    env_steps: int = 0
+    best: Ratio = -1.0
+    """Score of the best policy so far on the specimens kept for selecting."""
+    cpu_s: float = 0.0
+    """Of the learner's process."""
+
+
+class Log:
+    """Rows of progress: into the run's folder, and to whoever listens."""
+
+    def __init__(self, folder: Path, progress: Progress, told: Callable[[dict[str, float]], None]) -> None:
+        self._path, self._progress, self._told = folder / PROGRESS, progress, told
+        self._last_s = time.process_time()
+
+    def __call__(self, found: dict[str, float]) -> None:
+        now_s = time.process_time()
+        self._progress.cpu_s = round(self._progress.cpu_s + now_s - self._last_s, 2)
+        self._last_s = now_s
+        row = {
+            "update": self._progress.update,
+            "env_steps": self._progress.env_steps,
+            "cpu_s": self._progress.cpu_s,
+            **found,
+        }
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self._told(row)
 
 
 def keep_lines(path: Path, update: int) -> None:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from configs.errors import ConfigError
-from training.rollout import Episode, Kit, RolloutWorker
+from training.rollout import Episode, Kit, RolloutWorker, groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ class InProcess:
         self._worker = RolloutWorker(kit)
 
     def play(self, weights: Weights, seeds: Sequence[int], **how: Any) -> list[Episode]:
-        return self._worker.play(weights, seeds, **how)
+        return [episode for some in groups(seeds) for episode in self._worker.play(weights, some, **how)]
 
     def close(self) -> None:
         """Nothing to close."""

@@ -9,11 +9,12 @@ with the weights of one that was not.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
-import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,19 +29,21 @@ from models.checkpoint import Policy, make_policy, save_policy, weights_hash
 from models.policy import PolicySpec
 from training.imitation import imitate
 from training.macro_env import MacroEnv
+from training.pictures import learning_curve, rollout_picture
 from training.ppo import PPO
 from training.readings import joined, load_readings, measured, save_readings
-from training.rollout import Kit
+from training.rollout import Kit, RolloutWorker
 from training.run import (
     CHECKPOINT,
     CONFIG,
     POLICY,
     PROGRESS,
     READINGS,
+    Log,
+    Progress,
     keep_lines,
     load_checkpoint,
     save_checkpoint,
-    write_line,
 )
 from training.samplers import open_sampler
 from training.settings import SELECT_SEED, TRAIN_SEED, TrainSettings
@@ -54,8 +57,8 @@ if TYPE_CHECKING:
 Ratio: TypeAlias = float
 Told: TypeAlias = "Callable[[dict[str, float]], None]"
 
-EPISODES_APART = 10_000
-"""Seeds of one update begin so far after those of the one before."""
+FIRST_SEED, EPISODES_APART, UPDATES_APART = 10_000_000, 10_000, 10_000
+"""Of episodes: those of one update, and of one run, begin so far after those of the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,44 @@ def train(settings: TrainSettings, *, resume: bool = False, told: Told = lambda 
     kit, spec = kit_of(settings, readings)
     torch.manual_seed(settings.seed)
     policy = make_policy(spec)
+    tracker = open_tracker(settings, folder) if settings.track else None
     sampler = open_sampler(kit, settings.workers, settings.cluster)
+
+    def tell(row: dict[str, float]) -> None:
+        told(row)
+        if tracker is not None:
+            tracker.log(row)
+
     try:
-        return _learn(folder, settings, policy, sampler, told)
+        found = _learn(folder, settings, policy, sampler, tell)
     finally:
         sampler.close()
+    pictures = drawn(found, kit, policy)
+    if tracker is not None:
+        tracker.finish({"commit": _commit(), "hash": found.hash, "score": found.score}, pictures)
+    return found
+
+
+def open_tracker(settings: TrainSettings, folder: Path) -> Any:
+    """MLflow's. Raises ConfigError where that is not installed."""
+    try:
+        return import_module("training.tracking").Tracker(settings, folder)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"track: true needs {error.name}, which is not installed: pip install 'adaptem[train]'"
+        ) from error
+
+
+def drawn(found: Trained, kit: Kit, policy: Policy) -> list[Path]:
+    """The learning curve, and one survey of the policy that was kept."""
+    rows = [json.loads(line) for line in (found.folder / PROGRESS).read_text("utf-8").splitlines()]
+    worker = RolloutWorker(kit)
+    (episode,) = worker.play(policy.state_dict(), [SELECT_SEED], greedy=True)
+    played = [env for env in worker.envs if isinstance(env, MacroEnv)]
+    return [
+        learning_curve(rows, found.folder / "learning_curve.png"),
+        *(rollout_picture(env, episode, found.folder / "rollout.png") for env in played),
+    ]
 
 
 def kit_of(settings: TrainSettings, readings: Readings) -> tuple[Kit, PolicySpec]:
@@ -120,45 +156,42 @@ def _teacher(settings: TrainSettings, env: MacroEnv) -> Agent:
 def _learn(folder: Path, settings: TrainSettings, policy: Policy, sampler: Any, told: Told) -> Trained:
     learner = PPO(policy, settings.ppo)
     best: dict[str, torch.Tensor] = {}
-    progress: dict[str, Any] = {"update": 0, "env_steps": 0, "best": -1.0, "cpu_s": 0.0}
-    path, began_s = folder / CHECKPOINT, time.process_time()
-
-    def keep(row: dict[str, float]) -> None:
-        progress["cpu_s"] = round(progress["cpu_s"] + time.process_time() - keep.last_s, 2)  # type: ignore[attr-defined]
-        keep.last_s = time.process_time()  # type: ignore[attr-defined]
-        row = {"update": progress["update"], "env_steps": progress["env_steps"], "cpu_s": progress["cpu_s"], **row}
-        write_line(folder / PROGRESS, row)
-        told(row)
-
-    keep.last_s = began_s  # type: ignore[attr-defined]
+    progress = Progress()
+    log, path = Log(folder, progress, told), folder / CHECKPOINT
     if path.exists():
-        best, progress = load_checkpoint(path, learner)
+        best, kept = load_checkpoint(path, learner)
+        progress.__dict__.update(kept)
     elif settings.imitation is not None:
         count = settings.imitation.rounds * settings.imitation.episodes
-        seeds = range(TRAIN_SEED + EPISODES_APART * settings.seed, TRAIN_SEED + EPISODES_APART * settings.seed + count)
-        imitate(policy, sampler, settings.imitation, seeds, np.random.default_rng((settings.seed, 0)), keep)
-    keep_lines(folder / PROGRESS, progress["update"])
+        rng = np.random.default_rng((settings.seed, 0))
+        imitate(policy, sampler, settings.imitation, _seeds(settings, UPDATES_APART - 1, count), rng, log)
+    keep_lines(folder / PROGRESS, progress.update)
     last = settings.critic_updates * (settings.imitation is not None) + settings.updates
-    for update in range(progress["update"], last + 1):
+    for update in range(progress.update, last + 1):
         if update % settings.select_every == 0 or update == last:
             score = selected(sampler, policy, settings)
-            keep({"select_score": score})
-            if score > progress["best"]:
-                progress["best"], best = score, {k: v.clone() for k, v in policy.state_dict().items()}
+            log({"select_score": score})
+            if score > progress.best:
+                progress.best, best = score, {k: v.clone() for k, v in policy.state_dict().items()}
         if update == last:
             break
-        first = TRAIN_SEED + EPISODES_APART * (1000 * (settings.seed + 1) + update)
-        how = {"most_steps": settings.ppo.most_steps}
-        episodes = sampler.play(policy.state_dict(), range(first, first + settings.ppo.episodes), **how)
+        seeds = _seeds(settings, update, settings.ppo.episodes)
+        episodes = sampler.play(policy.state_dict(), seeds, most_steps=settings.ppo.most_steps)
         alone = settings.imitation is not None and update < settings.critic_updates
         found = learner.update(episodes, np.random.default_rng((settings.seed, 1, update)), critic_only=alone)
-        progress["update"] = update + 1
-        progress["env_steps"] += int(found.pop("steps"))
-        keep({"score": float(np.mean([e.score for e in episodes])), **found})
-        save_checkpoint(path, learner, best or dict(policy.state_dict()), progress)
+        progress.update = update + 1
+        progress.env_steps += int(found.pop("steps"))
+        log({"score": float(np.mean([e.score for e in episodes])), **found})
+        save_checkpoint(path, learner, best or dict(policy.state_dict()), asdict(progress))
     policy.load_state_dict(best)
     save_policy(policy, folder / POLICY, card(settings, progress))
-    return Trained(folder, folder / POLICY, weights_hash(policy.state_dict()), progress["best"])
+    return Trained(folder, folder / POLICY, weights_hash(policy.state_dict()), progress.best)
+
+
+def _seeds(settings: TrainSettings, update: int, count: int) -> range:
+    """Of the specimens of an update."""
+    first = FIRST_SEED + EPISODES_APART * (UPDATES_APART * settings.seed + update)
+    return range(first, first + count)
 
 
 def selected(sampler: Any, policy: Policy, settings: TrainSettings) -> Ratio:
@@ -170,7 +203,7 @@ def selected(sampler: Any, policy: Policy, settings: TrainSettings) -> Ratio:
     return float(np.mean(scores))
 
 
-def card(settings: TrainSettings, progress: dict[str, Any]) -> dict[str, Any]:
+def card(settings: TrainSettings, progress: Progress) -> dict[str, Any]:
     """How a policy was made and where it may be used."""
     return {
         "name": settings.name,
@@ -178,7 +211,7 @@ def card(settings: TrainSettings, progress: dict[str, Any]) -> dict[str, Any]:
         "commit": _commit(),
         "command": f"adaptem train {CONFIG}",
         "config": settings.model_dump(mode="json"),
-        "progress": progress,
+        "progress": asdict(progress),
         "limits": "Trained on simulated surveys only. Two levels of targets, one look each; rare features of the kinds "
         "that the simulator draws, on a background that is ordinary for its specimen.",
     }

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from training_samples import EPISODE, VARIED, readings, run_settings
+
+from training.macro_env import MacroEnv
+from training.train import train
+
+mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'adaptem[train]'")
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, of its libraries
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tracking")
+    found = train(run_settings(folder, "tracked", track=True))
+    return folder, found, mlflow.MlflowClient()
+
+
+def test_a_run_is_in_the_store_with_its_metrics_by_step(tracked):
+    folder, found, client = tracked
+    (run,) = client.search_runs([client.get_experiment_by_name("adaptem").experiment_id])
+    assert (folder / "runs" / "mlflow.db").exists() and run.info.status == "FINISHED"
+    assert run.data.params["ppo.episodes"] == "2" and run.data.tags["hash"] == found.hash
+    steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "entropy")]
+    assert len(steps) == 3 and steps == sorted(set(steps)) and steps[0] > 0
+    kept = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"config.yaml", "policy.safetensors", "learning_curve.png", "rollout.png"} <= kept
+
+
+def test_the_policy_is_served_without_a_pickle(tracked):
+    assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    served = mlflow.pyfunc.load_model("models:/tracked@champion")
+    observation, _ = MacroEnv(EPISODE, readings(), VARIED).reset(seed=5)
+    action = served.predict(observation)
+    assert observation["action_mask"][action] == 1
+    observation["targets"][0, 0] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        served.predict(observation)
+
+
+def test_only_a_better_policy_becomes_champion(tracked):
+    from training.tracking import Tracker
+
+    folder, found, client = tracked
+    tracker = Tracker(run_settings(folder, "tracked", track=True), found.folder)
+    worse, same = (tracker.finish({"score": found.score + change}, []) for change in (-0.1, 0.0))
+    assert (worse, same) == ("2", "3")
+    assert str(client.get_model_version_by_alias("tracked", "champion").version) == same
+
+
+def test_no_dependency_reports_home():
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
