@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from agent.features import FEATURES, SCALARS, SHARED
-from agent.view import View
+from agent.scripted import focus_is_due
+from agent.view import View, skill_number
 from configs.errors import ConfigError
 from envs.actions import LookAt, Stop, UseSkill
 from envs.step import Candidate, Decision
@@ -34,11 +35,20 @@ CANDIDATES = 5
 class LearnedAgent:
     """Takes the likeliest action, or with ``sample`` one drawn from (seed, step number)."""
 
-    def __init__(self, policy: Policy, task: SurveyTask, catalogue: Catalogue, *, sample: bool = False) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        task: SurveyTask,
+        catalogue: Catalogue,
+        *,
+        sample: bool = False,
+        refocus_every: int | None = None,
+    ) -> None:
         """Raises ConfigError for a policy that sees or may do something else than this survey offers."""
         torch.set_num_threads(1)
         self._columns = columns_of(policy.spec, catalogue)
         self._policy, self._task, self._catalogue, self._sample = policy.eval(), task, catalogue, sample
+        self._refocus_every = refocus_every
         self._read = FEATURES[policy.spec.kind][0]
         self._name = f"learned@{weights_hash(policy.state_dict())[:8]}"
 
@@ -58,6 +68,14 @@ class LearnedAgent:
         chance /= chance.sum()
         ranked = np.argsort(-chance, kind="stable")[:CANDIDATES]
         view = View.of(observation, self._catalogue)
+        refocus = None if self._refocus_every is None else skill_number(self._catalogue, view, "refocus")
+        if refocus is not None and self._refocus_every is not None:
+            if focus_is_due(view, self._refocus_every):
+                due = (self._candidate(view, refocus, 1.0),)
+                return Decision(action=refocus, candidates=due, policy=self._name, reason="the focus is due")
+            chance[refocus] = 0.0
+            chance /= chance.sum()
+            ranked = np.argsort(-chance, kind="stable")[:CANDIDATES]
         chosen = int(view.generator().choice(len(chance), p=chance)) if self._sample else int(ranked[0])
         order = [chosen, *[n for n in ranked.tolist() if n != chosen and chance[n] > 0]][:CANDIDATES]
         found = tuple(self._candidate(view, number, float(chance[number])) for number in order)
@@ -93,7 +111,8 @@ class LearnedAgent:
 
 def learned_agent(settings: LearnedSettings, task: SurveyTask, catalogue: Catalogue) -> LearnedAgent:
     """By file or shipped name. Raises ConfigError."""
-    return LearnedAgent(load_policy(find_policy(settings.weights)), task, catalogue, sample=settings.sample)
+    policy = load_policy(find_policy(settings.weights))
+    return LearnedAgent(policy, task, catalogue, sample=settings.sample, refocus_every=settings.refocus_every)
 
 
 def columns_of(spec: PolicySpec, catalogue: Catalogue) -> npt.NDArray[np.intp]:

@@ -87,6 +87,8 @@ class LearnedSettings(Settings):
     """FILE.safetensors, or the name of one that comes with adaptem (`adaptem policies list`)."""
     sample: bool = False
     """Draw by the policy's probabilities instead of taking the likeliest action."""
+    refocus_every: NonNegativeInt | None = None
+    """Refocus every so many steps, as the raster does, instead of when the policy wants to."""
 
 
 class PluginSettings(Settings):

@@ -6,6 +6,7 @@ Navigation (was a rare feature imaged in detail?) and perception (was it flagged
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -135,6 +136,16 @@ def opened(settings: EpisodeSettings, seed: int) -> tuple[SurveyEnv, World]:
         seed=seed,
     )
     return SurveyEnv(situation), world
+
+
+def image_env(settings: EpisodeSettings) -> SurveyEnv:
+    """The same as a gymnasium environment that begins anew with each seed: every frame is rendered."""
+    first, _ = opened(settings, 0)
+    return SurveyEnv(first.situation, remake=partial(_situation, settings))
+
+
+def _situation(settings: EpisodeSettings, seed: int) -> Situation:
+    return opened(settings, seed)[0].situation
 
 
 def play(settings: EpisodeSettings, agent: AgentSettings | str, seed: int, name: str) -> Trace:

@@ -31,20 +31,22 @@ KINDS_APART = 10_000
 def played(
     settings: TrainSettings,
     entrants: dict[str, AgentSettings],
-    specimens: int,
+    numbers: range,
     *,
     workers: int,
     on_trace: Callable[[Trace], None] = lambda _: None,
 ) -> dict[str, dict[str, list[Trace]]]:
-    """Kind of specimen → entrant → traces, in the order of the seeds."""
+    """Kind of specimen → entrant → traces of the held-out specimens with these numbers."""
     found = {}
-    for number, (kind, specimen) in enumerate(settings.worlds.kinds.items()):
+    for place, (kind, specimen) in enumerate(settings.worlds.kinds.items()):
         instrument = settings.episode.instrument.model_copy(update={"specimen": specimen})
         episode: EpisodeSettings = settings.episode.model_copy(
             update={"instrument": instrument, "dose_ratio": AT_DOSE * 1.05}
         )
-        first = TEST_SEED + KINDS_APART * number
-        found[kind] = evaluate(episode, entrants, range(first, first + specimens), workers=workers, on_trace=on_trace)
+        first = TEST_SEED + KINDS_APART * place
+        found[kind] = evaluate(
+            episode, entrants, [first + each for each in numbers], workers=workers, on_trace=on_trace
+        )
     return found
 
 
@@ -59,7 +61,7 @@ def judged(settings: TrainSettings, weights: str, specimens: int, *, workers: in
         "planner": settings.teacher,
         "raster": RasterSettings(),
     }
-    return table(played(settings, entrants, specimens, workers=workers))
+    return table(played(settings, entrants, range(specimens), workers=workers))
 
 
 def table(traces: dict[str, dict[str, list[Trace]]]) -> list[dict[str, Any]]:
@@ -80,8 +82,15 @@ def table(traces: dict[str, dict[str, list[Trace]]]) -> list[dict[str, Any]]:
                 "learned_more": more, "more_low": more_low, "more_high": more_high,
                 "found_time": interval(time)[0],
                 "learned_more_time": later, "time_low": later_low, "time_high": later_high,
+                "flagged": interval(np.array([trace.flagged for trace in made[name]]))[0],
+                "named": interval(np.array([named(trace) for trace in made[name]]))[0],
             })  # fmt: skip
     return rows
+
+
+def named(trace: Trace) -> Ratio:
+    """Share of all features that were found and flagged."""
+    return float(trace.found[-1] * np.nan_to_num(trace.flagged)) if trace.features else float("nan")
 
 
 def at_dose(traces: list[Trace]) -> Array:

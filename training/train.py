@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import torch
 
+from agent.factory import make_skills
 from agent.features import FEATURES, SCALARS
 from agent.planner import Planner
 from configs.errors import ConfigError
@@ -126,8 +127,7 @@ def drawn(found: Trained, kit: Kit, policy: Policy) -> list[Path]:
 
 def kit_of(settings: TrainSettings, readings: Readings) -> tuple[Kit, PolicySpec]:
     """What a worker plays with, and what its policy sees and may do."""
-    env = MacroEnv(settings.episode, readings, settings.worlds.variation)
-    spec = spec_of(settings, env)
+    spec = spec_of(settings)
     kit = Kit(
         make_env=partial(MacroEnv, settings.episode, readings, settings.worlds.variation),
         make_policy=partial(make_policy, spec),
@@ -137,14 +137,15 @@ def kit_of(settings: TrainSettings, readings: Readings) -> tuple[Kit, PolicySpec
     return kit, spec
 
 
-def spec_of(settings: TrainSettings, env: MacroEnv) -> PolicySpec:
+def spec_of(settings: TrainSettings) -> PolicySpec:
     """What the policy will see and may do."""
+    catalogue = settings.episode.task().catalogue(make_skills(settings.episode.skills))
     return PolicySpec(
         kind=settings.network.kind,
         columns=FEATURES[settings.network.kind][1],
         scalars=SCALARS,
-        looks=env.catalogue.looks,
-        skills=env.catalogue.skills,
+        looks=catalogue.looks,
+        skills=catalogue.skills,
         width=settings.network.width,
     )
 

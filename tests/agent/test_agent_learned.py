@@ -15,6 +15,7 @@ from models.policy import PolicySpec
 from training.episode import EpisodeSettings, opened
 
 SMALL = EpisodeSettings(sites=8, pixels=64, dose_ratio=0.3)
+LONG = SMALL.model_copy(update={"dose_ratio": 5.0})
 
 
 def policy(kind: str = "map", **changes: object):
@@ -86,3 +87,14 @@ def test_a_survey_may_lack_a_skill_that_the_policy_knows(env):
     observation["action_mask"] = np.delete(observation["action_mask"], fewer.size - 1)
     decision = LearnedAgent(policy(), env.situation.task, fewer).act(observation)
     assert observation["action_mask"][decision.action]
+
+
+def test_the_focus_may_follow_a_clock_instead():
+    env, _ = opened(LONG, 3)
+    agent = LearnedAgent(policy(), env.situation.task, env.catalogue, sample=True, refocus_every=5)
+    skills = []
+    for _ in range(11):
+        decision = agent.act(env.observation())
+        skills.append(env.apply(decision.action, decision).skill)
+    env.close()
+    assert [n for n, skill in enumerate(skills) if skill] == [0, 6]
