@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from agent.settings import (
@@ -17,6 +16,7 @@ from agent.settings import (
     SkillSettings,
 )
 from configs.errors import ConfigError
+from configs.named import named
 
 if TYPE_CHECKING:
     from agent.focus_reading import Reader
@@ -31,7 +31,7 @@ __all__ = ["AgentSettings", "SkillSettings", "make_agent", "make_skills"]
 def make_agent(
     settings: AgentSettings, task: SurveyTask, catalogue: Catalogue, skills: tuple[Skill, ...], seed: int
 ) -> Agent:
-    """The agent that ``settings`` ask for. Raises ValueError or ConfigError for one that is not there."""
+    """The agent that ``settings`` ask for. Raises ConfigError for one that is not there."""
     match settings:
         case PlannerSettings():
             from agent.planner import Planner
@@ -54,13 +54,7 @@ def make_agent(
                 ) from error
             return learned_agent(settings, task, catalogue)
         case PluginSettings():
-            found = entry_points(group="adaptem.agents")
-            if settings.name not in found.names:
-                raise ValueError(
-                    f"agent {settings.name!r} was asked for, but the entry points in adaptem.agents are "
-                    f"{sorted(found.names) or 'none'}: install the package that offers it, or name another"
-                )
-            made: Agent = found[settings.name].load()(settings.options, task, catalogue, skills, seed)
+            made: Agent = named(settings.name, "adaptem.agents")(settings.options, task, catalogue, skills, seed)
             return made
 
 

@@ -92,11 +92,11 @@ class LearnedSettings(Settings):
 
 
 class PluginSettings(Settings):
-    """An agent of the user's own, found by entry point (group ``adaptem.agents``)."""
+    """An agent of the user's own."""
 
     kind: Literal["plugin"] = "plugin"
     name: str
-    """Of the entry point: a callable ``(options, task, catalogue, skills, seed) -> Agent``."""
+    """FILE.py:NAME, or an entry point of ``adaptem.agents``: ``(options, task, catalogue, skills, seed) -> Agent``."""
     options: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -5,10 +5,11 @@
 
 All agents have the same atlas, skills, scorer and control sites, pay for all of them, and meet the same specimens,
 rendered in full. found dose: share of the rare features whose centre lies in a detail frame (navigation) when 10 % of
-the dose of a full detail raster is spent; found time: when the raster has spent half of that. flagged: share of those
-found that the survey's flags name (perception); named: share of all features that are found and flagged. learned more:
-what the policy finds more than the agent of the row. Lows and highs are 95 % intervals over specimens, paired where two
-agents are compared. refocus every 60: the same policy, but its skill is used by a clock.
+the dose of a full detail raster is spent; found time: when the raster (the planner, where that is left out) has spent
+half of it. flagged: share of those found that the survey's flags name (perception); named: share of all features that
+are found and flagged. learned more: what the policy finds more than the agent of the row. Lows and highs are 95 %
+intervals over specimens, paired where two agents are compared. refocus every 60: the same policy, but its skill is
+used by a clock.
 
 The specimens' seeds begin at 3000000; the policy was trained on seeds from 1000000 and selected on its training worlds.
 """
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "train_survey.yaml"
 AT_ONCE = 10
+AGENTS = ("learned", "planner", "raster", "refocus every 60")
 
 
 def main() -> int:
@@ -47,7 +49,7 @@ def main() -> int:
     parser.add_argument("--specimens", type=int, default=50, metavar="N", help="of each kind")
     parser.add_argument("--sites", type=int, default=24, metavar="N", help="of a side of the specimens")
     parser.add_argument("--kinds", metavar="FILE", type=Path, help="a config with other kinds of specimens: zero-shot")
-    parser.add_argument("--ablation", action="store_true", help="also the policy that refocuses by a clock")
+    parser.add_argument("--agents", default=",".join(AGENTS), metavar="NAMES", help=f"among {', '.join(AGENTS)}")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
     options = parser.parse_args()
     settings = load(options.config, TrainSettings)
@@ -57,13 +59,13 @@ def main() -> int:
     settings = settings.model_copy(update={"episode": settings.episode.model_copy(update={"sites": sites})})
     with TemporaryDirectory() as place:
         weights = untrained(settings, Path(place)) if options.quick else find_policy(options.policy)
-        entrants: dict[str, AgentSettings] = {
+        everyone: dict[str, AgentSettings] = {
             "learned": LearnedSettings(weights=str(weights)),
             "planner": settings.teacher,
             "raster": RasterSettings(),
+            "refocus every 60": LearnedSettings(weights=str(weights), refocus_every=60),
         }
-        if options.ablation or options.quick:
-            entrants["refocus every 60"] = LearnedSettings(weights=str(weights), refocus_every=60)
+        entrants = {name: everyone[name] for name in AGENTS if name in options.agents.split(",")}
         rows = measured(settings, entrants, count, options)
     finish(rows, options, title=f"rare features found, {count} specimens of each kind, {sites} × {sites} sites")
     more = next(row for row in rows if row["specimens"] == "all" and row["agent"] == "planner")

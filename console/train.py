@@ -48,8 +48,6 @@ def evaluate(
 ) -> None:
     """Let a policy, the planner and the raster survey the same held-out specimens, rendered in full."""
     with plain_errors():
-        from rich.table import Table
-
         from configs.load import load
 
         settings = load(config, learning("training.settings").TrainSettings, sets or ())
@@ -58,10 +56,14 @@ def evaluate(
         if json:
             show(rows)
             return
-        table = Table(*(name.replace("_", " ") for name in rows[0]))
         for row in rows:
-            table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
-        say(table)
+            found = f"{row['specimens']} ({row['n']}): {row['agent']} finds {_share(row, 'found_dose', '', '')}"
+            more, later = _share(row, "learned_more", "more_", "+"), _share(row, "learned_more_time", "time_", "+")
+            say(found if row["agent"] == "learned" else f"{found}; the policy {more} more, in equal time {later}")
+
+
+def _share(row: dict[str, Any], name: str, of: str, sign: str) -> str:
+    return f"{row[name]:{sign}.3f} ({row[of + 'low']:{sign}.3f} to {row[of + 'high']:{sign}.3f})"
 
 
 def _told(row: dict[str, float]) -> None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from agent.factory import make_skills
+from configs.named import named
 from envs.actions import LookAt, UseSkill
 from envs.belief import ABOVE, SEEN
 from envs.masking import Means, allowed_looks, allowed_skills, look_tests
@@ -26,6 +27,8 @@ from envs.step import Purpose
 from training.layouts import Specimen, specimen_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from envs.tasks import SurveyTask
     from training.episode import EpisodeSettings
     from training.layouts import VariationSettings
@@ -38,6 +41,14 @@ REWARD = 10.0
 """Of finding all rare features."""
 OVERHEAD_S = 0.3
 """What an exposure takes beside its pixels, in the simulated microscope."""
+
+
+Reward: TypeAlias = "Callable[[int, int, float], float]"
+
+
+def share_found(new: int, count: int, cost_s: float) -> float:
+    """Of a detail look that brought in ``new`` of ``count`` rare features: the same whatever it took."""
+    return REWARD * new / count
 
 
 @dataclass(slots=True)
@@ -66,7 +77,11 @@ class MacroBelief:
 class MacroEnv(gymnasium.Env[Observation, np.int64]):
     """``reset(seed=…)`` draws a specimen, its budget and how fast the focus is lost."""
 
-    def __init__(self, settings: EpisodeSettings, readings: Readings, variation: VariationSettings) -> None:
+    def __init__(
+        self, settings: EpisodeSettings, readings: Readings, variation: VariationSettings, reward: str | None = None
+    ) -> None:
+        """``reward``: of the user's own (``configs.named``). Raises ConfigError where that is not there."""
+        self._reward: Reward = named(reward, "adaptem.rewards") if reward else share_found
         self._settings, self._readings, self._variation = settings, readings, variation
         self.skills = make_skills(settings.skills)
         self.task: SurveyTask = settings.task()
@@ -133,8 +148,8 @@ class MacroEnv(gymnasium.Env[Observation, np.int64]):
 
     def _look(self, slot: int, look: int) -> float:
         tree, belief = self.task.tree, self.belief
-        self._time_s += float(self.task.travel_s(self._x_nm, self._y_nm)[slot])
-        self._time_s += self.task.looks[look].duration_s + OVERHEAD_S
+        cost_s = float(self.task.travel_s(self._x_nm, self._y_nm)[slot]) + self.task.looks[look].duration_s + OVERHEAD_S
+        self._time_s += cost_s
         self._spent_electrons += self._electrons[look]
         self._x_nm, self._y_nm = float(tree.x_nm[slot]), float(tree.y_nm[slot])
         belief.looks_done[slot, look] += 1
@@ -150,7 +165,7 @@ class MacroEnv(gymnasium.Env[Observation, np.int64]):
         self._show(SEEN, np.array([slot]), self.specimen.seen)
         new = int(self.specimen.features.flat[tree.cell[slot]])
         self.found += new
-        return REWARD * new / self.specimen.count
+        return float(self._reward(new, self.specimen.count, cost_s))
 
     def _show(self, source: int, slots: npt.NDArray[Any], truth: npt.NDArray[np.float32]) -> None:
         """Read some targets; none is judged until enough of them make a background."""

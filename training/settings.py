@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from agent.settings import PlannerSettings
+from agent.settings import AgentSettings, PlannerSettings
 from configs.load import Settings
 from instruments.simulated.settings import SpecimenSettings
 from training.episode import EpisodeSettings
@@ -17,8 +17,8 @@ from training.ppo import PPOSettings
 
 Ratio: TypeAlias = float
 
-TRAIN_SEED, SELECT_SEED, TEST_SEED = 1_000_000, 2_000_000, 3_000_000
-"""First seeds of the specimens that are trained on, selected by and judged by."""
+READINGS_SEED, SELECT_SEED, TEST_SEED = 100_000, 2_000_000, 3_000_000
+"""First seeds of the specimens measured to train on, of episodes to select by, and of specimens to judge by."""
 
 
 class NetworkSettings(Settings):
@@ -52,7 +52,11 @@ class TrainSettings(Settings):
     """Size, looks, skills and instrument of the surveys."""
     worlds: WorldsSettings
     network: NetworkSettings = NetworkSettings()
-    teacher: PlannerSettings = PlannerSettings()
+    teacher: AgentSettings = PlannerSettings()
+    """Who is imitated: any agent that sees what the policy sees, one of your own too."""
+    reward: str | None = None
+    """FILE.py:NAME, or an entry point of ``adaptem.rewards``: ``(new, count, cost_s) -> float`` of a detail look that
+    brought in ``new`` of ``count`` rare features. None = 10 × new / count."""
     imitation: ImitationSettings | None = ImitationSettings()
     """None: from scratch."""
     critic_updates: NonNegativeInt = 4

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import torch
 
-from agent.factory import make_skills
+from agent.factory import make_agent, make_skills
 from agent.features import FEATURES, SCALARS
-from agent.planner import Planner
 from configs.errors import ConfigError
 from configs.load import dump, load
 from models.checkpoint import Policy, make_policy, save_policy, weights_hash
@@ -47,7 +46,7 @@ from training.run import (
     save_checkpoint,
 )
 from training.samplers import open_sampler
-from training.settings import SELECT_SEED, TRAIN_SEED, TrainSettings
+from training.settings import READINGS_SEED, SELECT_SEED, TrainSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +128,7 @@ def kit_of(settings: TrainSettings, readings: Readings) -> tuple[Kit, PolicySpec
     """What a worker plays with, and what its policy sees and may do."""
     spec = spec_of(settings)
     kit = Kit(
-        make_env=partial(MacroEnv, settings.episode, readings, settings.worlds.variation),
+        make_env=partial(MacroEnv, settings.episode, readings, settings.worlds.variation, settings.reward),
         make_policy=partial(make_policy, spec),
         read=FEATURES[settings.network.kind][0],
         teacher=partial(_teacher, settings),
@@ -151,7 +150,7 @@ def spec_of(settings: TrainSettings) -> PolicySpec:
 
 
 def _teacher(settings: TrainSettings, env: MacroEnv) -> Agent:
-    return Planner(settings.teacher, env.task, env.skills, env.catalogue)
+    return make_agent(settings.teacher, env.task, env.catalogue, env.skills, settings.seed)
 
 
 def _learn(folder: Path, settings: TrainSettings, policy: Policy, sampler: Any, told: Told) -> Trained:
@@ -242,7 +241,7 @@ def _readings(folder: Path, settings: TrainSettings, told: Told) -> Readings:
         for kind, specimen in enumerate(settings.worlds.kinds.values()):
             instrument = settings.episode.instrument.model_copy(update={"specimen": specimen})
             episode = settings.episode.model_copy(update={"instrument": instrument})
-            seed = TRAIN_SEED + len(settings.worlds.kinds) * number + kind
+            seed = READINGS_SEED + len(settings.worlds.kinds) * number + kind
             parts.append(measured(episode, seed, kind))
             told({"measured": float(len(parts))})
     beside = folder / f"{READINGS}.partial"

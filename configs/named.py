@@ -1,0 +1,52 @@
+"""What is a user's own: found in a named Python file, or by entry point; never text that is evaluated."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from configs.errors import ConfigError
+
+
+def named(reference: str, group: str) -> Any:
+    """``FILE.py:NAME``, relative to the working directory, or the entry point of this name in ``group``.
+
+    Raises ConfigError: no such file, nothing of that name in it, no such entry point. What the file itself raises when
+    it is imported is told with its place.
+    """
+    file, colon, name = reference.rpartition(":")
+    if colon and file.endswith(".py"):
+        return _from_file(Path(file), name)
+    found = entry_points(group=group)
+    if reference not in found.names:
+        raise ConfigError(
+            f"{reference!r} was asked for, but the entry points in {group} are {sorted(found.names) or 'none'}: "
+            "install the package that offers it, or name FILE.py:NAME"
+        )
+    return found[reference].load()
+
+
+def _from_file(path: Path, name: str) -> Any:
+    if not path.is_file():
+        raise ConfigError(f"{path} was named for {name}, and there is no such file in {Path.cwd()}")
+    module_name = f"adaptem_own_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    module = sys.modules.get(module_name)
+    if module is None:
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        if spec is None or spec.loader is None:
+            raise ConfigError(f"{path} is no Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[module_name]
+            raise ConfigError(f"{path} cannot be imported ({type(error).__name__}: {error})") from error
+    if not hasattr(module, name):
+        names = [each for each in vars(module) if not each.startswith("_")]
+        raise ConfigError(f"{path} has no {name}, only {', '.join(names) or 'nothing'}")
+    return getattr(module, name)

@@ -1,0 +1,107 @@
+"""A new specimen, reward and agent, written outside the repository in under 60 lines: trained, evaluated, flown."""
+
+from __future__ import annotations
+
+import pytest
+from training_samples import readings
+from typer.testing import CliRunner
+
+from configs.errors import ConfigError
+from configs.named import named
+from console.main import app
+from training.readings import save_readings
+
+OWN = '''
+from envs.actions import LookAt, Stop
+from envs.step import Decision
+from agent.view import View
+
+
+def per_minute(new, count, cost_s):
+    """What a minute at the microscope brings."""
+    return new / (cost_s / 60)
+
+
+class Brightest:
+    """Opens every patch, then looks where the view from above is most unusual."""
+
+    name = "brightest"
+
+    def __init__(self, options, task, catalogue, skills, seed):
+        self.catalogue = catalogue
+
+    def act(self, observation):
+        view = View.of(observation, self.catalogue)
+        for look in range(len(self.catalogue.looks)):
+            slots = view.fresh(look)
+            if len(slots):
+                best = slots[view.columns["interest_above"][slots].argmax()]
+                return Decision(action=self.catalogue.encode(LookAt(int(best), look)), policy=self.name)
+        return Decision(action=self.catalogue.encode(Stop()), policy=self.name)
+
+    def observe(self, step):
+        pass
+
+    def state(self):
+        return {}
+
+    def restore(self, state):
+        pass
+'''
+CONFIG = """
+name: own
+out: runs
+episode: {sites: 8, pixels: 64}
+worlds: {kinds: {rods: {rare_kinds: [rod], rare_layout: uniform, rare_fraction: 0.015}}, readings: readings.npz}
+network: {width: 8}
+teacher: {kind: plugin, name: "own.py:Brightest"}
+reward: own.py:per_minute
+imitation: {rounds: 1, episodes: 2, epochs: 1}
+updates: 1
+critic_updates: 0
+select_episodes: 2
+ppo: {episodes: 2, epochs: 1}
+"""
+
+
+def adaptem(*words: str) -> str:
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_specimen_reward_and_agent_of_ones_own_train_evaluate_and_survey(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (OWN + CONFIG).count("\n") < 60
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "own.yaml").write_text(CONFIG)
+    save_readings(readings(), tmp_path / "readings.npz")
+    assert "runs/own/policy.safetensors" in adaptem("train", "own.yaml")
+    told = adaptem("evaluate", "own.yaml", "--specimens", "1", "--workers", "1")
+    assert "learned" in told and "rods" in told
+    trained = "{kind: learned, weights: runs/own/policy.safetensors, sample: true}"
+    for agent in (trained, "{kind: plugin, name: 'own.py:Brightest'}"):
+        (tmp_path / "survey.yaml").write_text(
+            "name: flown\ninstrument: {kind: simulated}\n"
+            "specimens: [{area: {width_nm: 512, height_nm: 512}}]\ncurrent_pA: 50\n"
+            "looks: {overview: {sites: 4, shape: [64, 64]}, detail: {field_of_view_nm: 64, shape: [64, 64]}}\n"
+            "budget: {hours: 0.1, electrons: 1.0e+10, detail_fraction: 0.3}\n"
+            "limits: {backlash_nm: 80, stage_uncertainty_nm: 15, max_current_pA: 60, max_fluence_e_per_A2: 10000}\n"
+            f"agent: {agent}\n"
+        )
+        adaptem("survey", "survey.yaml", "--out", f"nights/{len(agent)}")
+        assert (tmp_path / "nights" / f"{len(agent)}").is_dir()
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    (tmp_path / "mine.py").write_text("here = 1\n")
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
+    assert named(f"{tmp_path}/mine.py:here", "adaptem.agents") == 1
+    for reference, words in {
+        f"{tmp_path}/mine.py:there": "has no there, only here",
+        f"{tmp_path}/absent.py:here": "no such file",
+        f"{tmp_path}/broken.py:here": "nothing_of_this_name",
+        "installed nowhere": "entry points in adaptem.agents are none",
+    }.items():
+        with pytest.raises(ConfigError, match=words):
+            named(reference, "adaptem.agents")
