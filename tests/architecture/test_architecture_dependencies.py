@@ -33,7 +33,8 @@ def test_imports_are_declared() -> None:
     vendors = {"temscript", "PyJEM", "nion", "serialem", "DigitalMicrograph", "pymmcore", "pymmcore_plus"}
     ours = {*FOLDERS, *sys.stdlib_module_names, "adaptem"}
     declared = {
-        module_of(one) for one in [*CORE, *EXTRAS["formats"], *EXTRAS["simulate"], *EXTRAS["train"], *EXTRAS["review"]]
+        module_of(one)
+        for one in [*CORE, *EXTRAS["formats"], *EXTRAS["simulate"], *EXTRAS["train"], *EXTRAS["review"], *EXTRAS["sb3"]]
     }
     found = [
         f"{name(path)}:{line}: {module}"
