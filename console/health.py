@@ -80,7 +80,7 @@ def check_instrument(name: str | None, config: Path | None, defocus_nm: float = 
 def _interlocks(settings: SurveySettings, guard: Guarded) -> list[CheckResult]:
     """What the instrument cannot tell, and who answers for it: where nobody does, no survey begins there."""
     try:
-        without = waived(settings, guard.state())
+        without = waived(settings, guard.state)
     except ConfigError as error:
         return [CheckResult("interlocks", False, line) for line in error.problems]
     return [CheckResult(f"{name} waived", True, why, checked=False) for name, why in without.items()]

@@ -1,9 +1,11 @@
-"""Does the calibration that a night relies on still hold? One move tells, before anything else is done."""
+"""Is all measured that a night needs, and does it still hold? One move tells, before anything else is done."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from instruments.calibration import applied, missing
 from instruments.errors import InstrumentError, NotCalibrated
 from instruments.types import StagePosition
 from surveys.calibrating import foretold
@@ -12,6 +14,23 @@ from surveys.task import survey_looks
 
 if TYPE_CHECKING:
     from surveys.night import Night
+    from surveys.settings import SurveySettings
+
+_NEEDED = ("stage_to_image", "field_of_view_nm_at_1x")
+"""Without the one nothing moves, without the other nothing is exposed; the rest is asked for where it is used."""
+
+
+def check_measured(settings: SurveySettings) -> None:
+    """Before the instrument is opened. Raises NotCalibrated, ConfigError; an adviser needs nothing."""
+    if settings.autonomy == "advise":
+        return
+    instrument = getattr(settings.instrument, "instrument", settings.instrument)  # what faults are planned for
+    known, _ = applied(instrument, datetime.now(UTC))
+    if lacking := [name for name in missing(known) if name in _NEEDED]:
+        raise NotCalibrated(
+            f"{', '.join(lacking)} of this {getattr(instrument, 'kind', 'instrument')} is not known, so nothing would "
+            "move or be exposed: measure it (adaptem calibrate), and name its file in instrument.calibration"
+        )
 
 
 def check_at_start(night: Night) -> None:

@@ -17,6 +17,7 @@ from instruments.ledger_sqlite import SqliteLedger
 from surveys.readonly import HandsOff, ReadOnly
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from archive.folder import SurveyFolder
@@ -36,14 +37,14 @@ def apart(settings: SurveySettings) -> bool:
     return settings.guard == "process" or not registry.simulated(settings.instrument)
 
 
-def waived(settings: SurveySettings, state: State) -> dict[Interlock, str]:
+def waived(settings: SurveySettings, state: Callable[[], State]) -> dict[Interlock, str]:
     """What this instrument cannot tell, and why its survey does without; nothing for a world that is no instrument.
 
     Raises ConfigError where an interlock neither reads nor is waived.
     """
     if settings.autonomy == "advise" or registry.simulated(settings.instrument):
         return {}
-    silent, reasons = sorted(unread(state)), settings.limits.waived
+    silent, reasons = sorted(unread(state())), settings.limits.waived
     if missing := [name for name in silent if name not in reasons]:
         lacks, kind = registry.lacks(settings.instrument), getattr(settings.instrument, "kind", "")
         raise ConfigError(

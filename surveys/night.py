@@ -26,6 +26,7 @@ from instruments.errors import InstrumentError
 from instruments.ledger_sqlite import free_bytes
 from instruments.powers import HasDiffraction, HasLoader, HasSpectra
 from instruments.protocol import Guarded
+from surveys.calibrated import check_measured
 from surveys.dryrun import plan
 from surveys.guarding import open_guarded, waived
 from surveys.loading import bring
@@ -153,6 +154,7 @@ def open_night(
     for a survey that cannot begin is taken away again.
     """
     planned = plan(settings)
+    check_measured(settings)
     truth = settings.truth or truth_beside(folder)
     before = set(folder.iterdir()) if folder.is_dir() else None
     meta = Meta.new(
@@ -210,7 +212,7 @@ def _assemble(
             raise ConfigError(
                 "specimens have a position, but this instrument has no loader: leave it out, load by hand"
             )
-        _tell_waived(record, waived(settings, guard.state()), clock.now_s())
+        _tell_waived(record, waived(settings, guard.state), clock.now_s())
         record.expect(_large_signals(guard))
         forget_stale(record)
         _tell_damages(record, clock.now_s())

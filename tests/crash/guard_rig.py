@@ -69,6 +69,7 @@ class Instrument:
 
     ON, OFF = "unblank", "blank"
     """Rows of the truth that tell when the beam came on, and when it went off."""
+    HANDS = HANDS
 
     def __init__(self, folder: Path, driver: str = "instruments.hosted", allow_s: float = 1.0, instrument: Any = None):
         """``allow_s``: what an exposure may take beyond its own time, rendering included."""

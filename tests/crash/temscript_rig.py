@@ -24,6 +24,8 @@ class Temscript(Instrument):
 
     ON, OFF = "lit", "dark"
     """What the column's blanker does, whether it scans or not."""
+    HANDS = 11
+    """Two requests to temscript beside, each of a connection, a question and an answer."""
 
     def __init__(self, folder: Path, *, blanker: bool = True, column: str = "-m instruments.drivers.served") -> None:
         """``blanker``: whether it has a second server, for that alone."""

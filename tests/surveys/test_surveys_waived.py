@@ -11,6 +11,7 @@ from archive.reader import SurveyReader
 from benchmarks.benches import served
 from configs.load import ConfigError
 from instruments.drivers.served import FIELD_OF_VIEW_NM_AT_1X
+from instruments.errors import NotCalibrated
 from instruments.latches import waived_of
 from instruments.types import Optics, Reading, StagePosition, State
 from surveys.guarding import waived
@@ -29,6 +30,7 @@ TOLD = State(
     vacuum=Reading(value=1.0, unit="ready", age_s=0.0),
 )
 """All but the emission."""
+NOTHING = State(time_s=0.0, stage=StagePosition(), optics=Optics(), blanked=True)
 
 
 def settings(instrument: dict[str, Any], **changes: Any) -> Any:
@@ -38,9 +40,9 @@ def settings(instrument: dict[str, Any], **changes: Any) -> Any:
 def test_what_does_not_read_and_is_not_waived_is_named_with_what_to_do() -> None:
     column = {"kind": "thermofisher"}
     with pytest.raises(ConfigError, match=r"limits.waived.emission: thermofisher tells nothing.*\(standard scripting"):
-        waived(settings(column), TOLD)
+        waived(settings(column), lambda: TOLD)
     with pytest.raises(ConfigError) as caught:
-        waived(settings(column), State(time_s=0.0, stage=StagePosition(), optics=Optics(), blanked=True))
+        waived(settings(column), lambda: NOTHING)
     assert [line.split(":")[0] for line in caught.value.problems] == [
         f"limits.waived.{name}" for name in ("emission", "high_tension", "vacuum", "valve")
     ]
@@ -48,18 +50,25 @@ def test_what_does_not_read_and_is_not_waived_is_named_with_what_to_do() -> None
 
 def test_a_waiver_that_is_not_needed_is_not_told() -> None:
     reasons = {"emission": WHY, "vacuum": WHY}
-    assert waived(settings({"kind": "thermofisher"}, limits={"waived": reasons}), TOLD) == {"emission": WHY}
+    assert waived(settings({"kind": "thermofisher"}, limits={"waived": reasons}), lambda: TOLD) == {"emission": WHY}
+
+
+def unasked() -> State:
+    raise AssertionError("nobody needs to read it")
 
 
 @pytest.mark.parametrize("changes", [{"instrument": {"kind": "simulated"}}, {"autonomy": "advise"}])
 def test_a_world_without_a_beam_and_an_adviser_need_none(changes: dict[str, Any]) -> None:
-    assert waived(settings(**({"instrument": {"kind": "thermofisher"}} | changes)), TOLD) == {}
+    assert waived(settings(**({"instrument": {"kind": "thermofisher"}} | changes)), unasked) == {}
 
 
 def test_a_night_is_refused_or_writes_down_who_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADAPTEM_STATE", str(tmp_path / "state"))
     with served("instruments.drivers.served", "--seed", "3") as ports:
         column = {"kind": "thermofisher", **ports, "field_of_view_nm_at_1x": FIELD_OF_VIEW_NM_AT_1X}
+        with pytest.raises(NotCalibrated, match=r"stage_to_image of this thermofisher is not known.*adaptem calibrate"):
+            open_night(settings(column), tmp_path / "refused")
+        column["stage_to_image"] = [[1.0, 0.0], [0.0, 1.0]]
         with pytest.raises(ConfigError, match=r"limits\.waived\.emission"):
             open_night(settings(column), tmp_path / "refused")
         assert not (tmp_path / "refused").exists()
