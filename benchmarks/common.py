@@ -33,6 +33,11 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
 def finish(rows: Sequence[Mapping[str, Any]], options: argparse.Namespace, *, title: str) -> None:
     """Print the rows as a table, and write them to ``--json`` with what they were measured on."""
     print_table(rows, title=title + (" (quick: not a result)" if options.quick else ""))
+    write(rows, options, title=title)
+
+
+def write(rows: Sequence[Mapping[str, Any]], options: argparse.Namespace, *, title: str) -> None:
+    """The rows to ``--json``, where it was given."""
     if options.json is not None:
         about = {"quick": options.quick, "python": platform.python_version(), "cores": os.cpu_count()}
         options.json.write_text(json.dumps({"title": title, **about, "rows": list(rows)}, indent=2) + "\n")

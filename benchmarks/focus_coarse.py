@@ -28,6 +28,8 @@ from models.focus_classical import Sweep
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from benchmarks.focus_methods import Keep
+
 TASK, FLUENCE, SETTINGS_nm = "coarse", 1e3, defoci(0, 100, -100)
 BANDS = ((0.01, 0.1), (0.02, 0.3), (0.05, 0.6))
 SERIES: dict[int, list[Choice]] = {
@@ -83,7 +85,8 @@ def table(outcomes: Sequence[Outcome], choices: Mapping[int, Choice]) -> list[di
     return rows
 
 
-def coarse(count: int, tuning: int, jobs: int) -> list[dict[str, Any]]:
+def coarse(count: int, tuning: int, jobs: int, keep: Keep) -> list[dict[str, Any]]:
     """Any focus within ±200 nm to within 5 nm, with 1000 e/Å² in all."""
     choices = chosen(tuning)
-    return table(over_worlds(partial(one, choices=list(choices.values())), count, TASK, jobs), choices)
+    measure = partial(one, choices=list(choices.values()))
+    return over_worlds(measure, count, TASK, jobs, partial(table, choices=choices), keep)

@@ -15,6 +15,8 @@ from models.focus_classical import Sweep
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from benchmarks.focus_methods import Keep
+
 TASK, FLUENCE, SETTINGS_nm = "fine", 1e4, defoci(-4, -12, 4, 12)
 BANDS = ((0.5, 6.0), (1.0, 10.0), (2.0, 12.0))
 PAIRS = [(Sweep("C12a", width, 3), Sweep("C12b", width, 3)) for width in (4, 8)]
@@ -78,7 +80,8 @@ def table(outcomes: Sequence[Outcome], choices: Mapping[str, Choice]) -> list[di
     return rows
 
 
-def fine(count: int, tuning: int, jobs: int) -> list[dict[str, Any]]:
+def fine(count: int, tuning: int, jobs: int, keep: Keep) -> list[dict[str, Any]]:
     """C10 within ±8 nm and C12 with 10⁴ e/Å² in all."""
     choices = chosen(tuning)
-    return table(over_worlds(partial(one, choices=list(choices.values())), count, TASK, jobs), choices)
+    measure = partial(one, choices=list(choices.values()))
+    return over_worlds(measure, count, TASK, jobs, partial(table, choices=choices), keep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 LIMIT_nm = 5.0
 """Within which a coarse focus counts as found."""
 T = TypeVar("T")
+Keep: TypeAlias = "Callable[[list[dict[str, Any]]], None]"
+"""Takes the rows of a table."""
 Choice: TypeAlias = tuple[tuple[Sweep, ...], tuple[float, float]]
 """A classical series and the band of frequencies per nm that it judges by."""
 
@@ -116,19 +119,19 @@ def tuned(tried: Sequence[Choice], make: Callable[[int], World], count: int, flu
 
 
 def row(
-    task: str, method: str, images: int, measure: str, values: npt.NDArray[Any], of: Callable[[Array], Any]
+    task: str, method: str, images: int, measure: str, values: npt.NDArray[Any], of: Callable[..., Any]
 ) -> dict[str, Any]:
-    """One measure ``of`` values (N, ...), with its interval."""
+    """One measure ``of`` values (N,), which is told the axis over which it goes, with its interval."""
     rng = np.random.default_rng(1)
     some = len(values) > 0
-    drawn = [of(values[rng.integers(0, len(values), len(values))]) for _ in range(2000)] if some else [math.nan]
+    drawn = of(values[rng.integers(0, len(values), (2000, len(values)))], axis=1) if some else [math.nan]
     low, high = np.quantile(drawn, (0.025, 0.975))
     about = {"task": task, "method": method, "images": images, "measure": measure, "worlds": len(values)}
-    return {**about, "value": float(of(values)) if some else math.nan, "low": float(low), "high": float(high)}
+    return {**about, "value": float(of(values, axis=0)) if some else math.nan, "low": float(low), "high": float(high)}
 
 
-def root(squares: Array) -> Any:
-    return np.sqrt(np.mean(squares))
+def root(squares: Array, axis: int) -> Any:
+    return np.sqrt(np.mean(squares, axis=axis))
 
 
 def verdict(
@@ -138,7 +141,7 @@ def verdict(
     off, std = (np.array([getattr(f, part)[0] for f in found]) for part in ("error_nm", "std_nm"))
     claimed = np.array([f.settled for f in found]) & (2 * std < LIMIT_nm)
     near, z, limit = abs(off) < LIMIT_nm, abs(off / std)[claimed], f"within {LIMIT_nm:g} nm"
-    told: list[tuple[str, npt.NDArray[Any], Callable[[Array], Any]]] = [
+    told: list[tuple[str, npt.NDArray[Any], Callable[..., Any]]] = [
         (f"{limit} and claimed so, of all", claimed & near, np.mean),
         (f"{limit}, of all", near, np.mean),
         (f"{limit}, of those claimed", near[claimed], np.mean),
@@ -152,9 +155,22 @@ def verdict(
     return [row(task, name, images, *each) for each in told]
 
 
-def over_worlds(measure: Callable[[int], T], count: int, what: str, jobs: int) -> list[T]:
-    """``measure`` of worlds 0 to ``count`` − 1, in processes of their own where ``jobs`` are more than 1."""
-    if jobs == 1:
-        return [measure(n) for n in track(range(count), what)]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        return list(track(pool.map(measure, range(count)), what, total=count))
+def over_worlds(
+    measure: Callable[[int], T],
+    count: int,
+    what: str,
+    jobs: int,
+    table: Callable[[Sequence[T]], list[dict[str, Any]]],
+    keep: Keep,
+) -> list[dict[str, Any]]:
+    """``table`` of the ``measure`` of worlds 0 to ``count`` − 1, in processes of their own where ``jobs`` are several.
+
+    After each world ``keep`` is given the table so far.
+    """
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) if jobs > 1 else None
+    seen: list[T] = []
+    with pool or nullcontext():
+        for each in track((pool.map if pool else map)(measure, range(count)), what, total=count):
+            seen.append(each)
+            keep(table(seen))
+    return table(seen)

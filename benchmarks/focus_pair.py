@@ -23,6 +23,8 @@ from models.focus import Search
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.focus_methods import Keep
+
 TASK, FLUENCE, SETTINGS_nm = "pair", 1e3, defoci(-50, 50)
 ASTIGMATIC_nm = (200.0, 40.0, 40.0, 20.0, 20.0, 20.0, 20.0, 500.0)
 """Half widths of what the true coefficients are drawn from."""
@@ -63,6 +65,6 @@ def table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return rows
 
 
-def pair(count: int, _tuning: int, jobs: int) -> list[dict[str, Any]]:
+def pair(count: int, _tuning: int, jobs: int, keep: Keep) -> list[dict[str, Any]]:
     """C10 within ±200 nm and C12 within ±40 nm from two frames, with 1000 e/Å² in all."""
-    return table(over_worlds(one, count, TASK, jobs))
+    return over_worlds(one, count, TASK, jobs, table, keep)

@@ -17,6 +17,8 @@ from models.focus_plan import LIMIT_rad, correct, phase_rad
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.focus_methods import Keep
+
 TASK, FLUENCE = "seven", 2e3
 """Of each exposure, in e/Å²."""
 SEARCH = Search(c10_nm=10, c12_nm=5, c21_nm=100, c23_nm=100)
@@ -58,6 +60,6 @@ def table(outcomes: Sequence[Outcome | None]) -> list[dict[str, Any]]:
     ]
 
 
-def seven(count: int, _tuning: int, jobs: int) -> list[dict[str, Any]]:
+def seven(count: int, _tuning: int, jobs: int, keep: Keep) -> list[dict[str, Any]]:
     """C10, C12, C21 and C23 in at most 15 exposures, where the view is sound."""
-    return table(over_worlds(one, count, TASK, jobs))
+    return over_worlds(one, count, TASK, jobs, table, keep)

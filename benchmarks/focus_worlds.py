@@ -49,7 +49,8 @@ class World:
         self.place_nm = self.rng.uniform(-500, 500, 2)
         self.truth_nm = self.rng.uniform(-1, 1, len(NAMES)) * ranges_nm
         """To the middle of the specimen's depth."""
-        self.taken, self.known = 0, {"source_size_nm": camera.source_size_nm, "depth_error": 0.12}
+        self.taken = 0
+        self.known = {"source_size_nm": camera.source_size_nm, "depth_error": 0.12, "drift_px": 2 * DRIFT_px}
         self.aperture = Aperture(camera.shape, camera.pixel_nm, camera.voltage_kV, camera.convergence_mrad)
 
     @property

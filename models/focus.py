@@ -9,14 +9,25 @@ import numpy as np
 import numpy.typing as npt
 
 from instruments.aberrations import NAMES, Aperture
-from models.focus_likelihood import prepare
+from models.focus_likelihood import DRIFT_px, prepare, seen
 from models.focus_optics import Array, Probe, frequencies, is_wide
-from models.focus_search import CLOSELY, LOWEST, TAPER, WHOLE_TAPER, Place, Problem, descend, find
+from models.focus_search import (
+    CLOSELY,
+    LOWEST,
+    TAPER,
+    WHOLE_TAPER,
+    DISTINCT_rad,
+    Place,
+    Problem,
+    descend,
+    find,
+    strides_nm,
+)
 
 Ratio: TypeAlias = float
 
 CLEAR = 12.0
-"""Least difference of chi2 over misfit between the best minimum and the next for the best to be believed."""
+"""Of ``Search.clear``."""
 UNDETERMINED = 0.5
 """A standard deviation above this part of the range searched is no finding."""
 INFLATION = 2.0
@@ -44,6 +55,8 @@ class Search:
     """The middle of each range, in the order of ``NAMES``."""
     asked: tuple[str, ...] = NAMES
     """Which of the unknown ones must be found for an estimate to be settled; the others may stay as uncertain."""
+    clear: Ratio = CLEAR
+    """Least difference of chi2 over misfit between the best minimum and the next for the best to be believed."""
 
     def ranges_nm(self) -> Array:
         """(8,) half widths; raises ValueError for what is not a finite number ≥ 0, or where nothing is unknown."""
@@ -75,6 +88,8 @@ class Estimate:
     """(K,) brightness of each image relative to the first."""
     misfit: float
     """chi2 per degree of freedom: 1 where only counting noise is left."""
+    minima_nm: Array
+    """(N, 8) the coefficients first, then others that explain the images less well: more images may favour them."""
 
     @property
     def std_nm(self) -> Array:
@@ -91,13 +106,16 @@ def estimate(
     source_size_nm: float = 0.0,
     depths_nm: tuple[float, ...] = (0.0,),
     depth_error: Ratio = 0.0,
+    drift_px: float = DRIFT_px,
+    hints_nm: npt.ArrayLike = (),
 ) -> Estimate:
     """The aberrations under which ``images`` (K, H, W), in counted electrons, were taken with changes (K, 8) in nm.
 
     The images show one place, with a drift of some pixels between them; their noise is that of counting. A detector's
     offset must have been taken off. ``depth_error``: standard error of the depths' extent over itself; what it makes of
-    the estimate is added to its covariance. Frames so wide that ray optics is used (``is_wide``) find C10 and C12 only.
-    Raises ValueError for arrays that are not finite or do not fit each other, and as ``frequencies`` does.
+    the estimate is added to its covariance. ``drift_px``: standard deviation expected of that drift. ``hints_nm``
+    (N, 8): coefficients from which to search as well. Frames so wide that ray optics is used (``is_wide``) find C10 and
+    C12 only. Raises ValueError for arrays that are not finite or do not fit each other, and as ``frequencies`` does.
     """
     stack, settings = _checked(images, settings_nm, aperture)
     widths, believed = search.ranges_nm(), np.array(search.believed_nm)
@@ -105,10 +123,17 @@ def estimate(
     probe = Probe(aperture, frequencies(aperture, lowest=LOWEST), source_size_nm, depths_nm)
     everywhere = Probe(aperture, frequencies(aperture, lowest=0.0), source_size_nm, depths_nm)
     data, whole = prepare(stack, probe.at, TAPER), prepare(stack, everywhere.at, WHOLE_TAPER)
-    problem = Problem(stack, data, whole, probe, everywhere, settings, believed, free, widths[list(free)])
-    problem, minima = find(problem)
+    if not is_wide(aperture):  # wide frames are weighed again, under other windows
+        data, at = seen(data, probe.at)
+        probe = replace(probe, at=at)
+    hints = np.asarray(hints_nm, dtype=np.float64).reshape(-1, len(NAMES))
+    problem = Problem(
+        stack, data, whole, probe, everywhere, settings, believed, free, widths[list(free)], drift_px, hints
+    )
+    problem, minima, all_nm = find(problem)
     doubt = _doubt_nm2(problem, minima[0], depth_error) + _ray_doubt_nm2(aperture, len(free))
-    return _judged(problem, minima, [NAMES[name] in search.asked for name in free], doubt)
+    asked = np.array([NAMES[name] in search.asked for name in free])
+    return replace(_judged(problem, minima, asked, doubt, search.clear), minima_nm=all_nm)
 
 
 def _doubt_nm2(problem: Problem, best: Place, depth_error: Ratio) -> Array:
@@ -149,7 +174,9 @@ def _checked(images: npt.ArrayLike, settings_nm: npt.ArrayLike, aperture: Apertu
     return stack, settings
 
 
-def _judged(problem: Problem, minima: list[Place], asked: list[bool], doubt_nm2: Array) -> Estimate:
+def _judged(
+    problem: Problem, minima: list[Place], asked: npt.NDArray[np.bool_], doubt_nm2: Array, clear: Ratio
+) -> Estimate:
     best, data, f = minima[0], problem.data, len(problem.free)
     count = len(problem.settings_nm)
     freedom = max((count - 1) * float(data.weight.sum()) - len(best.parameters), 1.0)
@@ -159,13 +186,16 @@ def _judged(problem: Problem, minima: list[Place], asked: list[bool], doubt_nm2:
     weighed = replace(problem, data=replace(data, weight=data.weight * data.trust))
     informed = weighed.about(best, problem.bend(best)).matrix
     inverse = np.linalg.inv(informed / spread + np.diag(problem.tightness()))
-    inverse[:f, :f] += doubt_nm2
+    off_nm = np.array([place.parameters[:f] - best.parameters[:f] for place in minima])
+    behind = np.array([(place.cost - best.cost) / spread for place in minima])
+    inverse[:f, :f] += doubt_nm2 + _between_nm2(off_nm, behind)
     covariance = np.zeros((len(NAMES), len(NAMES)))
     covariance[np.ix_(problem.free, problem.free)] = inverse[:f, :f]
     theta = best.parameters[:f]
     width_nm = min(problem.images.shape[1:]) * problem.probe.aperture.pixel_nm
     signal = float(data.weight.sum()) / data.overlap
-    others = minima[1:]
+    far = (np.abs(off_nm / strides_nm(problem.probe.aperture)[list(problem.free)]) > DISTINCT_rad) & asked
+    rivals = [n for n in range(len(minima)) if far[n].any() and behind[n] < clear]
     reason = ""
     if signal < LEAST_SIGNAL:
         reason = f"no structure: {signal:.0f} frequencies show an object, {LEAST_SIGNAL:g} are needed; expose longer"
@@ -179,8 +209,9 @@ def _judged(problem: Problem, minima: list[Place], asked: list[bool], doubt_nm2:
         reason = f"the images say too little of {names}: expose longer, or add images of other settings"
     elif (asked & (np.abs(theta - problem.believed_nm[list(problem.free)]) > 1.5 * problem.widths_nm)).any():
         reason = "the best solution lies outside the ranges searched: widen them"
-    elif others and (others[0].cost - best.cost) / spread < CLEAR:
-        near = ", ".join(f"{NAMES[i]} {v:.1f}" for i, v in zip(problem.free, others[0].parameters[:f], strict=True))
+    elif rivals:
+        other_nm = minima[rivals[0]].parameters[:f]
+        near = ", ".join(f"{NAMES[i]} {v:.1f}" for i, v in zip(problem.free, other_nm, strict=True))
         reason = f"two solutions: another is nearly as likely ({near} nm); add an image of another setting"
     images = np.vstack([np.zeros(3), best.parameters[f:].reshape(-1, 3)])
     return Estimate(
@@ -191,4 +222,11 @@ def _judged(problem: Problem, minima: list[Place], asked: list[bool], doubt_nm2:
         drift_px=images[:, 1:],
         gains=np.exp(images[:, 0]),
         misfit=misfit,
+        minima_nm=problem.coefficients(theta)[None],
     )
+
+
+def _between_nm2(off_nm: Array, behind: Array) -> Array:
+    """(F, F) covariance of minima (N, F) about the first, each as likely as ``behind`` (N,) it in chi2 says."""
+    share = np.exp(-behind / 2)
+    return np.asarray((off_nm.T * (share / share.sum())) @ off_nm)

@@ -25,8 +25,8 @@ from models.focus_optics import Array, Complex, Frequencies, Probe, Slopes
 GAIN_DRIFT = 0.05
 """Standard deviation of the logarithm of an image's gain relative to the first: beam current that wanders."""
 
-DRIFT_PX = 8.0
-"""Standard deviation expected of the drift between images; only keeps undetermined shifts finite."""
+DRIFT_px = 8.0
+"""Standard deviation expected of the drift between images where nothing is said of it."""
 
 
 SEEN = 2.5
@@ -65,6 +65,23 @@ class Step:
 
     slope: Array
     matrix: Array
+
+
+def seen(data: Data, at: Frequencies) -> tuple[Data, Frequencies]:
+    """Without the frequencies that count nothing."""
+    some = data.weight > 0
+    if not some.any():
+        return data, at
+    left = replace(
+        data,
+        spectra=data.spectra[:, some],
+        recorded=data.recorded[:, some],
+        weight=data.weight[some],
+        trust=data.trust[some],
+    )
+    return left, Frequencies(
+        *(getattr(at, name)[some] for name in ("row", "column", "twice", "ky_per_nm", "kx_per_nm"))
+    )
 
 
 def window(shape: tuple[int, int], taper: float, margin_px: int = 0) -> Array:
@@ -148,27 +165,36 @@ def phases(at: Frequencies, shifts_px: Array, pixel_nm: float) -> Complex:
     return np.asarray(np.exp(-2j * math.pi * turns))
 
 
-def register(data: Data, transfers: Complex, probe: Probe) -> tuple[Array, float]:
-    """Whole-pixel drift (K, 2) that suits K transfer functions (K, J) best, and chi2 with it.
+def register(data: Data, transfers: Complex, probe: Probe, drift_px: float = DRIFT_px) -> tuple[Array, float]:
+    """Whole-pixel drift (K, 2) that suits K transfer functions (K, J) best, and chi2 with what it adds.
 
-    The images are added one after the other: each is correlated with the sum of those before it, weighted as the
-    likelihood weights them.
+    Images are weighted as the likelihood weights them: one after the other is correlated with the sum of those before
+    it, then each once more with the sum of all others. A crystal looks the same from one lattice vector to the next
+    but for its defects: with them, what is expected of the drift tells which one it is.
     """
-    at, shape = probe.at, probe.aperture.shape
+    at, shape, pixel_nm = probe.at, probe.aperture.shape, probe.aperture.pixel_nm
     h = transfers / data.sigma[:, None]
     seen = h.conj() * data.spectra
     share = data.weight / np.maximum((np.abs(h) ** 2).sum(0), 1e-12 * float(np.max(1 / data.sigma**2)))
     together, shifts = seen[0], np.zeros((len(h), 2))
     small = _grid(at)
     fine = np.zeros((small[0], small[1] // 2 + 1), dtype=np.complex128)
-    for k in range(1, len(h)):
-        fine[at.row % small[0], at.column] = share * seen[k] * together.conj()
-        peak = np.unravel_index(int(np.argmax(fft.irfft2(fine, s=small))), small)
-        place = np.array([(p + n // 2) % n - n // 2 for p, n in zip(peak, small, strict=True)])
-        shifts[k] = place * np.array(shape) / np.array(small)
-        together = together + seen[k] * phases(at, -shifts[k : k + 1], probe.aperture.pixel_nm)[0]
+    places = [fft.fftfreq(n, 1 / side) for n, side in zip(small, shape, strict=True)]
+    unlikely = (places[0][:, None] ** 2 + places[1] ** 2) / drift_px**2
+    moved = seen.copy()
+    for again in (False, True):
+        for k in range(1, len(h)):
+            if again:
+                together = together - moved[k]
+            fine[at.row % small[0], at.column] = share * seen[k] * together.conj()
+            gain = fft.irfft2(fine, s=small) * unlikely.size - unlikely
+            row, column = np.unravel_index(int(np.argmax(gain)), small)
+            shifts[k] = places[0][row], places[1][column]
+            moved[k] = seen[k] * phases(at, -shifts[k : k + 1], pixel_nm)[0]
+            together = together + moved[k]
     whole = float((data.weight * (np.abs(data.spectra) ** 2).sum(0)).sum())
-    return shifts, whole - float((share * np.abs(together) ** 2).sum())
+    added = float((shifts**2).sum()) / drift_px**2
+    return shifts, whole - float((share * np.abs(together) ** 2).sum()) + added
 
 
 def _grid(at: Frequencies) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from instruments.aberrations import NAMES, Aperture, basis
 from models.focus import Estimate, Ratio, Search, estimate
+from models.focus_likelihood import DRIFT_px
 from models.focus_optics import Array
 
 Expose: TypeAlias = Callable[[Array], Array]
@@ -23,10 +24,6 @@ ASTIGMATISM_nm = 8.0
 """Added at an angle that turns from image to image, so that no direction is favoured."""
 REMEMBERED = 3
 """Rounds whose images are weighed together, the last ones."""
-SURE = 4.0
-"""Standard deviations of a round's finding that the next one searches."""
-LEAST_RANGE = 0.05
-"""Part of the first range that is always searched again."""
 FIRST = ("C10", "C12a", "C12b")
 """What a round must find to be acted on. The others are corrected as far as the images tell: the range that they are
 known to lie in weighs in, so that half a finding does no harm."""
@@ -40,6 +37,7 @@ class _About(TypedDict):
     source_size_nm: float
     depths_nm: tuple[float, ...]
     depth_error: Ratio
+    drift_px: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +73,21 @@ def correct(
     source_size_nm: float = 0.0,
     depths_nm: tuple[float, ...] = (0.0,),
     depth_error: Ratio = 0.0,
+    drift_px: float = DRIFT_px,
 ) -> Corrected:
     """Rounds of ``expose`` and ``estimate``, until ``most_images`` are taken. Raises as ``estimate`` does.
 
-    A round that does not find ``FIRST`` corrects nothing; the next has its images too. Raises ValueError where
-    ``most_images`` does not allow one round.
+    A round that does not find ``FIRST`` corrects nothing; the next has its images too. Each searches the whole range
+    again, and from all that the one before found possible: few images may favour the wrong minimum. Raises ValueError
+    where ``most_images`` does not allow one round.
     """
     if most_images < len(DEFOCI_nm):
         raise ValueError(f"most_images = {most_images} were allowed; a round takes {len(DEFOCI_nm)}")
-    about = _About(source_size_nm=source_size_nm, depths_nm=depths_nm, depth_error=depth_error)
-    search = replace(search, asked=tuple(name for name in search.asked if name in FIRST) or search.asked)
-    first = search.ranges_nm()
-    now, believed, ranges = search, np.array(search.believed_nm), first
+    about = _About(source_size_nm=source_size_nm, depths_nm=depths_nm, depth_error=depth_error, drift_px=drift_px)
+    asked = tuple(name for name in search.asked if name in FIRST) or search.asked
+    # A doubtful minimum is judged by the next images; how doubtful the last one is, the covariance says.
+    search = replace(search, asked=asked, clear=0.0)
+    believed, hints = np.array(search.believed_nm), np.zeros((0, len(NAMES)))
     taken: list[tuple[Array, Array]] = []
     best: Estimate | None = None
     last: Estimate | None = None
@@ -94,11 +95,10 @@ def correct(
         settings = settings_of_round_nm(number) - (believed if best is not None else 0.0)
         taken.append((expose(settings), settings))
         images, changes = (np.concatenate(part) for part in zip(*taken[-REMEMBERED:], strict=True))
-        last = estimate(images, changes, aperture, search=now, **about)
+        last = estimate(images, changes, aperture, search=search, hints_nm=hints, **about)
+        hints = last.minima_nm
         if last.settled:
             best, believed = last, last.coefficients_nm
-            ranges = np.clip(SURE * last.std_nm, LEAST_RANGE * first, first)
-            now = _narrowed(search, believed, ranges)
     found = best or last
     if found is None:
         raise ValueError("no round was made")
@@ -115,19 +115,6 @@ def _confidence(found: Estimate, aperture: Aperture) -> Ratio:
     """Share of what the covariance allows whose largest phase is below the limit."""
     drawn = np.random.default_rng(0).multivariate_normal(np.zeros(len(NAMES)), found.covariance_nm2, SAMPLES)
     return float(np.mean(np.abs(drawn @ _shapes(aperture)).max(1) < LIMIT_rad))
-
-
-def _narrowed(search: Search, believed_nm: Array, ranges_nm: Array) -> Search:
-    """About what is believed now; the larger of a pair's ranges holds for both."""
-    return replace(
-        search,
-        c10_nm=float(ranges_nm[0]),
-        c12_nm=float(ranges_nm[1:3].max()),
-        c21_nm=float(ranges_nm[3:5].max()),
-        c23_nm=float(ranges_nm[5:7].max()),
-        c30_nm=float(ranges_nm[7]),
-        believed_nm=tuple(float(value) for value in believed_nm),
-    )
 
 
 def phase_rad(coefficients_nm: Array, aperture: Aperture) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from instruments.aberrations import Aperture, basis
-from models.focus_likelihood import DRIFT_PX, GAIN_DRIFT, Data, Step, chi2, edges_undone, prepare, register, step
+from models.focus_likelihood import GAIN_DRIFT, Data, Step, chi2, edges_undone, prepare, register, step
 from models.focus_optics import RAY_LIMIT, Array, Complex, Probe, Slopes, is_wide, reach_nm
 
 TAPER = 0.5
@@ -29,10 +29,13 @@ LOWEST = 3.0
 """Frequencies below this many steps are left out: a slow change of the object across the frame looks like them."""
 STRIDE_rad = 2.5
 """Phase at the aperture's edge between starting points of the search: less than the width of a minimum."""
-NARROW = 2.0
+NARROW = 0.5
 """Ranges of fewer such strides are left to the descent."""
+FULLER = 4
+"""Points are so many times closer where at least so many coefficients are searched: of fewer, as many times as they
+are."""
 MOST_STARTS = 1024
-REFINED, AHEAD, FIRST_STEPS = 8, 4, 4
+REFINED, AHEAD, FIRST_STEPS = 12, 6, 4
 """How many of the best starting points are followed, and how many of these, after so many steps, to their minimum."""
 MOST_STEPS = 60
 DISTINCT_rad = 0.5
@@ -65,6 +68,10 @@ class Problem:
     believed_nm: Array
     free: tuple[int, ...]
     widths_nm: Array
+    drift_px: float
+    """Standard deviation expected of the drift between images."""
+    hints_nm: Array
+    """(N, 8) coefficients from which to search as well."""
 
     def coefficients(self, theta: Array) -> Array:
         """(8,) from the free ones."""
@@ -79,7 +86,7 @@ class Problem:
 
     def tightness(self) -> Array:
         """1 / variance of each parameter before any image was taken."""
-        own = [GAIN_DRIFT**-2, DRIFT_PX**-2, DRIFT_PX**-2]
+        own = [GAIN_DRIFT**-2, self.drift_px**-2, self.drift_px**-2]
         return np.concatenate([self.widths_nm**-2, np.tile(own, len(self.settings_nm) - 1)])
 
     def middle(self) -> Array:
@@ -107,19 +114,25 @@ class Problem:
         return np.vstack([np.zeros(3), parameters[len(self.free) :].reshape(-1, 3)])
 
 
-def find(problem: Problem) -> tuple[Problem, list[Place]]:
-    """Different minima, the best first, and the problem with the window that they were weighed under."""
+def find(problem: Problem) -> tuple[Problem, list[Place], Array]:
+    """Different minima, the best first, and the problem with the window that they were weighed under.
+
+    Returned too: (N, 8) coefficients of these and of the minima next to them, which were not weighed as closely.
+    """
     starts = sorted((start(problem, theta) for theta in points(problem)), key=lambda found: found[0])
     begun = [found for _, found in starts[:REFINED]]
+    begun += [start(problem, hint)[1] for hint in problem.hints_nm[:, list(problem.free)]]
     if len(begun) > AHEAD:
         led = sorted((descend(problem, found, ROUGHLY, FIRST_STEPS) for found in begun), key=_cost)
         begun = [place.parameters for place in apart(problem, led)[:AHEAD]]
     minima = sorted((descend(problem, found, ROUGHLY) for found in begun), key=_cost)
+    rest = apart(problem, minima)[KEPT:]
     for _ in range(ROUNDS):
         kept = apart(problem, minima)[:KEPT]
         problem = narrowed(problem, kept)
         minima = sorted((sharpened(problem, place) for place in kept), key=_cost)
-    return problem, apart(problem, minima)
+    minima = apart(problem, minima)
+    return problem, minima, np.stack([problem.coefficients(p.parameters[: len(problem.free)]) for p in minima + rest])
 
 
 def _cost(place: Place) -> float:
@@ -171,7 +184,8 @@ def points(problem: Problem) -> Array:
     middle = problem.believed_nm[None, list(problem.free)]
     if not len(searched):
         return middle
-    power = math.ceil(math.log2(min(float(np.prod(steps[searched])), MOST_STARTS)))
+    filling = float(np.prod(np.maximum(steps[searched], 1.0))) * min(len(searched), FULLER)
+    power = math.ceil(math.log2(min(filling, MOST_STARTS)))
     cube = qmc.Sobol(len(searched), scramble=False).random_base2(power)
     filled = np.tile(middle, (len(cube), 1))
     filled[:, searched] += (2 * (cube + 0.5 / len(cube)) - 1) * problem.widths_nm[searched]
@@ -179,11 +193,12 @@ def points(problem: Problem) -> Array:
 
 
 def start(problem: Problem, theta: Array) -> tuple[float, Array]:
-    """chi2 at free coefficients (F,) with whole-pixel drifts, and these parameters."""
+    """Cost at free coefficients (F,) with whole-pixel drifts, and these parameters."""
     transfers = problem.probe.transfer(problem.coefficients(theta) + problem.settings_nm)
-    shifts, chi2 = register(problem.data, transfers, problem.probe)
+    shifts, cost = register(problem.data, transfers, problem.probe, problem.drift_px)
     images = np.column_stack([np.zeros(len(shifts)), shifts])[1:]
-    return chi2, np.concatenate([theta, images.ravel()])
+    off = theta - problem.believed_nm[list(problem.free)]
+    return cost + float((off / problem.widths_nm) @ (off / problem.widths_nm)), np.concatenate([theta, images.ravel()])
 
 
 def descend(problem: Problem, begin: Array, tolerance: float, most: int = MOST_STEPS) -> Place:
