@@ -126,7 +126,12 @@ def estimate(
     if not is_wide(aperture):  # wide frames are weighed again, under other windows
         data, at = seen(data, probe.at)
         probe = replace(probe, at=at)
-    hints = np.asarray(hints_nm, dtype=np.float64).reshape(-1, len(NAMES))
+    hints = np.asarray(hints_nm, dtype=np.float64)
+    hints = hints if hints.size else np.zeros((0, len(NAMES)))
+    if hints.shape != (len(hints), len(NAMES)) or not np.isfinite(hints).all():
+        raise ValueError(f"hints_nm must be finite (N, {len(NAMES)}) coefficients; found {hints.tolist()}")
+    if not (np.isfinite(drift_px) and drift_px > 0):
+        raise ValueError(f"drift_px must be a finite number > 0; found {drift_px}")
     problem = Problem(
         stack, data, whole, probe, everywhere, settings, believed, free, widths[list(free)], drift_px, hints
     )

@@ -180,7 +180,7 @@ def register(data: Data, transfers: Complex, probe: Probe, drift_px: float = DRI
     small = _grid(at)
     fine = np.zeros((small[0], small[1] // 2 + 1), dtype=np.complex128)
     places = [fft.fftfreq(n, 1 / side) for n, side in zip(small, shape, strict=True)]
-    unlikely = (places[0][:, None] ** 2 + places[1] ** 2) / drift_px**2
+    unlikely = data.overlap * (places[0][:, None] ** 2 + places[1] ** 2) / drift_px**2
     moved = seen.copy()
     for again in (False, True):
         for k in range(1, len(h)):
@@ -193,7 +193,7 @@ def register(data: Data, transfers: Complex, probe: Probe, drift_px: float = DRI
             moved[k] = seen[k] * phases(at, -shifts[k : k + 1], pixel_nm)[0]
             together = together + moved[k]
     whole = float((data.weight * (np.abs(data.spectra) ** 2).sum(0)).sum())
-    added = float((shifts**2).sum()) / drift_px**2
+    added = data.overlap * float((shifts**2).sum()) / drift_px**2
     return shifts, whole - float((share * np.abs(together) ** 2).sum()) + added
 
 

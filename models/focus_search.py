@@ -89,6 +89,10 @@ class Problem:
         own = [GAIN_DRIFT**-2, self.drift_px**-2, self.drift_px**-2]
         return np.concatenate([self.widths_nm**-2, np.tile(own, len(self.settings_nm) - 1)])
 
+    def hold(self) -> Array:
+        """The same as chi2 counts it, which a window makes larger than it is."""
+        return self.data.overlap * self.tightness()
+
     def middle(self) -> Array:
         return np.concatenate([self.believed_nm[list(self.free)], np.zeros(3 * len(self.settings_nm) - 3)])
 
@@ -97,7 +101,7 @@ class Problem:
         value = self.probe.transfer(self.coefficients(parameters[:f]) + self.settings_nm)
         found = chi2(self.data, self.probe.at, self.probe.aperture.pixel_nm, value, images[:, 0], images[:, 1:])
         off = parameters - self.middle()
-        return Place(parameters, value, found, found + float(off**2 @ self.tightness()))
+        return Place(parameters, value, found, found + float(off**2 @ self.hold()))
 
     def bend(self, place: Place) -> Complex:
         """(F, K, J) slopes of the transfer functions at a place, per nm."""
@@ -197,8 +201,8 @@ def start(problem: Problem, theta: Array) -> tuple[float, Array]:
     transfers = problem.probe.transfer(problem.coefficients(theta) + problem.settings_nm)
     shifts, cost = register(problem.data, transfers, problem.probe, problem.drift_px)
     images = np.column_stack([np.zeros(len(shifts)), shifts])[1:]
-    off = theta - problem.believed_nm[list(problem.free)]
-    return cost + float((off / problem.widths_nm) @ (off / problem.widths_nm)), np.concatenate([theta, images.ravel()])
+    off = (theta - problem.believed_nm[list(problem.free)]) / problem.widths_nm
+    return cost + problem.data.overlap * float(off @ off), np.concatenate([theta, images.ravel()])
 
 
 def descend(problem: Problem, begin: Array, tolerance: float, most: int = MOST_STEPS) -> Place:
@@ -208,7 +212,7 @@ def descend(problem: Problem, begin: Array, tolerance: float, most: int = MOST_S
     them (Broyden, Math. Comput. 19 (1965) 577). They are worked out anew where a step led nowhere, and a descent ends
     only by a step that was made on such.
     """
-    place, damping, tight = problem.look(begin), 1e-2, problem.tightness()
+    place, damping, tight = problem.look(begin), 1e-2, problem.hold()
     bend: Slopes
     bend, fresh, moved = problem.bend(place).astype(np.complex64), True, True
     for _ in range(most):
