@@ -37,14 +37,17 @@ def defoci(*c10_nm):
     return settings
 
 
-@pytest.mark.parametrize("seed", [1000, 1001, 1002])
-def test_a_lattice_is_registered_where_drift_may_have_taken_it(seed):
-    settings = defoci(0, 6, -6, 3, -3)
-    images, drift = series(np.random.default_rng(seed), settings, 60.0)
-    data, transfers = prepare(images, PROBE.at, 0.5), PROBE.transfer(settings)
-    near, _ = register(data, transfers, PROBE, drift_px=4.0)
-    far, _ = register(data, transfers, PROBE, drift_px=1e6)
-    assert np.abs(near - drift).max() < 2 < PERIOD_px / 2 < np.abs(far - drift).max()
+def test_a_lattice_is_registered_where_drift_may_have_taken_it():
+    settings, transfers = defoci(0, 6, -6, 3, -3), PROBE.transfer(defoci(0, 6, -6, 3, -3))
+    wrong = {1.4: 0, 1e6: 0}
+    for seed in range(1000, 1006):
+        images, drift = series(np.random.default_rng(seed), settings, 8.0, vacant=0.0)
+        data = prepare(images, PROBE.at, 0.5)
+        for expected_px in wrong:
+            off_px = np.abs(register(data, transfers, PROBE, drift_px=expected_px)[0] - drift)
+            assert (off_px % PERIOD_px).max() <= 1  # right but for lattice vectors
+            wrong[expected_px] += int((off_px > PERIOD_px / 2).any())
+    assert wrong[1.4] <= 1 and wrong[1e6] >= 5
 
 
 def test_what_counts_nothing_is_left_out():
@@ -61,16 +64,16 @@ def test_what_counts_nothing_is_left_out():
 
 
 def test_all_minima_are_told_and_a_doubtful_one_is_believed_where_that_was_asked():
-    images, _ = series(np.random.default_rng(1000), defoci(-5), 400.0)
+    images, _ = series(np.random.default_rng(1000), defoci(-5, -4.7), 30.0)
     strict, bold = Search(c10_nm=10), Search(c10_nm=10, clear=0.0)
-    found = estimate(images, defoci(0), FRAME, search=strict, source_size_nm=0.04)
+    found = estimate(images, defoci(0, 0.3), FRAME, search=strict, source_size_nm=0.04)
     assert not found.settled and "two solutions" in found.reason
     np.testing.assert_array_equal(found.minima_nm[0], found.coefficients_nm)
     assert len(found.minima_nm) > 1 and np.ptp(found.minima_nm[:, 0]) > 5
-    believed = estimate(images, defoci(0), FRAME, search=bold, source_size_nm=0.04)
+    believed = estimate(images, defoci(0, 0.3), FRAME, search=bold, source_size_nm=0.04)
     assert believed.settled
     # the other minimum is part of what is uncertain
-    assert believed.std_nm[0] > 2
+    assert believed.std_nm[0] > 1
 
 
 def test_hints_must_be_coefficients():
