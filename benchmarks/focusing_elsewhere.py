@@ -6,9 +6,9 @@
 nionswift-usim 5.4: Ronchigrams, ``models.focus_ronchigram``. Its scanned images do not change with focus. de-twin 0.3:
 a carbon film beside a gold particle under the wide beam, with its camera's offset, gain, noise and references,
 ``models.focus_rings``. Neither estimator was fitted to them: each control is stepped once and what is found after it,
-less what is found before, says how the control acts. Start and end are what each simulator itself holds for true, of
-hidden defocus and astigmatism, in usim with hidden coma, three-fold astigmatism and C30 as well. One that is not
-installed is left out; usim is GPL, so nothing of ours imports it but this.
+less what is found before, says how the control acts; how sure that is counts in the deviations. Start and end are what
+each simulator itself holds for true, of hidden defocus and astigmatism, in usim with hidden coma, three-fold
+astigmatism and C30 as well. One that is not installed is left out; usim is GPL, so nothing of ours imports it but this.
 """
 
 from __future__ import annotations
@@ -198,17 +198,21 @@ def _told(found: Rings | Shadow) -> Found:
     return Found(found.found_nm, found.std_nm, found.settled, found.reason)
 
 
-def response(bench: Bench) -> Array:
-    """(3, 3) nm of C10, C12a, C12b (rows) by which each control (columns) was seen to act, per its unit."""
-    before, columns = bench.find(0), []
+def response(bench: Bench) -> tuple[Array, Array]:
+    """(3, 3) nm of C10, C12a, C12b (rows) by which each control (columns) was seen to act, per its unit; and how sure.
+
+    The second are standard deviations.
+    """
+    before, columns, deviations = bench.find(0), [], []
     for step in np.diag(bench.steps):
         bench.turn(step)
         after = bench.find(0)
         if not (before.settled and after.settled):
             raise RuntimeError(f"{bench.name} cannot be calibrated here: {before.reason}; {after.reason}")
         columns.append((after.values_nm - before.values_nm) / step.max())
+        deviations.append(np.hypot(after.std_nm, before.std_nm) / step.max())
     bench.turn(np.zeros(3))
-    return np.stack(columns, axis=1)
+    return np.stack(columns, axis=1), np.stack(deviations, axis=1)
 
 
 def tried(bench: Bench, starts: int) -> list[dict[str, Any]]:
@@ -217,7 +221,7 @@ def tried(bench: Bench, starts: int) -> list[dict[str, Any]]:
     for _ in range(5):
         bench.hide(rng)
         try:
-            acts = response(bench)
+            acts, doubt = response(bench)
             break
         except RuntimeError as error:
             print(error, file=sys.stderr)
@@ -227,13 +231,15 @@ def tried(bench: Bench, starts: int) -> list[dict[str, Any]]:
     rows = []
     for _ in range(starts):
         bench.hide(rng)
-        start_nm, controls, rounds, last = bench.truth_nm(), np.zeros(3), 0, None
+        start_nm, controls, rounds = bench.truth_nm(), np.zeros(3), 0
+        std_nm = np.full(3, np.nan)
         for number in range(ROUNDS):
             found = bench.find(number)
             rounds += 1
             if found.settled:
-                last = found
-                controls = controls - np.linalg.solve(acts, found.values_nm)
+                change = np.linalg.solve(acts, found.values_nm)
+                std_nm = np.sqrt(found.std_nm**2 + doubt**2 @ change**2)
+                controls = controls - change
                 bench.turn(controls)
                 if number:
                     break
@@ -245,9 +251,10 @@ def tried(bench: Bench, starts: int) -> list[dict[str, Any]]:
                 "end_C10_nm": float(end_nm[0]),
                 "start_C12_nm": float(np.hypot(*start_nm[1:])),
                 "end_C12_nm": float(np.hypot(*end_nm[1:])),
-                "C10_std_nm": float(last.std_nm[0]) if last else float("nan"),
+                "C10_std_nm": float(std_nm[0]),
+                "C12_std_nm": float(np.hypot(*std_nm[1:])),
                 "exposures": 2 * rounds,
-                "found": "yes" if last else f"refused: {found.reason}",
+                "found": "yes" if np.isfinite(std_nm[0]) else f"refused: {found.reason}",
             }
         )
         print({k: v for k, v in rows[-1].items() if k != "simulator"}, flush=True)

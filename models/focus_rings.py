@@ -20,6 +20,7 @@ from scipy import ndimage, optimize
 
 from instruments.aberrations import NAMES, Aperture, basis
 from instruments.physics import wavelength_nm
+from models.focus_mismatch import widened
 from models.focus_optics import Array, Frequencies, Probe
 from models.focus_ring_cells import Cells, cells_of, middles, of_ring
 
@@ -35,6 +36,8 @@ CLEAR = 12.0
 """Least difference of −2 log likelihood, over misfit, between the best focus and the next."""
 HUMPS = 5
 """By which the power of object and noise may change along the radius, where the noise is not known."""
+BANDS = 8
+"""Of rings, whose pulls are compared to see what the model misses."""
 _TINY = 1e-300
 UNDETERMINED = 0.25
 """A standard deviation above this part of the range searched is no finding."""
@@ -168,7 +171,18 @@ class _Problem:
         return self._cost(self._powers(np.ones_like(self.cells.power)))
 
     def _cost(self, model: Array) -> float:
-        return float(2 * (self.cells.count * (np.log(model) + self.cells.power / model)).sum())
+        return float(self._costs(model).sum())
+
+    def _costs(self, model: Array) -> Array:
+        return np.asarray(2 * self.cells.count * (np.log(model) + self.cells.power / model))
+
+    def pulls(self, found_nm: Array, step_nm: float, free: int) -> Array:
+        """(``BANDS``, F) slopes of the cost per nm, one band of rings after the other."""
+        unit = step_nm * np.eye(free)
+        ends = [[self._costs(self._powers(self._shares(_moved(found_nm, s * u)))) for s in (1, -1)] for u in unit]
+        slopes = np.array([(ahead - back).sum(0) / (2 * step_nm) for ahead, back in ends])
+        order = np.argsort(self.cells.ring, kind="stable")
+        return np.array([part.sum(1) for part in np.array_split(slopes[:, order], BANDS, axis=1)])
 
     def misfit(self, found_nm: Array) -> float:
         model = self._powers(self._shares(found_nm))
@@ -238,10 +252,15 @@ def _moved(place: Array, by_nm: Array) -> Array:
 def _judged(rings: _Problem, places: list[Array], step_nm: float, ranges_nm: Array, free: int) -> Rings:
     best = places[0]
     misfit = rings.misfit(best)
-    curved = _curvature(rings, best, 0.05 * step_nm, free) / (2 * misfit)
+    curved = _curvature(rings, best, 0.05 * step_nm, free)
     covariance = np.zeros((3, 3))
     sound = bool((np.linalg.eigvalsh(curved) > 0).all())
-    covariance[:free, :free] = np.linalg.inv(curved) if sound else np.diag(ranges_nm[:free] ** 2)
+    covariance[:free, :free] = np.diag(ranges_nm[:free] ** 2)
+    if sound:
+        # of −2 log likelihood scaled by the misfit; in these units its slopes' variance is twice its curvature
+        noise = 2 * misfit * np.linalg.inv(curved)
+        pulls = rings.pulls(best, 0.05 * step_nm, free) / (2 * misfit)
+        covariance[:free, :free] = widened(noise, pulls)
     others = [place for place in places if np.abs(place - best).max() > 0.5 * step_nm]
     lead = (rings.cost(others[0]) - rings.cost(best)) / misfit if others else math.inf
     reason = ""

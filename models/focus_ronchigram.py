@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage, optimize
 
+from models.focus_mismatch import widened
 from models.focus_optics import Array
 
 Ratio: TypeAlias = float
@@ -37,6 +38,8 @@ LEAST_FIELD = 0.25
 for its agreement with others to mean anything."""
 CLEAR = 0.05
 """By which the best correlation must exceed that at another focus."""
+TILES = 4
+"""Of a pattern's side, whose pulls are compared to see what ray optics misses."""
 PER_BLOB_PX = 12.0
 """Pixels that count as one measurement: smoothing and the specimen's own blobs tie neighbours together."""
 
@@ -241,8 +244,16 @@ class _Patterns:
         noise = PER_BLOB_PX * 2 * best.cost / (float(self.inside.sum()) * others)
         found, covariance = np.zeros(3), np.zeros((3, 3))
         found[:free] = best.x[:free]
-        covariance[:free, :free] = noise * np.linalg.pinv(best.jac.T @ best.jac)[:free, :free]
+        told = noise * np.linalg.pinv(best.jac.T @ best.jac)
+        covariance[:free, :free] = widened(told, _tiled(best.jac * best.fun[:, None] / noise))[:free, :free]
         return _Place(float(np.sqrt(max(1 - 2 * best.cost / whole, 0.0))), found, covariance)
+
+
+def _tiled(pulls: Array) -> Array:
+    """(TILES², P) sums over tiles of what pixels (N, P) of patterns pull."""
+    side = ACROSS_PX // TILES
+    tiles = pulls.reshape(-1, TILES, side, TILES, side, pulls.shape[1]).sum((0, 2, 4))
+    return np.asarray(tiles.reshape(-1, pulls.shape[1]))
 
 
 def _judged(shadows: _Patterns, places: list[_Place], free: int, ranges_nm: Array, apart_nm: float) -> Shadow:
