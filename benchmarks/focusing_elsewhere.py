@@ -64,7 +64,8 @@ class Usim:
 
     name = "nionswift-usim, Ronchigram"
     steps = np.array([80e-9, 50e-9, 50e-9])
-    binning = 4
+    binning, c30_nm = 4, 2000.0
+    """The second is the half width of what its hidden C30 is drawn from."""
     series_nm = ((500.0, 700.0), (-100.0, 100.0), (-140.0, 120.0))
     """First so far to one side that no pattern is near focus, then about it."""
 
@@ -91,7 +92,7 @@ class Usim:
         for name, most_m in (("stage_position_m", 200e-9), ("C21", 100e-9), ("C23", 100e-9)):
             y, x = rng.uniform(-most_m, most_m, 2)
             self.column.SetVal2D(name, self.geometry.FloatPoint(y=y, x=x))
-        self.column.SetVal("C30", rng.uniform(-2e-6, 2e-6))
+        self.column.SetVal("C30", rng.uniform(-1, 1) * self.c30_nm * 1e-9)
         self.turn(np.zeros(3))
 
     def turn(self, controls: Array) -> None:
@@ -120,6 +121,7 @@ class Usim:
                 changes_nm,
                 mrad_per_px=self.mrad_per_px,
                 aperture_mrad=40.0,
+                c30_std_nm=self.c30_nm / np.sqrt(3),
                 c10_nm=450.0,
                 c12_nm=120.0,
             )

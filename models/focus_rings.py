@@ -258,7 +258,7 @@ def _judged(rings: _Problem, places: list[Array], step_nm: float, ranges_nm: Arr
     covariance[:free, :free] = np.diag(ranges_nm[:free] ** 2)
     if sound:
         # of −2 log likelihood scaled by the misfit; in these units its slopes' variance is twice its curvature
-        noise = 2 * misfit * np.linalg.inv(curved)
+        noise = np.asarray(2 * misfit * np.linalg.inv(curved), dtype=np.float64)
         pulls = rings.pulls(best, 0.05 * step_nm, free) / (2 * misfit)
         covariance[:free, :free] = widened(noise, pulls)
     others = [place for place in places if np.abs(place - best).max() > 0.5 * step_nm]

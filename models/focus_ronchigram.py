@@ -10,7 +10,7 @@ wavelengths; nearer to focus, or on a lattice, interference hides the shadow.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -72,12 +72,14 @@ def shadow_fit(
     c10_nm: float,
     c12_nm: float = 0.0,
     centre_px: tuple[float, float] | None = None,
+    c30_std_nm: float = 0.0,
 ) -> Shadow:
     """C10 and C12 under which Ronchigrams (K, H, W) of one place were taken with changes (K,) of C10 in nm.
 
     Searched: C10 within ±``c10_nm``, C12 within ±``c12_nm`` (0: not fitted). Angles beyond ``aperture_mrad`` are
-    left out; angle 0 lies at ``centre_px`` (row, column), the middle of the pattern unless given. Raises ValueError for
-    patterns that do not fit, or fewer than two different changes.
+    left out; angle 0 lies at ``centre_px`` (row, column), the middle of the pattern unless given. A C30 that is unknown
+    within ``c30_std_nm`` adds to the variance of C10 what it looks like: 2/3 C30 α², as the straight line nearest to
+    C30 θ³ over the aperture. Raises ValueError for patterns that do not fit, or fewer than two different changes.
     """
     stack, changes = np.asarray(patterns, dtype=np.float64), np.asarray(changes_nm, dtype=np.float64)
     if (
@@ -102,7 +104,9 @@ def shadow_fit(
             followed.append(i)
     places = [shadows.refined(grid[i], starts[i].shifts_px, free) for i in followed]
     places.sort(key=lambda place: -place.agreement)
-    return _judged(shadows, places, free, np.array([c10_nm, c12_nm, c12_nm]), apart_nm)
+    found = _judged(shadows, places, free, np.array([c10_nm, c12_nm, c12_nm]), apart_nm)
+    unknown = np.diag([(2 / 3 * c30_std_nm * (aperture_mrad * 1e-3) ** 2) ** 2, 0.0, 0.0])
+    return replace(found, covariance_nm2=found.covariance_nm2 + unknown)
 
 
 def _pairs(c12_nm: float) -> Array:

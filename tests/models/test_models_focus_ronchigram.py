@@ -37,6 +37,15 @@ def test_two_shadows_tell_focus_and_astigmatism(seed, c10_nm, changes_nm):
     assert (np.abs(found.found_nm - truth) < 5 * found.std_nm).all()
 
 
+def test_an_unknown_c30_makes_the_focus_less_sure():
+    patterns = shadows(np.random.default_rng(1001), (12.0, 5.0, -5.0), (-150, 150))
+    about = {"mrad_per_px": MRAD_PER_PX, "aperture_mrad": 23, "c10_nm": 300, "c12_nm": 25}
+    known, unknown = (shadow_fit(patterns, (-150, 150), c30_std_nm=std, **about) for std in (0.0, 3e3))
+    added = unknown.covariance_nm2 - known.covariance_nm2
+    assert added[0, 0] == pytest.approx((2 / 3 * 3e3 * 0.023**2) ** 2) and not added[1:].any()
+    np.testing.assert_array_equal(unknown.found_nm, known.found_nm)
+
+
 def test_shadows_of_different_places_are_refused():
     generator = np.random.default_rng(1000)
     one, other = (shadows(generator, (50, 0, 0), (150.0,))[0] for _ in range(2))
