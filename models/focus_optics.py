@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -127,13 +128,13 @@ def _waves(
     In single precision, 1e-6 of the value at frequency 0: counting noise is larger for fewer than 10¹² electrons.
     """
     lens = pupil(aperture)
-    high, wide = lens.shape
+    high, wide, points = _smallest(aperture, int(np.abs(at.row).max()), int(at.column.max()))
     pick = at.row % high * (wide // 2 + 1) + at.column
     value = np.empty((len(coefficients), len(at.row)), dtype=np.complex128)
     slope = np.empty((len(free), *value.shape), dtype=np.complex128)
     # Half of the rows lie outside the aperture: they are not transformed.
-    rows, compact = np.unique(lens.inside // wide, return_inverse=True)
-    inside = compact * wide + lens.inside % wide
+    rows, compact = np.unique(points // wide, return_inverse=True)
+    inside = compact * wide + points % wide
     some = np.zeros((1 + len(free), len(rows) * wide), dtype=np.complex64)
     wave = np.zeros((1 + len(free), high, wide), dtype=np.complex64)
     bases = -1j * lens.basis[list(free)]
@@ -149,6 +150,21 @@ def _waves(
         spectra = fft.rfft2(density).reshape(1 + len(free), -1)[:, pick] * (high * wide)
         value[k], slope[:, k] = spectra[0], spectra[1:]
     return value, slope
+
+
+@lru_cache(maxsize=64)
+def _smallest(aperture: Aperture, row: int, column: int) -> tuple[int, int, Whole]:
+    """Rows and columns of the smallest grid whose autocorrelation is right up to a frequency, and the pupil's points.
+
+    Frequencies a grid's width apart fall together there: those beyond must only reach others that are not asked for.
+    """
+    lens = pupil(aperture)
+    shape, found = [], []
+    for size, at, most in zip(lens.shape, np.divmod(lens.inside, lens.shape[1]), (row, column), strict=True):
+        signed = (at + size // 2) % size - size // 2
+        shape.append(min(size, int(fft.next_fast_len(int(np.ptp(signed)) + most + 1))))
+        found.append(signed % shape[-1])
+    return shape[0], shape[1], found[0] * shape[1] + found[1]
 
 
 def _rays(coefficients: Array, free: tuple[int, ...], aperture: Aperture, at: Frequencies) -> tuple[Complex, Complex]:

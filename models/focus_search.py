@@ -34,6 +34,8 @@ NARROW = 0.5
 FULLER = 4
 """Points are so many times closer where at least so many coefficients are searched: of fewer, as many times as they
 are."""
+HINTED = 4
+"""So many times fewer where hints are given: they come from such a search."""
 MOST_STARTS = 1024
 REFINED, AHEAD, FIRST_STEPS = 12, 6, 4
 """How many of the best starting points are followed, and how many of these, after so many steps, to their minimum."""
@@ -189,7 +191,8 @@ def points(problem: Problem) -> Array:
     if not len(searched):
         return middle
     filling = float(np.prod(np.maximum(steps[searched], 1.0))) * min(len(searched), FULLER)
-    power = math.ceil(math.log2(min(filling, MOST_STARTS)))
+    filling /= HINTED if len(problem.hints_nm) else 1
+    power = math.ceil(math.log2(max(min(filling, MOST_STARTS), 1.0)))
     cube = qmc.Sobol(len(searched), scramble=False).random_base2(power)
     filled = np.tile(middle, (len(cube), 1))
     filled[:, searched] += (2 * (cube + 0.5 / len(cube)) - 1) * problem.widths_nm[searched]
