@@ -66,7 +66,8 @@ def _thermofisher() -> Iterator[Block]:
     """Our simulator behind temscript's own server."""
     scales = {"field_of_view_nm_at_1x": FIELD_OF_VIEW_NM_AT_1X, "defocus_nm_per_unit": DEFOCUS_NM_PER_UNIT}
     with served("instruments.drivers.served", "--seed", "3") as ports:
-        yield {"kind": "thermofisher", **ports, **scales, "stage_to_image": STRAIGHT}
+        late = {"exposure_overhead_s": 10.0}  # this one draws its frames, on a computer that may be busy
+        yield {"kind": "thermofisher", **ports, **scales, **late, "stage_to_image": STRAIGHT}
 
 
 @contextmanager

@@ -154,6 +154,10 @@ def in_words(settings: Settings, now: datetime) -> tuple[bool, str]:
 
 def read(path: Path) -> Calibration:
     """Raises ConfigError: no such file, not a calibration, or one whose numbers cannot be right."""
+    if not path.exists():
+        raise ConfigError(
+            f"instrument.calibration: {path}: there is no such file; measure it: adaptem calibrate CONFIG"
+        )
     try:
         return load(path, Calibration)
     except ConfigError as error:

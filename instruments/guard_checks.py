@@ -111,7 +111,7 @@ def check_electrons(electrons_used: float, electrons: float, limits: Limits, ove
     if not electrons_used + electrons <= limits.max_electrons:
         used = f"{electrons_used:.3g} are spent of {limits.max_electrons:.3g}"
         raise BudgetError(
-            f"{electrons:.3g} electrons were asked{_with(overhead_s)} and {used}: use a shorter dwell_us, or stop"
+            f"{electrons:.3g} electrons were asked{_with(overhead_s)} and {used}: {_less(overhead_s)}, or stop"
         )
 
 
@@ -127,6 +127,14 @@ def check_time(used_s: float, duration_s: float, limits: Limits) -> None:
         raise BudgetError(f"{duration_s:g} s were asked and {used}: stop here")
 
 
+def _less(overhead_s: float) -> str:
+    return (
+        "use a shorter dwell_us, less current or a shorter exposure_overhead_s"
+        if overhead_s
+        else "use a shorter dwell_us"
+    )
+
+
 def check_fluence(
     place: Footprint, before_e_per_A2: float, more_e_per_A2: float, limits: Limits, overhead_s: float = 0.0
 ) -> None:
@@ -136,7 +144,7 @@ def check_fluence(
         raise BudgetError(
             f"the place ({place.x_nm:.1f}, {place.y_nm:.1f}) nm would reach {after:.4g} e/Å², over its limit of "
             f"{limits.max_fluence_e_per_A2:.4g} (now {before_e_per_A2:.4g}{_with(overhead_s)}): "
-            "use a shorter dwell_us, or move on"
+            f"{_less(overhead_s)}, or move on"
         )
 
 

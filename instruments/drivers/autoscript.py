@@ -58,7 +58,7 @@ class AutoscriptSettings(Settings):
     port: Annotated[int, Field(ge=1, le=65535)] = 9095
     move_s: Positive = 180.0
     """The longest that a stage may take to stand still."""
-    exposure_overhead_s: Positive = 10.0
+    exposure_overhead_s: Positive = 2.0
     """What an exposure may take beyond its own time before it is given up."""
     scanning: Annotated[tuple[str, ...], Field(min_length=1)] = ("HAADF",)
     """Scanning detectors that are in, by the server's names; all are read at once."""

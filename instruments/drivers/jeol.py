@@ -88,7 +88,7 @@ class JeolSettings(Settings):
     """Of the probe, as last measured; None: unknown, and the limits' largest is booked."""
     move_s: Positive = 180.0
     """The longest that the stage may take to stand still."""
-    exposure_overhead_s: Positive = 10.0
+    exposure_overhead_s: Positive = 2.0
     """What an exposure may take beyond its own time before it is given up."""
     stage_to_image: StageToImage | None = None
     """None: not known yet, and the stage does not move in x and y."""

@@ -65,7 +65,7 @@ class ThermofisherSettings(Settings):
     """For an answer that takes the instrument no time."""
     move_s: Positive = 120.0
     """The longest that a move may take."""
-    exposure_overhead_s: Positive = 10.0
+    exposure_overhead_s: Positive = 2.0
     """What an exposure may take beyond its own time before it is blanked and given up: set-up, fly-back, read-out."""
     full_px: Annotated[int, Field(gt=0)] = 2048
     """Of a STEM image without binning, on a side."""
