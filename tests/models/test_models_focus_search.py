@@ -9,7 +9,7 @@ from instruments.aberrations import Aperture
 from models.focus import Search, estimate
 from models.focus_bound import expected_counts
 from models.focus_likelihood import prepare, register, seen
-from models.focus_optics import Probe, frequencies
+from models.focus_optics import Probe, _smallest, frequencies
 
 PIXEL_nm, MARGIN, PERIOD_px = 0.04, 32, 8
 CANVAS, FRAME = (Aperture((side, side), PIXEL_nm, 200.0, 21.4) for side in (160, 96))
@@ -61,6 +61,17 @@ def test_what_counts_nothing_is_left_out():
     np.testing.assert_allclose(part[0], whole[0], atol=1.0)
     nothing = replace(data, weight=np.zeros_like(data.weight))
     assert seen(nothing, PROBE.at) == (nothing, PROBE.at)
+
+
+def test_few_frequencies_are_worked_out_on_a_smaller_grid_and_are_the_same():
+    vector = np.array([[9.0, 3, -2, 60, -40, 30, 50, 400], [-7.0, -3, 1, -60, 0, 30, -50, 0]])
+    near = np.hypot(PROBE.at.row, PROBE.at.column) < 8
+    data = prepare(np.ones((2, *FRAME.shape)), PROBE.at, 0.5)
+    few, at = seen(replace(data, weight=near.astype(float)), PROBE.at)
+    assert _smallest(FRAME, 8, 8)[:2] < _smallest(FRAME, 48, 48)[:2]
+    for whole, part in zip(PROBE.slopes(vector, (0, 3)), replace(PROBE, at=at).slopes(vector, (0, 3)), strict=True):
+        np.testing.assert_allclose(part, whole[..., near], atol=2e-6 * np.abs(whole).max())
+    assert few.weight.all()
 
 
 def test_all_minima_are_told_and_a_doubtful_one_is_believed_where_that_was_asked():
