@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -11,6 +12,7 @@ from instruments.aberrations import NAMES, Aperture
 from instruments.errors import NotSupported
 from instruments.types import Exposure
 from models.focus import Search, estimate
+from models.focus_optics import depth_of_focus_nm, is_wide
 from models.focus_rings import phase_contrast, ring_fit
 from models.focus_ronchigram import shadow_fit
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[np.float64]
 
 _NODES = 3
+"""Planes that stand for the specimen's depth, at least: one depth of focus apart at most."""
 _DEPTH_ERROR = 0.2
 """How wrong the thickness may be."""
 _SCAN_PX = 4
@@ -73,14 +76,17 @@ class ByLikelihood:
 
     def read(self, images: Array, changes_nm: Array, optics: Optics) -> FocusReading:
         settings = self._settings
-        nodes = np.arange(_NODES) + 0.5 - _NODES / 2  # about the middle of the thickness
+        aperture, count = aperture_of(self.exposure, optics), _NODES
+        if not is_wide(aperture):
+            count = max(_NODES, math.ceil(settings.thickness_nm / depth_of_focus_nm(aperture)))
+        nodes = np.arange(count) + 0.5 - count / 2  # about the middle of the thickness
         found = estimate(
             images,
             changes_of(changes_nm),
-            aperture_of(self.exposure, optics),
+            aperture,
             search=Search(c10_nm=settings.search_nm, c12_nm=settings.search_stig_nm),
             source_size_nm=settings.source_size_nm,
-            depths_nm=tuple(settings.thickness_nm * nodes / _NODES),
+            depths_nm=tuple(settings.thickness_nm * nodes / count),
             depth_error=_DEPTH_ERROR,
         )
         return FocusReading(found.coefficients_nm[:3], found.std_nm[:3], found.settled, found.reason)

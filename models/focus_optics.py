@@ -86,6 +86,11 @@ def is_wide(aperture: Aperture) -> bool:
     return 4 * alpha * max(aperture.shape) * aperture.pixel_nm / wavelength > WIDEST_GRID
 
 
+def depth_of_focus_nm(aperture: Aperture) -> float:
+    """λ/α²: by so much the phase at the aperture's edge turns by π."""
+    return wavelength_nm(aperture.voltage_kV) / (aperture.convergence_mrad * 1e-3) ** 2
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """The probe's transfer function at J frequencies of a frame."""

@@ -87,6 +87,14 @@ def test_all_minima_are_told_and_a_doubtful_one_is_believed_where_that_was_asked
     assert believed.std_nm[0] > 1
 
 
+def test_planes_too_far_apart_for_a_thick_specimen_are_refused():
+    images, _ = series(np.random.default_rng(1000), defoci(0, 6, -6), 60.0)
+    about = {"search": Search(c10_nm=10), "source_size_nm": 0.04}
+    near, far = (estimate(images, defoci(0, 6, -6), FRAME, depths_nm=(-gap, 0.0, gap), **about) for gap in (1.0, 14.0))
+    assert near.settled
+    assert not far.settled and "no model of a thick specimen: give ones within 8.2" in far.reason
+
+
 def test_hints_must_be_coefficients():
     images, _ = series(np.random.default_rng(1000), defoci(0, 5), 60.0)
     for wrong in (np.zeros((2, 3)), np.full((1, 8), np.nan)):
