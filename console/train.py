@@ -22,6 +22,9 @@ def register(app: typer.Typer) -> None:
 def train(
     config: Annotated[Path, typer.Argument(help="A config (YAML), such as configs/train_survey.yaml.")],
     sets: Sets = None,
+    nights: Annotated[
+        list[Path] | None, typer.Option("--from", help="A recorded survey to imitate first. May be repeated.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in its folder.")] = False,
     json: Json = False,
 ) -> None:
@@ -31,6 +34,8 @@ def train(
 
         training, settings_of = learning("training.train"), learning("training.settings")
         settings = load(config, settings_of.TrainSettings, sets or ())
+        if nights:
+            settings = settings.model_copy(update={"nights": tuple(nights)})
         found = training.train(settings, resume=resume, told=lambda row: show(row, line=True) if json else _told(row))
         if json:
             show({"policy": str(found.policy), "hash": found.hash, "score": found.score}, line=True)

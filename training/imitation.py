@@ -57,6 +57,21 @@ def imitate(
         told({"imitation_loss": loss, "imitation_agreed": agreed, "score": score, "steps": float(sum(map(len, kept)))})
 
 
+def learn_from(
+    policy: nn.Module,
+    nights: Sequence[Episode],
+    settings: ImitationSettings,
+    rng: np.random.Generator,
+    told: Callable[[dict[str, float]], None] = lambda _: None,
+) -> None:
+    """From what was recorded: the surveys in turn, for each may have a map of its own size."""
+    optimiser = torch.optim.Adam(policy.parameters(), settings.rate)
+    for _ in range(settings.rounds):
+        fits = [fit(policy, optimiser, [night], settings, rng) for night in nights]
+        loss, agreed = np.mean(fits, axis=0).tolist()
+        told({"nights_loss": loss, "nights_agreed": agreed})
+
+
 def fit(
     policy: nn.Module,
     optimiser: torch.optim.Optimizer,

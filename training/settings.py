@@ -59,6 +59,8 @@ class TrainSettings(Settings):
     brought in ``new`` of ``count`` rare features. None = 10 × new / count."""
     imitation: ImitationSettings | None = ImitationSettings()
     """None: from scratch."""
+    nights: tuple[Path, ...] = ()
+    """Folders of recorded surveys to imitate first, whoever decided there."""
     critic_updates: NonNegativeInt = 4
     """Updates of the value alone, after imitation."""
     updates: NonNegativeInt = 100

@@ -27,8 +27,9 @@ from configs.errors import ConfigError
 from configs.load import dump, load
 from models.checkpoint import Policy, make_policy, save_policy, weights_hash
 from models.policy import PolicySpec
-from training.imitation import imitate
+from training.imitation import imitate, learn_from
 from training.macro_env import MacroEnv
+from training.nights import nights_of
 from training.pictures import learning_curve, rollout_picture
 from training.ppo import PPO
 from training.readings import joined, load_readings, measured, save_readings
@@ -162,6 +163,9 @@ def _learn(folder: Path, settings: TrainSettings, policy: Policy, sampler: Any, 
         best, kept = load_checkpoint(path, learner)
         progress.__dict__.update(kept)
     elif settings.imitation is not None:
+        if settings.nights:
+            recorded = nights_of(settings.nights, policy.spec, FEATURES[settings.network.kind][0])
+            learn_from(policy, recorded, settings.imitation, np.random.default_rng((settings.seed, 2)), log)
         count = settings.imitation.rounds * settings.imitation.episodes
         rng = np.random.default_rng((settings.seed, 0))
         imitate(policy, sampler, settings.imitation, _seeds(settings, UPDATES_APART - 1, count), rng, log)
