@@ -27,7 +27,8 @@ class Actors:
             own = {} if address else {"num_cpus": workers, "include_dashboard": False}
             ray.init(address=address, log_to_driver=False, **own)
         actor = ray.remote(max_restarts=-1, max_task_retries=2)(RolloutWorker)
-        self.actors = [actor.remote(kit) for _ in range(workers)]
+        self._kit = ray.put(kit)  # held here, so that an actor that is made anew finds it
+        self.actors = [actor.remote(self._kit) for _ in range(workers)]
 
     def play(self, weights: Weights, seeds: Sequence[int], **how: Any) -> list[Episode]:
         kept, count = ray.put(dict(weights)), len(self.actors)

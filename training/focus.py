@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from rich.console import Console
 
 from models.focus_network import FRAMES, WEIGHTS, FocusNetwork, Mixture, save_network
 from models.focus_spectra import SECTORS
+from training.commit import commit
 from training.focus_worlds import Examples, examples
 
 TRAIN_SEED, SELECT_SEED, CHECK_SEED = 1_000_000, 2_000_000, 3_000_000
@@ -140,14 +139,6 @@ def _part(seen: Examples, chosen: np.ndarray) -> Examples:
     return Examples(seen.spectra[rows], seen.offsets_px[rows], seen.truth_px[rows])
 
 
-def _commit() -> str:
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-    found = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
-    return found.stdout.strip() or "unknown"
-
-
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -171,7 +162,7 @@ def main() -> None:
         "worlds": str(options.worlds),
         "epochs": str(options.epochs),
         "seed": str(options.seed),
-        "commit": _commit(),
+        "commit": commit(),
         "inflation": f"{inflation:.3f}",
         "held_out_loss": f"{result.loss:.3f}",
         "held_out_error_px": f"{result.error_px:.4f}",

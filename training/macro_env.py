@@ -122,9 +122,7 @@ class MacroEnv(gymnasium.Env[Observation, np.int64]):
         return self.found / self.specimen.count
 
     def step(self, action: int | np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Raises ValueError for an action that the mask forbids."""
-        if not self._allowed[int(action)]:
-            raise ValueError(f"action {int(action)} was asked, which is masked; take one that action_mask allows")
+        """What the mask forbids moves nothing, as in ``envs.survey_env``, and takes the time of deciding."""
         belief, chosen = self.belief, self.catalogue.decode(int(action))
         belief.step_number += 1
         belief.steps_since_focus += 1
@@ -132,6 +130,8 @@ class MacroEnv(gymnasium.Env[Observation, np.int64]):
         self._quality *= math.exp(-self._loss)
         reward, stopped = 0.0, False
         match chosen:
+            case _ if not self._allowed[int(action)]:
+                pass
             case LookAt(slot, look):
                 reward = self._look(slot, look)
             case UseSkill(skill):

@@ -122,10 +122,9 @@ def minibatches(
 ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     """(rows, features) of all steps in a drawn order; the episodes are of one tree."""
     one = episodes[0].features
-    stacked = {
-        name: torch.from_numpy(one[name] if name in SHARED else np.concatenate([e.features[name] for e in episodes]))
-        for name in one
-    }
+    stacked = {name: torch.tensor(one[name]) for name in one if name in SHARED}  # copied: Ray's arrays are read only
+    for name in [each for each in one if each not in SHARED]:
+        stacked[name] = torch.from_numpy(np.concatenate([e.features[name] for e in episodes]))
     order = rng.permutation(sum(len(e) for e in episodes))
     for begin in range(0, len(order), size):
         rows = torch.from_numpy(order[begin : begin + size])

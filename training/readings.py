@@ -63,9 +63,9 @@ def measured(settings: EpisodeSettings, seed: int, kind: int, share: Ratio = 0.1
     steps += [_look(env, int(site)) for site in [*drawn, *np.setdiff1d(rare, drawn)]]
     env.close()
     above, seen = (np.full(rows * columns, np.nan, dtype=np.float32) for _ in range(2))
-    scorer = NoveltyScorer(settings.scorer)
+    scorer, usual = NoveltyScorer(settings.scorer), {*tree.of_kind(tree.kinds[0]).tolist(), *drawn.tolist()}
     for step in steps:
-        if step.score is not None and step.look is not None and step.target in {*tree.of_kind(tree.kinds[0]), *drawn}:
+        if step.score is not None and step.look is not None and step.target in usual:
             scorer.observe(step.look, np.array(step.score.descriptors))
     scorer = scorer.completed()
     for step in steps:

@@ -10,8 +10,6 @@ with the weights of one that was not.
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
@@ -27,6 +25,7 @@ from configs.errors import ConfigError
 from configs.load import dump, load
 from models.checkpoint import Policy, make_policy, save_policy, weights_hash
 from models.policy import PolicySpec
+from training.commit import commit
 from training.imitation import imitate, learn_from
 from training.macro_env import MacroEnv
 from training.nights import nights_of
@@ -99,7 +98,7 @@ def train(settings: TrainSettings, *, resume: bool = False, told: Told = lambda 
         sampler.close()
     pictures = drawn(found, kit, policy)
     if tracker is not None:
-        tracker.finish({"commit": _commit(), "hash": found.hash, "score": found.score}, pictures)
+        tracker.finish({"commit": commit(), "hash": found.hash, "score": found.score}, pictures)
     return found
 
 
@@ -212,7 +211,7 @@ def card(settings: TrainSettings, progress: Progress) -> dict[str, Any]:
     return {
         "name": settings.name,
         "seed": settings.seed,
-        "commit": _commit(),
+        "commit": commit(),
         "command": f"adaptem train {CONFIG}",
         "config": settings.model_dump(mode="json"),
         "progress": asdict(progress),
@@ -252,11 +251,3 @@ def _readings(folder: Path, settings: TrainSettings, told: Told) -> Readings:
     save_readings(joined(parts), beside)
     beside.replace(folder / READINGS)
     return load_readings(folder / READINGS)
-
-
-def _commit() -> str:
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-    found = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
-    return found.stdout.strip() or "unknown"

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from configs.errors import ConfigError
-from models.checkpoint import find_policy, load_policy, make_policy, save_policy, weights_hash
+from models.checkpoint import SHIPPED, find_policy, load_policy, make_policy, save_policy, weights_hash
 from models.policy import PolicySpec
 
 SPEC = {"columns": ("a", "b"), "scalars": ("t",), "looks": ("overview", "detail"), "skills": ("refocus",)}
@@ -110,3 +112,12 @@ def test_files_that_are_no_policies_are_refused(tmp_path):
             load_policy(tmp_path / f"{name}.safetensors")
     with pytest.raises(ConfigError, match="none that comes with adaptem"):
         find_policy("wonder")
+
+
+def test_every_policy_that_comes_with_adaptem_loads_and_tells_how_it_was_made():
+    for path in SHIPPED.glob("*.safetensors"):
+        card = json.loads(path.with_suffix(".json").read_text())
+        assert card["hash"] == weights_hash(load_policy(path).state_dict())
+        assert len(card["commit"]) == 40 and card["command"].startswith("adaptem train") and card["limits"]
+        assert find_policy(path.stem) == path
+    assert all(path.suffix in (".safetensors", ".json", ".npz") for path in SHIPPED.glob("*"))

@@ -7,17 +7,21 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
-from training_samples import EPISODE, VARIED, readings, run_settings
+from gymnasium.utils.env_checker import check_env
+from training_samples import EPISODE, RARE, SITES, VARIED, readings, run_settings
 
 from agent.planner import Planner
 from agent.scripted import raster_agent
 from agent.settings import PlannerSettings, RasterSettings
 from configs.errors import ConfigError
 from configs.load import dump
+from instruments.simulated.settings import SimulatedSettings
 from models.checkpoint import load_policy, weights_hash
 from training.judge import judged
 from training.macro_env import MacroEnv
+from training.readings import measured
 from training.train import train
 
 
@@ -127,9 +131,28 @@ def test_equal_seeds_give_equal_episodes_and_others_differ():
     assert first(3) == first(3) != first(4)
 
 
-def test_what_is_masked_is_refused():
+def test_what_is_masked_moves_nothing():
     env = MacroEnv(EPISODE, readings(), VARIED)
-    env.reset(seed=0)
-    env.step(0)
-    with pytest.raises(ValueError, match="masked"):
-        env.step(0)
+    before = env.reset(seed=0)[0]["targets"]
+    after = env.step(0)[0]["targets"]
+    again, reward, *_ = env.step(0)
+    assert not np.array_equal(before, after) and np.array_equal(after, again["targets"]) and reward == 0
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # gymnasium's, of wide boxes and an environment without an id
+def test_readings_make_a_gymnasium_environment():
+    check_env(MacroEnv(EPISODE, readings(), VARIED), skip_render_check=True)
+
+
+def test_a_survey_larger_than_what_was_measured_is_refused():
+    with pytest.raises(ConfigError, match="measure larger ones"):
+        MacroEnv(EPISODE, readings(sites=6), VARIED)
+
+
+def test_readings_are_measured_by_a_real_episode():
+    settings = EPISODE.model_copy(update={"instrument": SimulatedSettings(specimen=RARE)})
+    found = measured(settings, 4, kind=2)
+    assert found.above.shape == found.seen.shape == (1, SITES, SITES) and found.kind.tolist() == [2]
+    rare = found.features > 0
+    assert np.isfinite(found.seen[rare]).all() and np.isfinite(found.seen).sum() >= 24
+    assert found.above[rare].mean() > found.above[~rare].mean()
