@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from console import answers, calibrate, files, instruments, look, night, policies, safety, simulate, start, train
+from console import (
+    answers,
+    calibrate,
+    files,
+    instruments,
+    look,
+    night,
+    policies,
+    review,
+    safety,
+    simulate,
+    start,
+    train,
+)
 
 app = typer.Typer(
     name="adaptem",
@@ -37,7 +50,7 @@ def _options(
     """Drive a transmission electron microscope through the night, and show what it found in the morning."""
 
 
-for group in (start, instruments, calibrate, night, answers, look, files, safety, simulate, train, policies):
+for group in (start, instruments, calibrate, night, answers, look, review, files, safety, simulate, train, policies):
     group.register(app)
 
 

@@ -41,10 +41,7 @@ def thumbnail(image: Grey, *, box: Box | None = None, size_px: int = _SIZE_PX) -
 
     ``box``: (top, left, bottom, right) in pixels of ``image``, drawn round what is meant.
     """
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    low, high = np.percentile(values, (0.5, 99.5))
-    grey = np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255
-    picture = Image.fromarray(grey.astype(np.uint8))
+    picture = Image.fromarray(greys(image, limits_of(image)))
     scale = size_px / max(picture.size)
     picture = picture.resize(
         (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)),
@@ -57,6 +54,19 @@ def thumbnail(image: Grey, *, box: Box | None = None, size_px: int = _SIZE_PX) -
     stream = io.BytesIO()
     picture.save(stream, format="JPEG", quality=85)
     return uri(stream.getvalue(), "jpeg")
+
+
+def limits_of(image: Grey) -> tuple[float, float]:
+    """The 0.5 and 99.5 percentiles, in the image's own unit."""
+    low, high = np.percentile(np.nan_to_num(np.asarray(image, dtype=np.float32)), (0.5, 99.5))
+    return float(low), float(high)
+
+
+def greys(image: Grey, limits: tuple[float, float]) -> npt.NDArray[np.uint8]:
+    """(H, W): the image as 8 bits, black at the lower limit, white at the upper one."""
+    low, high = limits
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    return np.asarray(np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255, dtype=np.uint8)
 
 
 def uri(data: bytes, kind: str) -> str:
@@ -84,20 +94,29 @@ class Frames:
 
     def flag(self, flag: Mapping[str, Any]) -> str | None:
         """The most surprising site of a flag, out of the frame that shows it best."""
-        found = self._read(flag["exposure_id"])
-        if found is None:
-            return None
-        frame, image = found
-        top, left, bottom, right = _crop(frame, image.shape, flag["sites"][0], margin=1.0)
-        return thumbnail(image[top:bottom, left:right])
+        found = self.site(flag["exposure_id"], flag["sites"][0])
+        return None if found is None else thumbnail(found)
 
     def surroundings(self, flag: Mapping[str, Any]) -> str | None:
         """What lies around that site in the overview that has it nearest to its centre, with its box."""
-        site = flag["sites"][0]
+        found = self.around(flag["specimen"], flag["sites"][0])
+        return None if found is None else thumbnail(found[0], box=found[1])
+
+    def site(self, exposure_id: int, site: Mapping[str, Any]) -> npt.NDArray[np.float32] | None:
+        """(H, W): a site out of the frame of an exposure."""
+        found = self._read(exposure_id)
+        if found is None:
+            return None
+        frame, image = found
+        top, left, bottom, right = _crop(frame, image.shape, site, margin=1.0)
+        return image[top:bottom, left:right]
+
+    def around(self, specimen: str, site: Mapping[str, Any]) -> tuple[npt.NDArray[np.float32], Box] | None:
+        """(H, W): what lies around a site in the overview that has it nearest to its centre, and the site's box."""
         near = [
             (max(abs(record.footprint.x_nm - site["x_nm"]), abs(record.footprint.y_nm - site["y_nm"])), record)
-            for specimen, record in self._overviews
-            if specimen == flag["specimen"] and record.footprint.contains(site["x_nm"], site["y_nm"])
+            for name, record in self._overviews
+            if name == specimen and record.footprint.contains(site["x_nm"], site["y_nm"])
         ]
         found = self._read(min(near, key=lambda pair: pair[0])[1].exposure.id) if near else None
         if found is None:
@@ -106,7 +125,7 @@ class Frames:
         outer = _crop(frame, image.shape, site, margin=SURROUNDINGS)
         inner = _crop(frame, image.shape, site, margin=1.0)
         box = (inner[0] - outer[0], inner[1] - outer[1], inner[2] - outer[0], inner[3] - outer[1])
-        return thumbnail(image[outer[0] : outer[2], outer[1] : outer[3]], box=box)
+        return image[outer[0] : outer[2], outer[1] : outer[3]], box
 
     def overviews(self, specimen: str) -> Iterator[tuple[ExposureRecord, npt.NDArray[np.float32]]]:
         """Every overview of a specimen that can be read."""

@@ -21,6 +21,7 @@ MODULE_OF = {
 }  # fmt: skip
 MODULE_PULLED_IN = {
     "pydantic_core": "pydantic", "click": "typer", "numcodecs": "zarr", "google_crc32c": "zarr", "llvmlite": "numba",
+    "starlette": "fastapi",
 }  # fmt: skip
 """Imported, and a part of what its declared owner always brings."""
 

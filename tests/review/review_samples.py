@@ -34,7 +34,7 @@ class MadeUp:
     def look(
         self, purpose: Purpose = Purpose.DETAIL, *, x_nm: float = 0.0, y_nm: float = 0.0, specimen: str = "a",
         rotation_deg: float = 0.0, committed: bool = True, fault: Fault | None = None, tag: Tag = CHOSEN,
-        interest: float | None = None,
+        interest: float | None = None, target: int = 0,
     ) -> int:  # fmt: skip
         """One step with one exposure of 16 nm; its frame is kept unless it is not ``committed``. Returns its id."""
         exposure = replace(EXPOSURE, rotation_deg=rotation_deg)
@@ -54,7 +54,7 @@ class MadeUp:
         score = None if interest is None else Score(cells=(4,), descriptors=((0.0,),), interest=(interest,), quality={})
         look = "overview" if purpose is Purpose.SURVEY else "detail"
         self.step(exposures=(done,), electrons=done.electrons, specimen=specimen, fault=fault,
-                  kind=kind, look=look, target=0, score=score)  # fmt: skip
+                  kind=kind, look=look, target=target, score=score)  # fmt: skip
         return number
 
     def step(self, **changes: Any) -> None:

@@ -1,0 +1,246 @@
+"""The journal of labels: what people said of a survey's places, one SQLite file beside its record.
+
+It is a file of its own, so that a finished survey's journal is not touched, and so that the labels of a survey in a
+folder that nobody may write to can be kept elsewhere. Events are added and never changed: an undo and a revision are
+events too, and what stands is a fold over them.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from archive.durable import sync_folder
+from archive.errors import JournalError
+from archive.journal import utc_now
+from archive.schema import upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+EventKind: TypeAlias = Literal["verdict", "undo", "note", "lock"]
+Phase: TypeAlias = Literal["blind", "revealed"]
+
+_UPGRADES = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE batches (
+        id TEXT PRIMARY KEY,             -- random: the browser sees it
+        reviewer TEXT NOT NULL,
+        seed INTEGER NOT NULL,           -- of the order, and of the items' ids
+        created_utc TEXT NOT NULL,
+        versions TEXT NOT NULL           -- of the programs that drew it
+    ) WITHOUT ROWID;
+
+    CREATE TABLE items (
+        id TEXT PRIMARY KEY,             -- random: the browser sees it
+        batch TEXT NOT NULL REFERENCES batches (id),
+        position INTEGER NOT NULL,
+        place TEXT NOT NULL,             -- the same place, whoever judges it
+        data TEXT NOT NULL,              -- review.places.Place: the browser does not see it before the batch is locked
+        UNIQUE (batch, position)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,         -- made by the browser: an event that is sent twice is kept once
+        batch TEXT NOT NULL REFERENCES batches (id),
+        item TEXT REFERENCES items (id), -- NULL: the whole batch is meant (lock)
+        kind TEXT NOT NULL CHECK (kind IN ('verdict', 'undo', 'note', 'lock')),
+        phase TEXT NOT NULL CHECK (phase IN ('blind', 'revealed')),
+        verdict INTEGER CHECK (verdict BETWEEN 1 AND 5),
+        text TEXT,
+        shown TEXT NOT NULL,             -- how the place was shown: contrast, magnification, how long
+        utc TEXT NOT NULL,
+        CHECK ((kind = 'verdict') = (verdict IS NOT NULL)),
+        CHECK ((kind = 'lock') = (item IS NULL))
+    );
+    CREATE INDEX events_by_batch ON events (batch);
+    CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'label events are never changed'); END;
+    CREATE TRIGGER events_last BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'label events are never removed'); END;
+
+    CREATE TABLE sessions (digest TEXT PRIMARY KEY, created_utc TEXT NOT NULL) WITHOUT ROWID;
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelEvent:
+    """One thing that a person said."""
+
+    id: str
+    batch: str
+    item: str | None
+    kind: EventKind
+    verdict: int | None = None
+    """1 (ordinary) … 5 (remarkable)."""
+    text: str | None = None
+    shown: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptEvent:
+    """As it stands in the journal."""
+
+    seq: int
+    id: str
+    batch: str
+    item: str | None
+    kind: EventKind
+    phase: Phase
+    """``revealed`` from the moment the batch was locked: the person may have seen what the machine thinks."""
+    verdict: int | None
+    text: str | None
+    shown: Mapping[str, Any]
+    utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One place of a batch."""
+
+    id: str
+    batch: str
+    position: int
+    place: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Places that one person judges in one go, in an order of chance."""
+
+    id: str
+    reviewer: str
+    seed: int
+    created_utc: str
+    items: tuple[Item, ...]
+
+
+class LabelJournal:
+    """Durable when a method returns (WAL, ``synchronous=FULL``). One connection, used by one thread at a time."""
+
+    def __init__(self, path: Path, *, now_utc: Callable[[], datetime] = utc_now) -> None:
+        """Open it, or make it. Raises JournalError."""
+        self.path = path
+        self._now_utc = now_utc
+        new = not path.exists()
+        try:
+            self._database = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
+            self._database.row_factory = sqlite3.Row
+            (mode,) = self._database.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode != "wal":
+                raise JournalError(f"{path} cannot use SQLite's write-ahead log (found {mode}): put it on a local disk")
+            self._database.execute("PRAGMA synchronous=FULL")
+            self._database.execute("PRAGMA foreign_keys=ON")
+            upgrade(self._database, _UPGRADES)
+            with self._transaction() as database:  # the probe: a write, before a person's first label
+                database.execute("INSERT OR REPLACE INTO meta VALUES ('opened_utc', ?)", (self._utc(),))
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"asked to keep labels in {path}, found: {error}; name a file that can be written by --labels"
+            ) from error
+        if new:
+            sync_folder(path.parent)
+
+    def close(self) -> None:
+        """Safe twice."""
+        self._database.close()
+
+    def new_batch(
+        self, batch: str, reviewer: str, seed: int, versions: Mapping[str, str], items: Sequence[Item]
+    ) -> Batch:
+        """Keep a batch and what stands behind each of its items."""
+        with self._transaction() as database:
+            database.execute(
+                "INSERT INTO batches VALUES (?, ?, ?, ?, ?)",
+                (batch, reviewer, seed, self._utc(), json.dumps(dict(versions))),
+            )
+            database.executemany(
+                "INSERT INTO items VALUES (?, ?, ?, ?, ?)",
+                [(one.id, batch, one.position, one.place, json.dumps(dict(one.data))) for one in items],
+            )
+        return self.batch(batch)
+
+    def batch(self, batch: str) -> Batch:
+        """Raises KeyError for an id that was never given."""
+        row = self._database.execute("SELECT * FROM batches WHERE id = ?", (batch,)).fetchone()
+        if row is None:
+            raise KeyError(batch)
+        items = self._database.execute("SELECT * FROM items WHERE batch = ? ORDER BY position", (batch,))
+        found = tuple(Item(**{**dict(one), "data": json.loads(one["data"])}) for one in items)
+        return Batch(id=batch, reviewer=row["reviewer"], seed=row["seed"], created_utc=row["created_utc"], items=found)
+
+    def batches(self, reviewer: str | None = None) -> tuple[Batch, ...]:
+        """In the order in which they were drawn, of one reviewer or of all."""
+        sql = "SELECT id FROM batches WHERE ?1 IS NULL OR reviewer = ?1 ORDER BY created_utc, id"
+        return tuple(self.batch(row[0]) for row in self._database.execute(sql, (reviewer,)).fetchall())
+
+    def item(self, item: str) -> Item:
+        """Raises KeyError for an id that was never given."""
+        row = self._database.execute("SELECT * FROM items WHERE id = ?", (item,)).fetchone()
+        if row is None:
+            raise KeyError(item)
+        return Item(**{**dict(row), "data": json.loads(row["data"])})
+
+    def keep(self, events: Sequence[LabelEvent]) -> None:
+        """Add what is not there yet, all of it or nothing; an id that is there already is kept as it was.
+
+        The phase is ours to say: whatever comes after a batch's lock comes from someone who may have seen its reveal.
+        Raises KeyError for a batch, or an item of it, that was never given.
+        """
+        with self._transaction() as database:
+            for event in events:
+                self._known(event)
+                database.execute(
+                    "INSERT INTO events (id, batch, item, kind, phase, verdict, text, shown, utc)"
+                    " SELECT ?1, ?2, ?3, ?4, CASE WHEN EXISTS"
+                    " (SELECT 1 FROM events WHERE batch = ?2 AND kind = 'lock') THEN 'revealed' ELSE 'blind' END,"
+                    " ?5, ?6, ?7, ?8 ON CONFLICT (id) DO NOTHING",
+                    (event.id, event.batch, event.item, event.kind, event.verdict, event.text,
+                     json.dumps(dict(event.shown)), self._utc()),
+                )  # fmt: skip
+
+    def _known(self, event: LabelEvent) -> None:
+        found = self._database.execute("SELECT 1 FROM batches WHERE id = ?", (event.batch,)).fetchone()
+        if found is None or (event.item is not None and self.item(event.item).batch != event.batch):
+            raise KeyError(event.item or event.batch)
+
+    def events(self, batch: str | None = None) -> tuple[KeptEvent, ...]:
+        """In the order in which they were kept, of one batch or of all."""
+        rows = self._database.execute("SELECT * FROM events WHERE ?1 IS NULL OR batch = ?1 ORDER BY seq", (batch,))
+        return tuple(KeptEvent(**{**dict(row), "shown": json.loads(row["shown"])}) for row in rows.fetchall())
+
+    def admit(self, digest: str) -> None:
+        """Remember a session by the digest of its secret, so that an open page goes on after a restart."""
+        with self._transaction() as database:
+            database.execute("INSERT OR IGNORE INTO sessions VALUES (?, ?)", (digest, self._utc()))
+
+    def sessions(self) -> dict[str, str]:
+        """When each was admitted, by digest."""
+        return {row[0]: row[1] for row in self._database.execute("SELECT digest, created_utc FROM sessions").fetchall()}
+
+    def _utc(self) -> str:
+        return self._now_utc().isoformat(timespec="microseconds")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of it durable, or none of it. Raises JournalError where SQLite refuses."""
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield self._database
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"asked to keep a label in {self.path}, found: {error}; nothing of it was kept, see if the disk is full"
+            ) from error
+        finally:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")

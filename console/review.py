@@ -1,0 +1,52 @@
+"""Commands of the morning after: review, labels."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.exits import plain_errors, say
+
+Folder = Annotated[Path, typer.Argument(help="The survey's folder.", show_default=False)]
+Labels = Annotated[
+    Path | None, typer.Option(help="The file that keeps the labels. Default: labels.sqlite in the survey's folder.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(review)
+
+
+def review(
+    folder: Folder,
+    labels: Labels = None,
+    reviewer: Annotated[str | None, typer.Option(help="Who judges. Default: who is logged in.")] = None,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 = any that is free.", min=0, max=65535)] = 8765,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let other computers connect. The connection is not encrypted.")
+    ] = False,
+    size: Annotated[int, typer.Option(help="Places in a batch.", min=2, max=500)] = 40,
+) -> None:
+    """Judge what a survey flagged, blind and among random controls, in a browser. Ctrl-C ends it."""
+    with plain_errors():
+        from configs.errors import ConfigError
+        from review.study import Study
+
+        try:
+            from review.serving import Bound, Server
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"the review page needs {error.name}, which is not installed: pip install 'adaptem[review]'"
+            ) from error
+        study = Study(folder, labels, size=size)
+        try:
+            server = Server(study, Bound(host=host, port=port, remote=allow_remote), reviewer or getpass.getuser())
+            say(f"open this link, it admits one browser:\n{server.link()}\nCtrl-C ends the server; every label stays")
+            server.run()
+        finally:
+            study.close()

@@ -1,0 +1,223 @@
+"""The web application of the review: pages, pictures and the one way by which labels come in."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, FastAPI, HTTPException, Path, Request
+from fastapi.exceptions import RequestValidationError
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from archive.errors import JournalError
+from archive.labels import LabelEvent
+from archive.standing import standing
+from review.gallery import Contrast, Gallery, View, site_of
+from review.places import PLACE
+from review.tally import tally
+from review.words import counted, length, named, quantity, share
+
+if TYPE_CHECKING:
+    from archive.labels import Batch
+    from review.study import Study
+
+_STATIC = FilePath(__file__).with_name("static")
+_REVIEWER = "adaptem_reviewer"
+Id = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+Text = Annotated[str, Field(max_length=4000)]
+Ratio = float
+
+
+class Told(BaseModel):
+    """What a browser sends; an unknown field is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Shown(Told):
+    """How the place was shown when the person spoke."""
+
+    contrast: Contrast
+    zoom: Annotated[int, Field(ge=1, le=16)]
+    looked_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """Since the place was first on the screen."""
+    seen: bool
+    """Whether its picture had come by then; a verdict without it is worth nothing, and is kept all the same."""
+
+
+class EventIn(Told):
+    """One event out of a browser's outbox."""
+
+    id: Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    batch: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    item: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None
+    kind: Literal["verdict", "undo", "note", "lock"]
+    verdict: Annotated[int, Field(ge=1, le=5)] | None = None
+    text: Text | None = None
+    shown: Shown
+
+    def as_event(self) -> LabelEvent:
+        """Raises HTTPException where its parts do not fit together."""
+        if (self.kind == "verdict") != (self.verdict is not None) or (self.kind == "lock") != (self.item is None):
+            raise HTTPException(422, "a verdict has a number and an item; a lock has neither")
+        return LabelEvent(**self.model_dump(exclude={"shown"}), shown=self.shown.model_dump())
+
+
+class Events(Told):
+    """An outbox, oldest first."""
+
+    events: Annotated[list[EventIn], Field(min_length=1, max_length=200)]
+
+
+class Reviewer(Told):
+    """Who judges."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"\S")]
+
+
+def make_app(study: Study, reviewer: str) -> FastAPI:
+    """The application, without its gate. ``reviewer``: who judges unless a browser says otherwise."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="adaptem review")
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(JournalError, _not_kept)
+    app.include_router(_Routes(study, reviewer).router)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    return app
+
+
+async def _not_understood(_: Request, error: Exception) -> Response:
+    """What was wrong and where; what was sent is not sent back."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    return JSONResponse({"detail": [{"where": list(each["loc"]), "told": each["msg"]} for each in found]}, 422)
+
+
+async def _not_kept(_: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 503)
+
+
+class _Routes:
+    """Labels are kept in the server's own thread, one after the other; pictures are drawn in another."""
+
+    def __init__(self, study: Study, reviewer: str) -> None:
+        self._study = study
+        self._reviewer = reviewer
+        self._painter = ThreadPoolExecutor(1, thread_name_prefix="painter")
+        self._gallery: Gallery | None = None
+        self._pages = Environment(
+            loader=PackageLoader("review"), autoescape=select_autoescape(), undefined=StrictUndefined,
+            trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
+        self._pages.filters.update(counted=counted, nm=length, quantity=quantity, share=share, named=named)
+        self.router = APIRouter()
+        for path, answer in (
+            ("/", self.start), ("/batches/{batch}", self.judge), ("/batches/{batch}/result", self.result),
+            ("/figures", self.figures), ("/api/batches/{batch}", self.batch),
+            ("/picture/{item}/{view}/{contrast}", self.picture),
+        ):  # fmt: skip
+            self.router.add_api_route(path, answer, methods=["GET"], response_model=None)
+        self.router.add_api_route("/api/events", self.keep, methods=["POST"], response_model=None)
+        self.router.add_api_route("/api/reviewer", self.name, methods=["POST"], response_model=None)
+
+    async def start(self, request: Request) -> Response:
+        """To the batch that waits, or a page that says why there is none."""
+        who = self._who(request)
+        batch = self._study.batch_for(who)
+        if batch is not None:
+            return RedirectResponse(f"/batches/{batch.id}", 303)
+        mine = self._study.journal.batches(who)
+        return self._page("nothing.html", request, running=self._study.running, done=mine, places=self._study.places)
+
+    async def judge(self, request: Request, batch: Id) -> Response:
+        """The blind batch."""
+        found = self._batch(batch)
+        if self._study.is_locked(batch):
+            return RedirectResponse(f"/batches/{batch}/result", 303)
+        items = self._study.blind(found)
+        return self._page("batch.html", request, batch=batch, items=items, first=not any(i["verdict"] for i in items))
+
+    async def batch(self, batch: Id) -> Response:
+        """What was said so far."""
+        return JSONResponse({"batch": batch, "items": self._study.blind(self._batch(batch))})
+
+    async def result(self, request: Request, batch: Id) -> Response:
+        """What the machine thought, once the batch is locked."""
+        found = self._batch(batch)
+        if not self._study.is_locked(batch):
+            return RedirectResponse(f"/batches/{batch}", 303)
+        said = standing(self._study.journal.events(batch))
+        rows = [(item, PLACE.validate_python(dict(item.data)), said.get(item.id)) for item in found.items]
+        rows.sort(key=lambda row: (row[1].flag is None, (row[1].flag or {}).get("rank", 0), row[0].position))
+        return self._page(
+            "result.html",
+            request,
+            batch=batch,
+            rows=rows,
+            figures=self._tally(),
+        )
+
+    async def figures(self, request: Request) -> Response:
+        """The statistics of every batch that is locked."""
+        return self._page(
+            "figures.html",
+            request,
+            figures=self._tally(),
+            left_out=self._study.left_out(),
+        )
+
+    def _tally(self) -> dict[str, Any]:
+        return tally(self._study.places, self._study.sites, self._study.journal)
+
+    async def picture(self, item: Id, view: View, contrast: Contrast) -> Response:
+        """A place: by its item's id, never by a path or by what it is."""
+        try:
+            place = PLACE.validate_python(dict(self._study.journal.item(item).data))
+        except KeyError:
+            raise HTTPException(404) from None
+        drawn = await asyncio.get_running_loop().run_in_executor(self._painter, self._draw, place, view, contrast)
+        if drawn is None:
+            raise HTTPException(404, "its frame is not there or damaged")
+        kind = "image/webp" if view == "thumb" else "image/png"
+        return Response(drawn, media_type=kind, headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+    async def keep(self, told: Events) -> Response:
+        """Answers once every event is on disk; one that was sent before is kept once."""
+        events = [event.as_event() for event in told.events]
+        try:
+            self._study.journal.keep(events)
+        except KeyError as error:
+            raise HTTPException(404, f"no batch or item {error}") from None
+        return JSONResponse({"kept": [event.id for event in events]})
+
+    async def name(self, told: Reviewer) -> Response:
+        """From now on this browser judges for another person."""
+        answer = JSONResponse({"name": told.name.strip()})
+        answer.set_cookie(_REVIEWER, told.name.strip().encode().hex(), httponly=True, samesite="strict")
+        return answer
+
+    def _who(self, request: Request) -> str:
+        try:
+            return bytes.fromhex(request.cookies.get(_REVIEWER, "")).decode()[:80] or self._reviewer
+        except ValueError:
+            return self._reviewer
+
+    def _batch(self, batch: str) -> Batch:
+        try:
+            return self._study.journal.batch(batch)
+        except KeyError:
+            raise HTTPException(404, "no such batch") from None
+
+    def _draw(self, place: Any, view: View, contrast: Contrast) -> bytes | None:
+        if self._gallery is None:  # here, in the painter's own thread
+            self._gallery = Gallery(self._study.folder, self._study.places)
+        return self._gallery.picture(place.exposure_id, place.specimen, site_of(place), view, contrast)
+
+    def _page(self, template: str, request: Request, **content: Any) -> HTMLResponse:
+        rendered = self._pages.get_template(template).render(
+            survey=self._study.name, reviewer=self._who(request), **content
+        )
+        return HTMLResponse(rendered)

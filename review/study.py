@@ -1,0 +1,99 @@
+"""A survey under review: its places, who judges which of them, and what may be told to whom already."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from archive.folder import holder, read_meta, versions
+from archive.labels import LabelJournal
+from archive.rows import Rows, open_read_only
+from archive.standing import locked, standing
+from review.places import places_of, trees_of
+from review.sampling import BATCH_SIZE, compose, ids, shuffled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from archive.labels import Batch
+    from review.places import Place
+
+
+def _chance() -> int:
+    return secrets.randbits(62)
+
+
+class Study:
+    """Everything but the web: may be used, and is tested, without a server."""
+
+    def __init__(
+        self, folder: Path, labels: Path | None = None, *, size: int = BATCH_SIZE, seed: Callable[[], int] = _chance
+    ) -> None:
+        """``labels``: the file that keeps them; None = ``labels.sqlite`` in the survey's folder.
+
+        ``seed``: of each new batch; it is kept with the batch. Raises FolderError or JournalError.
+        """
+        self.folder = folder
+        self.meta = read_meta(folder)
+        self.name = str(self.meta.config.get("name", "survey"))
+        self.sites = {name: len(tree.leaves) for name, tree in trees_of(self.meta.config).items()}
+        self.places = self._read()
+        self.journal = LabelJournal(labels or folder / "labels.sqlite")
+        self._size = size
+        self._seed = seed
+
+    def _read(self) -> list[Place]:
+        with closing(open_read_only(self.folder / "journal.sqlite")) as journal:
+            rows = Rows(journal)
+            return places_of(self.meta.config, rows.steps(), rows.flags())
+
+    @property
+    def running(self) -> bool:
+        return holder(self.folder) is not None
+
+    def batch_for(self, reviewer: str) -> Batch | None:
+        """The batch that this person has open, else a new one; None when there is nothing left to judge."""
+        mine = self.journal.batches(reviewer)
+        for batch in mine:
+            if not self.is_locked(batch.id):
+                return batch
+        if self.running:
+            return None  # flags come at the end: a batch before it would hold controls alone
+        self.places = self._read()
+        chosen = compose(self.places, {item.place for batch in mine for item in batch.items}, self._size)
+        if not chosen:
+            return None
+        seed = self._seed()
+        name = ids(np.random.default_rng((seed, 0x1B)))()
+        return self.journal.new_batch(name, reviewer, seed, versions(), shuffled(name, chosen, seed))
+
+    def is_locked(self, batch: str) -> bool:
+        """Whether what the machine thought may be shown."""
+        return locked(self.journal.events(batch))
+
+    def blind(self, batch: Batch) -> list[dict[str, Any]]:
+        """All that a browser is told of a batch that is not locked: nothing of the places, only what was said."""
+        events = self.journal.events(batch.id)
+        said = standing(events)
+        last = {event.item: event.seq for event in events if event.kind == "verdict"}
+        return [
+            {
+                "id": item.id,
+                "verdict": said[item.id].blind if item.id in said else None,
+                "note": said[item.id].note if item.id in said else "",
+                "order": last.get(item.id, 0),
+            }
+            for item in batch.items
+        ]
+
+    def left_out(self) -> int:
+        """Flags that only an overview shows: they would look unlike the controls, and so are not judged blind."""
+        return sum(place.flag is not None and not place.near for place in self.places)
+
+    def close(self) -> None:
+        """Safe twice."""
+        self.journal.close()

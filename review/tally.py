@@ -1,0 +1,155 @@
+"""The labels of a survey, counted: what each reviewer found, what may have been missed, how far people agree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from archive.standing import locked, standing
+from envs.step import Stream
+from review.places import PLACE, Place
+from review.statistics import (
+    clopper_pearson,
+    cohens_kappa,
+    corrected_missed,
+    gwets_ac1,
+    least_recall,
+    most_missed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from archive.labels import LabelJournal
+
+Ratio: TypeAlias = float
+
+INTERESTING = 4
+"""This verdict and above."""
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One place as one person judged it, in a batch that is locked."""
+
+    reviewer: str
+    place: Place
+    blind: int
+    revised: int | None
+
+    @property
+    def interesting(self) -> bool:
+        return self.blind >= INTERESTING
+
+
+def judged_in(journal: LabelJournal) -> Iterator[Judged]:
+    """Every blind verdict of every locked batch, in the order of the batches."""
+    for batch in journal.batches():
+        events = journal.events(batch.id)
+        if not locked(events):
+            continue
+        said = standing(events)
+        for item in batch.items:
+            verdicts = said.get(item.id)
+            if verdicts is not None and verdicts.blind is not None:
+                place = PLACE.validate_python(dict(item.data))
+                yield Judged(batch.reviewer, place, verdicts.blind, verdicts.revised)
+
+
+def tally(places: Sequence[Place], sites: Mapping[str, int], journal: LabelJournal) -> dict[str, Any]:
+    """Figures by reviewer, and of each two reviewers who share places. ``sites``: how many a specimen has, by name."""
+    by_reviewer: dict[str, list[Judged]] = defaultdict(list)
+    for one in judged_in(journal):
+        by_reviewer[one.reviewer].append(one)
+    return {
+        "level": _LEVEL,
+        "reviewers": [_of_one(name, found, places, sites) for name, found in by_reviewer.items()],
+        "pairs": [
+            _of_two(one, other, by_reviewer[one], by_reviewer[other]) for one, other in combinations(by_reviewer, 2)
+        ],
+    }
+
+
+def _of_one(
+    reviewer: str, judged: Sequence[Judged], places: Sequence[Place], sites: Mapping[str, int]
+) -> dict[str, Any]:
+    flags = [one for one in judged if one.place.flag is not None]
+    controls = [one for one in judged if Stream.CONTROL in one.place.streams]
+    seeded = [one for one in judged if Stream.SEEDED in one.place.streams]
+    confirmed = sum(one.interesting for one in flags)
+    noticed = sum(one.interesting for one in seeded)
+    waiting = sum(place.flag is not None for place in places) - len(flags)
+    plain, corrected = _missed(judged, places, sites, noticed, len(seeded))
+    moved = [one for one in judged if one.revised is not None and one.revised != one.blind]
+    towards = sum((one.revised or 0) > one.blind if one.place.flag is not None else (one.revised or 0) < one.blind
+                  for one in moved)  # fmt: skip
+    return {
+        "reviewer": reviewer,
+        "judged": len(judged),
+        "flags": len(flags),
+        "flags_waiting": waiting,
+        "confirmed": confirmed,
+        "precision": confirmed / len(flags) if flags else None,
+        "precision_interval": clopper_pearson(confirmed, len(flags), _LEVEL),
+        "controls": len(controls),
+        "controls_interesting": sum(one.interesting for one in controls),
+        "missed_at_most": plain,
+        "recall_at_least": None if plain is None else least_recall(confirmed, plain + waiting),
+        "recall_at_least_corrected": None if corrected is None else least_recall(confirmed, corrected + waiting),
+        "seeded": len(seeded),
+        "noticed": noticed,
+        "sensitivity_interval": clopper_pearson(noticed, len(seeded), _LEVEL),
+        "revised": len(moved),
+        "revised_towards": towards,
+        "revised_towards_ratio": towards / len(judged) if judged else None,
+    }
+
+
+def _missed(
+    judged: Sequence[Judged], places: Sequence[Place], sites: Mapping[str, int], noticed: int, seeded: int
+) -> tuple[int | None, int | None]:
+    """How many unflagged sites may be interesting, by this reviewer's eyes and with their sensitivity allowed for.
+
+    Specimen by specimen, because the controls were drawn so, the error shared among them (Bonferroni). None without
+    controls, or for the second without seeded positives.
+    """
+    drawn: dict[str, list[Judged]] = defaultdict(list)
+    for one in judged:
+        if Stream.CONTROL in one.place.streams and one.place.flag is None:
+            drawn[one.place.specimen].append(one)
+    if not drawn:
+        return None, None
+    level = 1 - (1 - _LEVEL) / len(sites)
+    plain = corrected = 0
+    for specimen, count in sites.items():
+        flagged = {
+            site["target"]
+            for place in places
+            if place.flag is not None and place.specimen == specimen
+            for site in place.flag["sites"]
+        }
+        sample = drawn[specimen]
+        found = sum(one.interesting for one in sample)
+        rest = count - len(flagged)
+        plain += most_missed(rest, len(sample), found, level)
+        if seeded:
+            corrected += corrected_missed(rest, len(sample), found, noticed, seeded, level)
+    return plain, corrected if seeded else None
+
+
+def _of_two(one: str, other: str, of_one: Sequence[Judged], of_other: Sequence[Judged]) -> dict[str, Any]:
+    theirs = {judged.place.key: judged.interesting for judged in of_other}
+    both = [(judged.interesting, theirs[judged.place.key]) for judged in of_one if judged.place.key in theirs]
+    first, second = [pair[0] for pair in both], [pair[1] for pair in both]
+    return {
+        "reviewers": (one, other),
+        "both": sum(a and b for a, b in both),
+        "first_only": sum(a and not b for a, b in both),
+        "second_only": sum(b and not a for a, b in both),
+        "neither": sum(not a and not b for a, b in both),
+        "kappa": cohens_kappa(first, second),
+        "ac1": gwets_ac1(first, second),
+    }

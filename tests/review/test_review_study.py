@@ -1,0 +1,102 @@
+"""Which places are judged, by whom, and what is counted of it."""
+
+from __future__ import annotations
+
+import pytest
+from review_browser import event, survey
+
+from archive.labels import LabelEvent
+from archive.reader import SurveyReader
+from review.places import places_of
+from review.sampling import compose
+from review.study import Study
+from review.tally import tally
+
+
+@pytest.fixture
+def study(tmp_path):
+    made = Study(survey(tmp_path / "night"), seed=iter(range(100)).__next__)
+    yield made
+    made.close()
+
+
+def judge(study, reviewer, verdict):
+    """A whole batch by a rule over its places, then the lock."""
+    batch = study.batch_for(reviewer)
+    told = [event(batch.id, item.id, verdict=verdict(item.data)) for item in batch.items]
+    study.journal.keep([LabelEvent(**one) for one in (*told, event(batch.id, None, "lock"))])
+    return batch
+
+
+def test_every_place_is_there_once_with_its_streams(study):
+    with SurveyReader(study.folder) as reader:
+        places = places_of(reader.meta.config, reader.steps(), reader.flags())
+    assert [place.key for place in places] == [place.key for place in study.places]
+    assert [place.flag["rank"] for place in places if place.flag] == [1, 2, 3, 4, 5, 6]
+    assert [place.streams for place in places[6:]] == [("control",)] * 5 + [("seeded",)] * 2
+    assert {place.inclusion_probability for place in places[6:11]} == {0.12345}
+    assert study.sites == {"gridspecimen": 16}
+
+
+def test_a_batch_mixes_and_the_next_one_goes_on(study):
+    first = compose(study.places, (), 8)
+    kinds = [(place.flag is not None, *place.streams) for place in first]
+    assert kinds.count((True, "policy")) == 4 and (False, "control") in kinds and (False, "seeded") in kinds
+    judged, batches = set(), 0
+    while batch := compose(study.places, judged, 8):
+        assert not judged & {place.key for place in batch} and len(batch) <= 8
+        assert any(place.flag is None for place in batch)
+        judged |= {place.key for place in batch}
+        batches += 1
+    assert judged == {place.key for place in study.places} and batches == 2
+
+
+def test_a_batch_that_is_open_is_gone_on_with_and_each_person_has_their_own(study):
+    one = study.batch_for("Ada")
+    assert study.batch_for("Ada").id == one.id
+    other = study.batch_for("Bo")
+    assert {item.place for item in other.items} == {item.place for item in one.items}
+    assert [item.place for item in other.items] != [item.place for item in one.items]
+    assert not {item.id for item in other.items} & {item.id for item in one.items}
+
+
+def test_the_figures_of_a_careful_reviewer(study):
+    judge(
+        study,
+        "Ada",
+        lambda data: 5 if (data["flag"] and data["flag"]["rank"] <= 3) or "seeded" in data["streams"] else 1,
+    )
+    (row,) = tally(study.places, study.sites, study.journal)["reviewers"]
+    assert (row["flags"], row["confirmed"], row["precision"]) == (6, 3, 0.5)
+    assert (row["controls"], row["controls_interesting"], row["seeded"], row["noticed"]) == (5, 0, 2, 2)
+    assert row["missed_at_most"] == 3  # of the 10 sites without a flag, 5 seen: 4 would all be missed in 1 of 42
+    assert row["recall_at_least"] == 0.5
+    assert row["recall_at_least_corrected"] < row["recall_at_least"]
+
+
+def test_only_locked_and_blind_verdicts_count(study):
+    batch = study.batch_for("Ada")
+    study.journal.keep([LabelEvent(**event(batch.id, item.id, verdict=5)) for item in batch.items])
+    assert tally(study.places, study.sites, study.journal)["reviewers"] == []
+    study.journal.keep([LabelEvent(**event(batch.id, None, "lock"))])
+    flagged = next(item.id for item in batch.items if item.data["flag"])
+    control = next(item.id for item in batch.items if item.data["streams"] == ["control"])
+    study.journal.keep([LabelEvent(**event(batch.id, one, verdict=1)) for one in (flagged, control)])
+    (row,) = tally(study.places, study.sites, study.journal)["reviewers"]
+    assert row["confirmed"] == 6 and row["controls_interesting"] == 5
+    assert (row["revised"], row["revised_towards"]) == (2, 1)
+
+
+def test_two_people_are_compared_where_both_have_judged(study):
+    judge(study, "Ada", lambda data: 5 if data["flag"] else 1)
+    judge(study, "Bo", lambda data: 4 if data["flag"] and data["flag"]["rank"] > 1 else 2)
+    (pair,) = tally(study.places, study.sites, study.journal)["pairs"]
+    assert [pair[key] for key in ("both", "first_only", "second_only", "neither")] == [5, 1, 0, 7]
+    assert 0.8 < pair["kappa"] < pair["ac1"] < 1
+
+
+def test_flags_without_a_look_of_their_own_wait(tmp_path):
+    made = Study(survey(tmp_path / "night", tags=["policy", "overview only"]))
+    assert made.left_out() == 6
+    assert all(item.data["flag"] is None for item in made.batch_for("Ada").items)
+    made.close()
