@@ -65,12 +65,18 @@ def main() -> int:
             "raster": RasterSettings(),
             "refocus every 60": LearnedSettings(weights=str(weights), refocus_every=60),
         }
-        entrants = {name: everyone[name] for name in AGENTS if name in options.agents.split(",")}
+        asked = {"learned", *options.agents.split(",")}
+        if unknown := asked - set(everyone):
+            parser.error(f"--agents {', '.join(sorted(unknown))}: choose among {', '.join(AGENTS)}")
+        entrants = {name: everyone[name] for name in AGENTS if name in asked}
         rows = measured(settings, entrants, count, options)
     finish(rows, options, title=f"rare features found, {count} specimens of each kind, {sites} × {sites} sites")
-    more = next(row for row in rows if row["specimens"] == "all" and row["agent"] == "planner")
-    print(f"the policy finds {more['learned_more']:+.3f} ({more['more_low']:+.3f} to {more['more_high']:+.3f}) more")
-    return 0 if options.quick or more["more_low"] > 0 else 1
+    others = [row for row in rows if row["specimens"] == "all" and row["agent"] != "learned"]
+    for row in others:
+        told = f"{row['learned_more']:+.3f} ({row['more_low']:+.3f} to {row['more_high']:+.3f})"
+        print(f"the policy finds {told} more than: {row['agent']}")
+    planner = [row for row in others if row["agent"] == "planner"]
+    return 0 if options.quick or all(row["more_low"] > 0 for row in planner) else 1
 
 
 def measured(

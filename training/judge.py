@@ -100,5 +100,5 @@ def at_dose(traces: list[Trace]) -> Array:
 
 def half_time_s(made: dict[str, list[Trace]]) -> float:
     """When the raster, or else the planner, has spent half of its dose: before any agent is out of dose."""
-    clock = made.get("raster", made["planner"])
+    clock = next(made[name] for name in ("raster", "planner", "learned") if name in made)
     return float(np.median([np.interp(0.5 * AT_DOSE, trace.dose, trace.time_s) for trace in clock]))
