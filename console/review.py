@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ Labels = Annotated[
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(review)
+    app.command()(labels)
 
 
 def review(
@@ -50,3 +51,35 @@ def review(
             server.run()
         finally:
             study.close()
+
+
+def labels(
+    folder: Folder,
+    labels: Labels = None,
+    form: Annotated[Literal["csv", "jsonl"], typer.Option("--as", help="Form of the file.")] = "csv",
+    out: Annotated[Path | None, typer.Option(help="The file to write. Default: to the terminal.")] = None,
+) -> None:
+    """Export what people said of a survey's places: one row a place and reviewer, of every batch that is locked."""
+    with plain_errors():
+        from archive.folder import read_meta
+        from archive.labels import LabelJournal
+        from configs.errors import ConfigError
+        from review.export import as_text, label_rows
+
+        read_meta(folder)
+        path = labels or folder / "labels.sqlite"
+        if not path.is_file():
+            raise ConfigError(f"{path} is not there: nobody has judged this survey yet; `adaptem review {folder}`")
+        journal = LabelJournal(path)
+        try:
+            rows = label_rows(journal)
+        finally:
+            journal.close()
+        if not rows:
+            raise ConfigError("no batch is locked yet: what the machine thought stays unsaid until one is")
+        text = as_text(rows, form)
+        if out is None:
+            say(text.removesuffix("\n"))
+            return
+        out.write_text(text, encoding="utf-8")
+        say(f"wrote {len(rows)} labels to {out}")

@@ -7,6 +7,7 @@ import json
 import threading
 import uuid
 from contextlib import contextmanager
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from review_samples import MadeUp, flag
@@ -26,19 +27,22 @@ SHOWN = {"contrast": "same", "zoom": 1, "looked_s": 1.5, "seen": True}
 
 def survey(path: Path, flags: int = 6, controls: int = 5, seeded: int = 2, **changes: Any) -> Path:
     """Its sites are 50 nm apart; every look has a frame; ``changes`` go to every flag."""
-    made = MadeUp(path, specimens=[{"name": "gridspecimen", "area": {"width_nm": 200.0, "height_nm": 200.0}}])
+    side = 2 * max(ceil((flags + controls + seeded) ** 0.5 / 2), 2)  # sites; a patch has 2 × 2 of them
+    area = {"width_nm": 50.0 * side, "height_nm": 50.0 * side}
+    first = (side // 2) ** 2  # patches are numbered before sites
+    made = MadeUp(path, specimens=[{"name": "gridspecimen", "area": area}])
     made.look(Purpose.SURVEY, specimen="gridspecimen")
     rows = []
     for rank in range(1, flags + 1):
         x_nm = 1000.0 * rank + 234.5
-        shown = made.look(x_nm=x_nm, specimen="gridspecimen", target=3 + rank)
-        site = {"target": 3 + rank, "x_nm": x_nm, "y_nm": 0.0, "width_nm": 50.0, "height_nm": 50.0}
+        shown = made.look(x_nm=x_nm, specimen="gridspecimen", target=first + rank - 1)
+        site = {"target": first + rank - 1, "x_nm": x_nm, "y_nm": 0.0, "width_nm": 50.0, "height_nm": 50.0}
         told = {"score": round(7.123456 + rank, 6), "q_value": 0.0123 + rank / 1000, "surprise": 3.7654 + rank}
         rows.append(flag(shown, rank, x_nm=x_nm, specimen="gridspecimen", sites=[site], **told, **changes))
     for number in range(controls + seeded):
         tag = CONTROL if number < controls else SEEDED
         purpose = Purpose.CONTROL if number < controls else Purpose.DETAIL
-        made.look(purpose, tag=tag, x_nm=7.0, specimen="gridspecimen", target=4 + flags + number)
+        made.look(purpose, tag=tag, x_nm=7.0, specimen="gridspecimen", target=first + flags + number)
     made.record.flags(rows)
     made.event("end", "the budget is spent", reason="complete")
     made.close()
@@ -94,7 +98,7 @@ class Browser:
 @contextmanager
 def served(folder: Path, *, reviewer: str = "Ada", **settings: Any) -> Iterator[tuple[Study, Server, Browser]]:
     """The server in a thread of its own, and a browser that is signed in."""
-    study = Study(folder, seed=lambda: 11, **settings)
+    study = Study(folder, seed=iter(range(11, 999)).__next__, **settings)
     server = Server(study, Bound(port=0), reviewer)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -60,7 +60,10 @@ def test_the_textbooks_interval_would_not():
     assert covered(*reviews(80, 0.83, 1), wald) < 0.7 * REVIEWS
 
 
-@pytest.mark.parametrize(("interesting", "share"), TABLE[1:4])
+SLOWLY = [pytest.param(*row, marks=pytest.mark.slow) for row in (TABLE[0], TABLE[3])]
+
+
+@pytest.mark.parametrize(("interesting", "share"), [*TABLE[1:3], *SLOWLY])
 def test_with_a_reviewer_who_overlooks_some_the_corrected_bound_holds(interesting, share):
     _, missed, rest, found = reviews(interesting, share, 2, sensitivity=0.8)
     noticed = np.random.default_rng(3).binomial(SEEDED, 0.8, REVIEWS)

@@ -1,0 +1,72 @@
+"""Labels as files, for whoever goes on with them: CSV or JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from archive.standing import locked, standing
+from envs.step import Stream
+from review.places import PLACE
+from review.words import as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from archive.labels import LabelJournal
+
+Form: TypeAlias = Literal["csv", "jsonl"]
+
+
+def as_text(rows: Sequence[Mapping[str, Any]], form: Form) -> str:
+    """One line a label; in CSV a cell that a spreadsheet would take for a formula is told as text."""
+    if form == "jsonl":
+        return "".join(f"{as_json(row, indent=None)}\n" for row in rows)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, list | tuple):
+        value = " ".join(map(str, value))
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def label_rows(journal: LabelJournal) -> list[dict[str, Any]]:
+    """Every place that somebody judged, as one row a reviewer, in the order of the batches.
+
+    ``blind`` is the label; ``revised`` is a second thought after the reveal; ``trains`` is False for controls and
+    seeded positives, which are the audit set and never train a model. A batch that is
+    not locked is not exported, or what the machine thought could be read before it is judged.
+    """
+    rows: list[dict[str, Any]] = []
+    for batch in journal.batches():
+        events = journal.events(batch.id)
+        if not locked(events):
+            continue
+        said = standing(events)
+        last = {event.item: event for event in events if event.kind == "verdict" and event.phase == "blind"}
+        for item in batch.items:
+            verdicts = said.get(item.id)
+            if verdicts is None or verdicts.blind is None:
+                continue
+            place = PLACE.validate_python(dict(item.data))
+            flag = place.flag or {}
+            rows.append(
+                {
+                    "reviewer": batch.reviewer, "blind": verdicts.blind, "revised": verdicts.revised,
+                    "note": verdicts.note, "trains": place.streams == (Stream.POLICY.value,),
+                    "streams": place.streams, "inclusion_probability": place.inclusion_probability,
+                    "specimen": place.specimen, "target": place.target, "x_nm": place.x_nm, "y_nm": place.y_nm,
+                    "width_nm": place.width_nm, "height_nm": place.height_nm, "exposure_id": place.exposure_id,
+                    "rank": flag.get("rank"), "score": flag.get("score"), "q_value": flag.get("q_value"),
+                    "reason": flag.get("reason"), "seen": last[item.id].shown.get("seen"),
+                    "looked_s": last[item.id].shown.get("looked_s"), "utc": last[item.id].utc,
+                    "batch": batch.id, "item": item.id,
+                }
+            )  # fmt: skip
+    return rows

@@ -1,0 +1,169 @@
+"""The review page in a real browser: what a person at the keyboard gets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.util import find_spec
+
+import pytest
+
+CHROMIUM = os.environ.get("ADAPTEM_CHROMIUM") or shutil.which("chromium")
+ARGUMENTS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+if os.environ.get("ADAPTEM_BROWSER") == "required":  # as continuous integration says: then nothing here is skipped
+    missing = [name for name in ("fastapi", "playwright") if find_spec(name) is None] + ["chromium"] * (not CHROMIUM)
+    if missing:
+        raise RuntimeError(f"the review page cannot be tested in a browser without {', '.join(missing)}")
+pytest.importorskip("fastapi", reason="the extra 'review' is not installed")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (adaptem[dev])")
+
+from review_browser import served, survey  # noqa: E402 - after what it needs is known to be there
+
+from review.tally import judged_in  # noqa: E402
+
+if CHROMIUM is None:
+    pytest.skip("no chromium here (Debian: apt install chromium)", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    context = chromium.new_context(viewport={"width": 1360, "height": 860})
+    opened = context.new_page()
+    opened.outside, opened.errors = [], []
+    opened.on("request", lambda request: opened.outside.append(request.url))
+    opened.on("pageerror", lambda error: opened.errors.append(str(error)))
+    yield opened
+    assert opened.errors == []
+    context.close()
+
+
+def saved(page):
+    page.wait_for_function("() => document.getElementById('saved').textContent === 'all saved'")
+
+
+def opened(page, server):
+    page.goto(server.link(), wait_until="domcontentloaded")
+    page.wait_for_selector("body[data-ready]")
+
+
+def test_from_the_link_to_the_first_saved_verdict_with_one_key(page, tmp_path):
+    with served(survey(tmp_path / "night")) as (study, server, _):
+        opened(page, server)
+        assert "press a key from 1 to 5" in page.inner_text("#next")
+        page.keyboard.press("4")
+        saved(page)
+        (row,) = study.journal.events()
+        assert (row.kind, row.verdict, row.phase) == ("verdict", 4, "blind")
+        assert page.get_attribute("#item-1", "data-verdict") == "4"
+        assert page.get_attribute("#item-2", "aria-selected") == "true"
+        assert all(url.startswith(server.address) for url in page.outside)
+
+
+def test_fifty_flags_take_at_most_75_keys(page, tmp_path):
+    keys = 0
+
+    def press(key):
+        nonlocal keys
+        keys += 1
+        page.keyboard.press(key)
+
+    with served(survey(tmp_path / "night", flags=50, controls=10, seeded=0)) as (study, server, _):
+        opened(page, server)
+        while True:
+            for number in range(page.locator("#grid li").count()):
+                press("15"[number % 2])
+            press("Enter")
+            page.wait_for_url("**/result")
+            if len({row.place.key for row in judged_in(study.journal) if row.place.flag}) == 50:
+                break
+            press("Enter")  # the link to the next batch has the focus
+            page.wait_for_selector("body[data-ready]")
+        assert keys <= 75, keys
+
+
+def test_a_burst_of_a_hundred_keys_loses_none(page, tmp_path):
+    with served(survey(tmp_path / "night", flags=60, controls=40, seeded=0), size=120) as (study, server, _):
+        opened(page, server)
+        items = [item.id for item in study.journal.batches()[0].items]
+        for number in range(100):
+            page.keyboard.press(str(1 + number % 5))
+        saved(page)
+        events = study.journal.events()
+        assert [(row.item, row.verdict) for row in events] == [(item, 1 + n % 5) for n, item in enumerate(items)]
+
+
+def test_labels_wait_in_the_browser_while_the_server_is_gone(page, tmp_path):
+    with served(survey(tmp_path / "night")) as (study, server, _):
+        opened(page, server)
+        page.context.set_offline(True)
+        for key in "1234":
+            page.keyboard.press(key)
+        page.wait_for_selector("#saved.waiting")
+        assert page.inner_text("#saved").startswith("4 not saved yet") and study.journal.events() == ()
+        assert page.get_attribute("#item-4", "data-verdict") == "4"
+        page.context.set_offline(False)
+        saved(page)
+        assert [row.verdict for row in study.journal.events()] == [1, 2, 3, 4]
+
+
+def test_undo_note_zoom_contrast_and_help(page, tmp_path):
+    with served(survey(tmp_path / "night")) as (study, server, _):
+        opened(page, server)
+        for key in ("5", "u", "2", "ArrowLeft", "n"):
+            page.keyboard.press(key)
+        page.keyboard.type("<b>bent</b> 5u")
+        page.keyboard.press("Control+Enter")
+        saved(page)
+        assert [(row.kind, row.verdict, row.text) for row in study.journal.events()] == [
+            ("verdict", 5, None), ("undo", None, None), ("verdict", 2, None), ("note", None, "<b>bent</b> 5u")
+        ]  # fmt: skip
+        assert page.inner_text("#note-shown") == "<b>bent</b> 5u"
+        page.keyboard.press("z")
+        page.keyboard.press("c")
+        assert page.inner_text("#settings") == "2×, contrast of its own"
+        page.wait_for_selector("#place:not(.coming)")
+        page.keyboard.press("?")
+        assert page.is_visible("#help")
+        page.keyboard.press("3")  # no verdict while help is open
+        page.keyboard.press("Escape")
+        assert page.get_attribute("#item-1", "data-verdict") == "2"
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        assert page.get_attribute("#item-1", "data-verdict") == "2"
+
+
+def test_a_verdict_is_seen_at_once(page, tmp_path):
+    """From the key to the mark in the page, without the server: in the same turn of the browser's loop."""
+    with served(survey(tmp_path / "night")) as (_, server, _browser):
+        opened(page, server)
+        seen = page.evaluate(
+            "() => { document.dispatchEvent(new KeyboardEvent('keydown', {key: '3', bubbles: true}));"
+            " return document.querySelector('#item-1 .mark').textContent; }"
+        )
+        assert seen == "3"
+        saved(page)
+
+
+def test_a_verdict_on_a_picture_that_had_not_come_is_marked(page, tmp_path):
+    with served(survey(tmp_path / "night")) as (study, server, _):
+        held = []
+        page.route("**/place/same", lambda route: held.append(route))
+        opened(page, server)
+        page.keyboard.press("1")
+        saved(page)
+        page.unroute("**/place/same")
+        page.reload()
+        page.wait_for_selector("#place:not(.coming)")
+        page.keyboard.press("1")
+        saved(page)
+        assert [row.shown["seen"] for row in study.journal.events()] == [False, True]
