@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from review.study import Study
 
 LOOPBACK = "127.0.0.1"
-_ANY = ("0.0.0.0", "::", "")  # noqa: S104 - refused below unless remote access was asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +39,13 @@ class Server:
         self._listening = _listen(bound)
         port = self._listening.getsockname()[1]
         self._doors = Doors(study.journal, port, utc_now)
-        names = {socket.gethostname(), socket.getfqdn(), bound.host} - set(_ANY) if bound.remote else set()
+        names = {socket.gethostname(), socket.getfqdn(), bound.host} if bound.remote else set()
         gate = Gate(make_app(study, reviewer), self._doors, names=names, remote=bound.remote)
         config = uvicorn.Config(
             gate, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none"
         )
         self._server = uvicorn.Server(config)
-        shown = socket.gethostname() if bound.host in _ANY else f"[{bound.host}]" if ":" in bound.host else bound.host
+        shown = socket.gethostname() if _is_any(bound.host) else f"[{bound.host}]" if ":" in bound.host else bound.host
         self.address = f"http://{shown}:{port}"
 
     def link(self) -> str:
@@ -85,3 +85,11 @@ def _listen(bound: Bound) -> socket.socket:
 
 def _is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _is_any(host: str) -> bool:
+    """Whether it stands for every address of this computer."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return not host
