@@ -154,6 +154,7 @@ class AutoscriptMicroscope:
 
     def acquire(self, exposure: Exposure) -> Frame:
         """Images by scanning, or the patterns of one camera: the beam cannot do both at once."""
+        begun = self._blanks
         cameras = set(exposure.signals or ()) & set(self._settings.patterns_px)
         names = exposed(
             exposure,
@@ -168,7 +169,7 @@ class AutoscriptMicroscope:
         with self._column() as column:
             start_s = self._clock.now_s()
             _see(column.optics, exposure)
-            beam = BeamTime(self._clock, column.optics.blanker.unblank, self._shut, lambda: self._blanks)
+            beam = BeamTime(self._clock, column.optics.blanker.unblank, self._shut, lambda: self._blanks != begun)
 
             def shot() -> dict[str, npt.NDArray[np.generic]]:
                 if cameras:

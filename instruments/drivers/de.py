@@ -145,6 +145,7 @@ class DeMicroscope:
 
     def acquire(self, exposure: Exposure) -> Frame:
         """The camera looks for as long as a scan of the same dwell time would take."""
+        begun = self._blanks
         exposed(exposure, field_of_view_nm=(0.0, 1e7), dwell_us=(1e-3, 1e6), detectors=("camera",))
         frame_s = exposure.beam_on_s / exposure.frames
         with self._told():
@@ -164,7 +165,7 @@ class DeMicroscope:
             self._set("Exposure Time (seconds)", frame_s)
             start_s = self._clock.now_s()
             unblank = partial(self._column.set_beam_blank, False)
-            beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks)
+            beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks != begun)
             shots = burst(exposure, self._clock, beam.on, lambda: self._shot(frame_s, exposure.shape, beam), beam.off)
         return framed(exposure, shots, self.state(), start_s, self._settings.current_pA or 0.0, lit_s=beam.lit_s)
 

@@ -168,6 +168,7 @@ class DetwinMicroscope:
 
     def acquire(self, exposure: Exposure) -> Frame:
         """The camera looks for as long as a scan of the same dwell time would take."""
+        begun = self._blanks
         exposed(exposure, field_of_view_nm=(0.0, 1e7), dwell_us=(1e-3, 1e6), detectors=("camera",))
         factor = binning(exposure, self._pixel_nm, self._sensor_px)
         height, width = (count * factor for count in exposure.shape)
@@ -180,7 +181,7 @@ class DetwinMicroscope:
             return {"camera": self._twin.snap(frame_s, **field)}
 
         unblank = partial(self._column.set_beam_blank, False)
-        beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks)
+        beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks != begun)
         shots = burst(exposure, self._clock, beam.on, shot, beam.off)
         return framed(
             exposure, shots, self.state(), start_s, self._current_pA(),

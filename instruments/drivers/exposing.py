@@ -41,11 +41,13 @@ class BeamTime:
     """How long the beam is really on: what a vendor's call takes beyond the exposure is dose as well."""
 
     def __init__(
-        self, clock: Clock, unblank: Callable[[], None], blank: Callable[[], None], calls: Callable[[], int]
+        self, clock: Clock, unblank: Callable[[], None], blank: Callable[[], None], stopped: Callable[[], bool]
     ) -> None:
-        """``calls``: how often somebody else has asked to blank so far; after that the exposure does not go on."""
-        self._clock, self._unblank, self._blank = clock, unblank, blank
-        self._calls, self._begun = calls, calls()
+        """``stopped``: whether anybody has blanked since the exposure was asked for, its set-up included.
+
+        After that it does not go on.
+        """
+        self._clock, self._unblank, self._blank, self._stopped = clock, unblank, blank, stopped
         self._since_s: float | None = None
         self.lit_s = 0.0
         self.current_pA = 0.0
@@ -53,10 +55,13 @@ class BeamTime:
 
     def on(self) -> None:
         """Unblank; from here on the specimen is irradiated, or may be. Raises InstrumentError after a blank."""
-        if self._calls() != self._begun:
-            raise InstrumentError("the beam was blanked meanwhile: the dose until then is spent, the frame is lost")
+        if self._stopped():
+            raise self._lost()
         self._since_s = self._clock.now_s()
         self._unblank()
+        if self._stopped():  # while it was put on: that blank may have come before it
+            self.off()
+            raise self._lost()
 
     def off(self) -> None:
         """Blank. Safe twice."""
@@ -64,6 +69,10 @@ class BeamTime:
         if self._since_s is not None:
             self.lit_s += self._clock.now_s() - self._since_s
             self._since_s = None
+
+    @staticmethod
+    def _lost() -> InstrumentError:
+        return InstrumentError("the beam was blanked meanwhile: the dose until then is spent, the frame is lost")
 
 
 def summed(image: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:

@@ -12,30 +12,38 @@ from __future__ import annotations
 import json
 import math
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from pydantic import Field
 
-from configs.load import Settings
 from instruments.drivers.exposing import BeamTime, burst, framed
-from instruments.drivers.jeol_lenses import CLICKS, Lenses, first
-from instruments.drivers.orientation import Matrix, StageToImage, their_target, to_ours
+from instruments.drivers.jeol_lenses import Lenses, first
+from instruments.drivers.jeol_settings import JeolSettings
+from instruments.drivers.orientation import their_target, to_ours
 from instruments.drivers.refusals import exposed, tilts
 from instruments.drivers.resting import at_rest
 from instruments.drivers.vendor import supplied
-from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
-from instruments.limits import Range
+from instruments.errors import (
+    Disconnected,
+    InstrumentError,
+    LimitError,
+    NotCalibrated,
+    NotSupported,
+    ReachError,
+    Timeout,
+)
 from instruments.powers import CanStop, HasTilt, HasValves
 from instruments.types import Optics, Outcome, Reading, StagePosition, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import numpy.typing as npt
 
     from instruments.clock import Clock
+    from instruments.limits import Range
     from instruments.types import Exposure, Frame
 
 P = TypeVar("P")
@@ -53,60 +61,13 @@ _SAME: Ratio = 1e-3
 """Magnifications that differ by less are one step."""
 
 
-class JeolSettings(Settings):
-    """A JEOL column whose PyJEM is in this Python."""
-
-    kind: Literal["jeol"] = "jeol"
-    host: str | None = None
-    """Of TEMCenter, where that is another computer; None: this one."""
-    scanning: Annotated[tuple[str, ...], Field(min_length=1)] = ("ADF1",)
-    """By PyJEM's names; the first is read where an exposure names none."""
-    x_nm: Range = (-990_000.0, 990_000.0)
-    """That the stage may be sent to, in its own axes: PyJEM does not tell its limits."""
-    y_nm: Range = (-990_000.0, 990_000.0)
-    z_nm: Range = (-220_000.0, 220_000.0)
-    alpha_deg: Range | None = None
-    """Of this holder; None: it is not tilted."""
-    beta_deg: Range | None = None
-    """None: a single-tilt holder."""
-    magnifications: tuple[Positive, ...] = ()
-    """Those of the selector, in its order, from step 0; none: the column stays at the one that it stands at."""
-    field_of_view_nm_at_1x: Positive | None = None
-    """Field of view times magnification. None: not calibrated, nothing is exposed."""
-    defocus_nm_per_unit: float | None = None
-    """Of a click of OLf, < 0 where turning it up is underfocus. None: not calibrated, the focus stays as it is."""
-    stig_nm_per_unit: Matrix | None = None
-    """Of clicks of CLs: ((a per x, a per y), (b per x, b per y)). None: not calibrated, the stigmators stay."""
-    signed: bool = True
-    """Whether a raw image's 16 bits have a sign; programs read them both ways. See a dark frame: read the wrong way,
-    what lies just below zero is white (or what is above 32,767 black)."""
-    emission: bool = True
-    """Whether the gun's emission can be asked for: PyJEM tells it of field emission guns. False: it is not asked."""
-    focus_zero: Annotated[int, Field(ge=CLICKS[0], le=CLICKS[1])] | None = None
-    """The clicks that count as in focus; None: those that it stands at when it is opened."""
-    current_pA: Positive | None = None
-    """Of the probe, as last measured; None: unknown, and the limits' largest is booked."""
-    move_s: Positive = 180.0
-    """The longest that the stage may take to stand still."""
-    exposure_overhead_s: Positive = 2.0
-    """What an exposure may take beyond its own time before it is given up."""
-    stage_to_image: StageToImage | None = None
-    """None: not known yet, and the stage does not move in x and y."""
-    calibration: Path | None = None
-    """A file that `adaptem calibrate` wrote."""
-
-    def detectors(self) -> tuple[str, ...]:
-        """Those that give a number a pixel, for a plan."""
-        return self.scanning
-
-
 class JeolMicroscope:
     """Microscope over ``PyJEM.TEM3`` and ``PyJEM.detector``."""
 
     def __init__(self, settings: JeolSettings, clock: Clock, tem: Any, detector: Any) -> None:
         """``tem``, ``detector``: PyJEM's modules. Raises Disconnected, InstrumentError, NotSupported."""
         self._settings, self._clock = settings, clock
-        self._closed, self._blanks = False, 0
+        self._closed, self._blanks, self._stops = False, 0, 0
         with self._calls():
             self._deflectors, self._stage = tem.Def3(), tem.Stage3()
             self._optics, self._valve, self._tension = tem.EOS3(), tem.FEG3(), tem.HT3()
@@ -147,12 +108,17 @@ class JeolMicroscope:
         )
 
     def move(self, target: StagePosition) -> Outcome[StagePosition]:
-        """One axis after the other, each at rest before the next sets off."""
+        """One axis after the other, each at rest before the next sets off. Raises ReachError after a stop."""
+        stops = self._stops
         theirs = their_target(target, self._ranges, self.state().stage, self._settings.stage_to_image)
         self.blank()
         for name, at in theirs.items():
             with self._calls():
-                getattr(self._stage, _SETTERS[name])(at)
+                if self._stops == stops:
+                    getattr(self._stage, _SETTERS[name])(at)
+                if self._stops != stops:  # while it was sent, too: what was sent does not go on
+                    self._stage.Stop()
+                    raise ReachError(f"the stage was stopped on its way; {name} = {at:g} was not reached: see to it")
             at_rest(self._moving, lambda: self.state().stage, self._clock, self._settings.move_s)
         return Outcome(target, self.state().stage)
 
@@ -162,6 +128,7 @@ class JeolMicroscope:
         return Outcome(target, self.state().optics)
 
     def acquire(self, exposure: Exposure) -> Frame:
+        begun = self._blanks
         views_nm, dwells_us = (0.1, 1e7), (0.01, _MOST_DWELL_US)
         names = exposed(exposure, field_of_view_nm=views_nm, dwell_us=dwells_us, detectors=self._settings.scanning)
         name = names[0]
@@ -174,7 +141,9 @@ class JeolMicroscope:
             scan = self._detectors[name]
             self._prepare(scan, exposure)
             start_s = self._clock.now_s()
-            beam = BeamTime(self._clock, lambda: self._deflectors.SetBeamBlank(0), self._shut, lambda: self._blanks)
+            beam = BeamTime(
+                self._clock, lambda: self._deflectors.SetBeamBlank(0), self._shut, lambda: self._blanks != begun
+            )
             beam.current_pA = self._settings.current_pA or 0.0
             shots = burst(exposure, self._clock, beam.on, lambda: {name: self._image(scan, name, exposure)}, beam.off)
         return framed(exposure, shots, self.state(), start_s, beam.current_pA, lit_s=beam.lit_s)
@@ -205,6 +174,7 @@ class JeolMicroscope:
             self._valve.SetBeamValve(0)
 
     def stop(self) -> None:
+        self._stops += 1
         with self._calls():
             self._stage.Stop()
 

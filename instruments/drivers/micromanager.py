@@ -151,6 +151,7 @@ class MicromanagerMicroscope:
 
         Not by the camera: not every adapter tells a pixel size that goes with its binning.
         """
+        begun = self._blanks
         exposed(exposure, field_of_view_nm=(0.0, 1e12), dwell_us=(1e-3, 1e6), detectors=(self._camera,))
         factor = binning(exposure, self._pixel_nm, self._sensor_px)
         height, width = (count * factor for count in exposure.shape)
@@ -170,7 +171,7 @@ class MicromanagerMicroscope:
             self._core.setROI((wide - width) // 2, (tall - height) // 2, width, height)
             self._core.setExposure(exposure.beam_on_s / exposure.frames * 1e3)
             unblank = partial(self._core.setShutterOpen, True)
-            beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks)
+            beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks != begun)
             shots = burst(exposure, self._clock, beam.on, shot, beam.off)
         return framed(exposure, shots, self.state(), start_s, 0.0, lit_s=beam.lit_s)
 

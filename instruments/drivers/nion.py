@@ -123,6 +123,7 @@ class NionMicroscope:
         return Outcome(target, self.state().optics)
 
     def acquire(self, exposure: Exposure) -> Frame:
+        begun = self._blanks
         names = exposed(exposure, field_of_view_nm=(0.1, 1e5), dwell_us=(0.01, 1e4), detectors=self._settings.channels)
         if exposure.shape[0] != exposure.shape[1]:
             raise LimitError(f"{exposure.shape} pixels were asked; this driver scans squares: ask for one")
@@ -137,7 +138,7 @@ class NionMicroscope:
                 raise InstrumentError(f"{sorted(missing)} were asked and gave nothing: the dose is spent")
             return {name: given[name].data for name in names}
 
-        beam = BeamTime(self._clock, lambda: self._set("C_Blank", 0.0), self._shut, lambda: self._blanks)
+        beam = BeamTime(self._clock, lambda: self._set("C_Blank", 0.0), self._shut, lambda: self._blanks != begun)
         shots = burst(exposure, self._clock, beam.on, shot, beam.off)
         state = self.state()
         return framed(exposure, shots, state, start_s, state.optics.current_pA or 0.0, lit_s=beam.lit_s)

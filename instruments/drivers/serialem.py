@@ -115,6 +115,7 @@ class SerialemMicroscope:
 
     def acquire(self, exposure: Exposure) -> Frame:
         """A scan, or a camera that looks for as long as a scan of the same dwell time would take."""
+        begun = self._blanks
         settings = self._settings
         names = exposed(exposure, field_of_view_nm=(0.0, 1e7), dwell_us=(1e-3, 1e6), detectors=settings.detectors())
         rows, columns = exposure.shape
@@ -125,7 +126,7 @@ class SerialemMicroscope:
             sem.SetExposure(_SET, exposure.beam_on_s / exposure.frames)
             if settings.stem_detectors:
                 sem.SetSTEMDetectors(_SET, *(settings.stem_detectors[name] for name in names))
-            beam = BeamTime(self._clock, self._unblank, self._shut, lambda: self._blanks)
+            beam = BeamTime(self._clock, self._unblank, self._shut, lambda: self._blanks != begun)
 
             def shot() -> dict[str, npt.NDArray[np.generic]]:
                 sem.Record()

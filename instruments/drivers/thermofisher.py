@@ -175,6 +175,7 @@ class ThermofisherMicroscope:
         return Outcome(target, self.state().optics)
 
     def acquire(self, exposure: Exposure) -> Frame:
+        begun = self._blanks
         settings = self._settings
         names = exposed(
             exposure, field_of_view_nm=(0.1, 1e6), dwell_us=(0.05, 1e4), detectors=self._detectors, rotates=True
@@ -202,7 +203,7 @@ class ThermofisherMicroscope:
                 {"image_size": "FULL", "binning": binning, "dwell_time(s)": exposure.dwell_us * 1e-6}
             )
             unblank = partial(column.set_beam_blanked, False)
-            beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks)
+            beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks != begun)
             shots = burst(
                 exposure,
                 self._clock,

@@ -10,9 +10,11 @@ import pytest
 from fakes_autoscript import autoscript
 from fakes_column import LIMITS, Column, Quirks
 from fakes_digitalmicrograph import gms
+from fakes_jeol import BLOCK as JEOL
+from fakes_jeol import pyjem
 from fakes_serialem import serialem
 
-from benchmarks.benches import served
+from benchmarks.benches import BENCHES, served
 from instruments.clock import RealClock, SimulatedClock
 from instruments.drivers import registry
 from instruments.drivers.exposing import BeamTime
@@ -119,13 +121,69 @@ def test_no_burst_goes_on_after_a_blank() -> None:
 def test_a_beam_is_not_put_on_after_a_blank() -> None:
     done: list[str] = []
     calls = [0]
-    beam = BeamTime(SimulatedClock(), lambda: done.append("on"), lambda: done.append("off"), lambda: calls[0])
+    beam = BeamTime(SimulatedClock(), lambda: done.append("on"), lambda: done.append("off"), lambda: calls[0] > 0)
     beam.on()
     beam.off()
     calls[0] += 1
     with pytest.raises(InstrumentError, match="blanked meanwhile"):
         beam.on()
     assert done == ["on", "off"]
+
+
+def test_a_beam_that_is_put_on_while_somebody_blanks_is_shut_again() -> None:
+    """The blank came before the vendor's call to unblank, and was undone by it."""
+    clock, shone, asked = SimulatedClock(), [False], [False]
+
+    def unblank() -> None:
+        asked[0] = True
+        shone[0] = True
+        clock.wait(0.25)
+
+    beam = BeamTime(clock, unblank, lambda: shone.__setitem__(0, False), lambda: asked[0])
+    with pytest.raises(InstrumentError, match="blanked meanwhile"):
+        beam.on()
+    assert shone == [False]
+    assert beam.lit_s == 0.25
+
+
+@pytest.mark.parametrize(
+    ("fake", "block"),
+    [
+        (autoscript, {"kind": "autoscript", "current_pA": 50.0}),
+        (pyjem, JEOL),
+        (serialem, {"kind": "serialem", "current_pA": 50.0}),
+    ],
+    ids=["autoscript", "jeol", "serialem"],
+)
+def test_a_blank_while_the_scan_is_set_up_is_heeded(
+    fake: Any, block: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Column()
+    with fake(made):
+        scope = registry.open_microscope(registry.parse(block), seed=0, clock=made.clock)
+        _blanked_in_set_up(scope, block["kind"], monkeypatch)
+        assert made.lit_s == 0.0
+        assert made.blanked
+
+
+def test_a_blank_while_a_demonstration_is_set_up_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    with BENCHES["micromanager"].start() as block:
+        scope = registry.open_microscope(registry.parse(block), seed=0, clock=RealClock())
+        _blanked_in_set_up(scope, "micromanager", monkeypatch)
+        assert scope.state().blanked
+        scope.close()
+
+
+def _blanked_in_set_up(scope: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody blanks when all is set, and the beam is about to be put on."""
+
+    def last(*parts: Any) -> BeamTime:
+        scope.blank()
+        return BeamTime(*parts)
+
+    monkeypatch.setattr(f"instruments.drivers.{kind}.BeamTime", last)
+    with pytest.raises(InstrumentError, match="blanked meanwhile"):
+        scope.acquire(LOOK)
 
 
 def test_temscripts_second_server_blanks_in_the_midst_of_a_frame() -> None:

@@ -32,6 +32,7 @@ from instruments.errors import (
     LimitError,
     NotCalibrated,
     NotSupported,
+    ReachError,
     Timeout,
 )
 from instruments.guard import Guard
@@ -86,13 +87,20 @@ def test_one_axis_alone_leaves_the_other_where_it_is() -> None:
         assert (reached.x_nm, reached.y_nm) == pytest.approx((-20.0, 50.0))
 
 
-def test_a_move_can_be_stopped() -> None:
+def test_a_move_of_two_axes_is_stopped_on_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other axis does not set off after the stop."""
     with column() as (made, _, scope):
-        made.go({"x_nm": 500.0})
-        scope.power(CanStop).stop()
-        for _ in range(5):
-            made.moving()
-        assert scope.state().stage.x_nm == pytest.approx(250.0)
+        moving = made.moving
+
+        def stopped() -> bool:
+            monkeypatch.setattr(made, "moving", moving)
+            scope.power(CanStop).stop()
+            return moving()
+
+        monkeypatch.setattr(made, "moving", stopped)
+        with pytest.raises(ReachError, match="stopped"):
+            scope.move(StagePosition(x_nm=500.0, y_nm=500.0))
+        assert made.did == ["move"]
 
 
 def test_nothing_is_guessed_that_was_not_measured() -> None:
