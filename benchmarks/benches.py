@@ -1,6 +1,6 @@
 """Every back end on this computer: started for whoever asks, on the loopback, and closed after.
 
-The block ``instrument`` of ``configs/survey_backends.yaml`` is changed for the one that is given, and nothing else.
+The block ``instrument`` of ``configs/survey_backends.yaml`` is changed for the one that is given.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from runpy import run_path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -140,6 +141,18 @@ def test_the_folder_runs_without_anything_installed(alone: tuple[Path, dict[str,
         process.stdin.close()
         assert process.wait(20) == 0
         process.stdout.close()
+
+
+def test_the_plain_drivers_interlocks_are_asked_of_the_instrument(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever replaces ``Practice`` has to say where they read: nothing of them stands in the driver."""
+    monkeypatch.syspath_prepend(str(root / "instruments"))
+    plain = run_path(str(root / "docs" / "plain_driver.py"))
+    scope = plain["Practice"]()
+    for name, told in (("valve_is_open", False), ("pressure_pa", 0.1), ("emission_ua", 0.0), ("tension_kv", 0.0)):
+        setattr(scope, name, lambda told=told: told)
+    state = plain["PlainDriver"](scope).state()
+    found = (state["valve_open"], state["vacuum"]["value"], state["emission"]["value"], state["optics"]["voltage_kV"])
+    assert found == (False, 0.1, 0.0, 0.0)
 
 
 def test_a_token_that_is_short_is_no_token(alone: tuple[Path, dict[str, str]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from survey_samples import small
 
 from archive.reader import SurveyReader
@@ -78,3 +79,9 @@ def test_a_night_is_refused_or_writes_down_who_answers(tmp_path: Path, monkeypat
         (event,) = reader.events("waived")
         assert (event.message, event.data["interlock"]) == (f"emission does not read: {WHY}", "emission")
     assert waived_of("thermofisher") == {"emission": WHY}
+
+
+def test_no_config_that_comes_with_adaptem_waives_an_interlock(root: Path) -> None:
+    configs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((root / "configs").glob("*.yaml"))]
+    assert configs
+    assert [data["name"] for data in configs if data.get("limits", {}).get("waived")] == []
