@@ -141,6 +141,12 @@ def check_exposure(exposure: Exposure, limits: Limits) -> None:
         pixels *= int(count)
     if pixels > limits.max_pixels:
         raise LimitError(f"{pixels} pixels in one exposure were asked, allowed are {limits.max_pixels}: use fewer")
+    waits_s = exposure.interval_s * (exposure.frames - 1)
+    if not waits_s <= limits.max_reading_age_s:
+        raise LimitError(
+            f"waits of {waits_s:g} s in one exposure were asked, and what is read before it counts for "
+            f"{limits.max_reading_age_s:g} s (max_reading_age_s): use fewer frames, or several exposures"
+        )
     if exposure.id is not None and not (type(exposure.id) is int and 0 <= exposure.id <= _LARGEST_ID):
         raise LimitError(f"exposure id = {exposure.id!r}: give the recorder's whole number")
     _check_signals(exposure.signals, limits.detectors)

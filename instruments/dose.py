@@ -30,7 +30,9 @@ def price_of(exposure: Exposure, stage: StagePosition, state: State, limits: Lim
     current_pA = current_of(state, limits)
     electrons = exposure.electrons(current_pA)
     place = place_of(exposure, stage, margin_nm(stage, limits), state.lit_nm)
-    return Price(place, electrons, electrons + current_pA * ELECTRONS_PER_PA_S * overhead_s)
+    # Whoever blanks an exposure that hangs does so once all its time is over, and its waits are part of that.
+    longest_s = exposure.duration_s + overhead_s if overhead_s > 0 else exposure.beam_on_s
+    return Price(place, electrons, current_pA * ELECTRONS_PER_PA_S * longest_s)
 
 
 def current_of(state: State, limits: Limits) -> float:

@@ -4,6 +4,7 @@
            ── hold ─────────────► this thread ──────────────── blank ─────► driver server
            ── stop ─────────────► this thread ──► a thread ──► stop ──────► driver server
     watchdog ◄── "." while all is well, "q" at the end ── this thread
+    watchdog ─── "!" where it cannot blank, "+" again ──► this thread
 
 This thread never waits for the instrument. It blanks where the runner is gone, or silent while it should wait for an
 answer; it stops telling the watchdog that all is well where the guard's thread takes longer than it may.
@@ -72,6 +73,8 @@ class GuardProcess:
         self._heard_s = self._beat_s = 0.0
         self._off = ""
         """Why the beam is held off for as long as a request is under way."""
+        self._unwatched = False
+        """Whether the watchdog cannot reach the instrument: nothing is exposed until it says that it can again."""
         self._told_off = False
         """Whether somebody has held the beam off for good: that outlives every silence."""
         self._over = ""
@@ -112,7 +115,7 @@ class GuardProcess:
             return None
         if self._busy_until_s is not None:
             return self.end("the runner asks before it has its answer")
-        if self._off:
+        if self._off and not self._unwatched:
             self._off = ""
             if not self._told_off:
                 self._guard.release()
@@ -141,11 +144,11 @@ class GuardProcess:
             send(self._halt, guard_desk.stop(self._guard))
 
     def _look(self) -> None:
-        """The watchdog says that it cannot reach the instrument; or is gone."""
-        if self._watch.recv(64):
-            self._hold_off("the watchdog cannot reach the instrument")
-        else:
-            self.end("the watchdog is gone")
+        """The watchdog says that it cannot reach the instrument, or can again; or is gone."""
+        if not (told := self._watch.recv(64)):
+            return self.end("the watchdog is gone")
+        self._unwatched = not told.endswith(b"+")
+        return self._hold_off("the watchdog cannot reach the instrument") if self._unwatched else None
 
     def _work(self) -> None:
         """The guard's thread: one request after the other."""

@@ -48,6 +48,7 @@ class Watchdog:
         self._address = (port, token)
         self._link: Link | None = None
         self._reached_s = time.monotonic()
+        self._blind = False  # as the guard was told
         self._heard_s = math.inf  # until it has begun: it exposes nothing before
         self._looked_s = self._runner_gone_s = 0.0
 
@@ -91,13 +92,18 @@ class Watchdog:
             return b""
 
     def _look(self, now_s: float) -> None:
-        """See that blanking would work; the guard is told when it would not."""
+        """See that blanking would work; the guard is told when it would not, and when it would again."""
         try:
             self._ask({"op": "look"})
             self._reached_s = now_s
+            if self._blind:
+                with suppress(OSError):
+                    self._guard.send(b"+")
+                    self._blind = False
         except InstrumentError as error:
             if now_s - self._reached_s > _LINK_LOST_S:
                 _say(f"the instrument is not reached: {error}")
+                self._blind = True
                 with suppress(OSError):
                     self._guard.send(b"!")
 

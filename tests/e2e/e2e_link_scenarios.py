@@ -111,9 +111,10 @@ def watchdog_dies(links: Links) -> None:
 
 
 def watchdog_blind(links: Links) -> None:
-    """A watchdog that does not reach the instrument cannot blank it, so nothing is exposed."""
+    """A watchdog that does not reach the instrument cannot blank it, so nothing is exposed until it does again."""
     client = links.client()
     crew = links.crews[0]
+    address = crew.dog._address
     doing = links.doing(lambda: client.acquire(LONG))
     links.wait_for_beam()
     crew.dog._address = (1, TOKEN)
@@ -121,6 +122,14 @@ def watchdog_blind(links: Links) -> None:
         crew.dog._link.close()
     links.goes_off()
     assert isinstance(doing.join(), InstrumentError), "half an exposure was handed out"
+    count = links.world.unblankings
+    for _ in range(2):
+        refused(lambda: client.acquire(SHORT), Held, InstrumentError)
+    assert links.world.unblankings == count, "exposed without anybody who could blank"
+    crew.dog._address = address
+    wait_for(lambda: not crew.dog._blind, "the watchdog does not look again", 5.0)
+    time.sleep(0.2)  # until the guard has heard
+    client.acquire(SHORT)
 
 
 def patient(links: Links) -> None:

@@ -119,6 +119,8 @@ DEFECTS: tuple[Defect, ...] = (
      scenarios.runner_dies_alone),
     ("a watchdog that takes unknown for blanked", ((Watchdog, "_ask", _sure),), scenarios.blanker_unreadable),
     ("a watchdog that does not look", ((Watchdog, "_look", _nothing),), scenarios.watchdog_blind),
+    ("a guard that forgets that it is unwatched", ((GuardProcess, "_unwatched", _fixed(False)),),
+     scenarios.watchdog_blind),
     ("a server that does not see its pilot go", ((DriverServer, "_meet", _meet_calmly),), scenarios.pilot_dies),
     ("a server that waits for ever", ((Session, "falls_silent", lambda *_: False),), scenarios.pilot_silent),
     ("a server that believes in the driver's clock", ((Job, "overdue", lambda *_: False),), scenarios.exposure_overdue),

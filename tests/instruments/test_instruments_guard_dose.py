@@ -148,7 +148,7 @@ def test_a_burst_is_one_reservation_of_all_its_frames(scope: FakeMicroscope) -> 
 
 
 def test_time_runs_out(scope: FakeMicroscope) -> None:
-    guard = guarded(scope, max_time_s=100.0)
+    guard = guarded(scope, max_time_s=100.0, max_reading_age_s=200.0)
     refused(guard, scope, BudgetError, "s were asked|s used|of 100 s", frames=20, interval_s=6.0)
     scope.clock.wait(99.7)  # two read-backs of the stage take 0.2 s of what is left
     guard.acquire(EXPOSURE)

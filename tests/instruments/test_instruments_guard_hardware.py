@@ -10,7 +10,7 @@ import pytest
 from instruments_fake import EXPOSURE, FakeMicroscope, limits, raising, refused
 from pydantic import ValidationError
 
-from instruments.errors import BudgetError, BusyError, Disconnected
+from instruments.errors import BudgetError, BusyError, Disconnected, LimitError
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
 from instruments.limits import INTERLOCKS, Rig
@@ -147,6 +147,23 @@ def test_a_beam_that_may_stay_on_is_booked_before_it_is_on(scope: FakeMicroscope
     assert guard.ledger.electrons() == pytest.approx(ELECTRONS)
     speck = Footprint(x_nm=0.0, y_nm=0.0, width_nm=0.1, height_nm=0.1)
     assert guard.ledger.fluence_e_per_A2(speck) == pytest.approx(EXPOSURE.fluence_e_per_A2(100.0))
+
+
+def test_a_burst_is_booked_with_its_waits_as_the_beam_may_hang_on_through_them(scope: FakeMicroscope) -> None:
+    """Whoever blanks an exposure that hangs waits for 3 ms of beam, 4 ms of waits and 2 ms more."""
+    guard = hardware(scope, overhead_s=2e-3)
+    burst = replace(EXPOSURE, frames=3, interval_s=2e-3)
+    seen: list[float] = []
+    scope.on_acquire = lambda: seen.append(guard.ledger.electrons())
+    guard.acquire(burst)
+    assert seen == [pytest.approx(9 * ELECTRONS)]
+    assert guard.ledger.electrons() == pytest.approx(3 * ELECTRONS)
+
+
+def test_a_burst_does_not_wait_for_longer_than_a_reading_counts(scope: FakeMicroscope) -> None:
+    guard = hardware(scope, overhead_s=2e-3)
+    refused(guard, scope, LimitError, "waits of 60.2 s.*counts for 60 s", frames=3, interval_s=30.1)
+    guard.acquire(replace(EXPOSURE, frames=3, interval_s=30.0))
 
 
 @pytest.mark.parametrize(("told", "booked"), [(2.0, 2.0), (3.0, 3.0), (4.5, 4.5), (0.5, 1.0)])
