@@ -7,6 +7,7 @@ A refusal moves nothing, unblanks nothing and books nothing.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
@@ -39,7 +40,8 @@ class Guard:
         self, microscope: Microscope, limits: Limits, ledger: Ledger, clock: Clock, rig: Rig = SIMULATED
     ) -> None:
         self.limits, self.ledger = limits, ledger
-        self._lacking = set(limits.waived if rig.hardware else INTERLOCKS)  # need not read; one that has, must again
+        # Need not read; one that has, must again, also where the guard that has read it is gone.
+        self._lacking = set(limits.waived) - ledger.has_read() if rig.hardware else set(INTERLOCKS)
         self._overhead_s = rig.overhead_s
         self.denials = 0  # requests refused by the guard itself
         self.last_denial: str | None = None
@@ -47,8 +49,9 @@ class Guard:
         self._clock = clock
         self._counted_s = clock.now_s()
         self._starts: deque[float] = deque(maxlen=limits.max_exposures_per_min)
-        self._seen: StagePosition | None = None
-        self._closed = self._stopped = False
+        self._rest = checks.Rest(self.state, clock, limits)
+        self._stopped = threading.Event()
+        self._closed = False
         self._held: Held | None = None
         self.blank()
 
@@ -58,20 +61,20 @@ class Guard:
 
     def move(self, target: StagePosition) -> Outcome[StagePosition]:
         """Refuses a way that leaves the limits anywhere. Latches where a tilt is not where it should be then."""
-        with self._turn() as state:
+        self._stopped.clear()  # before anything is read: who stops from now on means this move
+        with self._permitted() as state:
             with self._judging():
-                self._check_latch_and_time(0.0)
                 check_move(target, state.stage, self.limits)
                 checks.check_idle(state)
-                self._check_still(state.stage, self.limits.reach_tolerance_nm)  # who moved it is there: yield
-            self.blank()
-            self._seen, self._stopped, expected = None, False, merged(target, state.stage)
+                self._rest.check(state.stage, self.limits.reach_tolerance_nm)  # who moved it is there: yield
+            self._darken()
+            self._rest.seen, expected = None, merged(target, state.stage)
             if (target.alpha_deg, target.beta_deg) != (None, None):
                 self.ledger.intend_tilt(expected)
             try:
                 with self._driver() as microscope:
                     for leg in legs(target, self.limits):
-                        if not self._stopped:  # nothing else would keep the second back
+                        if not self._stopped.is_set():  # nothing else would keep the second back
                             microscope.move(leg)
             except errors.REFUSALS:
                 self.ledger.intend_tilt(state.stage)  # so a driver says that nothing moved
@@ -83,12 +86,11 @@ class Guard:
             return Outcome(target, self._arrive(target, state.stage, expected))
 
     def tune(self, target: Optics) -> Outcome[Optics]:
-        with self._turn() as state:
+        with self._permitted() as state:
             with self._judging():
-                self._check_latch_and_time(0.0)
                 check_optics(target, self.limits)
                 checks.check_idle(state)
-            self.blank()
+            self._darken()
             with self._driver() as microscope:
                 return microscope.tune(target)
 
@@ -97,10 +99,10 @@ class Guard:
         with self._turn() as state:
             with self._judging():
                 price = self._plan(exposure, state, state.stage)
-                if (settled := self._settled(state)) is not state:
+                if (settled := self._rest.settled(state)) is not state:
                     state = settled
                     price = self._plan(exposure, state, state.stage)
-                self._check_still(state.stage, self.limits.stage_uncertainty_nm)
+                self._rest.check(state.stage, self.limits.stage_uncertainty_nm)
                 if self._held:  # at the last moment: what is refused here is not booked
                     raise self._held
                 ticket = self.ledger.reserve(lit(exposure, state), price.place, price.most_electrons)
@@ -138,6 +140,12 @@ class Guard:
         if blanked is False:
             raise self._latch("the beam was blanked but reads on: close the valves, see to it")
 
+    def _darken(self) -> None:
+        """Blank, and see that it is so, before anything changes: what does not read counts as on."""
+        self.blank()
+        with self._judging():
+            checks.check_dark(self.state())
+
     def close(self) -> None:
         if not self._closed:
             try:
@@ -149,7 +157,9 @@ class Guard:
     def power(self, kind: type[P]) -> P | None:
         """Only the powers the guard has a rule for (``guard_powers``)."""
         with self._driver() as microscope:
-            own = Own(self.limits, self.blank, self._stopping, self.ledger, self._transferring)
+            own = Own(
+                self.limits, self.blank, self._stopped.set, self.ledger, self._transferring, self._acting, self._driver
+            )
             return cast("P | None", guarded(kind, microscope.power(kind), own))
 
     def why_not(
@@ -185,15 +195,14 @@ class Guard:
     @contextmanager
     def _transferring(self) -> Iterator[Callable[[str], HardwareFault]]:
         """A specimen's way onto the stage or off it, where it may go now; yields how to latch."""
-        with self._turn() as state:
+        with self._permitted() as state:
             with self._judging():
-                self._check_latch_and_time(0.0)
                 has_valves = self._microscope.power(HasValves) is not None
                 checks.check_transfer(state, self.limits, has_valves=has_valves)
                 checks.check_read(state, self._lacking | checks.GUN)
-                self._seen = None  # settled and read again, whatever was seen before: one reading may be wrong
-                checks.check_transfer(self._settled(state), self.limits, has_valves=has_valves)
-            self._seen = None  # it may stand elsewhere after
+                self._rest.seen = None  # settled and read again, whatever was seen before: one reading may be wrong
+                checks.check_transfer(self._rest.settled(state), self.limits, has_valves=has_valves)
+            self._rest.seen = None  # it may stand elsewhere after
             yield self._latch
 
     def _check_latch_and_time(self, duration_s: float) -> None:
@@ -202,39 +211,19 @@ class Guard:
         used_s = self.ledger.time_used_s() + self._clock.now_s() - self._counted_s
         checks.check_time(used_s, duration_s, self.limits)
 
-    def _settled(self, state: State) -> State:
-        """The state; read anew where the stage had to be waited for, as what was told before is old by then."""
-        if self._seen is not None:
-            return state
-        stage, change = self._still_stage()
-        checks.check_still(change)
-        self._seen = stage
-        return self.state()
-
-    def _check_still(self, stage: StagePosition, tolerance_nm: float) -> None:
-        """The read-back agrees with the one before it: a driver's "ready" alone is not believed."""
-        before, self._seen = self._seen or stage, stage
-        checks.check_still(checks.moved(before, stage, tolerance_nm))
-
-    def _still_stage(self) -> tuple[StagePosition, str | None]:
-        return checks.come_to_rest(lambda: self.state().stage, self._clock, self.limits)
-
-    def _stopping(self) -> None:  # from any thread
-        self._stopped = True
-
     def _arrive(self, target: StagePosition, start: StagePosition, expected: StagePosition) -> StagePosition:
         """Where the stage came to rest. A tilt that is off or unread, and was not stopped, counts as a pole touch."""
         try:
-            found, change = self._still_stage()
+            found, change = self._rest.wait()
         except InstrumentError as error:
             if (target.alpha_deg, target.beta_deg) == (None, None):
                 raise
             raise self._latch(f"after a tilt the stage cannot be read ({error}): do not move, see to it") from error
-        self._seen = None if change else found
-        there = checks.stopped_at(start, expected, found) if self._stopped else expected
+        self._rest.seen = None if change else found
+        there = checks.stopped_at(start, expected, found) if self._stopped.is_set() else expected
         if wrong := checks.touched(there, found):
             raise self._latch(wrong)
-        if self._stopped:
+        if self._stopped.is_set():
             self.ledger.intend_tilt(there)
         missed = change or checks.off(expected, found, LENGTHS, self.limits.reach_tolerance_nm)
         if missed := missed or checks.off(expected, found, TILTS, checks.TOUCH_DEG):
@@ -264,20 +253,35 @@ class Guard:
         self._spend_time()
         try:
             state = self.state()
-            self._lacking -= set(INTERLOCKS) - checks.unread(state)
+            if read := self._lacking - checks.unread(state):
+                self.ledger.tell_read(read)
+                self._lacking -= read
             if state.blanked is not True:
                 self.blank()
             if (tilt := self.ledger.intended_tilt()) is None:
                 self.ledger.intend_tilt(state.stage)
             elif checks.touched(tilt, merged(state.stage, tilt)):  # or still on its way, after a process that died
-                self._seen = self._still_stage()[0]
-                if wrong := checks.touched(tilt, merged(self._seen, tilt)):
+                self._rest.seen = self._rest.wait()[0]
+                if wrong := checks.touched(tilt, merged(self._rest.seen, tilt)):
                     self._latch(wrong)
                 state = self.state()  # where a move starts is where the stage has come to rest
             yield state
         finally:
             with suppress(InstrumentError):  # what cannot be written down now is counted at the next request
                 self._spend_time()
+
+    @contextmanager
+    def _permitted(self) -> Iterator[State]:
+        """The turn of a request that neither latch nor time forbids."""
+        with self._turn() as state:
+            with self._judging():
+                self._check_latch_and_time(0.0)
+            yield state
+
+    @contextmanager
+    def _acting(self) -> Iterator[None]:
+        with self._permitted(), self._driver():
+            yield
 
     @contextmanager
     def _judging(self) -> Iterator[None]:

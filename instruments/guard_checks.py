@@ -53,11 +53,16 @@ def check_read(state: State, lacking: Set[str]) -> None:
         )
 
 
-def check_beam_path(state: State, limits: Limits, *, has_valves: bool) -> None:
-    """Blanker, valve, vacuum and gun are good, where they are known."""
+def check_dark(state: State) -> None:
+    """The beam reads blanked."""
     if state.blanked is not True:
         found = "on" if state.blanked is False else "in a state that cannot be read"
         raise BusyError(f"between exposures the beam must be blanked, but it is {found}: blank, then ask again")
+
+
+def check_beam_path(state: State, limits: Limits, *, has_valves: bool) -> None:
+    """Blanker, valve, vacuum and gun are good, where they are known."""
+    check_dark(state)
     if state.valve_open is False:
         raise BusyError("the column valve is closed: a person opens it once the vacuum is good")
     if state.valve_open is None and has_valves:
@@ -201,6 +206,33 @@ def come_to_rest(read: Callable[[], StagePosition], clock: Clock, limits: Limits
         if (change := moved(before, stage, limits.stage_uncertainty_nm)) is None:
             break
     return stage, change
+
+
+class Rest:
+    """Whether the stage is at rest: two read-backs that agree, as a driver's "ready" alone is not believed."""
+
+    def __init__(self, read: Callable[[], State], clock: Clock, limits: Limits) -> None:
+        self._read, self._clock, self._limits = read, clock, limits
+        self.seen: StagePosition | None = None
+        """Where it was last; None: it is to be waited for."""
+
+    def settled(self, state: State) -> State:
+        """The state; read anew where the stage had to be waited for, as what was told before is old by then."""
+        if self.seen is not None:
+            return state
+        stage, change = self.wait()
+        check_still(change)
+        self.seen = stage
+        return self._read()
+
+    def check(self, stage: StagePosition, tolerance_nm: float) -> None:
+        """The read-back agrees with the one before it."""
+        before, self.seen = self.seen or stage, stage
+        check_still(moved(before, stage, tolerance_nm))
+
+    def wait(self) -> tuple[StagePosition, str | None]:
+        """``come_to_rest``."""
+        return come_to_rest(lambda: self._read().stage, self._clock, self._limits)
 
 
 def stopped_at(start: StagePosition, expected: StagePosition, found: StagePosition) -> StagePosition:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from instruments.types import Outcome
 
 
+Acting: TypeAlias = Callable[[], AbstractContextManager[object]]
 Transferring: TypeAlias = Callable[[], AbstractContextManager[Callable[[str], HardwareFault]]]
 
 
@@ -33,18 +34,22 @@ class Own:
     ledger: Ledger
     transferring: Transferring
     """Judges whether a specimen may go in or out now, and hands in how to latch."""
+    acting: Acting
+    """Judges latch and time, and latches what the driver latches."""
+    calling: Acting
+    """Latches what the driver latches, and forbids nothing."""
 
 
 def guarded(kind: type, power: object, own: Own) -> object:
     """The power in its guarded form, or None."""
     if kind is HasValves and isinstance(power, HasValves):
-        return GuardedValves(power, own.blank)
+        return GuardedValves(power, own.blank, own.calling)
     if kind is HasTilt and isinstance(power, HasTilt):
         return GuardedTilt(power, own.limits)
     if kind is CanStop and isinstance(power, CanStop):
-        return GuardedStop(power, own.stopping)
+        return GuardedStop(power, own.stopping, own.calling)
     if kind is HasHolder and isinstance(power, HasHolder):
-        return GuardedHolder(power, own.limits)
+        return GuardedHolder(power, own.limits, own.acting)
     if kind is HasLoader and isinstance(power, HasLoader):
         return GuardedLoader(power, own.ledger, own.transferring)
     if kind is HasSpectra and isinstance(power, HasSpectra):
@@ -60,12 +65,14 @@ class GuardedValves:
 
     valves: HasValves
     blank: Callable[[], None]
+    calling: Acting
 
     def close_valves(self) -> None:
         try:
             self.blank()
         finally:
-            self.valves.close_valves()
+            with self.calling():
+                self.valves.close_valves()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +81,12 @@ class GuardedStop:
 
     motion: CanStop
     stopping: Callable[[], None]
+    calling: Acting
 
     def stop(self) -> None:
         self.stopping()
-        self.motion.stop()
+        with self.calling():
+            self.motion.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +95,12 @@ class GuardedHolder:
 
     holder: HasHolder
     limits: Limits
+    acting: Acting
 
     def set_condition(self, name: str, value: float) -> Outcome[float]:
         """Raises LimitError for a condition that the limits do not name, or a value outside what they allow."""
-        return self.holder.set_condition(name, within(name, value, self.limits.conditions.get(name)))
+        with self.acting():
+            return self.holder.set_condition(name, within(name, value, self.limits.conditions.get(name)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from instruments.errors import LimitError
 from instruments.ledger_sqlite import SqliteLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Set
 
     from instruments.ledger import Ticket
     from instruments.limits import Interlock
@@ -108,6 +108,12 @@ class InstrumentLedger:
 
     def latch(self, reason: str) -> None:
         self._latches.latch(reason)
+
+    def tell_read(self, names: Set[str]) -> None:
+        self._latches.tell_read(names)
+
+    def has_read(self) -> Set[str]:
+        return self._latches.has_read()
 
     def begin_transfer(self, what: str) -> None:
         self._latches.begin_transfer(what)

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from instruments.dose import fluence_of
 from instruments.errors import LimitError
 from instruments.overlap import box, deepest
 from instruments.types import Exposure, Footprint, StagePosition
+
+if TYPE_CHECKING:
+    from collections.abc import Set
 
 Ratio: TypeAlias = float
 
@@ -88,6 +91,14 @@ class Ledger(Spent, Protocol):
         """Forbid motion and exposure until a person clears it; outlives the process where the ledger does."""
         ...
 
+    def tell_read(self, names: Set[str]) -> None:
+        """What has read once is lacking when it does not, also for who comes after; forgotten with ``clear_latch``."""
+        ...
+
+    def has_read(self) -> Set[str]:
+        """All of what ``tell_read`` was told."""
+        ...
+
     def begin_transfer(self, what: str) -> None:
         """A specimen is on its way: latched until ``end_transfer``, so that who comes after a crash does not go on."""
         ...
@@ -110,6 +121,7 @@ class MemoryLedger:
         self._tilt: StagePosition | None = None
         self._latched: str | None = None
         self._transfer: str | None = None
+        self._read: set[str] = set()
 
     def reserve(self, exposure: Exposure, place: Footprint, electrons: float) -> Ticket:
         fluence = fluence_of(exposure, place, electrons)
@@ -159,6 +171,12 @@ class MemoryLedger:
     def latch(self, reason: str) -> None:
         self._latched = self._latched or reason
 
+    def tell_read(self, names: Set[str]) -> None:
+        self._read |= names
+
+    def has_read(self) -> Set[str]:
+        return frozenset(self._read)
+
     def begin_transfer(self, what: str) -> None:
         self._transfer = on_its_way(what)
 
@@ -171,6 +189,7 @@ class MemoryLedger:
     def clear_latch(self, person: str) -> None:
         name_of(person)
         self._latched = self._tilt = self._transfer = None
+        self._read.clear()
 
 
 class _Grid:

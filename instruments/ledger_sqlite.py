@@ -15,7 +15,7 @@ from instruments.overlap import box, deepest
 from instruments.types import Exposure, Footprint, StagePosition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Set
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -79,6 +79,7 @@ class SqliteLedger:
                 for statement in _SCHEMA.split(";"):
                     self._db.execute(statement)
                 self._db.execute("INSERT INTO meta VALUES (?, 0)", (SCHEMA_VERSION,))
+            self._db.execute("CREATE TABLE IF NOT EXISTS has_read (name TEXT PRIMARY KEY)")  # older files lack it
 
     def reserve(self, exposure: Exposure, place: Footprint, electrons: float) -> Ticket:
         fluence = fluence_of(exposure, place, electrons)
@@ -153,6 +154,14 @@ class SqliteLedger:
             row = self._db.execute("SELECT alpha_deg, beta_deg FROM tilt").fetchone()
         return StagePosition(alpha_deg=row[0], beta_deg=row[1]) if row else None
 
+    def tell_read(self, names: Set[str]) -> None:
+        with self._trouble("written"), self._writing():
+            self._db.executemany("INSERT OR IGNORE INTO has_read VALUES (?)", [(name,) for name in sorted(names)])
+
+    def has_read(self) -> Set[str]:
+        with self._trouble("read"):
+            return frozenset(name for (name,) in self._db.execute("SELECT name FROM has_read"))
+
     def latch(self, reason: str) -> None:
         self._unwritten_latch = self._unwritten_latch or reason
         with self._trouble("written"), self._writing():
@@ -178,6 +187,7 @@ class SqliteLedger:
         with self._trouble("written"), self._writing():
             self._db.execute("UPDATE latches SET cleared_by = ? WHERE cleared_by IS NULL", (name,))
             self._db.execute("DELETE FROM tilt")
+            self._db.execute("DELETE FROM has_read")
         self._unwritten_latch = None
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from e2e_bench import LIMITS, Bench
 from instruments import booking, bounds, dose, guard, guard_checks, ledger_sqlite
 from instruments.errors import InstrumentError
 from instruments.guard import Guard
+from instruments.guard_checks import Rest
 from instruments.guard_powers import GuardedLoader
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.types import StagePosition
@@ -123,8 +124,8 @@ def _forget_latch(self: SqliteLedger, reason: str) -> None:
     self._unwritten_latch = reason
 
 
-def _believe(self: Guard) -> Any:
-    return self.state().stage, None
+def _believe(self: Rest) -> Any:
+    return self._read().stage, None
 
 
 def _believe_arrival(
@@ -209,9 +210,9 @@ DEFECTS: tuple[Defect, ...] = (
     ("forgets the time at restart", ((SqliteLedger, "spend_time", _forget_time),), scenarios.endless_with_deaths),
     ("exposes as fast as it can", ((Guard, "__init__", _unhurried),), scenarios.hasty),
     ("does not leave a busy instrument alone", ((guard_checks, "check_idle", _nothing),), scenarios.refill),
-    ("believes a stage that says ready", ((Guard, "_still_stage", _believe), (Guard, "_check_still", _nothing),
+    ("believes a stage that says ready", ((Rest, "wait", _believe), (Rest, "check", _nothing),
       (Guard, "_arrive", _believe_arrival)), scenarios.spurious_ready),
-    ("moves a stage that somebody else has in hand", ((Guard, "_check_still", _nothing),), scenarios.taken_over),
+    ("moves a stage that somebody else has in hand", ((Rest, "check", _nothing),), scenarios.taken_over),
     ("books where the stage was sent", ((Guard, "move", _remember_wish), (Guard, "_plan", _where_it_was_sent)),
      scenarios.stuck),
     ("books what the stage reads, as if it were sure", ((dose, "place_of", lambda e, s, *_: _PLACE(e, s, 0.0)),),
@@ -237,7 +238,7 @@ DEFECTS: tuple[Defect, ...] = (
     ("books where there is no room", ((SqliteLedger, "_require_room", _nothing),), interlocks.disk_full),
     ("loads whatever the valve does", ((guard_checks, "check_transfer", _nothing),), loading.valve_open),
     ("loads wherever the stage is", ((guard_checks, "check_transfer", _wherever),), loading.tilted),
-    ("loads as soon as a stage says ready", ((Guard, "_still_stage", _believe), (Guard, "_check_still", _nothing),
+    ("loads as soon as a stage says ready", ((Rest, "wait", _believe), (Rest, "check", _nothing),
       (Guard, "_arrive", _believe_arrival)), loading.moving),
     ("tries a transfer again", ((GuardedLoader, "_carry", _carry_on),), loading.stuck),
     ("forgets the specimen that is on its way", ((SqliteLedger, "begin_transfer", _nothing),), loading.dies_loading),

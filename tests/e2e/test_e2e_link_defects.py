@@ -13,8 +13,8 @@ import pytest
 from e2e_links import Links
 
 from instruments import guard_client, guard_desk, server_link, watchdog
-from instruments.guard import Guard
 from instruments.guard_client import GuardClient, LedgerView
+from instruments.guard_powers import GuardedStop
 from instruments.guard_process import GuardProcess
 from instruments.latches import InstrumentLedger
 from instruments.ledger_sqlite import SqliteLedger
@@ -102,6 +102,10 @@ def _no_beats(link: Any, tick: object = None, every_s: float = 0.0) -> Any:
     return wire.receive(link)
 
 
+def _stop_only(self: GuardedStop) -> None:
+    self.motion.stop()
+
+
 Defect = tuple[str, tuple[tuple[object, str, object], ...], "Callable[[Links], None]"]
 DEFECTS: tuple[Defect, ...] = (
     ("a guard that ends without blanking", ((GuardProcess, "_part", _goodbye_only),), scenarios.runner_dies),
@@ -143,7 +147,7 @@ DEFECTS: tuple[Defect, ...] = (
     ("a desk that does not stop", ((guard_desk, "stop", lambda _: {}),), scenarios.stopped_on_the_way),
     ("a stop that waits for its turn", ((RemoteMicroscope, "stop", _stop_in_turn),), scenarios.stopped_on_the_way),
     ("a server that lets it move on", ((DriverServer, "_stop_motion", lambda _: {}),), scenarios.stopped_on_the_way),
-    ("a guard that takes what was stopped for a pole touch", ((Guard, "_stopping", _nothing),),
+    ("a guard that takes what was stopped for a pole touch", ((GuardedStop, "stop", _stop_only),),
      scenarios.stopped_on_the_way),
     ("a latch in the survey's folder", ((InstrumentLedger, "latch", lambda self, why: self._dose.latch(why)),),
      scenarios.latch_of_the_instrument),

@@ -12,13 +12,15 @@ from pydantic import ValidationError
 
 from instruments.errors import BudgetError, BusyError, Disconnected, LimitError
 from instruments.guard import Guard
-from instruments.ledger import MemoryLedger
+from instruments.ledger import Ledger, MemoryLedger
+from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import INTERLOCKS, Rig
 from instruments.powers import HasLoader
 from instruments.types import Footprint, Optics, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 ALL = {
     "valve_open": True,
@@ -32,10 +34,11 @@ ELECTRONS = EXPOSURE.electrons(100.0)
 WHY = "the operator looks at it every hour"
 
 
-def hardware(scope: FakeMicroscope, overhead_s: float = 0.0, **changes: Any) -> Guard:
+def hardware(scope: FakeMicroscope, overhead_s: float = 0.0, ledger: Ledger | None = None, **changes: Any) -> Guard:
     """A guard over an instrument that tells everything, its calls so far forgotten."""
     scope.reads = dict(ALL)
-    guard = Guard(scope, limits(**changes), MemoryLedger(), scope.clock, Rig(hardware=True, overhead_s=overhead_s))
+    rig = Rig(hardware=True, overhead_s=overhead_s)
+    guard = Guard(scope, limits(**changes), ledger or MemoryLedger(), scope.clock, rig)
     scope.calls.clear()
     return guard
 
@@ -60,14 +63,29 @@ def test_what_the_instrument_cannot_tell_must_be_waived_by_name(scope: FakeMicro
 
 
 @pytest.mark.parametrize("name", INTERLOCKS)
-def test_a_waiver_is_for_what_never_reads(scope: FakeMicroscope, name: str) -> None:
-    guard = hardware(scope, waived={name: WHY})
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_waiver_is_for_what_never_reads(scope: FakeMicroscope, tmp_path: Path, name: str, durable: bool) -> None:
+    """Also for the guard that comes after the one that has read it, until a person has looked at the instrument."""
+    ledger: Ledger = SqliteLedger(tmp_path / "ledger.sqlite") if durable else MemoryLedger()
+    guard = hardware(scope, ledger=ledger, waived={name: WHY})
     guard.acquire(EXPOSURE)
     scope.calls.clear()
     scope.reads |= SILENT[name]
     refused(guard, scope, BusyError, name)
+    if isinstance(ledger, SqliteLedger):
+        ledger.close()
+        ledger = SqliteLedger(tmp_path / "ledger.sqlite")
+    guard = hardware(scope, ledger=ledger, waived={name: WHY})
+    scope.reads |= SILENT[name]
+    refused(guard, scope, BusyError, name)
+    ledger.clear_latch("Ada")
+    guard = hardware(scope, ledger=ledger, waived={name: WHY})
+    scope.reads |= SILENT[name]
+    guard.acquire(EXPOSURE)
     scope.reads = dict(ALL)
     guard.acquire(EXPOSURE)
+    if isinstance(ledger, SqliteLedger):
+        ledger.close()
 
 
 def test_what_is_waived_and_reads_badly_is_refused(scope: FakeMicroscope) -> None:
@@ -161,7 +179,7 @@ def test_a_burst_is_booked_with_its_waits_as_the_beam_may_hang_on_through_them(s
 
 
 def test_a_burst_does_not_wait_for_longer_than_a_reading_counts(scope: FakeMicroscope) -> None:
-    guard = hardware(scope, overhead_s=2e-3)
+    guard = hardware(scope)
     refused(guard, scope, LimitError, "waits of 60.2 s.*counts for 60 s", frames=3, interval_s=30.1)
     guard.acquire(replace(EXPOSURE, frames=3, interval_s=30.0))
 

@@ -85,6 +85,34 @@ def test_a_tilt_that_was_stopped_is_no_pole_touch_where_it_lies_on_the_way(scope
             guard.move(StagePosition(alpha_deg=10.0))
 
 
+@pytest.mark.parametrize("moment", ["on_state", "on_blank"])
+def test_a_stop_before_the_motion_has_begun_is_not_lost(scope: FakeMicroscope, moment: str) -> None:
+    scope.powers[CanStop] = Valves([])
+    guard = guarded(scope)
+    stop = guard.power(CanStop)
+    assert stop is not None
+    setattr(scope, moment, stop.stop)
+    with pytest.raises(ReachError, match="did not arrive"):
+        guard.move(StagePosition(x_nm=100.0, alpha_deg=10.0))
+    assert scope.calls == ["blank"]
+    assert guard.ledger.latched() is None
+    setattr(scope, moment, nothing)
+    guard.move(StagePosition(x_nm=100.0, alpha_deg=10.0))
+
+
+def test_nothing_changes_under_a_beam_that_does_not_read(scope: FakeMicroscope) -> None:
+    guard = guarded(scope)
+    scope.reads["blanked"] = None
+    with pytest.raises(BusyError, match="cannot be read"):
+        guard.move(StagePosition(x_nm=100.0))
+    with pytest.raises(BusyError, match="cannot be read"):
+        guard.tune(Optics(defocus_nm=1.0))
+    assert set(scope.calls) == {"blank"}
+    assert guard.denials == 2
+    del scope.reads["blanked"]
+    guard.move(StagePosition(x_nm=100.0))
+
+
 def test_a_refused_tune_changes_nothing(scope: FakeMicroscope) -> None:
     guard = guarded(scope)
     with pytest.raises(LimitError, match="defocus_nm"):

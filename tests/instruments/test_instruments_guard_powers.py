@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from instruments_fake import FakeMicroscope, Valves, guarded, raising
 
-from instruments.errors import HardwareFault, LimitError, Timeout
+from instruments.errors import BudgetError, HardwareFault, LimitError, Timeout
 from instruments.powers import CanStop, HasDiffraction, HasHolder, HasLoader, HasSpectra, HasTilt, HasValves
 
 
@@ -63,6 +65,44 @@ def test_a_condition_is_set_where_the_limits_name_it_and_within_them(scope: Fake
     assert raw.done == []
     assert holder.set_condition("temperature_K", 900.0).achieved == 900.0
     assert raw.done == ["temperature_K=900"]
+
+
+def test_a_holder_obeys_neither_after_a_latch_nor_after_the_time(scope: FakeMicroscope) -> None:
+    raw = Valves([])
+    scope.powers[HasHolder] = raw
+    guard = guarded(scope, conditions={"temperature_K": (300.0, 900.0)}, max_time_s=100.0)
+    holder = guard.power(HasHolder)
+    assert holder is not None
+    guard.ledger.latch("touched")
+    with pytest.raises(HardwareFault, match="touched"):
+        holder.set_condition("temperature_K", 400.0)
+    guard.ledger.clear_latch("Ada")
+    scope.clock.wait(101.0)
+    with pytest.raises(BudgetError):
+        holder.set_condition("temperature_K", 400.0)
+    assert raw.done == []
+    assert guard.denials == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb", "values"),
+    [(HasHolder, "set_condition", ("temperature_K", 400.0)), (HasValves, "close_valves", ()), (CanStop, "stop", ())],
+)
+def test_a_latching_fault_of_a_power_latches(
+    scope: FakeMicroscope, kind: type[Any], verb: str, values: tuple[Any, ...]
+) -> None:
+    class Broken(Valves):
+        """Its calls end in a fault that a person has to see to."""
+
+    def fault(*_: object) -> None:
+        raise HardwareFault("column vented", latching=True)
+
+    setattr(Broken, verb, fault)
+    scope.powers[kind] = Broken([])
+    guard = guarded(scope, conditions={"temperature_K": (300.0, 900.0)})
+    with pytest.raises(HardwareFault, match="column vented"):
+        getattr(guard.power(kind), verb)(*values)
+    assert guard.ledger.latched() == "column vented"
 
 
 def test_detectors_that_give_more_than_a_number_are_told_and_no_more(scope: FakeMicroscope) -> None:
