@@ -21,13 +21,12 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from configs.load import ConfigError
+from configs.load import ConfigError, Settings
 from instruments import codec
 from instruments.errors import Disconnected, InstrumentError
 from instruments.remote import RemoteSettings
 
 if TYPE_CHECKING:
-    from configs.load import Settings
     from instruments.codec import Json
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +39,12 @@ _ANSWER_S = (5.0, 60.0)
 
 
 def instrument_name(instrument: Settings) -> str:
-    """What its latches are kept under: the name that its settings give it, else its kind."""
+    """What its latches are kept under: the name that its settings give it, else its kind.
+
+    What mishaps befall is latched as what it is: a block round it in a config opens no latch.
+    """
+    if isinstance(inner := getattr(instrument, "instrument", None), Settings):
+        return instrument_name(inner)
     return str(getattr(instrument, "name", None) or getattr(instrument, "kind", "instrument"))
 
 

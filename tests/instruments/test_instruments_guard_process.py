@@ -167,6 +167,7 @@ def test_plans_and_names(tmp_path: Path) -> None:
     assert instrument_name(remote) == "titan"
     assert instrument_name(SimulatedSettings()) == "simulated"
     faulty = registry.parse({"kind": "faulty", "instrument": {"kind": "thermofisher", "exposure_overhead_s": 7.0}})
+    assert instrument_name(faulty) == "thermofisher"  # its latches hold, whatever is put round it
     assert (overhead_s(SimulatedSettings()), overhead_s(faulty), overhead_s(Settings())) == (60.0, 7.0, 1.0)
     assert (startup_s(faulty), startup_s(registry.parse({"kind": "detwin"}))) == (60.0, 300.0)
     with pytest.raises(ConfigError, match="token_file"):
