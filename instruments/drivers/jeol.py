@@ -33,7 +33,7 @@ from instruments.errors import (
     ReachError,
     Timeout,
 )
-from instruments.powers import CanStop, HasTilt, HasValves
+from instruments.powers import CanStop, HasBlanker, HasTilt, HasValves
 from instruments.types import Optics, Outcome, Reading, StagePosition, State
 
 if TYPE_CHECKING:
@@ -152,6 +152,10 @@ class JeolMicroscope:
         self._blanks += 1
         self._shut()
 
+    def blanked(self) -> bool:
+        with self._calls():
+            return bool(first(self._deflectors.GetBeamBlank()) == 1)
+
     def _shut(self) -> None:
         if not self._closed:
             with self._calls():
@@ -163,7 +167,7 @@ class JeolMicroscope:
 
     def power(self, kind: type[P]) -> P | None:
         tilts = kind is HasTilt and bool(self.tilt_range_deg())
-        return cast("P", self) if tilts or kind in (HasValves, CanStop) else None
+        return cast("P", self) if tilts or kind in (HasValves, CanStop, HasBlanker) else None
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
         return tilts(self._ranges)

@@ -216,3 +216,15 @@ def test_temscripts_second_server_blanks_in_the_midst_of_a_frame() -> None:
         with pytest.raises(LimitError, match=r"second temscript server.*blanker_port.*0.4 s"):
             registry.open_microscope(single, seed=0, clock=RealClock()).acquire(look)
         scope.close()
+
+
+def test_a_jeols_blanker_is_looked_at_without_its_slow_stage() -> None:
+    made = Column()
+    with pyjem(made):
+        scope = registry.open_microscope(registry.parse(JEOL), seed=0, clock=made.clock)
+        blanker, start_s = scope.power(HasBlanker), made.clock.now_s()
+        assert blanker is not None
+        for shut in (True, False):
+            made.blank(shut)
+            assert blanker.blanked() is shut
+        assert made.clock.now_s() == start_s
