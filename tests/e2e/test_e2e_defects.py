@@ -220,7 +220,7 @@ DEFECTS: tuple[Defect, ...] = (
     ("takes an unknown current for none", ((dose, "current_of", lambda s, _: s.optics.current_pA or 0.0),),
      scenarios.current_unknown),
     ("does without a reading, on an instrument", ((guard_checks, "check_read", _nothing),), interlocks.unread),
-    ("does without a reading that it had", ((guard, "INTERLOCKS", ()),), interlocks.read_no_more),
+    ("does without a reading that it had", ((guard_checks, "check_read", _nothing),), interlocks.read_no_more),
     ("books no more than was asked", ((booking, "price_of", _as_asked),), interlocks.overstays),
     ("leaves a place for the exposure alone", ((booking, "price_of", _as_asked),), interlocks.no_place_to_overstay),
     ("comes to a place as it likes", ((guard, "legs", lambda target, _: (target,)),), scenarios.from_either_side),
