@@ -148,7 +148,13 @@ for (const button of document.querySelectorAll("[data-tool]"))
 for (const id of ["place", "around"]) {
   const image = byId(id);
   image.addEventListener("load", () => image.classList.remove("coming"));
-  image.addEventListener("error", () => (byId("settings").textContent = "a picture cannot be had: its frame is missing or damaged"));
+  image.addEventListener("error", () => {
+    const wanted = image.src;
+    if (image.dataset.failed === wanted)
+      byId("settings").textContent = "a picture cannot be had: its frame is missing or damaged";
+    else setTimeout(() => image.src === wanted && (image.src = wanted), 300); // a server that is busy is asked once more
+    image.dataset.failed = wanted;
+  });
 }
 byId("lock").addEventListener("click", lock);
 items.forEach((item, index) => item.addEventListener("click", () => go(index)));

@@ -7,6 +7,7 @@ from agent_helpers import Bench, make_task
 from agent.factory import make_agent
 from agent.scripted import ScriptedAgent, at_truth, in_serpentine, serpentine
 from agent.settings import PluginSettings, RandomSettings, RasterSettings
+from configs.errors import ConfigError
 from envs.actions import LookAt, Stop, UseSkill
 
 
@@ -91,5 +92,5 @@ def test_an_oracle_visits_the_true_sites_and_no_others():
 
 def test_an_agent_that_is_not_installed_is_named():
     task = make_task(4)
-    with pytest.raises(ValueError, match="nobody"):
+    with pytest.raises(ConfigError, match="nobody"):
         make_agent(PluginSettings(name="nobody"), task, task.catalogue(()), (), 0)

@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -70,12 +70,11 @@ class Browser:
         if body is not None:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
-        connection.request(method, path, data, sent)
-        answer = connection.getresponse()
-        found = {name.lower(): value for name, value in answer.getheaders()}
-        content = answer.read()
-        connection.close()
-        return answer.status, found, content
+        with closing(connection):  # also where the server dies in the midst of its answer
+            connection.request(method, path, data, sent)
+            with closing(connection.getresponse()) as answer:
+                found = {name.lower(): value for name, value in answer.getheaders()}
+                return answer.status, found, answer.read()
 
     def sign_in(self, link: str) -> int:
         """Open a link; the status of the answer."""

@@ -50,7 +50,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], str | None, str]] = {
     "beam trip": (one("beam_trip", nth=3), "HardwareFault", "park, wait 30 s"),
     "connection drops": (one("disconnect", verb="acquire", nth=3), "Disconnected", "park, wait 30 s"),
     "connection gone a while": (one("disconnect", verb="state", nth=20, calls=10), "Disconnected", "retry, wait 1 s"),
-    "somebody moves the stage": (one("moved_by_hand", nth=22), "BusyError", "park, wait 30 s"),
+    "somebody moves the stage": (one("moved_by_hand", nth=24), "BusyError", "park, wait 30 s"),
 }
 """What is planned, the fault that the step must tell, and how the first reply begins."""
 
