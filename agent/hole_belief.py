@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -52,15 +52,16 @@ class Hypothesis:
     """Share of the holes whose prediction is that of the opposite rank."""
 
 
+_GOOD = Hypothesis(
+    name="good",
+    weight=0.6,
+    mistaken=0.05,
+    mean=(0.7, 3.4, 0.8, 0.0, 1.2),
+    spread=(0.8, 0.8, 1.0, 1.0, 1.0),
+    effects=(0.6, 0.3, 0.4),
+)
 HYPOTHESES = (
-    Hypothesis(
-        name="good",
-        weight=0.6,
-        mistaken=0.05,
-        mean=(0.7, 3.4, 0.8, 0.0, 1.2),
-        spread=(0.8, 0.8, 1.0, 1.0, 1.0),
-        effects=(0.6, 0.3, 0.4),
-    ),
+    _GOOD,
     Hypothesis(
         name="one in five wrong",
         weight=0.15,
@@ -85,14 +86,7 @@ HYPOTHESES = (
         spread=(1.0, 0.8, 1.5, 1.0, 1.5),
         effects=(1.0, 1.0, 1.2),
     ),
-    Hypothesis(
-        name="inverted",
-        weight=0.05,
-        mistaken=0.95,
-        mean=(0.7, 3.4, 0.8, 0.0, 1.2),
-        spread=(0.8, 0.8, 1.0, 1.0, 1.0),
-        effects=(0.6, 0.3, 0.4),
-    ),
+    replace(_GOOD, name="inverted", weight=0.05, mistaken=0.95),
 )
 """Means and effects rounded from fits to three grids of a real survey whose predictions were damaged on purpose
 (`python -m benchmarks.holes_prior`); spreads are wider than those fits', since another survey will differ."""
@@ -178,11 +172,14 @@ class HoleBelief:
     """(N, 5) by each hypothesis: what a, b₁, b₂, b₃ and b₄ are multiplied by."""
     _effects: Whole = field(init=False)
     """(N, 3) which of the D numbers are each hole's u_grid, u_square and u_patch."""
+    _effects_of_patch: Whole = field(init=False)
+    """(P, 3) the same of each patch, whose holes share all three."""
     _posteriors: list[_Posterior] = field(init=False)
 
     def __post_init__(self) -> None:
         sizes = self.parents.max(axis=0) + 1
         self._effects = self.parents + _CALIBRATION + np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        self._effects_of_patch = self._effects[np.unique(self.parents[:, 2], return_index=True)[1]]
         self._near = neighbours(self.parents[:, 2], self.place_px)
         self._features = [self._seen_by(each.mistaken) for each in self.hypotheses]
         self._posteriors = []
@@ -244,10 +241,10 @@ class HoleBelief:
         return np.asarray(total / weights[kept].sum())
 
     def _logit(self, n: int) -> tuple[Floats, Floats]:
-        """(N,) mean and variance by one hypothesis. Effects are summed by patch, whose holes share all three."""
+        """(N,) mean and variance by one hypothesis. Effects are summed by patch."""
         posterior, features, patch = self._posteriors[n], self._features[n], self.parents[:, 2]
         spread, own = posterior.covariance, slice(0, _CALIBRATION)
-        of_patch = self._effects[np.unique(patch, return_index=True)[1]]
+        of_patch = self._effects_of_patch
         shared = spread[own][:, of_patch].sum(axis=2).T[patch]
         alone = spread[of_patch[:, :, None], of_patch[:, None, :]].sum(axis=(1, 2))[patch]
         mean = features @ posterior.mean[own] + posterior.mean[of_patch].sum(axis=1)[patch]

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from archive.errors import JournalError
 
 _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
@@ -46,3 +51,19 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     partial.replace(path)
     if durable:
         sync_folder(path.parent)
+
+
+@contextmanager
+def transaction(
+    database: sqlite3.Connection, refused: Callable[[sqlite3.Error], JournalError]
+) -> Iterator[sqlite3.Connection]:
+    """All of it durable, or none of it. Raises what ``refused`` makes of SQLite's error."""
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        yield database
+        database.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise refused(error) from error
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from archive.durable import sync_folder
+from archive.durable import sync_folder, transaction
 from archive.errors import JournalError, JournalFull
 from archive.rows import Rows
 from archive.schema import FrameRecord, dump, upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from archive.rows import StoredSignal
@@ -178,22 +178,13 @@ class Journal:
     def _utc(self) -> str:
         return self._now_utc().isoformat(timespec="microseconds")
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of it durable, or none of it. Raises JournalError where SQLite refuses."""
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
-            yield self._database
-            self._database.execute("COMMIT")
-        except sqlite3.Error as error:
-            full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-            kind, advice = (
-                (JournalFull, "free some room and resume") if full else (JournalError, "run 'adaptem doctor'")
-            )
-            raise kind(f"asked to write {self.path}, found: {error}; nothing of this row was kept, {advice}") from error
-        finally:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._database, self._refused)
+
+    def _refused(self, error: sqlite3.Error) -> JournalError:
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        kind, advice = (JournalFull, "free some room and resume") if full else (JournalError, "run 'adaptem doctor'")
+        return kind(f"asked to write {self.path}, found: {error}; nothing of this row was kept, {advice}")
 
 
 def _cannot_open(path: Path, error: sqlite3.Error) -> JournalError:

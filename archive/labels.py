@@ -10,17 +10,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from archive.durable import sync_folder
+from archive.durable import sync_folder, transaction
 from archive.errors import JournalError
 from archive.journal import utc_now
 from archive.schema import upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
@@ -230,17 +230,10 @@ class LabelJournal:
     def _utc(self) -> str:
         return self._now_utc().isoformat(timespec="microseconds")
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of it durable, or none of it. Raises JournalError where SQLite refuses."""
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
-            yield self._database
-            self._database.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise JournalError(
-                f"asked to keep a label in {self.path}, found: {error}; nothing of it was kept, see if the disk is full"
-            ) from error
-        finally:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._database, self._refused)
+
+    def _refused(self, error: sqlite3.Error) -> JournalError:
+        return JournalError(
+            f"asked to keep a label in {self.path}, found: {error}; nothing of it was kept, see if the disk is full"
+        )

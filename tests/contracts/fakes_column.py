@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 REACH = {"x_nm": 1e6, "y_nm": 1e6, "z_nm": 2e5, "alpha_deg": 70.0, "beta_deg": 30.0}
 CASSETTE = ("gold", "carbon", "ice")
 SLOTS = {"gold": 1, "carbon": 2, "ice": 3}
+"""By the slots that they came in; the first lies on the stage."""
 LIMITS = Limits(
     x_nm=(-1e5, 1e5),
     y_nm=(-1e5, 1e5),
@@ -40,7 +41,6 @@ LIMITS = Limits(
     max_fluence_e_per_A2=1e6,
     max_time_s=1e6,
 )
-"""By the slots that they came in; the first lies on the stage."""
 _MOVING = (True, False, True, False)
 """What the stage says after a move, one after the other; after the second it stands half way."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import fakes_column
 import numpy as np
 import pytest
 from fakes_autoscript import autoscript
@@ -15,7 +16,6 @@ from instruments.drivers import registry
 from instruments.errors import Disconnected, HardwareFault, InstrumentError, LimitError, NotCalibrated, NotSupported
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
 from instruments.powers import HasDiffraction, HasLoader, HasTilt, HasValves
 from instruments.types import Exposure, StagePosition
 
@@ -34,17 +34,7 @@ SET = {
 }
 
 
-LIMITS = Limits(
-    x_nm=(-1e5, 1e5),
-    y_nm=(-1e5, 1e5),
-    alpha_deg=(-60.0, 60.0),
-    backlash_nm=0.0,
-    stage_uncertainty_nm=10.0,
-    max_current_pA=100.0,
-    max_electrons=1e12,
-    max_fluence_e_per_A2=1e6,
-    max_time_s=1e6,
-)
+LIMITS = fakes_column.LIMITS.model_copy(update={"alpha_deg": (-60.0, 60.0)})
 
 
 @contextmanager
