@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from pydantic import Field
@@ -258,12 +259,15 @@ class ThermofisherMicroscope:
             raise Disconnected(f"{where} was let go of: open the instrument again")
         try:
             yield self._temscript.RemoteMicroscope(address, "JSON", limit_s or self._settings.timeout_s)
-        except TimeoutError as error:
-            raise Timeout(f"{where} gave no answer in {limit_s or self._settings.timeout_s:g} s") from error
-        except (OSError, HTTPException) as error:
-            raise Disconnected(f"{where} cannot be reached ({error}): start it, and the tunnel to it") from error
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise InstrumentError(f"{where} did not do what it was asked: {error}") from error
+        except (OSError, HTTPException, RuntimeError, KeyError, ValueError) as error:
+            clear_frames(error.__traceback__)  # they hold an answer half read, and with it a socket
+            if isinstance(error, TimeoutError):
+                told: InstrumentError = Timeout(f"{where} gave no answer in {limit_s or self._settings.timeout_s:g} s")
+            elif isinstance(error, OSError | HTTPException):
+                told = Disconnected(f"{where} cannot be reached ({error}): start it, and the tunnel to it")
+            else:
+                told = InstrumentError(f"{where} did not do what it was asked: {error}")
+            raise told from error
 
 
 SETTINGS = ThermofisherSettings

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -18,7 +20,7 @@ from configs.load import ConfigError
 from instruments.clock import RealClock, SimulatedClock
 from instruments.drivers import registry, vendor
 from instruments.drivers.apart import open_apart
-from instruments.errors import Disconnected, LimitError, NotCalibrated, NotSupported
+from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported
 from instruments.types import Exposure, Optics, StagePosition
 
 if TYPE_CHECKING:
@@ -97,6 +99,26 @@ def test_what_is_not_calibrated_does_not_guess() -> None:
         with pytest.raises(LimitError, match="alpha_deg"):
             calibrated.move(StagePosition(alpha_deg=89.0))
         assert calibrated.move(StagePosition(alpha_deg=5.0)).achieved.alpha_deg == pytest.approx(5.0, abs=0.1)
+
+
+def test_what_a_server_refuses_leaves_no_socket_open() -> None:
+    """temscript closes no answer that it does not read, and an error may live as long as its frame does."""
+
+    def refused(scope: Any) -> None:
+        try:
+            with scope._column() as column:
+                column.get_stem_detector_param("nonesuch")
+        except InstrumentError as error:
+            kept = error  # frame → error → frame: freed by the collector alone
+            assert "did not do what it was asked" in str(kept)
+        else:
+            pytest.fail("the server knows a detector of this name")
+
+    with served("instruments.drivers.served", "--seed", "3") as ports, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        refused(open_block("thermofisher", **ports))
+        gc.collect()
+    assert not told, [str(one.message) for one in told]
 
 
 def test_a_magnification_without_whole_pixels_names_those_there_are() -> None:
