@@ -21,7 +21,7 @@ from benchmarks.common import arguments, finish
 from instruments.clock import SimulatedClock
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.simulated.library import SPECIMENS, named
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
@@ -58,7 +58,7 @@ def world(settings: dict[str, Any], seed: int) -> tuple[World, Guard]:
         max_fluence_e_per_A2=1e12,
         max_time_s=1e6,
     )
-    return found, Guard(SimulatedMicroscope(found), limits, MemoryLedger(), clock)
+    return found, Guard(SimulatedMicroscope(found), limits, MemoryLedger(), clock, SIMULATED)
 
 
 def attempt(skill: Skill, guard: Guard) -> tuple[bool, int]:

@@ -26,6 +26,7 @@ from instruments.clock import RealClock, SimulatedClock
 from instruments.drivers import registry
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
+from instruments.limits import SIMULATED
 from surveys.night import open_night
 from surveys.runner import run_survey
 from surveys.settings import SurveySettings
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
     from benchmarks.benches import Bench
     from configs.load import Settings
     from instruments.checks import CheckResult
+    from instruments.limits import Interlock
 
 GUARDS = ("inside", "process")
 OF_A_SURVEY = ("ending", "steps", "frames", "frames_per_s", "guard_denials")
-SIMULATED = "what stands behind this is simulated, and has none"
+NO_INSTRUMENT = "what stands behind this is simulated, and has none"
 CONFIG = Path(__file__).parents[1] / "configs" / "survey_backends.yaml"
 
 
@@ -47,9 +49,7 @@ def survey(instrument: Settings, detail_fraction: float | None = None, guard: st
     budget = settings.budget
     if detail_fraction is not None:
         budget = budget.model_copy(update={"detail_fraction": detail_fraction})
-    # what stands behind these is simulated: the interlocks that it does not tell, there are none
-    waived = {name: SIMULATED for name, check in READS.items() if check in registry.lacks(instrument)}
-    limits = settings.limits.model_copy(update={"waived": waived})
+    limits = settings.limits.model_copy(update={"waived": waived(instrument)})
     changes = {"instrument": instrument, "budget": budget, "limits": limits, "guard": guard}
     settings = settings.model_copy(update=changes)
     steps, frames = 0, 0
@@ -73,13 +73,19 @@ def survey(instrument: Settings, detail_fraction: float | None = None, guard: st
     }
 
 
+def waived(instrument: Settings) -> dict[Interlock, str]:
+    """What stands behind these is simulated: the interlocks that it does not tell, there are none."""
+    return {name: NO_INSTRUMENT for name, check in READS.items() if check in registry.lacks(instrument)}
+
+
 def conformance(about: Bench, instrument: Settings) -> list[CheckResult]:
     """The suite through a guard, as ``adaptem doctor`` runs it, with limits that let this bench's focus be tried."""
-    limits = load(CONFIG, SurveySettings).limits.model_copy(update={"defocus_nm": (-5e4, 5e4)})
+    more = {"defocus_nm": (-5e4, 5e4), "waived": waived(instrument)}
+    limits = load(CONFIG, SurveySettings).limits.model_copy(update=more)
     clock = RealClock() if getattr(instrument, "real_time", True) else SimulatedClock()
     scope = registry.open_microscope(instrument, seed=3, clock=clock)
     return check_microscope(
-        Guard(scope, limits, MemoryLedger(), clock),
+        Guard(scope, limits, MemoryLedger(), clock, SIMULATED),
         exposure=about.exposure,
         allow_defocus_nm=about.allow_defocus_nm,
         lacks=registry.lacks(instrument),

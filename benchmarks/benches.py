@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 STRAIGHT = [[1.0, 0.0], [0.0, 1.0]]
 EMISSION, VACUUM, VALVE, TENSION = (READS[name] for name in ("emission", "vacuum", "valve", "high_tension"))
+BLANKER = READS["blanker"]
 
 
 @dataclass(frozen=True)

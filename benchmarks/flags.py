@@ -45,7 +45,7 @@ from instruments.clock import SimulatedClock
 from instruments.guard import Guard
 from instruments.images import read_image
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.replay import ReplayMicroscope, ReplaySettings
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import HoleSettings, SimulatedSettings, SpecimenSettings
@@ -115,9 +115,8 @@ def survey(scope: Microscope, clock: SimulatedClock, task: SurveyTask, seed: int
         x_nm=wide, y_nm=wide, field_of_view_nm=(1e-3, 1e9), max_electrons=1e15, max_time_s=1e9, max_current_pA=1e3,
         max_fluence_e_per_A2=1e15, max_exposures_per_min=10**9, backlash_nm=0.0, stage_uncertainty_nm=0.0,
     )  # fmt: skip
-    env = SurveyEnv(
-        Situation(guard=Guard(scope, limits, MemoryLedger(), clock), clock=clock, task=task, scorer=scorer, seed=seed)
-    )
+    guard = Guard(scope, limits, MemoryLedger(), clock, SIMULATED)
+    env = SurveyEnv(Situation(guard=guard, clock=clock, task=task, scorer=scorer, seed=seed))
     steps = [env.apply(env.catalogue.encode(LookAt(int(patch), 0))) for patch in tree.of_kind("patch")]
     seen = [sight for sight in sights(steps) if not sight.own]
     rows = np.array([sight.descriptors for sight in seen])

@@ -33,6 +33,7 @@ from instruments.guard import Guard
 from instruments.guard_client import GuardClient, Plan
 from instruments.latches import InstrumentLedger
 from instruments.ledger_sqlite import SqliteLedger
+from instruments.limits import SIMULATED
 from instruments.remote import RemoteMicroscope, RemoteSettings
 from instruments.types import Exposure
 
@@ -64,7 +65,11 @@ def overhead(exposures: int) -> list[dict[str, Any]]:
 
     Median and 95 % quantile of the differences of exposures made one after the other; CPU time.
     """
-    from guard_rig import LIMITS, Instrument  # the tests' instrument; its folder is on the path only while this runs
+    from guard_rig import (  # the tests' instrument; its folder is on the path only while this runs
+        LIMITS,
+        NAME,
+        Instrument,
+    )
 
     rows = []
     with tempfile.TemporaryDirectory() as parent:
@@ -78,7 +83,7 @@ def overhead(exposures: int) -> list[dict[str, Any]]:
         servers = {name: Instrument(folder / name, allow_s=60.0, instrument=recorded) for name in ("inside", "process")}
         guards: dict[str, Guarded] = {}
         for name, server in servers.items():
-            settings = RemoteSettings(port=server.port, token_file=server.token_file, name=name)
+            settings = RemoteSettings(port=server.port, token_file=server.token_file, name=NAME)
             if name == "process":
                 plan = Plan(instrument=settings, limits=LIMITS, ledger=folder / name / "ledger.sqlite")
                 guards[name] = GuardClient(plan)
@@ -86,7 +91,7 @@ def overhead(exposures: int) -> list[dict[str, Any]]:
                 clock = RealClock()
                 scope = RemoteMicroscope(settings, server.token_file.read_text().strip(), clock)
                 ledgers = (SqliteLedger(folder / name / f"{part}.sqlite") for part in ("ledger", "latches"))
-                guards[name] = Guard(scope, LIMITS, InstrumentLedger(*ledgers), clock)
+                guards[name] = Guard(scope, LIMITS, InstrumentLedger(*ledgers), clock, SIMULATED)
         for look, exposure in LOOKS.items():
             took: dict[str, list[float]] = {name: [] for name in guards}
             spent: dict[str, list[float]] = {name: [] for name in guards}

@@ -23,6 +23,7 @@ from instruments.drivers.registry import kinds, lacks, open_microscope
 from instruments.guard import Guard
 from instruments.guard_client import GuardClient
 from instruments.ledger import MemoryLedger
+from instruments.limits import SIMULATED
 from surveys.guarding import apart, waived
 from surveys.settings import SurveySettings
 from surveys.task import survey_looks
@@ -100,7 +101,7 @@ def _guarded(settings: SurveySettings, folder: Path) -> Guarded:
         return GuardClient(plan)
     clock: Clock = SimulatedClock() if not getattr(settings.instrument, "real_time", True) else RealClock()
     microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock)
-    return Guard(microscope, settings.limits, MemoryLedger(), clock)
+    return Guard(microscope, settings.limits, MemoryLedger(), clock, SIMULATED)
 
 
 def _python() -> CheckResult:

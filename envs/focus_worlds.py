@@ -12,7 +12,7 @@ from envs.focus_env import FocusEnv, FocusSituation, FocusTask
 from instruments.clock import SimulatedClock
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.simulated.darkroom import Studio
 from instruments.simulated.features import nearest
 from instruments.simulated.library import named
@@ -101,7 +101,7 @@ def _situation(settings: SimulatedSettings, task: FocusTask, seed: int, studio: 
         max_fluence_e_per_A2=1e9,
         max_time_s=1e6,
     )
-    guard = Guard(SimulatedMicroscope(world), limits, MemoryLedger(), clock)
+    guard = Guard(SimulatedMicroscope(world), limits, MemoryLedger(), clock, SIMULATED)
     x_nm, y_nm = nearest(recipe, seed, task.exposure.field_of_view_nm)
     guard.move(StagePosition(x_nm=x_nm, y_nm=y_nm, z_nm=-world.scene.height_nm(x_nm, y_nm)))
     camera = Camera(shape=task.exposure.shape, pixel_nm=task.exposure.pixel_size_nm)

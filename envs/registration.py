@@ -14,7 +14,7 @@ from envs.tasks import Budget, SurveyTask
 from instruments.clock import SimulatedClock
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.world import World
@@ -77,7 +77,7 @@ def make_survey_env(
         clock = SimulatedClock()
         microscope = SimulatedMicroscope(World(settings, world_seed, clock, None))
         return Situation(
-            guard=Guard(microscope, _limits(wanted, settings), MemoryLedger(), clock),
+            guard=Guard(microscope, _limits(wanted, settings), MemoryLedger(), clock, SIMULATED),
             clock=clock,
             task=wanted,
             scorer=scorer(),

@@ -35,6 +35,7 @@ _CHANGED: Ratio = 0.1
 
 READS: Mapping[Interlock, str] = MappingProxyType(
     {
+        "blanker": "the blanker is read",
         "valve": "the column valve is read",
         "vacuum": "the vacuum is read",
         "emission": "the emission is read",
@@ -55,7 +56,7 @@ class CheckResult:
     ok: bool
     message: str
     checked: bool = True
-    """False where the instrument has no such control, is not calibrated, or declares that it lacks it: then ``ok`` says
+    """False where the instrument is not calibrated, or its driver declares that it lacks this: then ``ok`` says
     nothing."""
 
 
@@ -75,7 +76,8 @@ def check_microscope(
 
     ``allow_motion_nm``: how far the stage may go along +x and +y (None: an eighth of the field of view);
     ``allow_defocus_nm``: how far the focus may. Both are put back. Hand in a guard where the limits must hold.
-    ``lacks``: why, by check, this instrument is known not to pass it; one that passes all the same fails.
+    ``lacks``: why, by check, this instrument is known not to pass it; one that passes all the same fails, and so does
+    one that is not supported and not named here.
     """
     step_nm = exposure.field_of_view_nm / 8 if allow_motion_nm is None else allow_motion_nm
     checks: dict[str, Callable[[], str]] = {
@@ -104,8 +106,10 @@ def _declared(result: CheckResult, reason: str | None) -> CheckResult:
 def _run(name: str, check: Callable[[], str]) -> CheckResult:
     try:
         return CheckResult(name, True, check())
-    except (NotSupported, NotCalibrated) as error:
+    except NotCalibrated as error:
         return CheckResult(name, True, f"not checked: {error}", checked=False)
+    except NotSupported as error:
+        return CheckResult(name, False, f"{error}; where it never will, the driver declares it (lacks)")
     except (_Failed, InstrumentError) as error:
         return CheckResult(name, False, str(error))
     except Exception as error:  # a driver's bug is a finding, and the other checks still count
@@ -220,7 +224,8 @@ def _directions(scope: Microscope, exposure: Exposure, step_nm: float) -> str:
 def _focuses(scope: Microscope, exposure: Exposure, allow_defocus_nm: float) -> str:
     start_nm = scope.state().optics.defocus_nm
     if start_nm is None:
-        raise NotSupported("this instrument reads no defocus")
+        scope.tune(Optics(defocus_nm=0.0))  # one that cannot be set says so, and one that is not calibrated
+        raise _Failed("the defocus was set to 0 nm, and does not read")
     sharp = {}
     try:
         for offset_nm in (0.0, allow_defocus_nm):

@@ -6,6 +6,7 @@ They die together: whoever ends is noticed by the others, who blank and end too;
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import time
 from contextlib import suppress
@@ -73,6 +74,7 @@ class Crew:
             order: Json = {
                 "server": server.model_dump(mode="json"),
                 "token": token,
+                "who": secrets.token_hex(8),
                 "limits": plan.limits.model_dump(mode="json"),
                 "ledger": str(plan.ledger.resolve()),
                 "latches": str(latch_file(instrument_name(plan.instrument))),

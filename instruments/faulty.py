@@ -18,13 +18,13 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from configs.load import ConfigError, Settings
 from instruments.drivers import registry
 from instruments.errors import Disconnected, HardwareFault, ReachError, Timeout
-from instruments.launch import overhead_s, startup_s
+from instruments.launch import longest_s, overhead_s, startup_s
 from instruments.mishaps import VERBS_OF, Kind, Mishap, Verb
 from instruments.powers import HasLoader
 from instruments.types import Frame, Optics, Outcome, Reading, StagePosition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from instruments.clock import Clock
@@ -78,6 +78,11 @@ class FaultySettings(Settings):
     def startup_s(self) -> float:
         """As the instrument's own."""
         return startup_s(self.instrument)
+
+    @property
+    def move_s(self) -> float:
+        """As the instrument's own, a specimen's way included."""
+        return longest_s(self.instrument)
 
 
 class FaultyMicroscope:
@@ -285,3 +290,8 @@ def open_microscope(settings: FaultySettings, *, seed: int, clock: Clock, truth:
 def simulated(settings: FaultySettings) -> bool:
     """As the instrument."""
     return registry.simulated(settings.instrument)
+
+
+def lacks(settings: FaultySettings) -> Mapping[str, str]:
+    """As the instrument."""
+    return registry.lacks(settings.instrument)

@@ -18,7 +18,6 @@ from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check
 from instruments.dose import lit, told
 from instruments.errors import BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
 from instruments.guard_powers import Own, guarded
-from instruments.limits import INTERLOCKS, SIMULATED, Rig
 from instruments.powers import HasValves
 from instruments.types import Outcome
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from instruments.clock import Clock
     from instruments.dose import Price
     from instruments.ledger import Ledger
-    from instruments.limits import Limits
+    from instruments.limits import Limits, Rig
     from instruments.protocol import Microscope, P
     from instruments.types import Exposure, Frame, Optics, StagePosition, State
 
@@ -36,17 +35,12 @@ if TYPE_CHECKING:
 class Guard:
     """A Microscope that owns another one and lets through what the limits and the ledger allow."""
 
-    def __init__(
-        self, microscope: Microscope, limits: Limits, ledger: Ledger, clock: Clock, rig: Rig = SIMULATED
-    ) -> None:
-        self.limits, self.ledger = limits, ledger
-        # Need not read; one that has, must again, also where the guard that has read it is gone.
-        self._lacking = set(limits.waived) - ledger.has_read() if rig.hardware else set(INTERLOCKS)
-        self._overhead_s = rig.overhead_s
+    def __init__(self, microscope: Microscope, limits: Limits, ledger: Ledger, clock: Clock, rig: Rig) -> None:
+        self.limits, self.ledger, self._overhead_s = limits, ledger, rig.overhead_s
+        self._lacking = checks.may_lack(limits, ledger.has_read(), hardware=rig.hardware)
         self.denials = 0  # requests refused by the guard itself
         self.last_denial: str | None = None
-        self._microscope = microscope
-        self._clock = clock
+        self._microscope, self._clock = microscope, clock
         self._counted_s = clock.now_s()
         self._starts: deque[float] = deque(maxlen=limits.max_exposures_per_min)
         self._rest = checks.Rest(self.state, clock, limits)
@@ -128,23 +122,28 @@ class Guard:
 
     def blank(self) -> None:
         """Blank and look. Latches where it fails or the beam reads on: nobody knows what the beam does then."""
-        if self._closed:
-            return
-        blanked = None
+        if not self._closed:
+            self._shut()
+
+    def _darken(self) -> None:
+        """Blank, and see that it is so, before anything changes: what does not read counts as on."""
+        state = self._shut() or self.state()
+        with self._judging():
+            checks.check_dark(state, self._lacking)
+
+    def _shut(self) -> State | None:
+        """``blank``; what the instrument reads then, None where it cannot be read: then nothing is exposed."""
         try:
             self._microscope.blank()
         except Exception as error:
             raise self._latch(f"the beam could not be blanked ({error}): close the valves, see to it") from error
-        with suppress(InstrumentError):  # no exposure is made before the state can be read again
-            blanked = self.state().blanked
-        if blanked is False:
+        try:
+            state = self.state()
+        except InstrumentError:
+            return None
+        if state.blanked is False:
             raise self._latch("the beam was blanked but reads on: close the valves, see to it")
-
-    def _darken(self) -> None:
-        """Blank, and see that it is so, before anything changes: what does not read counts as on."""
-        self.blank()
-        with self._judging():
-            checks.check_dark(self.state())
+        return state
 
     def close(self) -> None:
         if not self._closed:
@@ -186,22 +185,25 @@ class Guard:
         if exposure.id is not None and ledger.booked(exposure.id):
             raise LimitError(f"exposure {exposure.id} was booked before and is never made twice: ask for a new intent")
         checks.check_idle(state)
-        checks.check_beam_path(state, limits, has_valves=self._microscope.power(HasValves) is not None)
+        checks.check_beam_path(state, limits, self._lacking, has_valves=self._has_valves())
         checks.check_read(state, self._lacking)
         if len(self._starts) == self._starts.maxlen:
             checks.check_pause(self._starts[0] + 60.0 - self._clock.now_s(), state, limits)
-        return booking.affordable(exposure, stage, state, limits, ledger, self._overhead_s)
+        return booking.affordable(exposure, stage, state, limits, ledger, self._overhead_s())
+
+    def _has_valves(self) -> bool:
+        return self._microscope.power(HasValves) is not None
 
     @contextmanager
     def _transferring(self) -> Iterator[Callable[[str], HardwareFault]]:
         """A specimen's way onto the stage or off it, where it may go now; yields how to latch."""
         with self._permitted() as state:
             with self._judging():
-                has_valves = self._microscope.power(HasValves) is not None
-                checks.check_transfer(state, self.limits, has_valves=has_valves)
+                checks.check_transfer(state, self.limits, self._lacking, has_valves=self._has_valves())
                 checks.check_read(state, self._lacking | checks.GUN)
                 self._rest.seen = None  # settled and read again, whatever was seen before: one reading may be wrong
-                checks.check_transfer(self._rest.settled(state), self.limits, has_valves=has_valves)
+                settled = self._rest.settled(state)
+                checks.check_transfer(settled, self.limits, self._lacking, has_valves=self._has_valves())
             self._rest.seen = None  # it may stand elsewhere after
             yield self._latch
 

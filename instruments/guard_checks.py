@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from instruments.bounds import LENGTHS, TILTS
 from instruments.errors import BudgetError, BusyError
+from instruments.limits import INTERLOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
@@ -32,6 +33,7 @@ def check_idle(state: State) -> None:
 def interlocks(state: State) -> dict[Interlock, bool | Reading | float | None]:
     """What the instrument tells of each; None: nothing at all."""
     return {
+        "blanker": state.blanked,
         "valve": state.valve_open,
         "vacuum": state.vacuum,
         "emission": state.emission,
@@ -44,25 +46,39 @@ def unread(state: State) -> frozenset[Interlock]:
     return frozenset(name for name, found in interlocks(state).items() if found is None)
 
 
+def may_lack(limits: Limits, has_read: Set[str], *, hardware: bool) -> set[Interlock]:
+    """The interlocks that need not read. One that has read must again, also where the guard that has read it is gone.
+
+    A world that is no instrument may have none of them but the blanker.
+    """
+    waived = {name for name in limits.waived if name not in has_read}
+    return waived if hardware else waived | (set(INTERLOCKS) - {"blanker"})
+
+
 def check_read(state: State, lacking: Set[str]) -> None:
     """Every interlock reads, but for those that may be lacking."""
     if missing := sorted(unread(state) - lacking):
-        raise BusyError(
-            f"{missing[0]}: the instrument tells nothing of it, so nothing is exposed: see to its reading; where it "
-            f"never has one, say who looks at it instead (limits.waived.{missing[0]}: REASON)"
-        )
+        raise _untold(missing[0])
 
 
-def check_dark(state: State) -> None:
-    """The beam reads blanked."""
-    if state.blanked is not True:
-        found = "on" if state.blanked is False else "in a state that cannot be read"
-        raise BusyError(f"between exposures the beam must be blanked, but it is {found}: blank, then ask again")
+def _untold(name: str) -> BusyError:
+    return BusyError(
+        f"{name}: the instrument tells nothing of it, so nothing is done: see to its reading; where it never has one, "
+        f"say who looks at it instead (limits.waived.{name}: REASON)"
+    )
 
 
-def check_beam_path(state: State, limits: Limits, *, has_valves: bool) -> None:
+def check_dark(state: State, lacking: Set[str]) -> None:
+    """The beam reads blanked; where the blanker may be lacking, that it took the last blank has to do."""
+    if state.blanked is False:
+        raise BusyError("between exposures the beam must be blanked, but it is on: blank, then ask again")
+    if state.blanked is None and "blanker" not in lacking:
+        raise _untold("blanker")
+
+
+def check_beam_path(state: State, limits: Limits, lacking: Set[str], *, has_valves: bool) -> None:
     """Blanker, valve, vacuum and gun are good, where they are known."""
-    check_dark(state)
+    check_dark(state, lacking)
     if state.valve_open is False:
         raise BusyError("the column valve is closed: a person opens it once the vacuum is good")
     if state.valve_open is None and has_valves:
@@ -153,16 +169,13 @@ def check_fluence(
         )
 
 
-def check_transfer(state: State, limits: Limits, *, has_valves: bool) -> None:
+def check_transfer(state: State, limits: Limits, lacking: Set[str], *, has_valves: bool) -> None:
     """A specimen may go in or out: dark, behind a closed valve, the stage level and at its middle.
 
     An axis that neither reads nor is allowed is one that this stage lacks.
     """
     check_idle(state)
-    if state.blanked is not True:
-        raise BusyError(
-            "a specimen is moved with the beam blanked, but it is not, or does not read: blank, then ask again"
-        )
+    check_dark(state, lacking)
     if state.valve_open is not False and (has_valves or state.valve_open is not None):
         found = "open" if state.valve_open else "in a state that cannot be read"
         raise BusyError(f"a specimen is moved behind a closed column valve, but it is {found}: close it (HasValves)")

@@ -199,9 +199,9 @@ def open_guard(order: Json) -> tuple[Guard, Clock]:
     ledger = InstrumentLedger(SqliteLedger(Path(order["ledger"])), SqliteLedger(Path(order["latches"])))
     limits, origin = Limits.model_validate(order["limits"]), order["clock"]
     real = None if origin is None else RealClock(origin["start_s"] + time.monotonic() - origin["monotonic_s"])
-    scope = RemoteMicroscope(settings, order["token"], real)
+    scope = RemoteMicroscope(settings, order["token"], real, who=order["who"])
     clock = real or RemoteClock(scope)
-    rig = Rig(hardware=True, overhead_s=scope.overhead_s) if order["hardware"] else SIMULATED
+    rig = Rig(hardware=True, overhead_s=lambda: scope.overhead_s) if order["hardware"] else SIMULATED
     return Guard(scope, limits, ledger, clock, rig), clock
 
 

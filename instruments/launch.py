@@ -56,7 +56,7 @@ def overhead_s(instrument: Settings) -> float:
     return float(getattr(instrument, "exposure_overhead_s", _OVERHEAD_S))
 
 
-def _longest_s(instrument: Settings) -> float:
+def longest_s(instrument: Settings) -> float:
     """That a move may take, or a specimen on its way, as its settings declare."""
     return max(float(getattr(instrument, name, 0.0)) for name in ("move_s", "transfer_s"))
 
@@ -148,7 +148,7 @@ def _remote(instrument: Settings, port: int, token_file: Path) -> RemoteSettings
         token_file=token_file,
         name=instrument_name(instrument),
         answer_s=min(max(extra_s, _ANSWER_S[0]), _ANSWER_S[1]),
-        move_s=max(_MOVE_S, extra_s, _longest_s(instrument) + _SPARE_S),
+        move_s=max(_MOVE_S, extra_s, longest_s(instrument) + _SPARE_S),
         exposure_overhead_s=extra_s + _READ_OUT_S,
     )
 

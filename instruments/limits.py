@@ -5,6 +5,7 @@ A range that is None forbids the control altogether. What has no safe guess has 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias, get_args
 
@@ -31,8 +32,8 @@ def _said(reasons: dict[str, str]) -> dict[str, str]:
     return reasons
 
 
-Interlock: TypeAlias = Literal["valve", "vacuum", "emission", "high_tension"]
-"""What must read, and read well, before a beam is let through."""
+Interlock: TypeAlias = Literal["blanker", "valve", "vacuum", "emission", "high_tension"]
+"""What must read, and read well, before a beam is let through; the blanker also before anything moves."""
 INTERLOCKS: tuple[Interlock, ...] = get_args(Interlock)
 
 Range: TypeAlias = Annotated[tuple[float, float], AfterValidator(_ascending)]
@@ -46,11 +47,13 @@ class Rig:
 
     hardware: bool
     """Whether what the instrument cannot tell must be waived by the limits."""
-    overhead_s: float
-    """How much longer than its own time an exposure may keep the beam on before somebody blanks."""
+    overhead_s: Callable[[], float]
+    """How much longer than its own time an exposure may keep the beam on before somebody blanks; asked for each
+    exposure, as whoever blanks may have been started anew with another."""
 
 
-SIMULATED = Rig(hardware=False, overhead_s=0.0)
+SIMULATED = Rig(hardware=False, overhead_s=lambda: 0.0)
+"""No instrument, and no beam that could be left on."""
 
 
 class Limits(Settings):

@@ -43,8 +43,8 @@ class RemoteSettings(Settings):
     """On the loopback: of the server, or of the ssh tunnel to it."""
     token_file: Path
     """Copied from the instrument's computer; nobody else may read it."""
-    name: str = Field("remote", pattern=r"^[\w.-]+$")
-    """Of the instrument: its latches are kept under it."""
+    name: str = Field(pattern=r"^[\w.-]+$")
+    """Of the instrument, as its server was started with: its latches are kept under it, and another one is refused."""
     answer_s: Annotated[float, Field(gt=0)] = 5.0
     """How long to wait for an answer that takes the instrument no time."""
     move_s: Annotated[float, Field(gt=0)] = 180.0
@@ -56,8 +56,20 @@ class RemoteSettings(Settings):
 class RemoteMicroscope:
     """Microscope over a driver server. Times it tells are those of ``clock``, which it sets its own against."""
 
-    def __init__(self, settings: RemoteSettings, token: str, clock: Clock | None = None, *, role: str = PILOT) -> None:
-        """``clock`` None: the server's world keeps the time (``RemoteClock``). Raises Disconnected, BusyError."""
+    def __init__(
+        self,
+        settings: RemoteSettings,
+        token: str,
+        clock: Clock | None = None,
+        *,
+        role: str = PILOT,
+        who: str | None = None,
+    ) -> None:
+        """Raises Disconnected, BusyError, and NotSupported for the server of another instrument than was named.
+
+        ``clock`` None: the server's world keeps the time (``RemoteClock``); ``who``: as what the server knows this
+        pilot, for a watchdog to cut it off by; None: as nobody else.
+        """
         self._settings = settings
         self._token = token
         self._clock = clock
@@ -68,7 +80,7 @@ class RemoteMicroscope:
         self.overhead_s = 0.0
         """How much longer than its own time an exposure may keep the beam on before the server blanks."""
         self._closed = self._can_stop = False
-        self._who = secrets.token_hex(8)
+        self._who = who or secrets.token_hex(8)
         self._calling = threading.Lock()
         self._blanking = threading.Lock()
         self._pilot: Link | None = self._connect(role)
@@ -184,7 +196,7 @@ class RemoteMicroscope:
         self._pilot = None
 
     def _connect(self, role: str) -> Link:
-        link = Link(self._settings.port, self._token, role, self._who)
+        link = Link(self._settings.port, self._token, role, self._who, self._settings.name)
         if role == self._role:
             self._note_time(link.about)
             self._can_stop = link.about.get("can_stop") is True

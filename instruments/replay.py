@@ -251,4 +251,4 @@ def lacks(settings: ReplaySettings) -> Mapping[str, str]:
     """A recording has no column."""
     del settings
     reads = ("the column valve is read", "the vacuum is read", "the emission is read", "the high tension is read")
-    return dict.fromkeys(reads, "a recording has none")
+    return {**dict.fromkeys(reads, "a recording has none"), "focus responds": "a recording has its focus for good"}

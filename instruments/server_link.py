@@ -21,9 +21,10 @@ class Link:
     """Raises Disconnected where the server cannot be reached, or speaks another protocol; BusyError for a second pilot.
 
     ``role``: "pilot" moves and exposes, any other looks and blanks. ``who`` was fenced off does not come back.
+    ``name``: of the instrument that is meant; raises NotSupported where another one answers. None: whichever does.
     """
 
-    def __init__(self, port: int, token: str, role: str, who: str = "somebody") -> None:
+    def __init__(self, port: int, token: str, role: str, who: str = "somebody", name: str | None = None) -> None:
         try:
             self._socket = prepare(socket.create_connection((HOST, port), timeout=_CONNECT_S))
         except OSError as error:
@@ -32,7 +33,8 @@ class Link:
                 "instrument's computer, and the tunnel to it, then try again"
             ) from error
         try:
-            self.about = self.ask({"protocol": PROTOCOL, "token": token, "role": role, "who": who}, _CONNECT_S)[0]
+            hello = {"protocol": PROTOCOL, "token": token, "role": role, "who": who, "name": name}
+            self.about = self.ask(hello, _CONNECT_S)[0]
             if "error" in self.about:
                 raise codec.error_of(self.about)
         except BaseException:

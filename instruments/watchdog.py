@@ -33,6 +33,8 @@ _LOOK_S = 1.0
 _ANSWER_S = 0.5
 _LINK_LOST_S = 2.0
 _KEEP_TRYING_S = 120.0
+_UNKNOWN_S = 5.0
+"""So long a blanker that takes the blank and does not read is told again: some never do."""
 _UNKNOWN = "told to blank, and the blanker does not read, so whether the beam is off is not known; telling it again"
 _PARTING_S = 10.0
 """After the runner's death, how long the guard may take to see to everything itself."""
@@ -41,10 +43,14 @@ _PARTING_S = 10.0
 class Watchdog:
     """Watches one guard and one runner until the guard says goodbye or the beam is seen off."""
 
-    def __init__(self, guard: socket.socket, runner: socket.socket, guard_pid: int, port: int, token: str) -> None:
+    def __init__(
+        self, guard: socket.socket, runner: socket.socket, guard_pid: int, port: int, token: str, who: str
+    ) -> None:
+        """``who``: as what the guard is known to the driver server."""
         self._guard = guard
         self._runner: socket.socket | None = runner
         self._guard_pid = guard_pid
+        self._who = who
         self._address = (port, token)
         self._link: Link | None = None
         self._reached_s = time.monotonic()
@@ -108,14 +114,18 @@ class Watchdog:
                     self._guard.send(b"!")
 
     def _blank(self, why: str) -> None:
-        """Until it is done and seen, or two minutes have passed."""
+        """Until it is done and seen, or two minutes have passed; where it does not read, it is told for a while."""
         give_up_s, told = time.monotonic() + _KEEP_TRYING_S, ""
-        while time.monotonic() < give_up_s:
+        taken_s = math.inf
+        while time.monotonic() < min(give_up_s, taken_s + _UNKNOWN_S):
             try:
-                answer = self._ask({"op": "fence", "reason": why})
+                answer = self._ask({"op": "fence", "reason": why, "who": self._who})
                 if answer.get("blanked") is True:
                     return _say(f"blanked: {why}")
+                if answer.get("taken_over") is True:
+                    return _say(f"{why}: another survey has the instrument by now, and a watchdog of its own")
                 known = "blanking has failed" if "error" in answer or answer.get("blanked") is False else _UNKNOWN
+                taken_s = min(taken_s, time.monotonic()) if known is _UNKNOWN else math.inf
                 trouble = f"{why}: {known}: {answer}"
             except InstrumentError as error:
                 trouble = f"{why}: the instrument is not reached to blank: {error}"
@@ -139,7 +149,8 @@ def main() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # it ends when there is nothing left to watch
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     guard, runner = (socket.socket(fileno=order["sockets"][name]) for name in ("watch", "life"))
-    Watchdog(guard, runner, order["guard_pid"], order["server"]["port"], order["token"]).run()
+    about = (order["guard_pid"], order["server"]["port"], order["token"], order["who"])
+    Watchdog(guard, runner, *about).run()
 
 
 def _say(line: str) -> None:

@@ -30,6 +30,7 @@ from instruments.errors import NotSupported
 from instruments.guard import Guard
 from instruments.guard_client import GuardClient
 from instruments.ledger import MemoryLedger
+from instruments.limits import SIMULATED
 from instruments.types import Exposure
 from surveys.calibrating import Say, StageFound, foretold, judged, measure_stage
 from surveys.calibrating_focus import FocusFound, measure_focus
@@ -188,7 +189,7 @@ def _opened(
     try:
         limits = _box(settings.limits, wish, assumed, scope.state())
         if not apart(settings):
-            return Guard(scope, limits, MemoryLedger(), clock)
+            return Guard(scope, limits, MemoryLedger(), clock, SIMULATED)
     except BaseException:
         scope.close()
         raise

@@ -14,6 +14,7 @@ from instruments.guard import Guard
 from instruments.guard_checks import unread
 from instruments.guard_client import GuardClient
 from instruments.ledger_sqlite import SqliteLedger
+from instruments.limits import SIMULATED
 from surveys.readonly import HandsOff, ReadOnly
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ def open_guarded(settings: SurveySettings, place: SurveyFolder, truth: Path, sta
     try:
         ledger = SqliteLedger(place.ledger)
         if settings.autonomy == "advise":
-            return HandsOff(ReadOnly(microscope), settings.limits, ledger, clock), clock
-        return Guard(microscope, settings.limits, ledger, clock), clock
+            return HandsOff(ReadOnly(microscope), settings.limits, ledger, clock, SIMULATED), clock  # exposes nothing
+        return Guard(microscope, settings.limits, ledger, clock, SIMULATED), clock
     except BaseException:
         microscope.close()
         raise

@@ -46,7 +46,7 @@ class ReadOnly:
 class HandsOff(Guard):
     """A guard that leaves the beam to the operator, who may well have it on."""
 
-    def blank(self) -> None:
+    def _shut(self) -> None:
         """Nothing."""
 
 

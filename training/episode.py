@@ -27,7 +27,7 @@ from envs.tasks import Budget, SurveyTask
 from instruments.clock import SimulatedClock
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.rare import AREA_RATIOS
 from instruments.simulated.settings import SimulatedSettings
@@ -125,7 +125,7 @@ def opened(settings: EpisodeSettings, seed: int) -> tuple[SurveyEnv, World]:
     """The environment of one episode, and the world that knows the truth."""
     clock = SimulatedClock()
     world = World(settings.instrument, seed, clock)
-    guard = Guard(SimulatedMicroscope(world), _limits(settings), MemoryLedger(), clock)
+    guard = Guard(SimulatedMicroscope(world), _limits(settings), MemoryLedger(), clock, SIMULATED)
     situation = Situation(
         guard=guard,
         clock=clock,

@@ -36,7 +36,7 @@ class DigitalmicrographSettings(Settings):
     token_file: Path
     """Copied from GMS's computer; nobody else may read it."""
     name: str = Field("digitalmicrograph", pattern=r"^[\w.-]+$")
-    """Of the instrument: its latches are kept under it."""
+    """Of the instrument, as ``serve`` in GMS was told: its latches are kept under it, and another one is refused."""
     answer_s: Positive = 10.0
     move_s: Positive = 180.0
     exposure_overhead_s: Positive = 15.0

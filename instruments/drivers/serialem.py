@@ -4,8 +4,9 @@ Lengths are µm there, tilts degrees, times s; defocus < 0 is underfocus. Names 
 SerialEM's own table (mastcu/SerialEM, ``MacroMasterList.h``). An error outside of StartTry ends the script, an image's
 transfer can hang for ever where it has no time limit, and reports are numbers or tuples, as the version has it.
 
-SerialEM tells no state of its blanker: the last thing that it was told stands for it, unknown once that failed. The
-magnification is the operator's: frames have the pixels that it gives, binned. One thing at a time: a blank waits.
+SerialEM tells no state of its blanker: none of its commands does, so it is never known here. The magnification is the
+operator's: frames have the pixels that it gives, binned. One thing at a time: a blank waits for the call under way, and
+so does all of this process, as the module keeps Python's lock while it waits for SerialEM (``SerialEMModule.cpp``).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from instruments.drivers.serialem_loader import SerialemLoader
 from instruments.drivers.serialem_settings import SerialemSettings
 from instruments.drivers.vendor import supplied
 from instruments.errors import Disconnected, InstrumentError, NotCalibrated, NotSupported, Timeout
-from instruments.powers import HasLoader, HasTilt, HasValves
+from instruments.powers import HasBlanker, HasLoader, HasTilt, HasValves
 from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ class SerialemMicroscope:
         self._settings, self._clock, self._sem = settings, clock, sem
         self._closed = self._connected = False
         self._trying = self._blanks = 0
-        self._blanked: bool | None = None
         self._loader = SerialemLoader(self._script, settings.slots)
         given = {name: getattr(settings, name) for name in ("x_nm", "y_nm", "z_nm", "alpha_deg", "beta_deg")}
         self._ranges: dict[str, Range] = {name: ends for name, ends in given.items() if ends is not None}
@@ -82,7 +82,7 @@ class SerialemMicroscope:
             time_s=now_s,
             stage=StagePosition(x_nm=x_nm, y_nm=y_nm, z_nm=z_um * 1e3, alpha_deg=alpha_deg, beta_deg=beta_deg),
             optics=Optics(defocus_nm=defocus_um * 1e3, current_pA=settings.current_pA, voltage_kV=voltage_kV),
-            blanked=self._blanked,
+            blanked=None,
             lit_nm=settings.lit_nm,
             emission=emission,
             valve_open=None if valve is None else {1.0: True, 0.0: False}.get(valve),
@@ -142,7 +142,8 @@ class SerialemMicroscope:
 
     def _shut(self) -> None:
         if not self._closed:
-            self._set_blanked(1)
+            with self._script() as sem:
+                sem.SetBeamBlank(1)
 
     def close(self) -> None:
         if not self._closed:
@@ -160,7 +161,10 @@ class SerialemMicroscope:
         valves = kind is HasValves and self._settings.column_valve
         if kind is HasLoader and self._settings.slots:
             return cast("P", self._loader)
-        return cast("P", self) if tilts or valves else None
+        return cast("P", self) if tilts or valves or kind is HasBlanker else None
+
+    def blanked(self) -> None:
+        """Never known: said without a call that would wait for SerialEM."""
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
         return tilts(self._ranges)
@@ -170,13 +174,8 @@ class SerialemMicroscope:
             sem.SetColumnOrGunValve(0)
 
     def _unblank(self) -> None:
-        self._set_blanked(0)
-
-    def _set_blanked(self, told: int) -> None:
-        self._blanked = None
         with self._script() as sem:
-            sem.SetBeamBlank(told)
-        self._blanked = bool(told)
+            sem.SetBeamBlank(0)
 
     def _pixel_nm(self, sem: Any) -> float:
         """Of the unbinned camera, on the specimen, at the magnification that is set."""
@@ -230,7 +229,7 @@ class SerialemMicroscope:
                 if not self._trying:
                     sem.EndTry()
         except (sem.SEMexited, sem.SEMmoduleError, OSError) as error:
-            self._connected, self._blanked = False, None
+            self._connected = False
             raise Disconnected(f"{where} cannot be reached ({error}): start it, and the tunnel to it") from error
         except sem.SEMerror as error:
             raise InstrumentError(f"{where} did not do it: {error}") from error
@@ -248,7 +247,7 @@ SUPPLIED_BY = "SerialEM (its folder PythonModules)"
 
 def lacks(settings: SerialemSettings) -> Mapping[str, str]:
     """What SerialEM's scripts cannot tell."""
-    without = {"the blanker is read": "SerialEM tells no state of it: what it was last told stands for it"}
+    without = dict.fromkeys(("the blanker is read", "blank blanks"), "SerialEM takes a blank, and tells no state of it")
     without["the vacuum is read"] = "which gauge is the column's, and what is good, differs from column to column"
     if not settings.gun:
         without["the emission is read"] = "set instrument.gun where this column's SerialEM tells it"

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--settings", help="a JSON file of the driver's settings")
     parser.add_argument("--token-file", required=True, help="the secret that a client must know, 32 hex digits or more")
     parser.add_argument("--port", type=int, default=0, help="on the loopback; 0 = any that is free")
-    parser.add_argument("--name", default="instrument", help="of the instrument")
+    parser.add_argument("--name", required=True, type=_name, help="of the instrument: its latches are kept under it")
     parser.add_argument("--overhead-s", type=float, default=1.0, help="beyond an exposure's own time, before blanking")
     parser.add_argument(
         "--until-stdin-closes", action="store_true", help="blank when stdin ends, and end when nobody is connected"
@@ -45,6 +45,12 @@ def main() -> None:
         threading.Thread(target=_await_end, args=(server,), daemon=True).start()
     print(json.dumps({"port": port}), flush=True)
     server.run()
+
+
+def _name(text: str) -> str:
+    if not text or not all(letter.isalnum() or letter in "._-" for letter in text):
+        raise argparse.ArgumentTypeError(f"{text!r}: use letters, digits, dot, dash and underscore")
+    return text
 
 
 def _module(name: str) -> Any:

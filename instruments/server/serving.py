@@ -141,6 +141,9 @@ class DriverServer:
         if hello.get("protocol") != PROTOCOL:
             found = "the driver server speaks protocol {}, this client {}".format(PROTOCOL, hello.get("protocol"))
             return session.refuse("Disconnected", found + ": install the same version of adaptem at both ends")
+        if hello.get("name") not in (None, self._name):
+            found = "instrument.name: {!r} was asked for, and this is {!r}".format(hello.get("name"), self._name)
+            return session.refuse("NotSupported", found + ": see where the tunnel leads, or give the server's name")
         session.role, session.who = str(hello.get("role")), str(hello.get("who"))
         if session.role == PILOT:
             if session.who in self._fenced:
@@ -175,10 +178,9 @@ class DriverServer:
             return
         if op in ("blank", "fence"):
             why = str(head.get("reason") or "asked to")
-            pilot = self._pilot
-            if op == "fence" and pilot is not None and pilot is not session:
-                pilot.fenced = why
-                self._fenced[pilot.who] = why
+            if op == "fence" and not self._fence(str(head.get("who")), why):
+                session.answer({"taken_over": True})
+                return
             done = self._blank(why)
             session.answer({"blanked": self._reads_blanked()} if done else _failed(self._owed))
         elif op != "state" and (session.role != PILOT or session is not self._pilot):
@@ -191,10 +193,22 @@ class DriverServer:
             session.job = Job(session, head)
             self._jobs.put(session.job)
 
+    def _fence(self, who: str, why: str) -> bool:
+        """Cut a pilot off for good; whether the beam is still its affair: False where another pilot is heard of."""
+        self._fenced[who] = why
+        pilot = self._pilot
+        if pilot is None or pilot.who == who:
+            if pilot is not None:
+                pilot.fenced = why
+            return True
+        return not pilot.alive(self._silence_s)
+
     def _carry_out(self, job: Job) -> None:
         """One request, in the driver's thread."""
         session = job.session
         try:
+            if session.fenced:  # since it was asked
+                raise DriverError(_FENCED, _CUT_OFF.format(session.fenced))
             if job.cut:
                 raise DriverError("InstrumentError", f"blanked before it began ({job.cut}): nothing was done")
             head, arrays = job.carry_out(self._driver)

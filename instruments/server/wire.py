@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Both ends must say the same number when they meet."""
 SILENCE_S = 2.0
 """A pilot not heard of for so long is taken for gone, and the beam is blanked."""

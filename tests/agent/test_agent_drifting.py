@@ -14,7 +14,7 @@ from envs.step import Purpose
 from instruments.clock import SimulatedClock
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import Fault, SimulatedSettings, SpecimenSettings
 from instruments.simulated.stage_settings import StageSettings
@@ -56,7 +56,7 @@ class Bench:
             max_fluence_e_per_A2=1e6,
             max_time_s=1e6,
         )
-        self.guard = Guard((kind or SimulatedMicroscope)(self.world), limits, MemoryLedger(), clock)
+        self.guard = Guard((kind or SimulatedMicroscope)(self.world), limits, MemoryLedger(), clock, SIMULATED)
         self.exposures: list[Exposure] = []
 
     def expose(self, exposure: Exposure, purpose: Purpose) -> Frame:

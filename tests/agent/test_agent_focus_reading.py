@@ -17,7 +17,7 @@ from envs.step import Purpose
 from instruments.clock import SimulatedClock
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.world import World
@@ -54,7 +54,7 @@ def bench(seed: int, **settings) -> tuple[World, Guard]:
         max_fluence_e_per_A2=1e12,
         max_time_s=1e6,
     )
-    return world, Guard(SimulatedMicroscope(world), limits, MemoryLedger(), clock)
+    return world, Guard(SimulatedMicroscope(world), limits, MemoryLedger(), clock, SIMULATED)
 
 
 def run(guard: Guard, settings: EstimateSettings):

@@ -15,7 +15,7 @@ from instruments.clock import SimulatedClock
 from instruments.errors import Timeout
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import HoleSettings, SimulatedSettings, SpecimenSettings
 from instruments.simulated.stage_settings import StageSettings
@@ -48,7 +48,7 @@ class Bench:
             max_fluence_e_per_A2=1e6,
             max_time_s=1e6,
         )
-        self.guard = Guard(SimulatedMicroscope(self.world), limits, MemoryLedger(), clock)
+        self.guard = Guard(SimulatedMicroscope(self.world), limits, MemoryLedger(), clock, SIMULATED)
         self.exposures: list[Exposure] = []
         self.breaks_at: int | None = None
 

@@ -16,7 +16,7 @@ from instruments.clock import SimulatedClock
 from instruments.errors import Timeout
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.simulated.library import named
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
@@ -66,7 +66,7 @@ class Bench:
             max_fluence_e_per_A2=1e12,
             max_time_s=1e6,
         )
-        self.guard = Guard(SimulatedMicroscope(self.world), limits, MemoryLedger(), clock)
+        self.guard = Guard(SimulatedMicroscope(self.world), limits, MemoryLedger(), clock, SIMULATED)
         self.exposures = 0
         self.breaks_at = 0
 

@@ -71,6 +71,6 @@ def test_it_is_measured_kept_read_and_checked(tmp_path: Path) -> None:
 
 
 def test_what_needs_no_calibration_says_so(root: Path) -> None:
-    settings = ["--set", "instrument={kind: remote, port: 1, token_file: none}"]
+    settings = ["--set", "instrument={kind: remote, port: 1, token_file: none, name: titan}"]
     line = refused(adaptem("calibrate", root / "configs" / "survey_demo.yaml", *settings), code=4)
     assert "remote speaks in the image's axes already" in line

@@ -13,7 +13,7 @@ from fakes_jeol import BLOCK as JEOL
 from fakes_jeol import pyjem
 from fakes_serialem import serialem
 
-from benchmarks.benches import EMISSION, STRAIGHT, VACUUM, Bench
+from benchmarks.benches import BLANKER, EMISSION, STRAIGHT, VACUUM, Bench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,5 +54,5 @@ FAKES = {
     "autoscript": Bench(_autoscript, unchecked=frozenset({EMISSION})),
     "digitalmicrograph": Bench(_digitalmicrograph, unchecked=frozenset({EMISSION, VACUUM})),
     "jeol": Bench(_jeol, unchecked=frozenset({VACUUM})),
-    "serialem": Bench(_serialem, unchecked=frozenset({VACUUM})),
+    "serialem": Bench(_serialem, unchecked=frozenset({VACUUM, BLANKER, "blank blanks"})),
 }

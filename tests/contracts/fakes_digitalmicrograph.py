@@ -156,7 +156,7 @@ class DigitalMicrograph:
 def gms(folder: Path, column: Column | None = None) -> Iterator[tuple[DigitalMicrograph, dict[str, Any]]]:
     """GMS with a driver server in it, for as long as this lasts; and a config's block with all that was measured."""
     dm = DigitalMicrograph(column or Column())
-    server = DriverServer(GatanDriver(dm), TOKEN, say=lambda _: None)
+    server = DriverServer(GatanDriver(dm), TOKEN, "digitalmicrograph", say=lambda _: None)
     port = server.listen(0)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -16,6 +16,7 @@ from instruments.drivers import registry
 from instruments.errors import Disconnected, HardwareFault, InstrumentError, LimitError, NotCalibrated, NotSupported
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
+from instruments.limits import SIMULATED
 from instruments.powers import HasDiffraction, HasLoader, HasTilt, HasValves
 from instruments.types import Exposure, StagePosition
 
@@ -77,7 +78,7 @@ def test_a_single_tilt_holder_has_no_beta_and_a_tilt_goes_the_safe_way() -> None
 
 def test_a_tilt_that_stops_half_way_latches() -> None:
     with column(Quirks(touches=True)) as (made, _, scope):
-        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock)
+        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock, SIMULATED)
         with pytest.raises(HardwareFault, match="pole touch"):
             guard.move(StagePosition(alpha_deg=20.0))
         with pytest.raises(HardwareFault, match="latched"):

@@ -13,6 +13,7 @@ from instruments.drivers import registry
 from instruments.errors import BusyError, Disconnected, HardwareFault, InstrumentError, LimitError
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
+from instruments.limits import SIMULATED
 from instruments.powers import HasLoader, HasValves
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def test_a_specimen_goes_in_and_out(tells_loaded: bool, tells_stage: bool) -> No
     """Newer and older versions; what lies on the stage goes back first, and each transfer takes its time."""
     with column() as (made, autoloader, scope):
         autoloader.tells_loaded, autoloader.tells_stage = tells_loaded, tells_stage
-        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock)
+        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock, SIMULATED)
         loader, valves = guard.power(HasLoader), guard.power(HasValves)
         assert (loader.specimens(), loader.loaded()) == (("gold", "carbon", "ice"), "gold")
         with pytest.raises(BusyError, match="it is open: close it"):
@@ -65,7 +66,7 @@ def test_a_specimen_goes_in_and_out(tells_loaded: bool, tells_stage: bool) -> No
 )
 def test_a_transfer_that_fails_or_does_not_happen_latches(spoil: dict[str, Any], words: str) -> None:
     with column() as (made, autoloader, scope):
-        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock)
+        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock, SIMULATED)
         guard.power(HasValves).close_valves()
         vars(autoloader).update(spoil)
         with pytest.raises(HardwareFault, match=words):
@@ -88,7 +89,7 @@ def test_a_transfer_that_fails_or_does_not_happen_latches(spoil: dict[str, Any],
 def test_what_breaks_half_way_is_no_refusal(spoil: dict[str, Any], error: type, words: str) -> None:
     """A slot that no longer reads once the stage was emptied, or a line that is cut: something is on its way."""
     with column() as (made, autoloader, scope):
-        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock)
+        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock, SIMULATED)
         guard.power(HasValves).close_valves()
         vars(autoloader).update(spoil)
         with pytest.raises(HardwareFault, match=words) as raised:

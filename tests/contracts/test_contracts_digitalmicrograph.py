@@ -141,6 +141,7 @@ def test_who_comes_without_what_was_measured_can_only_look(folder: Path) -> None
     """As `kind: remote`, the same server tells no place, and moves nothing."""
     with gms(folder) as (dm, block):
         plain = {"kind": "remote", "port": block["port"], "token_file": block["token_file"]}
+        plain["name"] = "digitalmicrograph"
         scope = registry.open_microscope(registry.parse(plain), seed=0, clock=RealClock())
         state = scope.state()
         assert (state.stage.x_nm, state.blanked) == (None, True)

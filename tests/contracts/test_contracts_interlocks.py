@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOOK = Exposure(field_of_view_nm=128.0, shape=(128, 128), dwell_us=4.0)
-WAIVED = {"vacuum": "Ada looks at the gauges", "emission": "Ada looks at the gun"}
+WAIVED = {"vacuum": "Ada looks at the gauges", "emission": "Ada looks at the gun", "blanker": "Ada looks at the screen"}
 
 
 def guarded(scope: Any, clock: Any, **waived: str) -> Guard:
     """As on an instrument."""
     limits = LIMITS.model_copy(update={"waived": waived})
-    return Guard(scope, limits, MemoryLedger(), clock, Rig(hardware=True, overhead_s=0.5))
+    return Guard(scope, limits, MemoryLedger(), clock, Rig(hardware=True, overhead_s=lambda: 0.5))
 
 
 def test_a_voltage_that_is_set_and_not_on_is_none() -> None:

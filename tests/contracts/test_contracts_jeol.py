@@ -37,7 +37,7 @@ from instruments.errors import (
 )
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.powers import CanStop, HasTilt, HasValves
 from instruments.types import Exposure, Optics, Reading, StagePosition
 from surveys.calibration import Wish, calibrate
@@ -204,7 +204,7 @@ def test_tilts_valves_and_a_touch() -> None:
             x_nm=(-1e5, 1e5), y_nm=(-1e5, 1e5), alpha_deg=(-30.0, 30.0), backlash_nm=0.0, stage_uncertainty_nm=10.0,
             max_current_pA=100.0, max_electrons=1e12, max_fluence_e_per_A2=1e6, max_time_s=1e6,
         )  # fmt: skip
-        guard = Guard(scope, limits, MemoryLedger(), made.clock)
+        guard = Guard(scope, limits, MemoryLedger(), made.clock, SIMULATED)
         with pytest.raises(HardwareFault, match="pole touch"):
             guard.move(StagePosition(alpha_deg=20.0))
 

@@ -13,7 +13,7 @@ from fakes_serialem import serialem
 from configs.load import ConfigError
 from instruments.drivers import registry
 from instruments.errors import Disconnected, InstrumentError, LimitError, NotSupported, Timeout
-from instruments.powers import HasTilt, HasValves
+from instruments.powers import HasBlanker, HasTilt, HasValves
 from instruments.types import Exposure, Optics, StagePosition
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def test_reads_and_sets_in_its_units(tuples: bool) -> None:
         found = [stage.x_nm, stage.y_nm, stage.z_nm, stage.alpha_deg, stage.beta_deg]
         assert found == pytest.approx([1500.0, -250.0, 2000.0, 12.0, -3.0])
         assert (state.optics.defocus_nm, state.optics.voltage_kV) == pytest.approx((-700.0, 200.0))
-        assert (state.blanked, state.valve_open, state.busy_until_s) == (True, True, None)
+        assert (state.blanked, state.valve_open, state.busy_until_s) == (None, True, None)
         assert made.defocus_nm == pytest.approx(-700.0)  # < 0 is underfocus at both ends
         assert set(scope.power(HasTilt).tilt_range_deg()) == {"alpha_deg", "beta_deg"}
         scope.power(HasValves).close_valves()
@@ -82,10 +82,11 @@ def test_a_holder_or_a_column_that_lacks_it_is_not_asked() -> None:
 
 def test_an_error_does_not_end_the_script() -> None:
     """What SerialEM itself refuses; the next call is answered all the same."""
-    with column(x_nm=[-5e6, 5e6]) as (_, _, scope):
+    with column(x_nm=[-5e6, 5e6]) as (made, _, scope):
         with pytest.raises(InstrumentError, match="cannot go there"):
             scope.move(StagePosition(x_nm=2e6))
-        assert scope.state().blanked is True
+        assert scope.state().stage.x_nm == 0.0
+        assert made.blanked
 
 
 def test_an_image_that_hangs_is_asked_for_again_and_not_exposed_again() -> None:
@@ -98,7 +99,7 @@ def test_an_image_that_hangs_is_asked_for_again_and_not_exposed_again() -> None:
         with pytest.raises(Timeout, match=r"3 tries.*its dose is spent"):
             scope.acquire(LOOK)
         assert made.lit_s == pytest.approx(LOOK.beam_on_s, rel=0.01)
-        assert scope.state().blanked is True
+        assert made.blanked
 
 
 def test_what_the_shutter_takes_longer_is_dose() -> None:
@@ -143,16 +144,28 @@ def test_while_dewars_fill_it_asks_to_be_left_alone() -> None:
         assert state.busy_until_s == state.time_s + 60.0
 
 
-def test_one_that_has_gone_is_unknown_until_it_is_back() -> None:
-    with column() as (_, sem, scope):
+def test_no_state_of_the_blanker_is_pretended() -> None:
+    """What it was told last is no reading: somebody may unblank by hand, and SerialEM would not tell."""
+    with column() as (made, _, scope):
+        blanker = scope.power(HasBlanker)
+        assert blanker is not None
+        for blanked in (True, False):
+            made.blank(blanked)
+            assert (scope.state().blanked, blanker.blanked()) == (None, None)
+        assert {"the blanker is read", "blank blanks"} <= set(registry.lacks(registry.parse({"kind": "serialem"})))
+
+
+def test_one_that_has_gone_is_there_again_when_it_is_back() -> None:
+    with column() as (made, sem, scope):
         sem.listens = False
         for _ in range(2):
             with pytest.raises(Disconnected, match=r"127.0.0.1:48888 cannot be reached"):
                 scope.state()
+        made.blank(False)
         sem.listens = True
-        assert scope.state().blanked is None
         scope.blank()
-        assert scope.state().blanked is True
+        assert made.blanked
+        assert scope.state().stage.x_nm == 0.0
         scope.close()
         scope.close()
         with pytest.raises(Disconnected, match="let go of"):

@@ -13,12 +13,15 @@ from instruments.drivers import registry
 from instruments.errors import BusyError, HardwareFault, LimitError
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
+from instruments.limits import SIMULATED
 from instruments.powers import HasLoader, HasValves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fakes_serialem import SerialEM
+
+WAIVED = LIMITS.model_copy(update={"waived": {"blanker": "Ada looks at the screen"}})
 
 
 @contextmanager
@@ -33,7 +36,7 @@ def column(**changes: Any) -> Iterator[tuple[Column, SerialEM, Any]]:
 def test_a_specimen_goes_in_and_out(tuples: bool) -> None:
     with column() as (made, sem, scope):
         sem.tuples = tuples
-        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock)
+        guard = Guard(scope, WAIVED, MemoryLedger(), made.clock, SIMULATED)
         loader, valves = guard.power(HasLoader), guard.power(HasValves)
         assert (loader.specimens(), loader.loaded()) == (("gold", "carbon", "ice"), "gold")
         with pytest.raises(BusyError, match="it is open: close it"):
@@ -52,7 +55,7 @@ def test_a_specimen_goes_in_and_out(tuples: bool) -> None:
 @pytest.mark.parametrize(("spoil", "words"), [("jams", "could not be loaded"), ("idle", "the stage holds gold")])
 def test_a_transfer_that_fails_or_does_not_happen_latches(spoil: str, words: str) -> None:
     with column() as (made, sem, scope):
-        guard = Guard(scope, LIMITS, MemoryLedger(), made.clock)
+        guard = Guard(scope, WAIVED, MemoryLedger(), made.clock, SIMULATED)
         guard.power(HasValves).close_valves()
         setattr(sem, spoil, 3)
         with pytest.raises(HardwareFault, match=words):

@@ -40,8 +40,15 @@ EXPOSURE_US = 1000.0
 """Per pixel of 64 × 64: 4 s of beam."""
 
 
+NAME = "rig"
+"""Of the instrument, at both ends."""
+
 HANDS = 5
 """Sleepers that the news passes through, each as late as the machine makes it: guard, server, blanker, test, spare."""
+
+
+MOST_LATE_S = 0.5
+"""Of a limit, all that the machine's own lateness may add: what took longer was us, or shows nothing."""
 
 
 class Lag:
@@ -56,6 +63,10 @@ class Lag:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+
+    def allowance_s(self, hands: int) -> float:
+        """By how much so many sleepers, one after the other, may have been late."""
+        return min(hands * self.worst_s, MOST_LATE_S)
 
     def _sample(self) -> None:
         while not self._over.is_set():
@@ -79,7 +90,7 @@ class Instrument:
         instrument = instrument or {"kind": "simulated", "real_time": True, "specimen": specimen}
         settings.write_text(json.dumps({"instrument": instrument, "seed": 1, "truth": str(self.truth)}))
         words = ["--driver", driver, "--settings", settings, "--token-file", self.token_file, "--until-stdin-closes"]
-        words += ["--overhead-s", allow_s]
+        words += ["--overhead-s", allow_s, "--name", NAME]
         with (folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "instruments.server", *map(str, words)],

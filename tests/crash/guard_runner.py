@@ -12,7 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-from guard_rig import LIMITS
+from guard_rig import LIMITS, NAME
 
 from instruments.errors import InstrumentError
 from instruments.types import Exposure
@@ -28,7 +28,8 @@ def main() -> None:
     from instruments.guard_client import GuardClient, Plan
     from instruments.remote import RemoteSettings
 
-    instrument = RemoteSettings(port=order["port"], token_file=Path(order["token_file"]), exposure_overhead_s=4.0)
+    token_file = Path(order["token_file"])
+    instrument = RemoteSettings(port=order["port"], token_file=token_file, name=NAME, exposure_overhead_s=4.0)
     client = GuardClient(Plan(instrument=instrument, limits=LIMITS, ledger=Path(order["ledger"])))
     say("P", json.dumps(client.pids))
     leaving = threading.Event()

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from guard_proxy import Proxy
-from guard_rig import EXPOSURE_US, Lag, Runner, wait_for
+from guard_rig import EXPOSURE_US, NAME, Lag, Runner, wait_for
 
 from instruments.latches import clear_latches
 
@@ -48,7 +48,7 @@ def goes_off(
                 struck_s = runner.strike(how, *victims)
                 wait_for(lambda: not instrument.beam_on(), 5.0)
             took_s = instrument.went_off_s() - struck_s
-            assert took_s < limit_s + instrument.HANDS * lag.worst_s, (
+            assert took_s < limit_s + lag.allowance_s(instrument.HANDS), (
                 f"turn {turn}: on for {took_s:.3f} s, lag {lag.worst_s:.3f} s"
             )
             took.append((took_s, lag.worst_s))
@@ -62,7 +62,18 @@ def goes_off(
                 assert [row for row in instrument.rows(seen) if row["row"] in (instrument.ON, "unblank", "move")] == []
         finally:
             runner.clear()
+    tell(f"{how.name} {' and '.join(victims)}", took)
     return took
+
+
+def tell(what: str, took: list[tuple[float, float]]) -> None:
+    """For who reads the log: half of them, and all of them, were faster than this."""
+    times_s = sorted(took_s for took_s, _ in took)
+    lag_s = max(late_s for _, late_s in took)
+    print(
+        f"{what}: {len(took)} times, the beam off after {times_s[len(took) // 2]:.3f} s (median), {times_s[-1]:.3f} s "
+        f"(longest), the machine up to {lag_s:.3f} s late"
+    )
 
 
 def cable_fails(
@@ -81,14 +92,14 @@ def cable_fails(
                     getattr(proxy, how)()
                     wait_for(lambda: not instrument.beam_on(), 8.0)
                 took.append((instrument.went_off_s() - struck_s, lag.worst_s))
-                assert took[-1][0] < 3.0 + instrument.HANDS * lag.worst_s
+                assert took[-1][0] < 3.0 + lag.allowance_s(instrument.HANDS)
                 while not (word := runner.word()).startswith("R HardwareFault"):
                     assert word.startswith(("E", "R"))
                 proxy.mend()
                 seen, moves = len(instrument.rows()), (instrument.ON, "unblank", "move", "tune")
                 time.sleep(1.0)
                 assert [row for row in instrument.rows(seen) if row["row"] in moves] == []
-                assert "not reached" in str(clear_latches("remote", "Ada", "the cable was loose", runner.state))
+                assert "not reached" in str(clear_latches(NAME, "Ada", "the cable was loose", runner.state))
                 runner.wait_for_beam()
             finally:
                 proxy.mend()
@@ -97,4 +108,5 @@ def cable_fails(
         wait_for(lambda: not instrument.beam_on())
         time.sleep(1.0)  # the last runner's second guard ends, which would latch where its cable went first
         proxy.close()
+    tell(f"cable {how}", took)
     return took

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from guard_rig import Instrument, Lag, Runner, wait_for
+from guard_rig import NAME, Instrument, Lag, Runner, wait_for
 from guard_strikes import CASES, NAMES, cable_fails, goes_off
 
 from instruments.latches import InstrumentLedger, latch_file
@@ -46,7 +46,7 @@ def test_an_exposure_that_does_not_end_is_ended(tmp_path: Path, times: int) -> N
             with Lag() as lag:
                 wait_for(lambda stuck=stuck: not stuck.beam_on(), 10.0)
             on, off = ([row for row in stuck.rows() if row["row"] == kind][-1]["t_s"] for kind in ("unblank", "blank"))
-            assert off - on < 64**2 * 100e-6 + 2.0 + stuck.HANDS * lag.worst_s
+            assert off - on < 64**2 * 100e-6 + 2.0 + lag.allowance_s(stuck.HANDS)
         finally:
             runner.clear()
             stuck.close()
@@ -69,9 +69,7 @@ def judge(instrument: Instrument) -> None:
     made = [row for row in instrument.rows() if row["row"] == "unblank"]
     assert len({row["id"] for row in made}) == len(made)
     state = instrument.folder / "state"
-    ledger = InstrumentLedger(
-        SqliteLedger(instrument.folder / "ledger.sqlite"), SqliteLedger(latch_file("remote", state))
-    )
+    ledger = InstrumentLedger(SqliteLedger(instrument.folder / "ledger.sqlite"), SqliteLedger(latch_file(NAME, state)))
     try:
         assert all(ledger.booked(row["id"]) for row in made)
         assert ledger.latched() is None

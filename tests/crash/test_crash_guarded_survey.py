@@ -70,7 +70,7 @@ def test_stopped_and_resumed(tmp_path: Path, settings: SurveySettings, how: str,
             wait_for(lambda: not beam_on(truth), 10.0)
         rows = rows_of(truth)
         off = [row for row in rows if row["row"] == "blank"][-1]
-        assert rows[0]["monotonic_s"] + off["t_s"] - rows[0]["t_s"] - struck_s < limit_s + HANDS * lag.worst_s
+        assert rows[0]["monotonic_s"] + off["t_s"] - rows[0]["t_s"] - struck_s < limit_s + lag.allowance_s(HANDS)
         assert process.wait(60) == code
     finally:
         process.kill()

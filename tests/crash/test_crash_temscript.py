@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from guard_rig import LIMITS, Lag, Runner, wait_for
+from guard_rig import LIMITS, NAME, Lag, Runner, wait_for
 from guard_strikes import CASES, NAMES, cable_fails, goes_off
 from temscript_rig import SHORT_US, Temscript
 
@@ -66,7 +66,7 @@ def test_a_scan_that_does_not_end_is_ended(tmp_path: Path, times: int) -> None:
                 with Lag() as lag:
                     wait_for(lambda: not stuck.beam_on(), 10.0)
                 on, off = ([row for row in stuck.rows() if row["row"] == kind][-1]["t_s"] for kind in ("lit", "dark"))
-                assert off - on < 64**2 * 100e-6 + 2.0 + stuck.HANDS * lag.worst_s
+                assert off - on < 64**2 * 100e-6 + 2.0 + lag.allowance_s(stuck.HANDS)
             finally:
                 runner.clear()
             time.sleep(0.2)
@@ -94,7 +94,7 @@ def judge(instrument: Temscript) -> None:
     on_s = sum(off["t_s"] - on["t_s"] for on, off in zip(rows[::2], rows[1::2], strict=True))
     ledger = InstrumentLedger(
         SqliteLedger(instrument.folder / "ledger.sqlite"),
-        SqliteLedger(latch_file("remote", instrument.folder / "state")),
+        SqliteLedger(latch_file(NAME, instrument.folder / "state")),
     )
     try:
         assert ledger.electrons() >= 50.0 * ELECTRONS_PER_PA_S * on_s * (1 - 1e-6)

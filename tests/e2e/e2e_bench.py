@@ -54,7 +54,7 @@ LIMITS = Limits(
     max_exposures_per_min=MAX_PER_MIN,
 )
 
-RIG = Rig(hardware=True, overhead_s=0.0)
+RIG = Rig(hardware=True, overhead_s=lambda: 0.0)
 """As of an instrument: every interlock must read."""
 
 SETTINGS = SimulatedSettings(

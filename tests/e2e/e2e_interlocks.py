@@ -67,7 +67,7 @@ def emission_old(bench: Bench) -> None:
 def unread(bench: Bench) -> None:
     """On an instrument, what says nothing at all is no better than what says that it is bad."""
     optics = replace(bench.world.optics, voltage_kV=None)
-    for reads in ({"valve_open": None}, {"vacuum": None}, {"emission": None}, {"optics": optics}):
+    for reads in ({"blanked": None}, {"valve_open": None}, {"vacuum": None}, {"emission": None}, {"optics": optics}):
         bench.boot()
         bench.reads = reads
         _stays_dark(bench, f"no reading of the {next(iter(reads))}")
@@ -88,7 +88,7 @@ def read_no_more(bench: Bench) -> None:
 
 def overstays(bench: Bench) -> None:
     """Nobody knows how long the beam was on where no frame came: at the longest, until somebody else blanked."""
-    bench.rig = replace(bench.rig, overhead_s=0.1)
+    bench.rig = replace(bench.rig, overhead_s=lambda: 0.1)
     bench.boot()
     before = bench.ledger.electrons()
     bench.arm("camera_timeout", 1.0)
@@ -104,7 +104,7 @@ def overstays(bench: Bench) -> None:
 
 def no_place_to_overstay(bench: Bench) -> None:
     """Where the exposure has room and a beam that stays on has not."""
-    bench.rig = replace(bench.rig, overhead_s=1.0)  # 300 e/Å² on this field of view, of 100 that are allowed
+    bench.rig = replace(bench.rig, overhead_s=lambda: 1.0)  # 300 e/Å² on this field of view, of 100 that are allowed
     bench.boot()
     _stays_dark(bench, "no room for a beam that stays on")
 

@@ -14,6 +14,8 @@ from e2e_server_scenarios import (
     blanker_unreadable,
     cannot_blank,
     exposure_overdue,
+    fenced_in_the_queue,
+    late_watchdog,
     pilot_dies,
     pilot_silent,
     second_pilot,
@@ -288,10 +290,11 @@ SCENARIOS = (
     runner_dies, runner_hangs, guard_dies, guard_hangs, guard_overworked, runner_dies_alone, watchdog_dies,
     watchdog_blind, pilot_dies, pilot_silent, exposure_overdue, unblanks_again, blanked_before_it_began, stranger,
     second_pilot, blanker_moves, cannot_blank, reply_lost, out_of_reach, garbage, hasty_runner, hostile_requests,
-    told_to_hold, latch_of_the_instrument, patient, stopped_on_the_way, blanker_unreadable,
+    told_to_hold, latch_of_the_instrument, patient, stopped_on_the_way, blanker_unreadable, fenced_in_the_queue,
+    late_watchdog,
 )  # fmt: skip
 QUICK = (
     stranger, second_pilot, blanker_moves, reply_lost, out_of_reach, hostile_requests, latch_of_the_instrument, patient,
-    stopped_on_the_way, blanker_unreadable,
+    stopped_on_the_way, blanker_unreadable, fenced_in_the_queue, late_watchdog,
 )  # fmt: skip
 """Scenarios that need not wait for a beam that stays on to find that something is wrong."""

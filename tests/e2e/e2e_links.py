@@ -6,6 +6,7 @@ alone, so that a defect planted in one is not made good by another.
 
 from __future__ import annotations
 
+import secrets
 import socket
 import subprocess
 import threading
@@ -18,7 +19,7 @@ from instruments.clock import RealClock
 from instruments.errors import InstrumentError
 from instruments.guard import Guard
 from instruments.ledger_sqlite import SqliteLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.powers import CanStop
 from instruments.remote import RemoteMicroscope, RemoteSettings
 from instruments.server import serving, wire
@@ -108,9 +109,9 @@ class Links:
         self.doings.append(Doing(call))
         return self.doings[-1]
 
-    def pilot(self, role: str = "pilot", token: str = TOKEN) -> server_link.Link:
+    def pilot(self, role: str = "pilot", token: str = TOKEN, who: str = "somebody") -> server_link.Link:
         """A bare connection to the driver server."""
-        self._links.append(server_link.Link(self.port, token, role))
+        self._links.append(server_link.Link(self.port, token, role, who))
         return self._links[-1]
 
     def wait_for_beam(self, beating: socket.socket | None = None) -> None:
@@ -167,14 +168,15 @@ class ThreadCrew:
         self.watch.setblocking(False)
         clock = RealClock(start_s)
         assert isinstance(plan.instrument, RemoteSettings)
-        self.scope = RemoteMicroscope(plan.instrument, TOKEN, clock)
+        who = secrets.token_hex(8)
+        self.scope = RemoteMicroscope(plan.instrument, TOKEN, clock, who=who)
         self.ledger = latches.InstrumentLedger(
             SqliteLedger(plan.ledger), SqliteLedger(latches.latch_file(plan.instrument.name))
         )
-        self.guard = Guard(self.scope, plan.limits, self.ledger, clock)
+        self.guard = Guard(self.scope, plan.limits, self.ledger, clock, SIMULATED)
         self.process = guard_process.GuardProcess(self.guard, clock, calls, urgent, self.watch, halt)
         self.victim = subprocess.Popen(["sleep", "60"])
-        self.dog = watchdog.Watchdog(watch, life, self.victim.pid, plan.instrument.port, TOKEN)
+        self.dog = watchdog.Watchdog(watch, life, self.victim.pid, plan.instrument.port, TOKEN, who)
         self._thaw = threading.Event()
         self.about = {"now_s": clock.now_s(), "can_stop": self.guard.power(CanStop) is not None}
         self.pids = {"guard_process": self.victim.pid}

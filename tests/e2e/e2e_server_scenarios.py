@@ -77,6 +77,40 @@ def blanked_before_it_began(links: Links) -> None:
     assert links.world.unblankings == count, "what was blanked before it began was exposed"
 
 
+def fenced_in_the_queue(links: Links) -> None:
+    """A move that waits for its turn while the watchdog cuts its pilot off."""
+    pilot, dog = links.pilot(), links.pilot("watchdog")
+    session, carry_out = links.server._pilot, links.server._carry_out
+    links.patch.setattr(links.server, "_carry_out", lambda job: (time.sleep(0.3), carry_out(job)))
+    answers: list[dict[str, Any]] = []
+    doing = links.doing(lambda: answers.append(pilot.ask({"op": "move", "target": {"x_nm": 50.0}}, 20.0)[0]))
+    wait_for(lambda: session.job is not None, "it was not asked")
+    assert dog.ask({"op": "fence", "who": "somebody", "reason": "the guard is silent"}, 2.0)[0] == {"blanked": True}
+    doing.join()
+    at_nm = dog.ask({"op": "state"}, 5.0)[0]["state"]["stage"]["x_nm"]
+    assert abs(at_nm) < 25.0, f"who was cut off has moved the stage to {at_nm}"
+    assert "cut off" in answers[0].get("message", ""), "nobody is told"
+
+
+def late_watchdog(links: Links) -> None:
+    """Of a survey that is over: it cuts off its own guard alone, and leaves the next survey's exposure in peace."""
+    old, dog = links.pilot(who="old"), links.pilot("watchdog")
+    old.ask({"op": "close"}, 2.0)
+    old.close()
+    pilot = links.pilot(who="new")
+    doing = links.doing(lambda: pilot.ask(wish(replace(LONG, dwell_us=150.0)), 20.0))
+    links.wait_for_beam()
+    assert dog.ask({"op": "fence", "who": "old"}, 2.0)[0] == {"taken_over": True}, "it goes on trying for minutes"
+    assert links.world.beam_on, "the next survey's beam was blanked"
+    assert doing.join() is None, "the next survey's frame was lost"
+    refused(lambda: links.pilot(who="old"), Disconnected)
+    doing = links.doing(lambda: pilot.ask(wish(LONG), 20.0))
+    links.wait_for_beam()
+    assert dog.ask({"op": "fence", "who": "new"}, 2.0)[0] == {"blanked": True}, "its own guard is not cut off"
+    links.goes_off()
+    doing.join()
+
+
 def stranger(links: Links) -> None:
     """Without the token, or with another protocol, nobody gets in."""
     assert "token" in refused(lambda: links.pilot(token=TOKEN[:-1] + "0"), Disconnected)

@@ -161,10 +161,10 @@ def _only_time(self: Guard, duration_s: float) -> None:
     """Somebody thought that a latch is for the runner to respect."""
 
 
-def _wherever(state: Any, limits: Any, **about: Any) -> None:
+def _wherever(state: Any, *about: Any, **more: Any) -> None:
     """The beam and the valve are seen to; the stage is not."""
     at_zero = StagePosition(x_nm=0.0, y_nm=0.0, z_nm=0.0, alpha_deg=0.0)
-    _CHECK_TRANSFER(replace(state, stage=at_zero), limits, **about)
+    _CHECK_TRANSFER(replace(state, stage=at_zero), *about, **more)
 
 
 def _carry_on(self: GuardedLoader, what: str, name: str | None, act: Callable[[], None]) -> None:
@@ -195,7 +195,8 @@ DEFECTS: tuple[Defect, ...] = (
     ("exposes an intent again", ((SqliteLedger, "reserve", _anonymous),), scenarios.resumed),
     ("gives the dose of a failed exposure back", ((Guard, "acquire", _refund),), scenarios.camera_timeout),
     ("blanks only after success", ((Guard, "acquire", _no_finally),), scenarios.forgetful_driver),
-    ("exposes with the blanker unknown", ((guard_checks, "check_beam_path", _nothing),), scenarios.blanker_unknown),
+    ("exposes with the blanker unknown", ((guard_checks, "check_dark", _nothing),
+      (guard_checks, "check_read", _nothing)), scenarios.blanker_unknown),
     ("exposes behind a closed valve", ((guard_checks, "check_beam_path", _nothing),), scenarios.valve_closed),
     ("does not see a pole touch", ((guard_checks, "touched", _nothing),), scenarios.touch),
     ("goes on after a pole touch", ((Guard, "_check_latch_and_time", _only_time),), scenarios.touch),

@@ -74,6 +74,12 @@ def _anybody_flies(self: DriverServer, session: Session, hello: dict[str, Any]) 
     return _WELCOME(self, session, {**hello, "role": "pilot"})
 
 
+def _fence_whoever(self: DriverServer, who: str, why: str) -> bool:
+    if self._pilot is not None:
+        self._pilot.fenced = self._fenced[self._pilot.who] = why
+    return True
+
+
 def _lenient(kind: Any, data: Any) -> Any:
     known = {field.name for field in fields(kind)}
     return kind(**{name: value for name, value in (data or {}).items() if name in known})
@@ -130,6 +136,9 @@ DEFECTS: tuple[Defect, ...] = (
     ("a server that believes in the driver's clock", ((Job, "overdue", lambda *_: False),), scenarios.exposure_overdue),
     ("a server that blanks once", ((Job, "cut", _fixed("")),), scenarios.unblanks_again),
     ("a server that forgets a blank", ((Job, "cut", _fixed("")),), scenarios.blanked_before_it_began),
+    ("a server that carries out what waits of who was cut off", ((Session, "fenced", _fixed("")),),
+     scenarios.fenced_in_the_queue),
+    ("a watchdog that cuts off whoever flies", ((DriverServer, "_fence", _fence_whoever),), scenarios.late_watchdog),
     ("a server that lets in anybody", ((serving, "hmac", SimpleNamespace(compare_digest=lambda *_: True)),),
      scenarios.stranger),
     ("a server that talks to any version", ((serving, "PROTOCOL", wire.PROTOCOL + 1),), scenarios.stranger),

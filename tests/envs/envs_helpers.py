@@ -17,7 +17,7 @@ from envs.tasks import Budget
 from instruments.clock import SimulatedClock
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.stage_settings import StageSettings
@@ -120,9 +120,8 @@ class Diary:
 
 def situation(*, seed=0, settings=SETTINGS, task=TASK, skills=(), budget=None, limits=(), **more) -> Situation:
     clock = SimulatedClock()
-    guard = Guard(
-        SimulatedMicroscope(World(settings, seed, clock)), Limits(**{**LIMITS, **dict(limits)}), MemoryLedger(), clock
-    )
+    scope, allowed = SimulatedMicroscope(World(settings, seed, clock)), Limits(**{**LIMITS, **dict(limits)})
+    guard = Guard(scope, allowed, MemoryLedger(), clock, SIMULATED)
     budget = budget or Budget(time_s=3600.0, electrons=1e11)
     return Situation(
         guard=guard,

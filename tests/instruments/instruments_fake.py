@@ -9,7 +9,7 @@ import pytest
 
 from instruments.guard import Guard
 from instruments.ledger import Ledger, MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.types import Exposure, Frame, Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def limits(**changes: Any) -> Limits:
 
 def guarded(scope: FakeMicroscope, ledger: Ledger | None = None, **changes: Any) -> Guard:
     """A guard over the fake, its calls so far forgotten."""
-    guard = Guard(scope, limits(**changes), MemoryLedger() if ledger is None else ledger, scope.clock)
+    guard = Guard(scope, limits(**changes), MemoryLedger() if ledger is None else ledger, scope.clock, SIMULATED)
     scope.calls.clear()
     return guard
 

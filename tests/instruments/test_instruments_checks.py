@@ -11,7 +11,7 @@ import pytest
 
 from instruments.checks import CheckResult, check_microscope, contrast, shift_px
 from instruments.clock import SimulatedClock
-from instruments.errors import NotCalibrated
+from instruments.errors import NotCalibrated, NotSupported
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.stage_settings import StageSettings
@@ -139,7 +139,7 @@ def failed(results: list[CheckResult]) -> set[str]:
         ("move", refused_and_moved, {"out of range is refused"}),
         ("move", crashing, {"out of range is refused"}),
         ("tune", refused_and_tuned, {"out of range is refused", "NaN is refused"}),
-        ("state", without_defocus, set()),
+        ("state", without_defocus, {"focus responds"}),
         ("state", never_blanked, {"blank blanks"}),
         ("state", standing_clock, {"read-back is true"}),
         ("acquire", flipped, {"stage and image agree"}),
@@ -167,6 +167,32 @@ def test_a_driver_that_is_not_calibrated_says_so() -> None:
     focus = next(r for r in check_microscope(Altered("tune", uncalibrated)) if r.name == "focus responds")
     assert not focus.checked
     assert "lens clicks" in focus.message
+
+
+def test_what_is_not_supported_and_not_declared_fails() -> None:
+    """An instrument that cannot do what all are asked for is one whose driver says so."""
+
+    def unable(scope: Any, tune: Any, target: Optics) -> None:
+        raise NotSupported("its focus is a person's")
+
+    results = check_microscope(Altered("tune", unable))
+    assert failed(results) == {"focus responds"}
+    assert "a person's; where it never will, the driver declares it" in next(r.message for r in results if not r.ok)
+    declared = check_microscope(Altered("tune", unable), lacks={"focus responds": "nobody has wired it"})
+    assert failed(declared) == set()
+    assert [result.name for result in declared if not result.checked] == ["focus responds"]
+
+
+def test_a_focus_that_is_not_calibrated_and_does_not_read_is_not_judged() -> None:
+    def uncalibrated(scope: Any, tune: Any, target: Optics) -> None:
+        raise NotCalibrated("defocus is in lens clicks")
+
+    scope = Altered("tune", uncalibrated)
+    read = scope.state
+    scope.state = lambda: without_defocus(scope, read)
+    assert [(result.name, result.ok) for result in check_microscope(scope) if not result.checked] == [
+        ("focus responds", True)
+    ]
 
 
 def test_a_motion_too_small_to_see_is_not_judged() -> None:

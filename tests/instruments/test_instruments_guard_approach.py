@@ -14,6 +14,7 @@ from instruments.clock import SimulatedClock
 from instruments.errors import BusyError, HardwareFault, LimitError, ReachError
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
+from instruments.limits import SIMULATED
 from instruments.powers import CanStop, HasLoader, HasValves
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
@@ -31,7 +32,7 @@ def places(approach_nm: float) -> list[float]:
     """The truth at x = 0, y = 0, come to from either side."""
     clock = SimulatedClock()
     world = World(SimulatedSettings(stage=LOOSE), 1, clock)
-    guard = Guard(SimulatedMicroscope(world), limits(approach_nm=approach_nm), MemoryLedger(), clock)
+    guard = Guard(SimulatedMicroscope(world), limits(approach_nm=approach_nm), MemoryLedger(), clock, SIMULATED)
     found = []
     for from_nm in (-900.0, 900.0):
         guard.move(StagePosition(x_nm=from_nm, y_nm=from_nm))

@@ -18,6 +18,7 @@ from instruments.errors import (
 )
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
+from instruments.limits import SIMULATED
 from instruments.powers import HasValves
 from instruments.types import Optics, Reading, StagePosition
 
@@ -31,7 +32,7 @@ ELECTRONS = EXPOSURE.electrons(100.0)
 
 def test_blanks_when_it_takes_over(scope: FakeMicroscope) -> None:
     scope.beam_on = True
-    Guard(scope, limits(), MemoryLedger(), scope.clock)
+    Guard(scope, limits(), MemoryLedger(), scope.clock, SIMULATED)
     assert scope.calls == ["blank"]
     assert not scope.beam_on
 
@@ -68,7 +69,7 @@ def test_a_beam_found_on_is_blanked_and_nothing_is_exposed(scope: FakeMicroscope
 def test_an_unknown_blanker_is_not_trusted(scope: FakeMicroscope) -> None:
     guard = guarded(scope)
     scope.reads["blanked"] = None
-    refused(guard, scope, BusyError, "cannot be read")
+    refused(guard, scope, BusyError, "blanker: the instrument tells nothing")
 
 
 @pytest.mark.parametrize("error", [Timeout("no answer"), RuntimeError("bug")])

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from instruments_fake import EXPOSURE, FakeMicroscope, limits, raising, refused
 from pydantic import ValidationError
 
-from instruments.errors import BudgetError, BusyError, Disconnected, LimitError
+from instruments.errors import BudgetError, BusyError, Disconnected, HardwareFault, LimitError
 from instruments.guard import Guard
 from instruments.ledger import Ledger, MemoryLedger
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import INTERLOCKS, Rig
 from instruments.powers import HasLoader
-from instruments.types import Footprint, Optics, Reading
+from instruments.types import Footprint, Optics, Reading, StagePosition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +29,8 @@ ALL = {
     "emission": Reading(value=100.0, unit="µA", age_s=1.0),
     "optics": Optics(current_pA=100.0, voltage_kV=200.0),
 }
-SILENT = {"valve": {"valve_open": None}, "vacuum": {"vacuum": None}, "emission": {"emission": None},
-          "high_tension": {"optics": Optics(current_pA=100.0)}}  # fmt: skip
+SILENT = {"blanker": {"blanked": None}, "valve": {"valve_open": None}, "vacuum": {"vacuum": None},
+          "emission": {"emission": None}, "high_tension": {"optics": Optics(current_pA=100.0)}}  # fmt: skip
 ELECTRONS = EXPOSURE.electrons(100.0)
 WHY = "the operator looks at it every hour"
 
@@ -37,7 +38,7 @@ WHY = "the operator looks at it every hour"
 def hardware(scope: FakeMicroscope, overhead_s: float = 0.0, ledger: Ledger | None = None, **changes: Any) -> Guard:
     """A guard over an instrument that tells everything, its calls so far forgotten."""
     scope.reads = dict(ALL)
-    rig = Rig(hardware=True, overhead_s=overhead_s)
+    rig = Rig(hardware=True, overhead_s=lambda: overhead_s)
     guard = Guard(scope, limits(**changes), ledger or MemoryLedger(), scope.clock, rig)
     scope.calls.clear()
     return guard
@@ -133,19 +134,54 @@ def test_a_specimen_moves_where_valve_and_vacuum_are_known(scope: FakeMicroscope
     scope.reads |= {"valve_open": False} | SILENT[name]
     loader = guard.power(HasLoader)
     assert loader is not None
-    if name in ("valve", "vacuum"):
+    if name in ("blanker", "valve", "vacuum"):
         with pytest.raises(BusyError, match=name):
             loader.load("grid 1")
     else:
         loader.load("grid 1")
-    assert done == ([] if name in ("valve", "vacuum") else ["load grid 1"])
+    assert done == ([] if name in ("blanker", "valve", "vacuum") else ["load grid 1"])
+
+
+def test_a_blanker_that_never_reads_is_told_before_everything(scope: FakeMicroscope) -> None:
+    """Where the laboratory has waived it: nothing moves and nothing is exposed before it has taken another blank."""
+    done: list[str] = []
+    scope.powers[HasLoader] = _Loader(done)
+    guard = hardware(scope, waived={"blanker": WHY})
+    scope.reads |= SILENT["blanker"]
+    guard.move(StagePosition(x_nm=100.0))
+    guard.tune(Optics(defocus_nm=10.0))
+    guard.acquire(EXPOSURE)
+    others = [call for call in scope.calls if call != "blank"]
+    assert others == ["move", "tune", "acquire"]
+    assert all(before == "blank" for before, call in pairwise(["blank", *scope.calls]) if call != "blank")
+    scope.reads |= {"valve_open": False}
+    loader = guard.power(HasLoader)
+    assert loader is not None
+    loader.load("grid 1")
+    assert done == ["load grid 1"]
+    scope.on_blank = raising(OSError("the amplifier is off"))
+    with pytest.raises(HardwareFault, match="could not be blanked"):
+        guard.move(StagePosition(x_nm=0.0))
+
+
+def test_who_blanks_may_be_started_anew_with_another_time(scope: FakeMicroscope) -> None:
+    """A driver server that comes back with a larger overhead: what may stay on is booked as it is now."""
+    overhead_s = [1e-3]
+    scope.reads = dict(ALL)
+    guard = Guard(scope, limits(), MemoryLedger(), scope.clock, Rig(hardware=True, overhead_s=lambda: overhead_s[0]))
+    booked: list[float] = []
+    scope.on_acquire = lambda: booked.append(guard.ledger.electrons())
+    guard.acquire(EXPOSURE)
+    overhead_s[0] = 9e-3
+    guard.acquire(EXPOSURE)
+    assert booked == [pytest.approx(2 * ELECTRONS), pytest.approx(11 * ELECTRONS)]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"waived": {"emission": " "}}, "emission: give the reason"),
-        ({"waived": {"blanker": WHY}}, "valve"),
+        ({"waived": {"screen": WHY}}, "valve"),
         ({"waived": {"vacuum": WHY}, "max_vacuum_Pa": 1e-4}, "max_vacuum_Pa judges the vacuum"),
         ({"waived": {"emission": WHY}, "min_emission_uA": 5.0}, "min_emission_uA judges the emission"),
     ],

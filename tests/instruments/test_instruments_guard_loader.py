@@ -82,8 +82,8 @@ def test_specimens_go_in_and_out(scope: FakeMicroscope, cassette: Cassette) -> N
 @pytest.mark.parametrize(
     ("reads", "message"),
     [
-        ({"blanked": None}, "beam blanked"),
-        ({"blanked": False}, "beam blanked"),
+        ({"blanked": None}, "blanker: the instrument tells nothing"),
+        ({"blanked": False}, "must be blanked, but it is on"),
         ({"valve_open": True}, "it is open: close it"),
         ({"vacuum": Reading(value=1e-5, unit="Pa", age_s=1e4)}, "vacuum reading is 10000 s old"),
         ({"vacuum": Reading(value=None, unit="Pa", age_s=0.0)}, "vacuum reading is not valid"),

@@ -17,7 +17,7 @@ from instruments import codec, guard_client, guard_desk, latches, watchdog
 from instruments.crew import Crew, Plan
 from instruments.drivers import registry
 from instruments.errors import BusyError, Disconnected, HardwareFault, Held, InstrumentError
-from instruments.launch import instrument_name, overhead_s, startup_s
+from instruments.launch import instrument_name, longest_s, overhead_s, startup_s
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import Limits
 from instruments.powers import CanStop, HasHolder, HasLoader, HasValves
@@ -169,6 +169,9 @@ def test_plans_and_names(tmp_path: Path) -> None:
     faulty = registry.parse({"kind": "faulty", "instrument": {"kind": "thermofisher", "exposure_overhead_s": 7.0}})
     assert instrument_name(faulty) == "thermofisher"  # its latches hold, whatever is put round it
     assert (overhead_s(SimulatedSettings()), overhead_s(faulty), overhead_s(Settings())) == (60.0, 7.0, 1.0)
+    long = registry.parse({"kind": "faulty", "instrument": {"kind": "serialem", "move_s": 400.0, "transfer_s": 900.0}})
+    assert (longest_s(long), longest_s(SimulatedSettings())) == (900.0, 0.0)
+    assert registry.lacks(long) == registry.lacks(long.instrument)  # type: ignore[attr-defined]
     assert (startup_s(faulty), startup_s(registry.parse({"kind": "detwin"}))) == (60.0, 300.0)
     with pytest.raises(ConfigError, match="token_file"):
         token_in(tmp_path / "token")
@@ -190,7 +193,7 @@ def test_a_crew_that_does_not_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("0" * 64)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    remote = RemoteSettings(port=port, token_file=tmp_path / "token")
+    remote = RemoteSettings(port=port, token_file=tmp_path / "token", name="titan")
     ledger, log = tmp_path / "ledger.sqlite", tmp_path / "guard.log"
     with pytest.raises(Disconnected, match="driver server"):
         Crew(Plan(instrument=remote, limits=LIMITS, ledger=ledger, log=log), 0.0)
@@ -209,7 +212,7 @@ def test_a_watchdog_says_what_keeps_it_from_blanking(monkeypatch: pytest.MonkeyP
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     ends[0][0].setblocking(False)
-    dog = watchdog.Watchdog(ends[0][1], ends[1][1], 0, port, "0" * 64)
+    dog = watchdog.Watchdog(ends[0][1], ends[1][1], 0, port, "0" * 64, "a guard")
     dog._blank("the guard is gone")
     dog._look(dog._reached_s + 0.1)  # a look that works makes up for one that did not, for a while
     with pytest.raises(BlockingIOError):
@@ -219,6 +222,16 @@ def test_a_watchdog_says_what_keeps_it_from_blanking(monkeypatch: pytest.MonkeyP
     told = capfd.readouterr().err
     assert "is not reached to blank" in told
     assert "blanking has failed" in told
+    monkeypatch.setattr(watchdog, "_KEEP_TRYING_S", 600.0)
+    monkeypatch.setattr(watchdog, "_UNKNOWN_S", 0.3)
+    asked: list[object] = []
+    monkeypatch.setattr(dog, "_ask", lambda wish: asked.append(wish) or {"blanked": None})
+    dog._blank("the guard is gone")  # comes to an end: some blankers never read
+    assert len(asked) > 1
+    assert "the blanker does not read" in capfd.readouterr().err
+    monkeypatch.setattr(dog, "_ask", lambda wish: {"taken_over": True})
+    dog._blank("the guard is gone")
+    assert "another survey has the instrument" in capfd.readouterr().err
     for pair in ends:
         for end in pair:
             end.close()

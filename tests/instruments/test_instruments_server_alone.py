@@ -115,7 +115,7 @@ def alone(tmp_path: Path) -> tuple[Path, dict[str, str]]:
 
 def test_the_folder_runs_without_anything_installed(alone: tuple[Path, dict[str, str]]) -> None:
     folder, env = alone
-    words = ["--driver", "plain_driver.py", "--token-file", "token.txt", "--until-stdin-closes"]
+    words = ["--driver", "plain_driver.py", "--token-file", "token.txt", "--name", "practice", "--until-stdin-closes"]
     python = [sys.executable, "-S", "-B"]
     absent = subprocess.run(
         [*python, "-c", "import instruments"], cwd=folder, env=env, capture_output=True, check=False
@@ -130,7 +130,7 @@ def test_the_folder_runs_without_anything_installed(alone: tuple[Path, dict[str,
         port = json.loads(process.stdout.readline())["port"]
         token_file = folder / "token.txt"
         assert token_file.stat().st_mode & 0o077 == 0
-        settings = RemoteSettings(port=port, token_file=token_file)
+        settings = RemoteSettings(port=port, token_file=token_file, name="practice")
         with pytest.raises(Disconnected, match="token"):
             RemoteMicroscope(settings, "0" * 64, RealClock())
         scope = RemoteMicroscope(settings, token_in(token_file), RealClock())
@@ -158,9 +158,22 @@ def test_the_plain_drivers_interlocks_are_asked_of_the_instrument(root: Path, mo
 def test_a_token_that_is_short_is_no_token(alone: tuple[Path, dict[str, str]]) -> None:
     folder, env = alone
     (folder / "token.txt").write_text("1234\n")
-    words = ["-S", "-B", "-m", "server", "--driver", "plain_driver.py", "--token-file", "token.txt"]
+    assert "32 characters" in not_served(folder, env, "--name", "practice")
+
+
+@pytest.mark.parametrize(("words", "message"), [((), "--name"), (("--name", "../titan"), "letters, digits, dot")])
+def test_an_instrument_without_a_name_is_not_served(
+    alone: tuple[Path, dict[str, str]], words: tuple[str, ...], message: str
+) -> None:
+    """Its latches are kept under it."""
+    assert message in not_served(*alone, *words)
+
+
+def not_served(folder: Path, env: dict[str, str], *more: str) -> str:
+    """What it says instead."""
+    words = ["-S", "-B", "-m", "server", "--driver", "plain_driver.py", "--token-file", "token.txt", *more]
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode != 0
-    assert "32 characters" in done.stderr
+    return done.stderr

@@ -48,7 +48,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Hosted], RemoteSettings]]:
         port = server.listen()
         running.append((server, threading.Thread(target=server.run, daemon=True)))
         running[-1][1].start()
-        return RemoteSettings(port=port, token_file=tmp_path / "token")
+        return RemoteSettings(port=port, token_file=tmp_path / "token", name="rig")
 
     yield start
     for server, thread in running:
@@ -99,6 +99,19 @@ def test_a_blanker_that_does_not_read(scope: FakeMicroscope, serve: Any) -> None
     scope.on_state = raising(Disconnected("gone"))
     assert dog.ask({"op": "look"}, 2.0)[0] == {"blanked": None}
     dog.close()
+
+
+def test_another_instrument_than_the_config_names_is_refused(scope: FakeMicroscope, serve: Any) -> None:
+    """A tunnel that leads to the wrong one: before its beam is blanked, and while its own pilot is at work."""
+    settings = serve(Hosted(scope))
+    remote = RemoteMicroscope(settings, TOKEN, RealClock())
+    scope.calls.clear()
+    wrong = settings.model_copy(update={"name": "themis"})
+    with pytest.raises(NotSupported, match="'themis' was asked for, and this is 'rig': see where the tunnel leads"):
+        RemoteMicroscope(wrong, TOKEN, RealClock())
+    assert scope.calls == []
+    assert remote.state().blanked is True
+    remote.close()
 
 
 def test_one_request_at_a_time(scope: FakeMicroscope, serve: Any) -> None:
@@ -185,9 +198,8 @@ def test_a_guard_that_does_not_start_is_not_waited_for(tmp_path: Path, monkeypat
     """One that takes too long, and one that ends at once; without a log, what it says stands on the screen."""
     monkeypatch.setenv("ADAPTEM_STATE", str(tmp_path / "state"))
     (tmp_path / "token").write_text("0" * 64)
-    plan = Plan(
-        instrument=RemoteSettings(port=1, token_file=tmp_path / "token"), limits=LIMITS, ledger=tmp_path / "dose.sqlite"
-    )
+    remote = RemoteSettings(port=1, token_file=tmp_path / "token", name="titan")
+    plan = Plan(instrument=remote, limits=LIMITS, ledger=tmp_path / "dose.sqlite")
     with monkeypatch.context() as patch:
         patch.setattr(crew, "_START_S", 0.0)
         patch.setattr(crew, "receive", lambda link, tick: tick())

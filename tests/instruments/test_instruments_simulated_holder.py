@@ -9,7 +9,7 @@ from instruments.clock import SimulatedClock
 from instruments.errors import LimitError, NotSupported
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.powers import HasHolder
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
@@ -33,7 +33,7 @@ def test_a_temperature_is_reached_read_and_kept_with_the_frame():
         max_time_s=1e6,
         conditions={"temperature_K": (290.0, 900.0)},
     )
-    guard = Guard(SimulatedMicroscope(world), limits, MemoryLedger(), clock)
+    guard = Guard(SimulatedMicroscope(world), limits, MemoryLedger(), clock, SIMULATED)
     holder = guard.power(HasHolder)
     before = guard.state().holder["temperature_K"]
     assert before.value == pytest.approx(295.0, abs=10.0)

@@ -13,7 +13,7 @@ from instruments.drivers import registry
 from instruments.errors import BusyError, Disconnected, HardwareFault, LimitError, Timeout
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.powers import HasLoader, HasValves
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
@@ -139,7 +139,7 @@ def test_transfers_go_wrong_on_purpose(mishap: str, error: type[Exception], ther
         loader_of(scope).load("ice")
     assert loader_of(scope).loaded() == there
     assert loader_of(scope).specimens() == ("gold", "carbon", "ice")
-    guard = Guard(scope, LIMITS, MemoryLedger(), clock)
+    guard = Guard(scope, LIMITS, MemoryLedger(), clock, SIMULATED)
     valves = guard.power(HasValves)
     assert valves is not None
     valves.close_valves()

@@ -12,7 +12,7 @@ from instruments.drivers import registry
 from instruments.drivers.orientation import STRAIGHT
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import Limits
+from instruments.limits import SIMULATED, Limits
 from instruments.types import Exposure, StagePosition
 from surveys.calibrating import foretold, judged, measure_stage
 from surveys.calibrating_bench import CannotCalibrate
@@ -33,7 +33,7 @@ def guarded(stage: dict[str, Any], **more: Any) -> Guard:
         x_nm=(-3000, 3000), y_nm=(-3000, 3000), z_nm=(-3000, 3000), backlash_nm=0, stage_uncertainty_nm=15,
         max_current_pA=60, max_electrons=1e12, max_fluence_e_per_A2=1e5, max_time_s=1e5,
     )  # fmt: skip
-    return Guard(scope, limits, MemoryLedger(), clock)
+    return Guard(scope, limits, MemoryLedger(), clock, SIMULATED)
 
 
 def truth(stage: dict[str, Any]) -> Any:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from envs.step import Step
 
 
-REMOTE = {"kind": "remote", "port": 1, "token_file": "token"}
+REMOTE = {"kind": "remote", "port": 1, "token_file": "token", "name": "titan"}
 
 
 @pytest.fixture(autouse=True)
