@@ -26,6 +26,8 @@ _NODES = 3
 """Planes that stand for the specimen's depth, at least: one depth of focus apart at most."""
 _DEPTH_ERROR = 0.2
 """How wrong the thickness may be."""
+_TURN_ERROR_rad = 0.05
+"""How wrong the amplitude contrast may be, as a phase."""
 _SCAN_PX = 4
 """Rows and columns of the smallest scan, over which the patterns of one nearly still probe are added up."""
 
@@ -119,6 +121,7 @@ class ByRings:
             step_nm=settings.ring_step_nm,
             highest_per_nm=settings.ring_highest_per_nm,
             tile_px=min(settings.pixels, settings.ring_tile_px),
+            turn_std_rad=_TURN_ERROR_rad,
         )
         return FocusReading(found.found_nm, found.std_nm, found.settled, found.reason)
 

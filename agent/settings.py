@@ -157,7 +157,7 @@ class EstimateSettings(Settings):
     illumination_mrad: NonNegativeFloat = 0.05
     """Half the angle of a wide beam's cone."""
     amplitude_contrast: Share = 0.05
-    """Of a wide beam's images: the part that focus does not change."""
+    """Of a wide beam's images, roughly: the part that focus does not change."""
     beside_nm: float = 0.0
     """Focus so far beside the place, along x, where the dose does no harm; 0: on it."""
     settle_s: NonNegativeFloat = 0.2

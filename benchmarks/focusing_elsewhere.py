@@ -188,6 +188,7 @@ class DeTwin:
                 step_nm=60.0,
                 highest_per_nm=2.5,
                 tile_px=512,
+                turn_std_rad=0.05,
             )
         )
 

@@ -24,8 +24,9 @@ from models.focus_mismatch import widened
 from models.focus_optics import Array, Frequencies, Probe
 from models.focus_ring_cells import Cells, cells_of, middles, of_ring
 
-Lens: TypeAlias = Callable[[Array, Frequencies], Array]
-"""From coefficients (K, 8) and J frequencies to the share (K, J) of the object's power that K images show."""
+Lens: TypeAlias = Callable[[Array, Frequencies, float], Array]
+"""From coefficients (K, 8), J frequencies and a phase in rad that is added to all of them, to the share (K, J) of the
+object's power that K images show."""
 Ratio: TypeAlias = float
 
 FOLLOWED = 6
@@ -38,6 +39,8 @@ HUMPS = 5
 """By which the power of object and noise may change along the radius, where the noise is not known."""
 BANDS = 8
 """Of rings, whose pulls are compared to see what the model misses."""
+TURN_STEP_rad = 0.05
+"""In which the phase of the amplitude contrast is refined."""
 _TINY = 1e-300
 UNDETERMINED = 0.25
 """A standard deviation above this part of the range searched is no finding."""
@@ -56,6 +59,8 @@ class Rings:
     reason: str
     misfit: float
     """Scatter of the powers about the fit over what counting allows: 1 where the model holds."""
+    turn_rad: float = 0.0
+    """Found of ``turn_std_rad``."""
 
     @property
     def std_nm(self) -> Array:
@@ -73,12 +78,12 @@ def phase_contrast(
     turned = math.asin(amplitude_contrast)
     held: list[_Phases] = []  # of the last frequencies asked: a fit asks for the same ones thousands of times
 
-    def lens(coefficients_nm: Array, at: Frequencies) -> Array:
+    def lens(coefficients_nm: Array, at: Frequencies, turn_rad: float) -> Array:
         if not held or held[0].at is not at:
             held[:] = [_phases(at, voltage_kV, sloping=illumination_mrad > 0)]
         known = coefficients_nm.copy()
         known[:, NAMES.index("C30")] += c30_nm
-        shown = np.sin(known @ held[0].basis - turned) ** 2
+        shown = np.sin(known @ held[0].basis - turned + turn_rad) ** 2
         if illumination_mrad:
             square = sum((known @ slope) ** 2 for slope in held[0].slopes)
             shown = shown * np.exp(-2 * (illumination_mrad * 1e-3 / 2) ** 2 * square)
@@ -106,7 +111,7 @@ def _phases(at: Frequencies, voltage_kV: float, *, sloping: bool) -> _Phases:
 def incoherent(aperture: Aperture, source_size_nm: float = 0.0) -> Lens:
     """Of a scanned dark-field image: the probe's transfer function, squared."""
 
-    def lens(coefficients_nm: Array, at: Frequencies) -> Array:
+    def lens(coefficients_nm: Array, at: Frequencies, _turn_rad: float) -> Array:
         return np.abs(Probe(aperture, at, source_size_nm, (0.0,)).transfer(coefficients_nm)) ** 2
 
     return lens
@@ -124,6 +129,7 @@ def ring_fit(
     highest_per_nm: float,
     tile_px: int | None = None,
     counted: bool = False,
+    turn_std_rad: float = 0.0,
 ) -> Rings:
     """C10 and C12 under which ``images`` (K, H, W) of like structure were taken with changes (K, 8) in nm.
 
@@ -132,6 +138,8 @@ def ring_fit(
     ``tile_px``: spectra are means over overlapping tiles of this side. ``counted``: images are counts of electrons, so
     that the noise's power is known, and the object's may be anything; otherwise both must change smoothly with the
     radius, as those of films do. One image cannot tell the sign of C10 unless C30 or an amplitude contrast does.
+    ``turn_std_rad``: how far the amplitude contrast, as a phase, may be from what ``lens`` was told; it is fitted too,
+    for 0.03 of it move C10 by 1.5 nm.
     Raises ValueError for images that do not fit, or without a ring.
     """
     stack, settings = np.asarray(images, dtype=np.float64), np.asarray(settings_nm, dtype=np.float64)
@@ -139,20 +147,23 @@ def ring_fit(
         raise ValueError(f"images {stack.shape} and settings {settings.shape}: give finite (K, H, W) and (K, 8)")
     if not (stack.mean((1, 2)) > 0).all():
         raise ValueError("an image counted nothing on average: take off the detector's offset, or expose longer")
-    problem = _Problem(cells_of(stack, pixel_nm, tile_px, highest_per_nm), settings, lens, counted)
-    free = 3 if c12_nm else 1
+    steps = np.array([step_nm, step_nm, step_nm, TURN_STEP_rad])
+    problem = _Problem(cells_of(stack, pixel_nm, tile_px, highest_per_nm), settings, lens, counted, steps, turn_std_rad)
+    free: tuple[int, ...] = (0, 1, 2) if c12_nm else (0,)
     foci = np.arange(-c10_nm, c10_nm + step_nm / 2, step_nm)
     pairs = np.arange(-math.floor(c12_nm / step_nm), math.floor(c12_nm / step_nm) + 1) * step_nm
-    grid = np.stack(np.meshgrid(foci, pairs, pairs, indexing="ij"), axis=-1)
+    grid = np.stack(np.meshgrid(foci, pairs, pairs, [0.0], indexing="ij"), axis=-1)[..., 0, :]
     inside = np.hypot(grid[..., 1], grid[..., 2]) <= max(c12_nm, step_nm / 2)
     low = replace(problem, cells=middles(problem.cells, highest_per_nm / 2))
     costs = np.full(inside.shape, np.inf)
     costs[inside] = [low.cost(place) for place in grid[inside]]
     starts = grid[_valleys(costs)][:FOLLOWED]
-    led = [_refined(low, start, step_nm, free) for start in starts]
+    led = [_refined(low, start, free) for start in starts]
     apart = [p for n, p in enumerate(led) if all(np.abs(p - other).max() > 0.1 * step_nm for other in led[:n])]
-    places = sorted((_refined(problem, p, step_nm, free) for p in apart), key=problem.cost)
-    return _judged(problem, places, step_nm, np.array([c10_nm, c12_nm, c12_nm]), free)
+    if turn_std_rad:
+        free = (*free, 3)
+    places = sorted((_refined(problem, p, free) for p in apart), key=problem.cost)
+    return _judged(problem, places, np.array([c10_nm, c12_nm, c12_nm, turn_std_rad]), free)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +172,14 @@ class _Problem:
     settings_nm: Array
     lens: Lens
     counted: bool
+    steps: Array
+    """(4,) in nm and rad, by which places are refined."""
+    turn_std_rad: float
 
-    def cost(self, found_nm: Array) -> float:
-        """−2 log likelihood at C10, C12a, C12b (3,), with the object's and the noise's power fitted."""
-        return self._cost(self._powers(self._shares(found_nm)))
+    def cost(self, place: Array) -> float:
+        """−2 log likelihood at C10, C12a, C12b in nm and a phase (4,), the object's and the noise's power fitted."""
+        unlikely = (place[3] / self.turn_std_rad) ** 2 if self.turn_std_rad else 0.0
+        return self._cost(self._powers(self._shares(place))) + float(unlikely)
 
     def cost_without_rings(self) -> float:
         """The same of a lens that shows all frequencies alike."""
@@ -176,23 +191,25 @@ class _Problem:
     def _costs(self, model: Array) -> Array:
         return np.asarray(2 * self.cells.count * (np.log(model) + self.cells.power / model))
 
-    def pulls(self, found_nm: Array, step_nm: float, free: int) -> Array:
-        """(``BANDS``, F) slopes of the cost per nm, one band of rings after the other."""
-        unit = step_nm * np.eye(free)
-        ends = [[self._costs(self._powers(self._shares(_moved(found_nm, s * u)))) for s in (1, -1)] for u in unit]
-        slopes = np.array([(ahead - back).sum(0) / (2 * step_nm) for ahead, back in ends])
+    def pulls(self, place: Array, part: Ratio, free: tuple[int, ...]) -> Array:
+        """(``BANDS``, F) slopes of the cost, one band of rings after the other, by ``part`` of a step either way."""
+        ways = part * np.diag(self.steps)[list(free)]
+        ends = [[self._costs(self._powers(self._shares(place + s * way))) for s in (1, -1)] for way in ways]
+        slopes = np.array(
+            [(ahead - back).sum(0) / (2 * way.sum()) for way, (ahead, back) in zip(ways, ends, strict=True)]
+        )
         order = np.argsort(self.cells.ring, kind="stable")
         return np.array([part.sum(1) for part in np.array_split(slopes[:, order], BANDS, axis=1)])
 
-    def misfit(self, found_nm: Array) -> float:
-        model = self._powers(self._shares(found_nm))
+    def misfit(self, place: Array) -> float:
+        model = self._powers(self._shares(place))
         return float((self.cells.count * (self.cells.power / model - 1) ** 2).mean())
 
-    def _shares(self, found_nm: Array) -> Array:
+    def _shares(self, place: Array) -> Array:
         """(K, C) of the object's power that the cells show."""
         coefficients = self.settings_nm.copy()
-        coefficients[:, :3] += found_nm
-        shares = self.lens(coefficients, self.cells.at)
+        coefficients[:, :3] += place[:3]
+        shares = self.lens(coefficients, self.cells.at, float(place[3]))
         return np.stack([np.bincount(self.cells.cell, one) for one in shares]) / self.cells.size
 
     def _powers(self, share: Array) -> Array:
@@ -234,53 +251,48 @@ def _valleys(values: Array) -> tuple[npt.NDArray[np.int64], ...]:
     return tuple(part[order] for part in low)
 
 
-def _refined(rings: _Problem, start: Array, step_nm: float, free: int) -> Array:
+def _refined(rings: _Problem, start: Array, free: tuple[int, ...]) -> Array:
+    ways = np.diag(rings.steps)[list(free)]
+
     def cost(steps: Array) -> float:
-        return rings.cost(_moved(start, steps * step_nm))
+        return rings.cost(start + steps @ ways)
 
-    corners = np.vstack([np.zeros(free), 0.5 * np.eye(free)])
-    about = {"initial_simplex": corners, "xatol": 1e-3, "fatol": 1e-2, "maxfev": 300}
-    best = optimize.minimize(cost, np.zeros(free), method="Nelder-Mead", options=about)
-    return _moved(start, best.x * step_nm)
-
-
-def _moved(place: Array, by_nm: Array) -> Array:
-    """(3,) the first of a place's coefficients changed."""
-    return place + np.pad(by_nm, (0, len(place) - len(by_nm)))
+    corners = np.vstack([np.zeros(len(free)), 0.5 * np.eye(len(free))])
+    about = {"initial_simplex": corners, "xatol": 1e-3, "fatol": 1e-2, "maxfev": 100 * len(free)}
+    best = optimize.minimize(cost, np.zeros(len(free)), method="Nelder-Mead", options=about)
+    return np.asarray(start + best.x @ ways)
 
 
-def _judged(rings: _Problem, places: list[Array], step_nm: float, ranges_nm: Array, free: int) -> Rings:
-    best = places[0]
+def _judged(rings: _Problem, places: list[Array], ranges: Array, free: tuple[int, ...]) -> Rings:
+    best, told = places[0], [n for n in free if n < 3]
     misfit = rings.misfit(best)
-    curved = _curvature(rings, best, 0.05 * step_nm, free)
-    covariance = np.zeros((3, 3))
-    sound = bool((np.linalg.eigvalsh(curved) > 0).all())
-    covariance[:free, :free] = np.diag(ranges_nm[:free] ** 2)
-    if sound:
+    curved = _curvature(rings, best, 0.05, free)
+    covariance = np.diag(np.where(np.isin(np.arange(4), free), ranges**2, 0.0))
+    if bool((np.linalg.eigvalsh(curved) > 0).all()):
         # of −2 log likelihood scaled by the misfit; in these units its slopes' variance is twice its curvature
         noise = np.asarray(2 * misfit * np.linalg.inv(curved), dtype=np.float64)
-        pulls = rings.pulls(best, 0.05 * step_nm, free) / (2 * misfit)
-        covariance[:free, :free] = widened(noise, pulls)
-    others = [place for place in places if np.abs(place - best).max() > 0.5 * step_nm]
+        covariance[np.ix_(free, free)] = widened(noise, rings.pulls(best, 0.05, free) / (2 * misfit))
+    others = [place for place in places if (np.abs(place - best) > 0.5 * rings.steps)[:3].any()]
     lead = (rings.cost(others[0]) - rings.cost(best)) / misfit if others else math.inf
     reason = ""
     if (seen := (rings.cost_without_rings() - rings.cost(best)) / misfit) < SEEN:
         reason = f"no rings: they explain {seen:.0f} of −2 log likelihood, {SEEN:g} is needed; expose longer"
-    elif (np.sqrt(np.diag(covariance))[:free] > UNDETERMINED * ranges_nm[:free]).any():
+    elif (np.sqrt(np.diag(covariance)) > UNDETERMINED * ranges)[told].any():
         reason = "the rings say too little: expose longer, or add images further from focus"
-    elif (np.abs(best[:free]) > 1.1 * ranges_nm[:free]).any():
+    elif (np.abs(best) > 1.1 * ranges)[told].any():
         reason = "the best solution lies outside the ranges searched: widen them"
     elif lead < CLEAR:
         reason = f"two solutions: C10 of {others[0][0]:.4g} nm is nearly as likely; add an image of another setting"
-    return Rings(best, covariance, not reason, reason or "settled", misfit)
+    return Rings(best[:3], covariance[:3, :3], not reason, reason or "settled", misfit, float(best[3]))
 
 
-def _curvature(rings: _Problem, place: Array, step_nm: float, free: int) -> Array:
-    """(F, F) second differences of the cost."""
-    matrix, unit = np.zeros((free, free)), step_nm * np.eye(free)
-    for i in range(free):
+def _curvature(rings: _Problem, place: Array, part: Ratio, free: tuple[int, ...]) -> Array:
+    """(F, F) second differences of the cost, by ``part`` of a step either way."""
+    ways = part * np.diag(rings.steps)[list(free)]
+    matrix = np.zeros((len(free), len(free)))
+    for i in range(len(free)):
         for j in range(i + 1):
             signs = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-            costs = [rings.cost(_moved(place, a * unit[i] + b * unit[j])) * a * b for a, b in signs]
-            matrix[i, j] = matrix[j, i] = sum(costs) / (4 * step_nm**2)
+            costs = [rings.cost(place + a * ways[i] + b * ways[j]) * a * b for a, b in signs]
+            matrix[i, j] = matrix[j, i] = sum(costs) / (4 * ways[i].sum() * ways[j].sum())
     return matrix

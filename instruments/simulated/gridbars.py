@@ -31,11 +31,13 @@ def draw_bars(
 ) -> None:
     """Draw the grid over (S, H, W) shares, in place. ``stopped`` (S,): what a signal shows where all is stopped."""
     pitch, opening = bars.pitch_um * 1e3, (bars.pitch_um - bars.bar_um) * 1e3
-    half = math.hypot(*shares.shape[1:]) * pixel_nm / 2 + _EDGE_NM
+    half = math.hypot(*shares.shape[1:]) * pixel_nm / 2 + max(_EDGE_NM, pixel_nm)
     middle = (place + pitch / 2) % pitch - pitch / 2
     i, j = (math.floor((at_nm + pitch / 2) / pitch) for at_nm in place)
-    clear = max(abs(middle[0]), abs(middle[1])) + half < opening / 2
-    if not clear or _broken(seed, i, j, bars.broken):
+    if max(abs(middle[0]), abs(middle[1])) + half < opening / 2:
+        if _broken(seed, i, j, bars.broken):
+            shares.fill(0.0)
+    else:
         seen = view(place[0], place[1], shares.shape[1], shares.shape[2], pixel_nm, turn_rad, 0.0, 0.0, 1.0, 1.0)
         _draw(shares, seen, seed, pitch, opening, bars.broken, stopped)
 

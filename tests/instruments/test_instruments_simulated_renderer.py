@@ -252,6 +252,17 @@ def test_grid_bars_stop_everything():
     assert float(lost.min()) == pytest.approx(1.0)
 
 
+def test_an_opening_whose_film_broke_is_empty_from_near_and_from_far():
+    made, count = named("au_on_carbon"), 60
+    places = np.array([[n * made.bars.pitch_um * 1e3, 0.0] for n in range(count)])
+    seen = views(count, seeds=np.full(count, 5), places_nm=places)
+    near = Renderer(made, Camera(shape=(16, 16), pixel_nm=200.0)).shares(seen)  # clear of the bars
+    far = Renderer(made, Camera(shape=(128, 128), pixel_nm=650.0)).shares(seen)
+    broken = near.amax((1, 2, 3)) == 0
+    assert 1 <= int(broken.sum()) <= 8 and not broken[0]
+    assert torch.equal(broken, far[:, 0, 56:72, 56:72].amax((1, 2)) == 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

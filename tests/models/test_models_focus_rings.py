@@ -10,13 +10,13 @@ from models.focus_rings import incoherent, phase_contrast, ring_fit
 SIDE, PIXEL_nm, CS_nm = 512, 0.1, 1.2e6
 
 
-def film(generator, coefficients_nm, electrons=60.0):
+def film(generator, coefficients_nm, electrons=60.0, turn_rad=0.0):
     """Counts (K, H, W) of a weak phase object without structure of its own, one film under K lenses."""
     ky, kx = np.fft.fftfreq(SIDE, PIXEL_nm)[:, None], np.fft.rfftfreq(SIDE, PIXEL_nm)[None, :]
     y, x = (np.broadcast_to(wavelength_nm(200.0) * k, (SIDE, SIDE // 2 + 1)) for k in (ky, kx))
     thing = np.fft.rfft2(generator.normal(size=(SIDE, SIDE))) * np.exp(-2 * np.pi**2 * 0.03**2 * (kx**2 + ky**2))
     known = coefficients_nm + np.eye(8)[7] * CS_nm
-    waves = np.sin(np.tensordot(known, basis(x, y, 200.0), 1))
+    waves = np.sin(np.tensordot(known, basis(x, y, 200.0), 1) + turn_rad)
     seen = np.fft.irfft2(thing * waves, s=(SIDE, SIDE))
     return generator.poisson(np.clip(electrons * (1 + 0.1 * seen), 0, None)).astype(float)
 
@@ -39,6 +39,17 @@ def test_thon_rings_tell_focus_with_its_sign_and_astigmatism(seed, c10_nm):
     assert found.settled, found.reason
     assert np.abs(found.found_nm - truth).max() < 6
     assert (np.abs(found.found_nm - truth) < 5 * found.std_nm).all() and found.std_nm.max() < 5
+
+
+def test_an_amplitude_contrast_that_is_wrongly_told_is_found_and_moves_no_focus():
+    settings, truth = defoci(-300, 300), np.array([60.0, 0.0, 0.0])
+    images = film(np.random.default_rng(1000), settings + np.pad(truth, (0, 5)), turn_rad=-0.08)
+    search = {"c10_nm": 120, "c12_nm": 0, "step_nm": 60, "highest_per_nm": 2.0, "tile_px": 256}
+    lens = phase_contrast(200.0, c30_nm=CS_nm)
+    told, found = (ring_fit(images, settings, lens, PIXEL_nm, **search, turn_std_rad=std) for std in (0.0, 0.05))
+    assert abs(told.found_nm[0] - 60) > 4 and told.turn_rad == 0
+    assert abs(found.found_nm[0] - 60) < min(2 * found.std_nm[0], 2)
+    assert found.turn_rad == pytest.approx(-0.08, abs=0.04) and found.settled
 
 
 def test_one_image_of_pure_phase_contrast_has_two_signs():
