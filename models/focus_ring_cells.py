@@ -15,8 +15,11 @@ SECTORS = 16
 """Of half a turn: what is averaged over each still shows an astigmatism."""
 RING_STEPS = 1.0
 """Width of a ring, in steps of the spectrum."""
+LOUD = 1.5
+"""Tiles of so many times the variance of a quiet one hold more than a film: a particle, an edge."""
 LOWEST = 4.0
 """Rings below this many steps are left out: shading and the window's own peak."""
+_TINY = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ class Cells:
 def cells_of(stack: Array, pixel_nm: float, tile_px: int | None, highest_per_nm: float) -> Cells:
     """Of images (K, H, W) in counts: periodograms under Hann's window, whole or averaged over half-overlapping tiles.
 
-    Powers are over those of counting noise. Raises ValueError where no ring lies below ``highest_per_nm``.
+    Tiles that hold more than a film are left out where others do not. Powers are over those of counting noise. Raises
+    ValueError where no ring lies below ``highest_per_nm``.
     """
     side = min(tile_px or min(stack.shape[1:]), *stack.shape[1:])
     cover = np.outer(np.hanning(side), np.hanning(side))
@@ -53,12 +57,15 @@ def cells_of(stack: Array, pixel_nm: float, tile_px: int | None, highest_per_nm:
         for r in range(0, stack.shape[1] - side + 1, max(side // 2, 1))
         for c in range(0, stack.shape[2] - side + 1, max(side // 2, 1))
     ]
+    tiles = [stack[:, r : r + side, c : c + side] for r, c in corners]
+    louder = np.array([tile.var((1, 2)) for tile in tiles])
+    louder /= np.quantile(louder, 0.25, axis=0, method="lower") + _TINY
+    tiles = [tile for tile, loud in zip(tiles, louder.max(1) > LOUD, strict=True) if not loud]
     power = np.zeros((len(stack), side, side // 2 + 1))
-    for r, c in corners:
-        tile = stack[:, r : r + side, c : c + side]
+    for tile in tiles:
         level = (tile * cover).sum((1, 2), keepdims=True) / cover.sum()
         spectra = fft.rfft2((tile - level) * cover)
-        power += np.abs(spectra) ** 2 / (stack.mean((1, 2), keepdims=True) * (cover**2).sum() * len(corners))
+        power += np.abs(spectra) ** 2 / (stack.mean((1, 2), keepdims=True) * (cover**2).sum() * len(tiles))
     row, column = np.meshgrid(
         np.fft.fftfreq(side, 1 / side).round().astype(np.int64), np.arange(side // 2 + 1), indexing="ij"
     )
@@ -78,7 +85,7 @@ def cells_of(stack: Array, pixel_nm: float, tile_px: int | None, highest_per_nm:
     at = Frequencies(row, column, np.full(len(row), 2.0), row * step, column * step)
     return Cells(
         mean,
-        np.maximum(size * len(corners) / overlap, 1.0),
+        np.maximum(size * len(tiles) / overlap, 1.0),
         np.unique(names // SECTORS, return_inverse=True)[1],
         cell,
         size,

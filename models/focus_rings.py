@@ -138,8 +138,7 @@ def ring_fit(
     ``tile_px``: spectra are means over overlapping tiles of this side. ``counted``: images are counts of electrons, so
     that the noise's power is known, and the object's may be anything; otherwise both must change smoothly with the
     radius, as those of films do. One image cannot tell the sign of C10 unless C30 or an amplitude contrast does.
-    ``turn_std_rad``: how far the amplitude contrast, as a phase, may be from what ``lens`` was told; it is fitted too,
-    for 0.03 of it move C10 by 1.5 nm.
+    ``turn_std_rad``: how far the amplitude contrast, as a phase, may be from what ``lens`` was told; it is fitted too.
     Raises ValueError for images that do not fit, or without a ring.
     """
     stack, settings = np.asarray(images, dtype=np.float64), np.asarray(settings_nm, dtype=np.float64)
@@ -148,7 +147,7 @@ def ring_fit(
     if not (stack.mean((1, 2)) > 0).all():
         raise ValueError("an image counted nothing on average: take off the detector's offset, or expose longer")
     steps = np.array([step_nm, step_nm, step_nm, TURN_STEP_rad])
-    problem = _Problem(cells_of(stack, pixel_nm, tile_px, highest_per_nm), settings, lens, counted, steps, turn_std_rad)
+    problem = _Problem(cells_of(stack, pixel_nm, tile_px, highest_per_nm), settings, lens, counted, steps)
     free: tuple[int, ...] = (0, 1, 2) if c12_nm else (0,)
     foci = np.arange(-c10_nm, c10_nm + step_nm / 2, step_nm)
     pairs = np.arange(-math.floor(c12_nm / step_nm), math.floor(c12_nm / step_nm) + 1) * step_nm
@@ -160,9 +159,11 @@ def ring_fit(
     starts = grid[_valleys(costs)][:FOLLOWED]
     led = [_refined(low, start, free) for start in starts]
     apart = [p for n, p in enumerate(led) if all(np.abs(p - other).max() > 0.1 * step_nm for other in led[:n])]
+    places = sorted((_refined(problem, p, free) for p in apart), key=problem.cost)
     if turn_std_rad:
         free = (*free, 3)
-    places = sorted((_refined(problem, p, free) for p in apart), key=problem.cost)
+        problem = replace(problem, tightness=max(problem.misfit(places[0]), 1.0) / turn_std_rad**2)
+        places = sorted((_refined(problem, p, free) for p in places), key=problem.cost)
     return _judged(problem, places, np.array([c10_nm, c12_nm, c12_nm, turn_std_rad]), free)
 
 
@@ -174,12 +175,12 @@ class _Problem:
     counted: bool
     steps: Array
     """(4,) in nm and rad, by which places are refined."""
-    turn_std_rad: float
+    tightness: float = 0.0
+    """By which the cost grows with the square of the phase in rad."""
 
     def cost(self, place: Array) -> float:
         """−2 log likelihood at C10, C12a, C12b in nm and a phase (4,), the object's and the noise's power fitted."""
-        unlikely = (place[3] / self.turn_std_rad) ** 2 if self.turn_std_rad else 0.0
-        return self._cost(self._powers(self._shares(place))) + float(unlikely)
+        return self._cost(self._powers(self._shares(place))) + float(self.tightness * place[3] ** 2)
 
     def cost_without_rings(self) -> float:
         """The same of a lens that shows all frequencies alike."""

@@ -52,6 +52,16 @@ def test_an_amplitude_contrast_that_is_wrongly_told_is_found_and_moves_no_focus(
     assert found.turn_rad == pytest.approx(-0.08, abs=0.04) and found.settled
 
 
+def test_a_particle_beside_the_film_does_not_mislead():
+    settings, truth = defoci(-300, 300), np.array([-420.0, 0.0, 0.0])
+    images = film(np.random.default_rng(1000), settings + np.pad(truth, (0, 5)))
+    row, column = np.mgrid[:SIDE, :SIDE]
+    images[:, np.hypot(row - SIDE, column - 60) < 110] *= 0.1
+    search = {"c10_nm": 600, "c12_nm": 0, "step_nm": 60, "highest_per_nm": 2.0, "tile_px": 128}
+    found = ring_fit(images, settings, phase_contrast(200.0, c30_nm=CS_nm), PIXEL_nm, **search)
+    assert found.settled and abs(found.found_nm[0] + 420) < 6 and found.misfit < 1.5
+
+
 def test_one_image_of_pure_phase_contrast_has_two_signs():
     generator = np.random.default_rng(1000)
     images = film(generator, defoci(-400) - np.eye(8)[7] * CS_nm)
