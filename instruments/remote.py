@@ -16,7 +16,7 @@ from pydantic import Field
 from configs.load import ConfigError, Settings
 from instruments import codec, distant
 from instruments.errors import BusyError, Disconnected, Timeout
-from instruments.powers import CanStop
+from instruments.powers import CanStop, HasBlanker
 from instruments.server.session import PILOT
 from instruments.server_link import Link
 from instruments.types import Outcome, State
@@ -82,9 +82,10 @@ class RemoteMicroscope:
         self._closed = self._can_stop = False
         self._who = who or secrets.token_hex(8)
         self._calling = threading.Lock()
-        self._blanking = threading.Lock()
+        self._blanking, self._looking = threading.Lock(), threading.Lock()
+        self._urgent: dict[str, Link] = {}
+        """By what they are for."""
         self._pilot: Link | None = self._connect(role)
-        self._blanker: Link | None = None
 
     def state(self) -> State:
         data = self._ask({"op": "state"}, self._settings.answer_s)[0]["state"]
@@ -114,36 +115,53 @@ class RemoteMicroscope:
             give_up_s = time.monotonic() + _BLANKED_BY_ITSELF_S
             while True:
                 try:
-                    self._blanker = self._blanker or self._connect("blanker")
-                    answer, _ = self._blanker.ask({"op": "blank", "reason": "the guard blanks"}, _BLANK_S)
+                    answer = self._urgently("blanker", {"op": "blank", "reason": "the guard blanks"})
                     break
                 except (Disconnected, Timeout) as error:
-                    self._blanker = None
                     if time.monotonic() > give_up_s:
                         raise Disconnected(f"asked to blank, and the driver server is not reached: {error}") from error
                     time.sleep(0.05)
             if self._closed:
-                self._blanker.close()
-                self._blanker = None
+                self._urgent.pop("blanker").close()
         if "error" in answer:
             raise codec.error_of(answer)
 
+    def blanked(self) -> bool | None:
+        """From any thread, while an exposure is under way too. None: it does not tell. Raises Disconnected, Timeout."""
+        with self._looking:
+            if self._closed:
+                raise Disconnected("this connection was closed: open the instrument again")
+            found = self._urgently("looker", {"op": "look"})["blanked"]
+        return None if found is None else bool(found)
+
+    def _urgently(self, role: str, wish: Json) -> Json:
+        """Ask on a connection of its own, which waits for no exposure; made anew after it failed."""
+        try:
+            link = self._urgent[role] = self._urgent.get(role) or self._connect(role)
+            return link.ask(wish, _BLANK_S)[0]
+        except (Disconnected, Timeout):
+            self._urgent.pop(role, None)
+            raise
+
     def close(self) -> None:
         """Blank, and let another pilot have the instrument. Safe twice."""
-        with self._calling, self._blanking:
+        with self._calling, self._blanking, self._looking:
             self._closed = True
             try:
                 if self._pilot is not None and self._role == PILOT:
                     self._pilot.ask({"op": "close"}, self._settings.answer_s)
             finally:
-                for link in (self._pilot, self._blanker):
+                for link in (self._pilot, *self._urgent.values()):
                     if link is not None:
                         link.close()
-                self._pilot = self._blanker = None
+                self._pilot = None
+                self._urgent.clear()
 
     def power(self, kind: type[P]) -> P | None:
         if kind is CanStop:
             return cast("P | None", distant.Stop(self.stop) if self._can_stop else None)
+        if kind is HasBlanker:
+            return cast("P", self)
         return distant.distant(kind, self.use)
 
     def stop(self) -> None:

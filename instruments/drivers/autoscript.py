@@ -11,82 +11,41 @@ A call ends when the server ends it, so a blank waits for a scan that is under w
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
-from pydantic import Field, PositiveInt
 
-from configs.load import Settings
 from instruments.drivers.autoscript_link import AutoscriptLink
 from instruments.drivers.autoscript_loader import AutoscriptLoader
+from instruments.drivers.autoscript_settings import AutoscriptSettings
 from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import METRES_RADIANS as AXES
-from instruments.drivers.orientation import StageToImage, their_target, to_ours
+from instruments.drivers.orientation import their_target, to_ours
 from instruments.drivers.readings import ready
-from instruments.drivers.refusals import asked, exposed, tilts
+from instruments.drivers.refusals import asked, exposed, short, tilts
 from instruments.drivers.resting import at_rest
 from instruments.drivers.stepping import camera_time_s, stepped
 from instruments.drivers.vendor import supplied
 from instruments.errors import InstrumentError, LimitError, NotSupported
-from instruments.limits import PositiveRange, Range
-from instruments.powers import HasDiffraction, HasLoader, HasTilt, HasValves
+from instruments.powers import HasBlanker, HasDiffraction, HasLoader, HasTilt, HasValves
 from instruments.types import Axis, Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import numpy.typing as npt
 
     from instruments.clock import Clock
+    from instruments.limits import Range
     from instruments.types import Exposure, Frame
 
 P = TypeVar("P")
-Positive = Annotated[float, Field(gt=0)]
 
 Ratio: TypeAlias = float
 
 _SAME: Ratio = 1e-3
 """Of a field of view: a read-back further off than this part was clamped."""
-
-
-class AutoscriptSettings(Settings):
-    """An AutoScript server, on the loopback or through a tunnel: it asks nobody who he is."""
-
-    kind: Literal["autoscript"] = "autoscript"
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 9095
-    move_s: Positive = 180.0
-    """The longest that a stage may take to stand still."""
-    exposure_overhead_s: Positive = 2.0
-    """What an exposure may take beyond its own time before it is given up."""
-    scanning: Annotated[tuple[str, ...], Field(min_length=1)] = ("HAADF",)
-    """Scanning detectors that are in, by the server's names; all are read at once."""
-    sizes_px: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096)
-    """Of a scanned image, on a side."""
-    field_of_view_nm: PositiveRange = (1.0, 1e5)
-    defocus_nm: Range = (-5000.0, 5000.0)
-    patterns_px: dict[str, PositiveInt] = Field(default_factory=dict)
-    """Cameras for diffraction, by the server's names, and how many pixels a side of their patterns has."""
-    camera_overhead_s: Annotated[float, Field(ge=0)] | None = None
-    """What a camera's image takes beyond its exposure time: the beam is on for that long, too. Measure it; None: not
-    measured, and no patterns are taken."""
-    slots: dict[str, PositiveInt] = Field(default_factory=dict)
-    """Of an autoloader: specimens' names and slots, all that have held a cartridge since the inventory."""
-    current_pA: Positive | None = None
-    """Of the probe, as last measured; None: read on the screen where that is in, else the limits' largest is booked."""
-    stage_to_image: StageToImage | None = None
-    """None: not known yet, and the stage does not move in x and y."""
-    calibration: Path | None = None
-    """A file that `adaptem calibrate` wrote."""
-
-    def detectors(self) -> tuple[str, ...]:
-        """Those that give a number a pixel, for a plan."""
-        return self.scanning
-
-    def slow_detectors(self) -> dict[str, int]:
-        """Those that are read only where an exposure names them, and how many numbers each gives a pixel."""
-        return {name: size**2 for name, size in self.patterns_px.items()}
 
 
 class AutoscriptMicroscope:
@@ -166,6 +125,10 @@ class AutoscriptMicroscope:
         camera_s = camera_time_s(exposure, names, self._settings.camera_overhead_s) if cameras else 0.0
         if not cameras and exposure.shape not in [(size, size) for size in self._settings.sizes_px]:
             raise LimitError(f"{exposure.shape} pixels were asked; squares of {self._settings.sizes_px} are scanned")
+        short(
+            exposure.dwell_us * 1e-6 if cameras else exposure.beam_on_s / exposure.frames,
+            self._settings.longest_frame_s,
+        )
         with self._column() as column:
             start_s = self._clock.now_s()
             _see(column.optics, exposure)
@@ -202,7 +165,12 @@ class AutoscriptMicroscope:
             return cast("P | None", self._loader)
         tilts = kind is HasTilt and bool(self.tilt_range_deg())
         diffracts = kind is HasDiffraction and bool(self._settings.patterns_px)
-        return cast("P", self) if tilts or diffracts or kind is HasValves else None
+        return cast("P", self) if tilts or diffracts or kind in (HasValves, HasBlanker) else None
+
+    def blanked(self) -> bool:
+        """One call, where the whole state takes a dozen: the server does one at a time."""
+        with self._column() as column:
+            return bool(column.optics.blanker.is_beam_blanked)
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
         return tilts(self._ranges)

@@ -22,7 +22,7 @@ from instruments.drivers.refusals import asked, binning, exposed, tilts
 from instruments.drivers.vendor import library
 from instruments.errors import Disconnected, InstrumentError, NotCalibrated, NotSupported, ReachError, Timeout
 from instruments.limits import Range
-from instruments.powers import CanStop, HasTilt, HasValves
+from instruments.powers import CanStop, HasBlanker, HasTilt, HasValves
 from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
@@ -187,7 +187,12 @@ class DeMicroscope:
 
     def power(self, kind: type[P]) -> P | None:
         tilts = kind is HasTilt and bool(self.tilt_range_deg())
-        return cast("P", self) if tilts or kind in (HasValves, CanStop) else None
+        return cast("P", self) if tilts or kind in (HasValves, CanStop, HasBlanker) else None
+
+    def blanked(self) -> bool:
+        """The one property, asked of the channel itself, which the camera's exposures do not keep busy."""
+        with self._told():
+            return bool(self._column.client.get("BeamBlank"))
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
         return tilts(self._ranges)

@@ -24,7 +24,7 @@ from instruments.drivers.refusals import asked, binning, exposed
 from instruments.drivers.vendor import library
 from instruments.errors import NotCalibrated, ReachError
 from instruments.hosted import HostedWorld
-from instruments.powers import CanStop, HasTilt, HasValves
+from instruments.powers import CanStop, HasBlanker, HasTilt, HasValves
 from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
@@ -200,7 +200,10 @@ class DetwinMicroscope:
         self._twin.close()
 
     def power(self, kind: type[P]) -> P | None:
-        return cast("P", self) if kind in (HasTilt, HasValves, CanStop) else None
+        return cast("P", self) if kind in (HasTilt, HasValves, CanStop, HasBlanker) else None
+
+    def blanked(self) -> bool:
+        return bool(self._column.state().beam_blanked)
 
     def tilt_range_deg(self) -> Mapping[str, tuple[float, float]]:
         return {name: self._ranges[name] for name in ("alpha_deg", "beta_deg")}

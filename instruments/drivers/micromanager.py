@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ from instruments.drivers.refusals import asked, binning, exposed
 from instruments.drivers.vendor import library
 from instruments.errors import Disconnected, InstrumentError, NotCalibrated
 from instruments.limits import Range
+from instruments.powers import HasBlanker
 from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
@@ -190,8 +191,11 @@ class MicromanagerMicroscope:
         self._core.unloadAllDevices()
 
     def power(self, kind: type[P]) -> P | None:
-        del kind
-        return None
+        return cast("P", self) if kind is HasBlanker else None
+
+    def blanked(self) -> bool:
+        with self._told("read"):
+            return not self._core.getShutterOpen()
 
     @contextmanager
     def _told(self, done: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from pydantic import Field
 
@@ -23,6 +23,7 @@ from instruments.drivers.vendor import library
 from instruments.errors import Disconnected, InstrumentError, LimitError, NotSupported, ReachError
 from instruments.hosted import Hosted
 from instruments.limits import Range
+from instruments.powers import HasBlanker
 from instruments.types import Optics, Outcome, StagePosition, State
 
 if TYPE_CHECKING:
@@ -95,7 +96,6 @@ class NionMicroscope:
         read = [self._get(self._axes[name], 1e9) for name in ("x_nm", "y_nm")]
         place = [at for at in read if at is not None]
         x_nm, y_nm = to_ours(place[0], place[1], self._settings.stage_to_image) if len(place) == 2 else (None, None)
-        blanked = self._get("C_Blank")
         return State(
             time_s=self._clock.now_s(),
             stage=StagePosition(x_nm=x_nm, y_nm=y_nm),
@@ -105,7 +105,7 @@ class NionMicroscope:
                 convergence_mrad=self._get("ConvergenceAngle", 1e3),
                 voltage_kV=self._get("EHT", 1e-3),
             ),
-            blanked=None if blanked is None else blanked > 0.5,
+            blanked=self.blanked(),
         )
 
     def move(self, target: StagePosition) -> Outcome[StagePosition]:
@@ -154,8 +154,11 @@ class NionMicroscope:
         self.blank()
 
     def power(self, kind: type[P]) -> P | None:
-        del kind
-        return None
+        return cast("P", self) if kind is HasBlanker else None
+
+    def blanked(self) -> bool | None:
+        blanked = self._get("C_Blank")
+        return None if blanked is None else blanked > 0.5
 
     def _get(self, name: str, of_ours: SI = 1.0) -> float | None:
         known, value = self._controls.TryGetVal(name)

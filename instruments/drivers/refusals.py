@@ -64,6 +64,18 @@ def exposed(
     return detectors if exposure.signals is None else exposure.signals
 
 
+def short(frame_s: float, longest_s: float, way_out: str = "") -> None:
+    """Of an instrument that does one thing at a time: a blank waits for a frame that is under way. Raises LimitError.
+
+    ``way_out``: what else can be done than to ask for less.
+    """
+    if not frame_s <= longest_s:
+        raise LimitError(
+            f"a frame of {frame_s:g} s was asked, and a blank would wait for it: {way_out}ask for {longest_s:g} s, or "
+            "let a blank wait for longer (instrument.longest_frame_s)"
+        )
+
+
 def binning(exposure: Exposure, pixel_size_nm: float, sensor_px: tuple[int, int], most: int = 8) -> int:
     """How many of a camera's pixels make one of the frame's, on a side.
 

@@ -19,7 +19,7 @@ import numpy as np
 from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import their_target, to_ours
 from instruments.drivers.readings import on
-from instruments.drivers.refusals import asked, binning, exposed, tilts
+from instruments.drivers.refusals import asked, binning, exposed, short, tilts
 from instruments.drivers.resting import at_rest
 from instruments.drivers.serialem_loader import SerialemLoader
 from instruments.drivers.serialem_settings import SerialemSettings
@@ -119,11 +119,12 @@ class SerialemMicroscope:
         settings = self._settings
         names = exposed(exposure, field_of_view_nm=(0.0, 1e7), dwell_us=(1e-3, 1e6), detectors=settings.detectors())
         rows, columns = exposure.shape
+        short(frame_s := exposure.beam_on_s / exposure.frames, settings.longest_frame_s)
         with self._script() as sem:
             start_s, pixel_nm = self._clock.now_s(), self._pixel_nm(sem)
             factor = binning(exposure, pixel_nm, settings.sensor_px, settings.most_binning)
             sem.SetCenteredSize(_SET, factor, columns, rows)
-            sem.SetExposure(_SET, exposure.beam_on_s / exposure.frames)
+            sem.SetExposure(_SET, frame_s)
             if settings.stem_detectors:
                 sem.SetSTEMDetectors(_SET, *(settings.stem_detectors[name] for name in names))
             beam = BeamTime(self._clock, self._unblank, self._shut, lambda: self._blanks != begun)

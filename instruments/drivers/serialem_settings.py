@@ -26,6 +26,9 @@ class SerialemSettings(Settings):
     """The longest that an image's transfer may take."""
     exposure_overhead_s: Positive = 60.0
     """What an exposure may take beyond its own time before it is given up."""
+    longest_frame_s: Positive = 0.4
+    """That a blank may have to wait for: while SerialEM takes an image its module does nothing else, and a beam that
+    should be off stays on for as long."""
     x_nm: Range = (-990_000.0, 990_000.0)
     """That the stage may be sent to, in its own axes; SerialEM's own limit."""
     y_nm: Range = (-990_000.0, 990_000.0)

@@ -25,7 +25,7 @@ from instruments.drivers.exposing import BeamTime, burst, framed
 from instruments.drivers.orientation import METRES_RADIANS as AXES
 from instruments.drivers.orientation import StageToImage, their_target, to_ours
 from instruments.drivers.readings import ready
-from instruments.drivers.refusals import asked, exposed, tilts
+from instruments.drivers.refusals import asked, exposed, short, tilts
 from instruments.drivers.vendor import library
 from instruments.errors import Disconnected, InstrumentError, LimitError, NotCalibrated, NotSupported, Timeout
 from instruments.powers import HasBlanker, HasTilt, HasValves
@@ -192,11 +192,9 @@ class ThermofisherMicroscope:
             raise LimitError(f"{exposure.shape} pixels were asked; this column scans squares of {known}: ask for those")
         start_s, current_pA = self._clock.now_s(), settings.current_pA or 0.0
         frame_s = exposure.beam_on_s / exposure.frames
-        if settings.blanker_port is None and frame_s > settings.longest_frame_s:
-            raise LimitError(
-                f"a frame of {frame_s:g} s was asked, and a blank would wait for it: start a second temscript server "
-                f"for the blanker (instrument.blanker_port), or ask for {settings.longest_frame_s:g} s"
-            )
+        if settings.blanker_port is None:
+            way_out = "start a second temscript server for the blanker (instrument.blanker_port), "
+            short(frame_s, settings.longest_frame_s, way_out)
         with self._column(settings.timeout_s + 2 * frame_s) as column:
             column.set_stem_magnification(at_1x / exposure.field_of_view_nm)
             column.set_stem_rotation(math.radians(exposure.rotation_deg))

@@ -102,6 +102,7 @@ class GatanDriver:
         return self._optics()
 
     def acquire(self, exposure: dict[str, Any]) -> Any:
+        blanks = self._blanks  # first of all: who blanks from here on, while it is set up too, ends it
         about = self._set()
         factor, pixel_nm = self._binning(exposure, about)
         camera = self._ready(exposure, about)
@@ -112,16 +113,16 @@ class GatanDriver:
         processing = about["processing"]
         processing = self._dm.GetCameraUnprocessedEnum() if processing is None else processing
         frames, frame_s = exposure.get("frames", 1), rows * columns * exposure["dwell_us"] * 1e-6
-        magnification, blanks = self._scope.GetMagnification(), self._blanks
+        magnification = self._scope.GetMagnification()
         start_s, lit_s, images = time.monotonic(), 0.0, []
         for number in range(frames):
             if number:
                 self._sleep(exposure.get("interval_s", 0.0))
-            if self._blanks != blanks:
-                raise DriverError("InstrumentError", "the beam was blanked: the dose is spent, the frame is lost")
+            self._go_on(blanks)
             since_s = time.monotonic()
             try:
                 self._scope.SetBeamBlanked(False)
+                self._go_on(blanks)  # a blank while it was put on may have come before it
                 images.append(camera.AcquireImage(frame_s, factor, factor, processing, *area).GetNumArray())
             finally:
                 self._scope.SetBeamBlanked(True)
@@ -144,6 +145,10 @@ class GatanDriver:
             "signals": [{"name": "camera", "axes": axes, "unit": "counts", "calibration": {}}],
         }
         return frame, [importlib.import_module("numpy").stack(images) if frames > 1 else images[0].copy()]
+
+    def _go_on(self, blanks: int) -> None:
+        if self._blanks != blanks:
+            raise DriverError("InstrumentError", "the beam was blanked: the dose is spent, the frame is lost")
 
     def blank(self) -> None:
         self._blanks += 1

@@ -87,7 +87,7 @@ def test_a_tilt_that_stops_half_way_latches() -> None:
 
 def test_patterns_are_taken_point_by_point_where_the_image_has_them() -> None:
     """Whole patterns, not the camera's corner, each of the point that the image shows there; blanked between points."""
-    with column() as (_, _, scope):
+    with column(longest_frame_s=1.0) as (_, _, scope):
         assert scope.power(HasDiffraction).patterns() == {"BM-Ceta": (16, 16)}
         image = scope.acquire(Exposure(field_of_view_nm=200.0, shape=(128, 128), dwell_us=40.0, signals=("HAADF",)))
         frame = scope.acquire(POINTS)

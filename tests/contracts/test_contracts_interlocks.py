@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes_autoscript import autoscript
-from fakes_column import LIMITS, Column, Quirks
+from fakes_column import LIMITS, Column
 from fakes_digitalmicrograph import gms
 from fakes_jeol import BLOCK as JEOL
 from fakes_jeol import pyjem
 from fakes_serialem import serialem
 
-from benchmarks.benches import BENCHES, served
-from instruments.clock import RealClock, SimulatedClock
+from benchmarks.benches import served
+from instruments.clock import RealClock
 from instruments.drivers import registry
-from instruments.drivers.exposing import BeamTime
 from instruments.drivers.served import FIELD_OF_VIEW_NM_AT_1X
-from instruments.errors import BusyError, InstrumentError, LimitError
+from instruments.errors import BusyError, Disconnected, InstrumentError, LimitError
 from instruments.guard import Guard
+from instruments.hosted import Hosted
 from instruments.ledger import MemoryLedger
 from instruments.limits import Rig
 from instruments.powers import HasBlanker
@@ -95,95 +96,52 @@ def _booked_beside(scope: Any, clock: Any) -> None:
     assert guard.ledger.fluence_e_per_A2(Footprint(x_nm=600.0, y_nm=0.0, width_nm=1.0, height_nm=1.0)) == 0
 
 
-def test_no_burst_goes_on_after_a_blank() -> None:
-    """Also where each frame is a call that nothing can cut short: the next one is not begun."""
-    made = Column(Quirks())
-    with serialem(made) as (_, sem):
-        settings = registry.parse({"kind": "serialem", "current_pA": 50.0})
-        scope = registry.open_microscope(settings, seed=0, clock=made.clock)
-        record, shots = sem.Record, []
-
-        def recorded() -> None:
-            shots.append(made.blanked)
-            record()
-            scope.blank()  # as the driver server's other thread does
-
-        import serialem as module  # type: ignore[import-not-found]
-
-        module.Record = recorded
-        burst = Exposure(field_of_view_nm=128.0, shape=(128, 128), dwell_us=4.0, frames=5)
-        with pytest.raises(InstrumentError, match="blanked meanwhile"):
-            scope.acquire(burst)
-        assert shots == [False]
-        assert made.blanked
-
-
-def test_a_beam_is_not_put_on_after_a_blank() -> None:
-    done: list[str] = []
-    calls = [0]
-    beam = BeamTime(SimulatedClock(), lambda: done.append("on"), lambda: done.append("off"), lambda: calls[0] > 0)
-    beam.on()
-    beam.off()
-    calls[0] += 1
-    with pytest.raises(InstrumentError, match="blanked meanwhile"):
-        beam.on()
-    assert done == ["on", "off"]
-
-
-def test_a_beam_that_is_put_on_while_somebody_blanks_is_shut_again() -> None:
-    """The blank came before the vendor's call to unblank, and was undone by it."""
-    clock, shone, asked = SimulatedClock(), [False], [False]
-
-    def unblank() -> None:
-        asked[0] = True
-        shone[0] = True
-        clock.wait(0.25)
-
-    beam = BeamTime(clock, unblank, lambda: shone.__setitem__(0, False), lambda: asked[0])
-    with pytest.raises(InstrumentError, match="blanked meanwhile"):
-        beam.on()
-    assert shone == [False]
-    assert beam.lit_s == 0.25
-
-
-@pytest.mark.parametrize(
-    ("fake", "block"),
-    [
-        (autoscript, {"kind": "autoscript", "current_pA": 50.0}),
-        (pyjem, JEOL),
-        (serialem, {"kind": "serialem", "current_pA": 50.0}),
-    ],
-    ids=["autoscript", "jeol", "serialem"],
-)
-def test_a_blank_while_the_scan_is_set_up_is_heeded(
-    fake: Any, block: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = Column()
-    with fake(made):
-        scope = registry.open_microscope(registry.parse(block), seed=0, clock=made.clock)
-        _blanked_in_set_up(scope, block["kind"], monkeypatch)
-        assert made.lit_s == 0.0
-        assert made.blanked
-
-
-def test_a_blank_while_a_demonstration_is_set_up_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    with BENCHES["micromanager"].start() as block:
+def test_whether_a_beam_is_blanked_is_told_while_an_exposure_is_under_way(tmp_path: Path) -> None:
+    """Of an instrument behind another driver server: the watchdog's look does not wait there for the frame."""
+    with gms(tmp_path) as (dm, block):
         scope = registry.open_microscope(registry.parse(block), seed=0, clock=RealClock())
-        _blanked_in_set_up(scope, "micromanager", monkeypatch)
-        assert scope.state().blanked
+        begun, over = threading.Event(), threading.Event()
+        scan = dm.column.scan
+
+        def slow(*wish: Any) -> Any:
+            begun.set()
+            over.wait(30.0)
+            return scan(*wish)
+
+        dm.column.scan = slow  # type: ignore[method-assign]
+        exposing = threading.Thread(target=lambda: scope.acquire(LOOK))
+        exposing.start()
+        assert begun.wait(30.0)
+        driver = Hosted(scope)
+        try:
+            assert driver.blanked() is False
+        finally:
+            over.set()
+            exposing.join()
+        assert driver.blanked() is True
         scope.close()
+        with pytest.raises(Disconnected, match="closed"):
+            driver.blanked()
 
 
-def _blanked_in_set_up(scope: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody blanks when all is set, and the beam is about to be put on."""
-
-    def last(*parts: Any) -> BeamTime:
-        scope.blank()
-        return BeamTime(*parts)
-
-    monkeypatch.setattr(f"instruments.drivers.{kind}.BeamTime", last)
-    with pytest.raises(InstrumentError, match="blanked meanwhile"):
-        scope.acquire(LOOK)
+@pytest.mark.parametrize(("fake", "kind"), [(autoscript, "autoscript"), (serialem, "serialem")])
+def test_frames_that_a_blank_would_wait_for_are_refused(fake: Any, kind: str) -> None:
+    """Their servers do one thing at a time; how long a blank may wait is the laboratory's to say."""
+    made = Column()
+    long = replace(LOOK, dwell_us=40.0)  # 0.66 s
+    with fake(made):
+        block = {"kind": kind, "current_pA": 50.0}
+        scope = registry.open_microscope(registry.parse(block), seed=0, clock=made.clock)
+        with pytest.raises(
+            LimitError, match=r"a frame of 0.655\d* s .* ask for 0.4 s, or .*instrument.longest_frame_s"
+        ):
+            scope.acquire(long)
+        assert made.lit_s == 0.0
+        scope.acquire(replace(LOOK, frames=3, dwell_us=20.0))  # each frame is a call of its own
+        scope.close()
+    with fake(made):
+        patient = registry.parse({**block, "longest_frame_s": 1.0})
+        registry.open_microscope(patient, seed=0, clock=made.clock).acquire(long)
 
 
 def test_temscripts_second_server_blanks_in_the_midst_of_a_frame() -> None:
