@@ -29,13 +29,12 @@ test: .venv/dev  ## The default tests, ten minutes on 2 cores
 slow: .venv/dev  ## The campaigns: crash and stop tests, the offline bundle
 	$(BIN)/pytest -m slow
 
-GUARD := instruments/guard.py,instruments/guard_checks.py,instruments/guard_powers.py,instruments/bounds.py
-GUARD := $(GUARD),instruments/limits.py,instruments/dose.py,instruments/booking.py,instruments/ledger.py,instruments/ledger_sqlite.py
-
-coverage: .venv/dev  ## Every line and branch of what the guard refuses and books by
-	$(BIN)/coverage run --branch --include=$(GUARD) --data-file=.coverage -m pytest -q tests/instruments \
-		-k "guard or ledger or limits or overlap"
-	$(BIN)/coverage report --data-file=.coverage --show-missing --fail-under=100
+coverage: .venv/dev  ## Every line and branch of what the guard refuses and books by, in its own process too
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -q tests/instruments tests/e2e/test_e2e_link_defects.py \
+		-k "(guard or ledger or latch or limits or overlap or watchdog or as_they_are) and not planted"
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --show-missing --fail-under=100
 
 check: .venv/dev  ## Format, types, layers, security
 	$(BIN)/ruff check .

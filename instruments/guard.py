@@ -44,8 +44,7 @@ class Guard:
         self._counted_s = clock.now_s()
         self._starts: deque[float] = deque(maxlen=limits.max_exposures_per_min)
         self._rest = checks.Rest(self.state, clock, limits)
-        self._stopped = threading.Event()
-        self._closed = False
+        self._stopped, self._closed = threading.Event(), False
         self._held: Held | None = None
         self.blank()
 

@@ -286,15 +286,14 @@ def latch_of_the_instrument(links: Links) -> None:
 
 __all__ = ["DRIVERS", "QUICK", "SCENARIOS"]
 
-SCENARIOS = (
-    runner_dies, runner_hangs, guard_dies, guard_hangs, guard_overworked, runner_dies_alone, watchdog_dies,
-    watchdog_blind, pilot_dies, pilot_silent, exposure_overdue, unblanks_again, blanked_before_it_began, stranger,
-    second_pilot, blanker_moves, cannot_blank, reply_lost, out_of_reach, garbage, hasty_runner, hostile_requests,
-    told_to_hold, latch_of_the_instrument, patient, stopped_on_the_way, blanker_unreadable, fenced_in_the_queue,
-    late_watchdog,
-)  # fmt: skip
 QUICK = (
     stranger, second_pilot, blanker_moves, reply_lost, out_of_reach, hostile_requests, latch_of_the_instrument, patient,
     stopped_on_the_way, blanker_unreadable, fenced_in_the_queue, late_watchdog,
 )  # fmt: skip
 """Scenarios that need not wait for a beam that stays on to find that something is wrong."""
+
+SCENARIOS = (
+    *QUICK, runner_dies, runner_hangs, guard_dies, guard_hangs, guard_overworked, runner_dies_alone, watchdog_dies,
+    watchdog_blind, pilot_dies, pilot_silent, exposure_overdue, unblanks_again, blanked_before_it_began, cannot_blank,
+    garbage, hasty_runner, told_to_hold,
+)  # fmt: skip

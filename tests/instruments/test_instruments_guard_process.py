@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sqlite3
-import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,12 +11,12 @@ import pytest
 from instruments_fake import EXPOSURE, FakeMicroscope, guarded, nothing, raising
 
 from configs.load import ConfigError, Settings
-from instruments import codec, guard_client, guard_desk, latches, watchdog
+from instruments import codec, guard_client, guard_desk
 from instruments.crew import Crew, Plan
 from instruments.drivers import registry
 from instruments.errors import BusyError, Disconnected, HardwareFault, Held, InstrumentError
+from instruments.guard_process import GuardProcess
 from instruments.launch import instrument_name, longest_s, overhead_s, startup_s
-from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import Limits
 from instruments.powers import CanStop, HasHolder, HasLoader, HasValves
 from instruments.remote import RemoteSettings, token_in
@@ -105,63 +103,6 @@ def test_a_tilt_that_a_process_left_on_its_way_may_arrive(scope: FakeMicroscope)
     assert guard.ledger.latched() is None
 
 
-def test_where_latches_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ADAPTEM_STATE", raising=False)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert latches.latch_file("titan") == tmp_path / "adaptem" / "titan.latches.sqlite"
-    with pytest.raises(ConfigError, match="letters"):
-        latches.latch_file("../titan")
-
-
-def test_the_instruments_ledger_keeps_dose_and_latches_apart(tmp_path: Path) -> None:
-    dose, kept = SqliteLedger(tmp_path / "dose.sqlite"), SqliteLedger(tmp_path / "latches.sqlite")
-    ledger = latches.InstrumentLedger(dose, kept)
-    place = Footprint(x_nm=0.0, y_nm=0.0, width_nm=10.0, height_nm=10.0)
-    ledger.settle(ledger.reserve(replace(EXPOSURE, id=4), place, 10.0), 10.0)
-    ledger.spend_time(2.0)
-    ledger.intend_tilt(STAGE)
-    assert (ledger.booked(4), ledger.electrons(), ledger.time_used_s()) == (True, 10.0, 2.0)
-    assert ledger.fluence_e_per_A2(place) == dose.fluence_e_per_A2(place) > 0
-    assert kept.intended_tilt() == ledger.intended_tilt() == StagePosition(alpha_deg=3.0)
-    assert dose.intended_tilt() is None
-    dose.latch("of an earlier guard, in the survey's process")
-    assert ledger.latched() == "of an earlier guard, in the survey's process"
-    ledger.close()
-    ledger.close()
-
-
-def test_a_ledger_that_two_threads_write_to(tmp_path: Path) -> None:
-    ledger = SqliteLedger(tmp_path / "ledger.sqlite")
-    trouble: list[Exception] = []
-
-    def write(number: int) -> None:
-        try:
-            for turn in range(30):
-                ledger.intend_tilt(StagePosition(alpha_deg=float(number)))
-                if turn % 10 == 0:
-                    ledger.latch(f"{number}")
-        except Exception as error:
-            trouble.append(error)
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert trouble == []
-    ledger.close()
-
-
-def test_a_transaction_that_ended_by_itself(tmp_path: Path) -> None:
-    """As SQLite does where the disk is full: what was to be written is not, and the next is."""
-    ledger = SqliteLedger(tmp_path / "ledger.sqlite")
-    with pytest.raises(sqlite3.OperationalError), ledger._writing():
-        ledger._db.execute("ROLLBACK")
-        raise sqlite3.OperationalError("disk full")
-    ledger.latch("and yet it writes")
-    ledger.close()
-
-
 def test_plans_and_names(tmp_path: Path) -> None:
     remote = RemoteSettings(port=1, token_file=tmp_path / "token", name="titan")
     assert instrument_name(remote) == "titan"
@@ -175,6 +116,31 @@ def test_plans_and_names(tmp_path: Path) -> None:
     assert (startup_s(faulty), startup_s(registry.parse({"kind": "detwin"}))) == (60.0, 300.0)
     with pytest.raises(ConfigError, match="token_file"):
         token_in(tmp_path / "token")
+
+
+def test_who_holds_the_beam_off_for_good_is_not_forgotten_when_a_silence_ends(scope: FakeMicroscope) -> None:
+    """The next request lets go of what was only for the one under way, not of what a person has said."""
+    guard = guarded(scope)
+    pairs = [socket.socketpair() for _ in range(4)]
+    process = GuardProcess(guard, scope.clock, *(near for near, _ in pairs))
+    (calls, far), (_, urgent) = pairs[0], pairs[1]
+    for told, held in (("", False), ("a person", True)):
+        if told:
+            wire.send(urgent, {"op": "hold", "reason": told})
+            process._hear_urgent()
+        process._hold_off("the runner is silent")
+        wire.send(far, {"op": "state"})
+        process._hear()
+        process._busy_until_s = None
+        if held:
+            with pytest.raises(Held, match="the runner is silent"):
+                guard.acquire(EXPOSURE)
+        else:
+            guard.acquire(EXPOSURE)
+    for pair in pairs:
+        for end in pair:
+            end.close()
+    assert calls.fileno() == -1
 
 
 LIMITS = Limits(
@@ -204,38 +170,6 @@ def test_a_crew_that_does_not_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "no.sqlite").write_bytes(b"this is no database, and long enough to say so" * 40)
     with pytest.raises(InstrumentError, match="ledger"):
         Crew(Plan(instrument=SimulatedSettings(), limits=LIMITS, ledger=tmp_path / "no.sqlite", log=log), 0.0)
-
-
-def test_a_watchdog_says_what_keeps_it_from_blanking(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
-    monkeypatch.setattr(watchdog, "_KEEP_TRYING_S", 0.3)
-    ends = [socket.socketpair(), socket.socketpair()]
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    ends[0][0].setblocking(False)
-    dog = watchdog.Watchdog(ends[0][1], ends[1][1], 0, port, "0" * 64, "a guard")
-    dog._blank("the guard is gone")
-    dog._look(dog._reached_s + 0.1)  # a look that works makes up for one that did not, for a while
-    with pytest.raises(BlockingIOError):
-        ends[0][0].recv(1)
-    monkeypatch.setattr(dog, "_ask", lambda wish: {"blanked": False})
-    dog._blank("the guard is gone")
-    told = capfd.readouterr().err
-    assert "is not reached to blank" in told
-    assert "blanking has failed" in told
-    monkeypatch.setattr(watchdog, "_KEEP_TRYING_S", 600.0)
-    monkeypatch.setattr(watchdog, "_UNKNOWN_S", 0.3)
-    asked: list[object] = []
-    monkeypatch.setattr(dog, "_ask", lambda wish: asked.append(wish) or {"blanked": None})
-    dog._blank("the guard is gone")  # comes to an end: some blankers never read
-    assert len(asked) > 1
-    assert "the blanker does not read" in capfd.readouterr().err
-    monkeypatch.setattr(dog, "_ask", lambda wish: {"taken_over": True})
-    dog._blank("the guard is gone")
-    assert "another survey has the instrument" in capfd.readouterr().err
-    for pair in ends:
-        for end in pair:
-            end.close()
-    assert dog._hear() == b""
 
 
 def test_a_client_that_is_closed(tmp_path: Path) -> None:
