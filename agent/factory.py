@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.settings import (
     AgentSettings,
+    BayesianSettings,
     EstimateSettings,
     LearnedSettings,
     PlannerSettings,
@@ -19,8 +20,11 @@ from configs.errors import ConfigError
 from configs.named import named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.focus_reading import Reader
     from agent.protocol import Agent
+    from agent.seeking import Array, Model
     from envs.actions import Catalogue
     from envs.skills import Skill
     from envs.tasks import SurveyTask
@@ -53,9 +57,31 @@ def make_agent(
                     f"a learned agent needs {error.name}, which is not installed: pip install 'adaptem[simulate]'"
                 ) from error
             return learned_agent(settings, task, catalogue)
+        case BayesianSettings():
+            from agent.bayesian import Bayesian
+
+            return Bayesian(settings, task, catalogue, _relation(settings, seed))
         case PluginSettings():
             made: Agent = named(settings.name, "adaptem.agents")(settings.options, task, catalogue, skills, seed)
             return made
+
+
+def _relation(settings: BayesianSettings, seed: int) -> Callable[[Array, Array], Model]:
+    """What makes the model of places and structure. Raises ConfigError without torch for a deep kernel."""
+    if settings.model == "gp":
+        from models.structure_gp import StructureGP, whitened
+
+        return lambda places, structure: StructureGP(
+            places, [whitened(structure, settings.components)], reach=settings.reach_sites, seed=seed
+        )
+    try:
+        from models.deep_kernel import DeepKernelGP
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"a deep kernel needs {error.name}, which is not installed: pip install 'adaptem[simulate]', or set "
+            "agent.model to gp"
+        ) from error
+    return lambda places, structure: DeepKernelGP(places, structure, reach=settings.reach_sites, seed=seed)
 
 
 def make_skills(settings: SkillSettings) -> tuple[Skill, ...]:

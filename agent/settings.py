@@ -91,6 +91,32 @@ class LearnedSettings(Settings):
     """Refocus every so many steps, as the raster does, instead of when the policy wants to."""
 
 
+class BayesianSettings(Settings):
+    """Takes spectra where a property, as `scorer.property` reads it, is predicted to be high, or is least known."""
+
+    kind: Literal["bayesian"] = "bayesian"
+    seek: Literal["highest", "improvement", "map"] = "highest"
+    """highest: as many as can be of the `share` of all sites where it is highest; improvement: the single highest;
+    map: to know it everywhere."""
+    share: Annotated[Ratio, Field(gt=0, lt=1)] = 0.01
+    model: Literal["gp", "deep_kernel"] = "gp"
+    """What tells likeness: gp, the scorer's descriptors; deep_kernel, a network over them, learning as it goes."""
+    first: Annotated[int, Field(ge=2)] = 8
+    """Measurements far from each other, before any is predicted."""
+    patience: NonNegativeInt = 5
+    """After so many in a row that were none of the highest, every second one goes far from all others; 0 = never."""
+    components: PositiveInt = 6
+    """Principal components of the descriptors."""
+    reach_sites: PositiveFloat = 6.0
+    """How far neighbours are expected to be alike, in site widths, before any value is known."""
+    refit: PositiveInt = 3
+    """Values after which the model's scales are chosen anew."""
+    overview_share: Share = 0.5
+    """Of the time and of the electrons, that overviews may take before spectra begin."""
+    refocus_every: NonNegativeInt = 60
+    """Steps between refocusings; 0 = never."""
+
+
 class PluginSettings(Settings):
     """An agent of the user's own."""
 
@@ -101,7 +127,8 @@ class PluginSettings(Settings):
 
 
 AgentSettings: TypeAlias = Annotated[
-    PlannerSettings | RasterSettings | RandomSettings | LearnedSettings | PluginSettings, Field(discriminator="kind")
+    PlannerSettings | RasterSettings | RandomSettings | LearnedSettings | BayesianSettings | PluginSettings,
+    Field(discriminator="kind"),
 ]
 
 

@@ -14,6 +14,8 @@ from envs.background import Background
 from envs.descriptors import DESCRIPTORS, FABRIC, NAMES, describe_windows, natural, shows_nothing, transformed
 from envs.drift import drift_nm_per_s
 from envs.explanations import Departure, Explanation
+from envs.property import NAME as PROPERTY
+from envs.property import PropertySettings, property_of
 from envs.quality import frame_quality, sees_no_beam
 from envs.scorers import Description
 
@@ -40,6 +42,8 @@ class NoveltySettings(Settings):
     """Cells of a look to be seen before anything can be called unusual."""
     refit_growth: Ratio = Field(0.25, gt=0)
     """The background is fitted again when it has grown by this share."""
+    property: PropertySettings | None = None
+    """What is read from spectra, for an agent of kind bayesian and for the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class NoveltyScorer:
         drift = drift_nm_per_s(signal_of(frame, self._settings.signal))
         if drift is not None:
             quality["drift_nm_per_s"] = drift
+        if self._settings.property is not None and (value := property_of(frame, self._settings.property)) is not None:
+            quality[PROPERTY] = value
         return Description(descriptors=describe_windows(image, windows, frame.exposure.pixel_size_nm), quality=quality)
 
     def observe(self, look: str, descriptors: Array) -> None:

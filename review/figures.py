@@ -59,13 +59,13 @@ def coverage(
             _outline(axes, record.footprint, colour=colour, width=width)
     for flag in reversed(flags):  # the first on top
         _flag(axes, flag)
-    _limits(axes, seen)
+    limits(axes, seen)
     unit, nm = ("µm", 1000.0) if abs(np.diff(axes.get_xlim())[0]) > 2000 else ("nm", 1.0)
     for axis, name in ((axes.xaxis, "x"), (axes.yaxis, "y")):
         axis.set_major_formatter(lambda value, _: f"{value / nm:g}")
         axis.set_label_text(f"{name} ({unit}), as the frames show it" if name == "x" else f"{name} ({unit})")
     axes.set_aspect("equal")
-    return _svg(figure)
+    return svg(figure)
 
 
 def timeline(
@@ -102,7 +102,7 @@ def timeline(
     below.locator_params(axis="y", nbins=4)
     for panel in (axes, below):
         panel.spines[["top", "right"]].set_visible(False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def quality(steps: Sequence[Step]) -> str | None:
@@ -121,7 +121,7 @@ def quality(steps: Sequence[Step]) -> str | None:
         axes.locator_params(axis="y", nbins=3)
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel(f"instrument clock ({unit})", fontsize=9)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _merged(spans_s: Sequence[tuple[float, float]], shortest_s: float) -> npt.NDArray[np.float64]:
@@ -193,7 +193,8 @@ def _outline(axes: Axes, place: Footprint, *, colour: str, width: float) -> None
     )  # fmt: skip
 
 
-def _limits(axes: Axes, records: Sequence[ExposureRecord]) -> None:
+def limits(axes: Axes, records: Sequence[ExposureRecord]) -> None:
+    """Show all of ``records`` but the focus frames, x growing to the left."""
     places = [record.footprint for record in records if record.purpose != "focus"]
     if not places:
         return
@@ -208,7 +209,8 @@ def _limits(axes: Axes, records: Sequence[ExposureRecord]) -> None:
     )
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """As a data URI, the same bytes for the same picture."""
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
     return uri(stream.getvalue(), "svg+xml")

@@ -11,6 +11,7 @@ from archive.durable import write_atomically
 from archive.folder import holder
 from archive.reader import SurveyReader
 from review import figures
+from review.measured import measured
 from review.pictures import Frames
 from review.summary import summarise
 from review.words import area, as_json, counted, duration, length, named, quantity, share
@@ -62,6 +63,11 @@ def _render(reader: SurveyReader, content: dict[str, Any]) -> str:
         },
         timeline=figures.timeline(steps, content["faults"], content["waits_s"], plan["electrons"]) if steps else None,
         quality=figures.quality(steps),
+        measured={
+            specimen: picture
+            for specimen in content["specimens"]
+            if (picture := measured([step for step in steps if step.specimen == specimen]))
+        },
         shown=[(flag, frames.flag(flag), frames.surroundings(flag)) for flag in flags[:FLAGS_SHOWN]],
         near=[(row, frames.whole(row["exposure_id"])) for row in content["closest"]],
         audit=[(row, frames.whole(row["exposure_id"])) for row in content["controls"][:CONTROLS_SHOWN]],

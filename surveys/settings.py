@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from agent.settings import AgentSettings, PlannerSettings, SkillSettings
+from agent.settings import AgentSettings, BayesianSettings, PlannerSettings, SkillSettings
 from configs.load import ConfigError, Settings
 from configs.who import Who
 from envs.novelty import NoveltySettings
@@ -199,5 +199,20 @@ class SurveySettings(Settings):
             raise ValueError(
                 f"guard: inside was asked, and kind {getattr(self.instrument, 'kind', '')!r} drives an instrument: its "
                 "guard lives in a process of its own, so that the beam goes off when the survey dies; leave guard out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _property_is_read(self) -> Self:
+        wanted, signals = self.scorer.property, self.looks.detail.signals
+        if isinstance(self.agent, BayesianSettings) and wanted is None:
+            raise ValueError(
+                "agent.kind bayesian seeks a property and none is named: set scorer.property, for instance "
+                "{signal: EELS, energy_eV: [456, 480]}"
+            )
+        if wanted is not None and (signals is None or wanted.signal not in signals):
+            raise ValueError(
+                f"scorer.property is read from {wanted.signal}, which looks.detail.signals does not name "
+                f"({list(signals or ())}): spectra are read only where they are named"
             )
         return self
