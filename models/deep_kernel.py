@@ -140,7 +140,8 @@ class _Member:
     def _lower(self, places: Tensor, structure: Tensor) -> Tensor:
         noise = self._scales[2].exp() + _JITTER
         covariance = self._covariance(places, structure, places, structure)
-        return torch.linalg.cholesky(covariance + noise * torch.eye(len(places), dtype=torch.float64))
+        lower: Tensor = torch.linalg.cholesky(covariance + noise * torch.eye(len(places), dtype=torch.float64))
+        return lower
 
     def _covariance(self, places: Tensor, structure: Tensor, at: Tensor, like: Tensor) -> Tensor:
         variances = self._scales[:2].exp()

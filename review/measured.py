@@ -45,6 +45,7 @@ def measured(steps: Sequence[Step]) -> str | None:
         )
     limits(where, [record for step in steps for record in step.exposures if record.committed])
     where.set(facecolor=UNSEEN, aspect="equal", xlabel="x (nm), as the frames show it", ylabel="y (nm)")
+    where.locator_params(axis="x", nbins=3)
     figure.colorbar(ScalarMappable(scale, colours), ax=where, label="property", shrink=0.8)
     order = np.arange(1, len(values) + 1)
     when.plot(order, values, ".", color=LANES["overview"])
