@@ -29,8 +29,6 @@ from instruments.types import Footprint, Optics, StagePosition
 if TYPE_CHECKING:
     from pathlib import Path
 
-STAGE = StagePosition(x_nm=1.0, y_nm=2.0, alpha_deg=3.0)
-
 
 def test_the_desk_answers_what_a_survey_asks(scope: FakeMicroscope) -> None:
     guard = guarded(scope)
