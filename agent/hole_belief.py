@@ -1,11 +1,14 @@
 """How good each hole will be, from what was predicted and what was measured: a hierarchical Bayesian model.
 
-    logit p = a + b₁ · score + b₂ · its neighbours' + b₃ · its patch's + b₄ · its square's + u_grid + u_square + u_patch
+    logit p = a + b₁ · score + b₂ · its neighbours' + b₃ · its patch's + b₄ · its square's
+              + b₅ · surprise of its neighbours + u_grid + u_square + u_patch
 
 The coefficients are the predictor's calibration, and inferred like the rest: a predictor that misleads is found out.
 Several priors stand side by side, from a good predictor to an inverted one, and are weighed by how well each foresees
 what is measured (Bayesian model averaging; Hoeting et al., Stat. Sci. 14 (1999) 382). Each posterior is Laplace's
-approximation, its predictions are averaged over it as MacKay's (Neural Comput. 4 (1992) 720).
+approximation, its predictions are averaged over it as MacKay's (Neural Comput. 4 (1992) 720). How much better or worse
+than predicted its measured neighbours were makes the model autologistic; it is fitted by its pseudolikelihood (Besag,
+The Statistician 24 (1975) 179), for which no hole waits for another.
 """
 
 from __future__ import annotations
@@ -25,12 +28,13 @@ Whole: TypeAlias = npt.NDArray[np.int64]
 Ratio: TypeAlias = float
 
 _STEPS, _CLOSE, _SHORTEST = 25, 1e-4, 1e-3
-_CALIBRATION = 5
-"""Coefficients: a and b₁ to b₄."""
+_CALIBRATION = 6
+"""Coefficients: a and b₁ to b₅."""
 _USUAL = 3.3
 """Of a good predictor: by so much the logit rises with the score."""
-_REACH, _FEW = 0.8, 0.3
-"""Neighbours count by a Gaussian of so many pitches; towards nothing where there are few."""
+_REACH, _HEARD, _FEW = 0.8, 1.2, 0.3
+"""Neighbours count by a Gaussian of so many pitches, for what was predicted of them and for what was measured; towards
+nothing where there are few."""
 _SLIGHT = 1e-3
 """A hypothesis of less weight is left out of predictions; it may come back."""
 
@@ -42,9 +46,9 @@ class Hypothesis:
     name: str
     weight: Ratio
     """Before anything was measured."""
-    mean: tuple[float, float, float, float, float]
-    """Of a, b₁, b₂, b₃, b₄."""
-    spread: tuple[float, float, float, float, float]
+    mean: tuple[float, float, float, float, float, float]
+    """Of a and b₁ to b₅."""
+    spread: tuple[float, float, float, float, float, float]
     """Standard deviations of these."""
     effects: tuple[float, float, float]
     """Standard deviations of u_grid, u_square and u_patch."""
@@ -56,8 +60,8 @@ _GOOD = Hypothesis(
     name="good",
     weight=0.6,
     mistaken=0.05,
-    mean=(0.7, 3.4, 0.8, 0.0, 1.2),
-    spread=(0.8, 0.8, 1.0, 1.0, 1.0),
+    mean=(0.7, 3.7, 0.6, 0.0, 1.2, 0.0),
+    spread=(0.8, 0.8, 1.0, 1.0, 1.0, 1.5),
     effects=(0.6, 0.3, 0.4),
 )
 HYPOTHESES = (
@@ -66,25 +70,25 @@ HYPOTHESES = (
         name="one in five wrong",
         weight=0.15,
         mistaken=0.2,
-        mean=(1.3, 2.8, 2.7, 0.6, 1.8),
-        spread=(1.0, 0.8, 1.0, 1.0, 1.5),
-        effects=(0.6, 0.6, 0.8),
+        mean=(1.5, 2.9, 2.6, 0.0, 2.0, 4.5),
+        spread=(1.0, 0.8, 1.0, 1.0, 1.5, 1.5),
+        effects=(0.3, 0.2, 0.3),
     ),
     Hypothesis(
         name="one in three wrong",
         weight=0.1,
         mistaken=0.35,
-        mean=(0.6, 3.2, 2.7, 0.8, 0.0),
-        spread=(1.0, 0.8, 1.0, 1.0, 1.5),
-        effects=(1.0, 1.0, 1.2),
+        mean=(0.6, 2.9, 2.1, 0.0, 0.7, 6.0),
+        spread=(1.0, 0.8, 1.0, 1.0, 1.5, 1.5),
+        effects=(0.3, 0.2, 0.3),
     ),
     Hypothesis(
         name="says little",
         weight=0.1,
         mistaken=0.5,
-        mean=(0.2, 3.4, 2.3, 0.6, -1.0),
-        spread=(1.0, 0.8, 1.5, 1.0, 1.5),
-        effects=(1.0, 1.0, 1.2),
+        mean=(0.0, 3.3, 1.2, 0.0, 0.0, 6.5),
+        spread=(1.0, 0.8, 1.5, 1.0, 1.5, 1.5),
+        effects=(0.3, 0.2, 0.3),
     ),
     replace(_GOOD, name="inverted", weight=0.05, mistaken=0.95),
 )
@@ -136,19 +140,20 @@ class _Posterior:
         return np.asarray(curved)
 
 
-def neighbours(patch: Whole, place_px: Floats) -> sparse.csr_matrix:
+def neighbours(patch: Whole, place_px: Floats, reach: float = _REACH) -> sparse.csr_matrix:
     """(N, N) weights of each hole's neighbours in its patch, near ones more: their sum is below 1, the less with few.
 
     Args:
         patch: (N,) number of each hole's.
         place_px: (N, 2).
+        reach: standard deviation of the weights, in pitches.
     """
     blocks, order = [], np.argsort(patch, kind="stable")
     for rows in np.split(order, np.cumsum(np.bincount(patch))[:-1]):
         apart_px = np.linalg.norm(place_px[rows, None] - place_px[rows], axis=2)
         np.fill_diagonal(apart_px, np.inf)
         pitch_px = float(np.median(apart_px.min(axis=1, initial=np.inf)))
-        near = np.exp(-((apart_px / (_REACH * pitch_px)) ** 2) / 2) if 0 < pitch_px < np.inf else apart_px < np.inf
+        near = np.exp(-((apart_px / (reach * pitch_px)) ** 2) / 2) if 0 < pitch_px < np.inf else apart_px < np.inf
         total = near.sum(axis=1, keepdims=True)
         blocks.append(near / (total + _FEW * total.mean() + np.finfo(float).tiny))
     weights = sparse.block_diag(blocks, format="csr")
@@ -167,9 +172,11 @@ class HoleBelief:
     """(N, 2) in the image of the patch."""
     hypotheses: Sequence[Hypothesis] = HYPOTHESES
     _near: sparse.csr_matrix = field(init=False)
-    """(N, N) weights of each hole's neighbours."""
+    """(N, N) weights of each hole's neighbours, for what was predicted of them."""
+    _heard: sparse.csr_matrix = field(init=False)
+    """(N, N) the same for what was measured."""
     _features: list[Floats] = field(init=False)
-    """(N, 5) by each hypothesis: what a, b₁, b₂, b₃ and b₄ are multiplied by."""
+    """(N, 6) by each hypothesis: what a and b₁ to b₅ are multiplied by."""
     _effects: Whole = field(init=False)
     """(N, 3) which of the D numbers are each hole's u_grid, u_square and u_patch."""
     _effects_of_patch: Whole = field(init=False)
@@ -181,6 +188,7 @@ class HoleBelief:
         self._effects = self.parents + _CALIBRATION + np.concatenate([[0], np.cumsum(sizes)[:-1]])
         self._effects_of_patch = self._effects[np.unique(self.parents[:, 2], return_index=True)[1]]
         self._near = neighbours(self.parents[:, 2], self.place_px)
+        self._heard = neighbours(self.parents[:, 2], self.place_px, _HEARD)
         self._features = [self._seen_by(each.mistaken) for each in self.hypotheses]
         self._posteriors = []
         for each in self.hypotheses:
@@ -192,7 +200,7 @@ class HoleBelief:
             )
 
     def _seen_by(self, mistaken: Ratio) -> Floats:
-        """(N, 5). Where predictions may be mistaken, a hole's neighbours tell which are.
+        """(N, 6), before anything was measured. Where predictions may be mistaken, a hole's neighbours tell which are.
 
         A low prediction then says more for a hole than a middling one does, since its opposite is high.
         """
@@ -205,7 +213,23 @@ class HoleBelief:
             (np.bincount(of, expected) / np.maximum(np.bincount(of), 1))[of]
             for of in (self.parents[:, 2], self.parents[:, 1])
         )
-        return np.stack([np.ones_like(p), own, self._near @ expected, of_patch, of_square], axis=1)
+        return np.stack([np.ones_like(p), own, self._near @ expected, of_patch, of_square, np.zeros_like(p)], axis=1)
+
+    def _surprise(self, own: Floats, measured: Whole, good: Floats) -> Floats:
+        """(N,) how much better than by their own prediction a hole's measured neighbours were.
+
+        A predictor that is wrong about all alike surprises nobody: ``a`` accounts for that.
+        """
+        logit, shift = _USUAL * own[measured], 0.0
+        for _ in range(_STEPS):
+            p = expit(logit + shift)
+            step = float((good - p).sum() - shift) / float((p * (1 - p)).sum() + 1)
+            shift += step
+            if abs(step) < _CLOSE:
+                break
+        surprise = np.zeros(len(self.score))
+        surprise[measured] = good - expit(logit + shift)
+        return np.asarray(self._heard @ surprise)
 
     def learn(self, measured: Whole, good: Floats) -> None:
         """Take in all that was measured so far: M holes, and 1 where one was good, else 0."""
@@ -214,11 +238,12 @@ class HoleBelief:
         rows = np.zeros((len(measured), len(self._posteriors[0].prior)))
         np.put_along_axis(rows, self._effects[measured], 1.0, axis=1)
         for posterior, features in zip(self._posteriors, self._features, strict=True):
+            features[:, -1] = self._surprise(features[:, 1], measured, good)
             rows[:, :_CALIBRATION] = features[measured]
             posterior.fit(rows, good)
 
     def calibration(self) -> Floats:
-        """(K, 5) the coefficients a, b₁, b₂, b₃, b₄ by each hypothesis."""
+        """(K, 6) the coefficients a and b₁ to b₅ by each hypothesis."""
         return np.array([each.mean[:_CALIBRATION] for each in self._posteriors])
 
     def log_evidence(self) -> Floats:

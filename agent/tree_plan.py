@@ -55,12 +55,12 @@ class _Joined:
 
     def join(self, which: int, table: Floats) -> None:
         self.parts.append((which, self.best, table))
-        spent = np.flatnonzero(np.diff(table) > _EQUAL) + 1  # only where more time pays more
+        spent = np.flatnonzero(table[1:] - table[:-1] > _EQUAL) + 1  # only where more time pays more
         if len(spent) == 0:
             return
         latest = int(spent[-1])
         before = np.concatenate([np.full(latest, -np.inf), self.best])
-        starts = np.lib.stride_tricks.sliding_window_view(before, len(self.best))[latest - spent]
+        starts = before[(latest - spent)[:, None] + np.arange(len(self.best))]
         self.best = np.maximum(self.best, (starts + table[spent, None]).max(axis=0))
 
     def split(self, minutes: int) -> dict[int, int]:

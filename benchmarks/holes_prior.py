@@ -19,8 +19,8 @@ from envs.holes import read_holes
 
 DAMAGE = {"good": ("given", 0.05), "one in five wrong": ("flipped20", 0.2), "one in three wrong": ("flipped35", 0.35),
           "says little": ("flipped50", 0.5), "inverted": ("inverted", 0.95)}  # fmt: skip
-MEAN, SPREAD = (0.0, 3.3, 0.0, 0.0, 0.0), (3.0, 1.5, 3.0, 3.0, 3.0)
-EFFECTS = ((0.6, 0.3, 0.4), (0.6, 0.6, 0.8), (1.0, 1.0, 1.2))
+MEAN, SPREAD = (0.0, 3.3, 0.0, 0.0, 0.0, 0.0), (3.0, 1.5, 3.0, 3.0, 3.0, 3.0)
+EFFECTS = ((0.3, 0.2, 0.3), (0.6, 0.3, 0.4), (0.6, 0.6, 0.8), (1.0, 1.0, 1.2))
 
 
 def main() -> int:
@@ -45,9 +45,10 @@ def main() -> int:
             found.append(belief.calibration())
             evidence.append(belief.log_evidence())
         best = int(np.argmax(np.mean(evidence, axis=0)))
-        a, b_own, b_near, b_patch, b_square = (float(x) for x in np.mean(found, axis=0)[best])
+        a, b_own, b_near, b_patch, b_square, b_surprise = (float(x) for x in np.mean(found, axis=0)[best])
         effects = " ".join(f"{x:g}" for x in EFFECTS[best])
-        means = {"a": a, "b score": b_own, "b near": b_near, "b patch": b_patch, "b square": b_square}
+        means = {"a": a, "b score": b_own, "b near": b_near, "b patch": b_patch, "b square": b_square,
+                 "b surprise": b_surprise}  # fmt: skip
         rows.append(
             {"damage": name, **means, "effects": effects, "log evidence": float(np.mean(evidence, axis=0)[best])}
         )
