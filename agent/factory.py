@@ -9,6 +9,7 @@ from agent.settings import (
     BayesianSettings,
     EstimateSettings,
     LearnedSettings,
+    OwnSkillSettings,
     PlannerSettings,
     PluginSettings,
     RandomSettings,
@@ -17,7 +18,7 @@ from agent.settings import (
     SkillSettings,
 )
 from configs.errors import ConfigError
-from configs.named import named
+from configs.named import named, own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,7 @@ def _relation(settings: BayesianSettings, seed: int) -> Callable[[Array, Array],
 
 
 def make_skills(settings: SkillSettings) -> tuple[Skill, ...]:
-    """The skills that ``settings`` offer, in the catalogue's order."""
+    """The skills that ``settings`` offer, in the catalogue's order. Raises ConfigError for one that is not there."""
     from agent.drifting import WaitForDrift
     from agent.estimating import EstimateFocus
     from agent.focusing import Refocus
@@ -101,7 +102,13 @@ def make_skills(settings: SkillSettings) -> tuple[Skill, ...]:
     height = () if settings.eucentric_height is None else (EucentricHeight(settings.eucentric_height),)
     drift = () if settings.wait_for_drift is None else (WaitForDrift(settings.wait_for_drift),)
     zone = () if settings.zone_axis is None else (ZoneAxis(settings.zone_axis),)
-    return (*refocus, *height, *drift, *zone)
+    return (*refocus, *height, *drift, *zone, *(_own_skill(each) for each in settings.own))
+
+
+def _own_skill(settings: OwnSkillSettings) -> Skill:
+    members = ("name", "cost_s", "cost_exposures", "run")
+    made: Skill = own(settings.name, "adaptem.skills", settings.options, "skill", members)
+    return made
 
 
 def make_reader(settings: EstimateSettings) -> Reader:

@@ -110,34 +110,40 @@ class _Posterior:
     def fit(self, rows: Floats, good: Floats) -> None:
         """Laplace's approximation from M rows (M, D), by Newton's method from where it stood.
 
-        The summit is one, and the last step towards it is squared away: where it started makes no difference.
+        The summit is one, and the last step towards it is squared away: where it started makes no difference. What no
+        row touches stays as it was before.
         """
-        mean: Floats = self.mean
-        height = self._height(mean, rows, good)
+        touched = rows.any(axis=0)
+        rows, prior, precision = rows[:, touched], self.prior[touched], self.precision[touched]
+        mean: Floats = self.mean[touched]
+        height = _height(mean - prior, precision, rows @ mean, good)
         for _ in range(_STEPS):
             p = expit(rows @ mean)
-            slope = rows.T @ (good - p) - self.precision * (mean - self.prior)
-            step = np.linalg.solve(self._curvature(rows, p), slope)
+            slope = rows.T @ (good - p) - precision * (mean - prior)
+            step = np.linalg.solve(_curvature(precision, rows, p), slope)
             part = 1.0
-            while (higher := self._height(mean + part * step, rows, good)) < height and part > _SHORTEST:
+            while (
+                higher := _height(mean + part * step - prior, precision, rows @ (mean + part * step), good)
+            ) < height and part > _SHORTEST:
                 part /= 2  # Newton's step may go beyond the summit, and farther from it
             mean, height = np.asarray(mean + part * step, dtype=np.float64), higher
             if np.abs(step).max() < _CLOSE:
                 break
-        curved = self._curvature(rows, expit(rows @ mean))
-        volume = float(np.log(self.precision).sum() - np.linalg.slogdet(curved)[1]) / 2
-        self.mean, self.log_evidence = mean, height + volume
-        self.covariance = np.asarray(np.linalg.inv(curved), dtype=np.float64)
+        curved = _curvature(precision, rows, expit(rows @ mean))
+        self.log_evidence = height + float(np.log(precision).sum() - np.linalg.slogdet(curved)[1]) / 2
+        self.mean, self.covariance = self.prior.copy(), np.diag(1 / self.precision)
+        self.mean[touched], self.covariance[np.ix_(touched, touched)] = mean, np.linalg.inv(curved)
 
-    def _height(self, mean: Floats, rows: Floats, good: Floats) -> float:
-        """Of the logarithm of likelihood times prior."""
-        logit, away = rows @ mean, mean - self.prior
-        return float((good * logit - np.logaddexp(0, logit)).sum() - (self.precision * away**2).sum() / 2)
 
-    def _curvature(self, rows: Floats, p: Floats) -> Floats:
-        curved = (rows * (p * (1 - p))[:, None]).T @ rows
-        curved[np.diag_indices_from(curved)] += self.precision
-        return np.asarray(curved)
+def _height(away: Floats, precision: Floats, logit: Floats, good: Floats) -> float:
+    """Of the logarithm of likelihood times prior."""
+    return float((good * logit - np.logaddexp(0, logit)).sum() - (precision * away**2).sum() / 2)
+
+
+def _curvature(precision: Floats, rows: Floats, p: Floats) -> Floats:
+    curved = (rows * (p * (1 - p))[:, None]).T @ rows
+    curved[np.diag_indices_from(curved)] += precision
+    return np.asarray(curved)
 
 
 def neighbours(patch: Whole, place_px: Floats, reach: float = _REACH) -> sparse.csr_matrix:

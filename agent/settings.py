@@ -253,6 +253,14 @@ def _refocus(value: Any) -> Any:
     return (EstimateSettings if value.get("kind") == "estimate" else RefocusSettings).model_validate(value)
 
 
+class OwnSkillSettings(Settings):
+    """A skill of the user's own."""
+
+    name: str
+    """FILE.py:NAME, or an entry point of ``adaptem.skills``: ``(options) -> Skill``."""
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class SkillSettings(Settings):
     """Which skills a survey may use; None leaves one out (a recorded image has no focus)."""
 
@@ -264,3 +272,4 @@ class SkillSettings(Settings):
     """Off by itself: waits until the specimen is slow, and brings what has drifted back under the beam."""
     zone_axis: ZoneSettings | None = None
     """Off by itself: it needs a camera, a cone under 6 mrad, and limits that allow alpha_deg and beta_deg."""
+    own: tuple[OwnSkillSettings, ...] = ()

@@ -7,9 +7,12 @@ All agents have the same atlas, skills, scorer and control sites, pay for all of
 rendered in full. found dose: share of the rare features whose centre lies in a detail frame (navigation) when 10 % of
 the dose of a full detail raster is spent; found time: when the raster (the planner, where that is left out) has spent
 half of it. flagged: share of those found that the survey's flags name (perception); named: share of all features that
-are found and flagged. learned more: what the policy finds more than the agent of the row. Lows and highs are 95 %
-intervals over specimens, paired where two agents are compared. refocus every 60: the same policy, but its skill is
-used by a clock.
+are found and flagged; called: share of all that flags name, looked at in detail or not. learned more: what the policy
+finds more than the agent of the row. Lows and highs are 95 % intervals over specimens, paired where two agents are
+compared. refocus every 60: the same policy, but its skill is used by a clock.
+
+The last table keeps navigation and perception apart: agents down, and across what is named of what was looked at, by
+the survey's flags and by an oracle that knows every feature it is shown.
 
 The specimens' seeds begin at 3000000; the policy was trained on seeds from 1000000 and selected on its training worlds.
 """
@@ -26,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from agent.settings import LearnedSettings, RasterSettings
-from benchmarks.common import arguments, finish
+from benchmarks.common import arguments, print_table, write
 from configs.load import load
 from models.checkpoint import find_policy, make_policy, save_policy
 from training.judge import played, table
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from training.episode import Trace
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "train_survey.yaml"
-AT_ONCE = 10
+AT_ONCE = 5
 AGENTS = ("learned", "planner", "raster", "refocus every 60")
 
 
@@ -70,7 +73,10 @@ def main() -> int:
             parser.error(f"--agents {', '.join(sorted(unknown))}: choose among {', '.join(AGENTS)}")
         entrants = {name: everyone[name] for name in AGENTS if name in asked}
         rows = measured(settings, entrants, count, options)
-    finish(rows, options, title=f"rare features found, {count} specimens of each kind, {sites} × {sites} sites")
+    title = f"rare features found, {count} specimens of each kind, {sites} × {sites} sites"
+    print_table(at_equal_means(rows), title=title + (" (quick: not a result)" if options.quick else ""))
+    print_table(crossed(rows), title="share of the rare features that are looked at in detail and named")
+    write(rows, options, title=title)
     others = [row for row in rows if row["specimens"] == "all" and row["agent"] != "learned"]
     for row in others:
         told = f"{row['learned_more']:+.3f} ({row['more_low']:+.3f} to {row['more_high']:+.3f})"
@@ -94,6 +100,44 @@ def measured(
             options.json.write_text(json.dumps({"rows": table(kept)}, indent=2))
         print(f"{numbers.stop} of {count} specimens of each kind, {time.monotonic() - began_s:.0f} s", file=sys.stderr)
     return table(kept)
+
+
+def at_equal_means(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Kind of specimen by agent: at equal dose and in equal time."""
+    return [
+        {
+            "specimens": f"{row['specimens']} ({row['n']})",
+            "agent": row["agent"],
+            "found": between(row, "found_dose", ""),
+            "learned more": between(row, "learned_more", "more_"),
+            "found in time": f"{row['found_time']:.3f}",
+            "more in time": between(row, "learned_more_time", "time_"),
+            "flagged": f"{row['flagged']:.3f}",
+        }
+        for row in rows
+    ]
+
+
+def crossed(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Navigation by perception, over all specimens."""
+    return [
+        {
+            "agent": row["agent"],
+            "the same perception": between(row, "named", "named_"),
+            "policy more": between(row, "learned_more_named", "told_"),
+            "oracle perception": between(row, "found", "found_"),
+            "policy more of it": between(row, "learned_more_found", "gain_"),
+            "any navigation, the same": f"{row['called']:.3f}",
+        }
+        for row in rows
+        if row["specimens"] == "all"
+    ]
+
+
+def between(row: dict[str, Any], name: str, of: str) -> str:
+    """A mean with its interval; differences with their sign."""
+    sign = "+" if "more" in name else ""
+    return f"{row[name]:{sign}.3f} ({row[of + 'low']:{sign}.3f} to {row[of + 'high']:{sign}.3f})"
 
 
 def untrained(settings: TrainSettings, place: Path) -> Path:

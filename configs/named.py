@@ -7,9 +7,12 @@ import importlib.util
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from configs.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def named(reference: str, group: str) -> Any:
@@ -28,6 +31,17 @@ def named(reference: str, group: str) -> Any:
             "install the package that offers it, or name FILE.py:NAME"
         )
     return found[reference].load()
+
+
+def own(reference: str, group: str, options: Mapping[str, Any], what: str, members: Sequence[str]) -> Any:
+    """What the thing of this name makes of the options: a ``what``, which has these members.
+
+    Raises ConfigError: as ``named``, or it lacks some.
+    """
+    made = named(reference, group)(options)
+    if missing := [each for each in members if not hasattr(made, each)]:
+        raise ConfigError(f"{reference} gave a {type(made).__name__}, which is no {what}: no {', '.join(missing)}")
+    return made
 
 
 def _from_file(path: Path, name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ _GRAIN = np.array([descriptor.grain for descriptor in DESCRIPTORS])
 class NoveltySettings(Settings):
     """How unusual is judged."""
 
+    kind: Literal["novelty"] = "novelty"
     signal: str | None = None
     """Detector to read; None = the first of a frame that is an image."""
     common_ratio: Ratio = Field(0.1, gt=0, lt=0.5)

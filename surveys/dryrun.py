@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from configs.load import Settings
     from envs.actions import Look
     from envs.tasks import SurveyTask
-    from instruments.types import Exposure
+    from envs.scoring import make_scorer
+from instruments.types import Exposure
     from surveys.settings import SurveySettings
 
 Ratio: TypeAlias = float
@@ -125,8 +126,12 @@ def plan(settings: SurveySettings) -> Plan:
         try:
             tasks.append(survey_task(settings, number))
             draw(tasks[-1].tree.leaves.tolist(), settings.controls, settings.seed, number)
-        except ValueError as error:
+        except (ValueError, ConfigError) as error:
             problems.append(f"specimens.{number} ({specimen.name}): {error}")
+    try:
+        make_scorer(settings.scorer)
+    except ConfigError as error:
+        problems.append(f"scorer: {error}")
     problems += _overlaps(settings)
     looks = [_look_plan(look, settings) for look in survey_looks(settings)]
     problems += _problems(settings, looks) + _signal_problems(settings)

@@ -19,7 +19,7 @@ from archive.journal import utc_now
 from archive.reader import SurveyReader
 from archive.recorder import SurveyRecorder
 from configs.load import ConfigError
-from envs.novelty import NoveltyScorer
+from envs.scoring import make_scorer
 from envs.survey_env import Situation, SurveyEnv
 from instruments.clock import Clock, RealClock
 from instruments.errors import InstrumentError
@@ -81,7 +81,7 @@ class Night:
                 guard=self.guard,
                 clock=self.clock,
                 task=survey_task(settings, number),
-                scorer=NoveltyScorer(settings.scorer),
+                scorer=make_scorer(settings.scorer),
                 skills=make_skills(settings.skills),
                 recorder=self.record,
                 decision_time_s=0.0 if getattr(settings.instrument, "real_time", True) else settings.decision_time_s,

@@ -20,6 +20,7 @@ from agent.settings import AgentSettings, BayesianSettings, PlannerSettings, Ski
 from configs.load import ConfigError, Settings
 from configs.who import Who
 from envs.novelty import NoveltySettings
+from envs.scoring import ScorerSettings
 from instruments.drivers import registry
 from instruments.limits import Limits
 from surveys.controls import ControlSettings
@@ -160,6 +161,9 @@ class SurveySettings(Settings):
     within the specimens' areas, and the budget is the limit."""
     specimens: Annotated[tuple[SpecimenSettings, ...], Field(min_length=1)]
     looks: LooksSettings
+    task: str | None = None
+    """FILE.py:NAME, or an entry point of ``adaptem.tasks``: ``(task) -> SurveyTask``, handed the task that this config
+    describes, to give back one with other targets or tries. Its budget may be smaller, not larger; looks stay."""
     current_pA: PositiveFloat | None = None
     """Probe current to plan with; the survey does not begin where the instrument reads another. None = planned with the
     largest that the limits allow."""
@@ -167,7 +171,7 @@ class SurveySettings(Settings):
     budget: BudgetSettings
     agent: AgentSettings = PlannerSettings()
     skills: SkillSettings = SkillSettings()
-    scorer: NoveltySettings = NoveltySettings()
+    scorer: ScorerSettings = NoveltySettings()
     controls: ControlSettings = ControlSettings()
     flagging: FlaggingSettings = FlaggingSettings()
     recovery: RecoverySettings = RecoverySettings()

@@ -18,7 +18,8 @@ from agent.scripted import ScriptedAgent, at_truth, in_serpentine
 from agent.settings import AgentSettings, SkillSettings
 from configs.load import Settings
 from envs.actions import Look
-from envs.novelty import NoveltyScorer, NoveltySettings
+from envs.novelty import NoveltySettings
+from envs.scoring import ScorerSettings, make_scorer
 from envs.situation import Situation
 from envs.step import Kind, Purpose, Step
 from envs.survey_env import SurveyEnv
@@ -63,7 +64,7 @@ class EpisodeSettings(Settings):
     """Electrons to spend, over those of a detail look at every site."""
     hours: PositiveFloat = 12.0
     decision_time_s: NonNegativeFloat = 0.05
-    scorer: NoveltySettings = NoveltySettings()
+    scorer: ScorerSettings = NoveltySettings()
     skills: SkillSettings = SkillSettings()
     controls: ControlSettings = ControlSettings()
     flagging: FlaggingSettings = FlaggingSettings()
@@ -115,6 +116,8 @@ class Trace:
     """Share of the features whose centre lies in a committed detail frame of the policy (navigation)."""
     flagged: Ratio
     """Share of the features found that the survey's flags name in the end (perception)."""
+    called: Ratio
+    """Share of all features that the flags name, looked at in detail or not: what no navigation could have raised."""
     precision: Ratio
     """Share of the flags that name a feature; NaN without flags."""
     refocused: int
@@ -130,7 +133,7 @@ def opened(settings: EpisodeSettings, seed: int) -> tuple[SurveyEnv, World]:
         guard=guard,
         clock=clock,
         task=settings.task(),
-        scorer=NoveltyScorer(settings.scorer),
+        scorer=make_scorer(settings.scorer),
         skills=make_skills(settings.skills),
         decision_time_s=settings.decision_time_s,
         seed=seed,
@@ -208,7 +211,8 @@ def _trace(
         counts.append((len(found), len(seen)))
     found_so_far, seen_so_far = np.array(counts, dtype=np.float64).reshape(-1, 2).T
     hits = [{n for n, f in enumerate(features) if any(s.contains(f.x_nm, f.y_nm) for s in sites)} for sites in flagged]
-    named = found.intersection(set[int]().union(*hits))
+    called = set[int]().union(*hits)
+    named = found & called
     true = [bool(hit) for hit in hits]
     return Trace(
         agent=name,
@@ -220,6 +224,7 @@ def _trace(
         area=seen_so_far / settings.sites**2,
         found=found_so_far / max(len(features), 1),
         flagged=len(named) / len(found) if found else float("nan"),
+        called=len(called) / len(features) if features else float("nan"),
         precision=float(np.mean(true)) if true else float("nan"),
         refocused=sum(step.kind is Kind.SKILL for step in steps),
         faults=sum(step.fault is not None for step in steps),

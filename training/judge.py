@@ -65,7 +65,7 @@ def judged(settings: TrainSettings, weights: str, specimens: int, *, workers: in
 
 
 def table(traces: dict[str, dict[str, list[Trace]]]) -> list[dict[str, Any]]:
-    """Found at equal dose and at equal time, and what the learned policy finds more, paired; 95 % intervals."""
+    """Found, and found and named by flags, and what the learned policy has more of both, paired; 95 % intervals."""
     rows = []
     everything = {
         name: [trace for made in traces.values() for trace in made[name]] for name in next(iter(traces.values()))
@@ -77,25 +77,39 @@ def table(traces: dict[str, dict[str, list[Trace]]]) -> list[dict[str, Any]]:
             mean, low, high = interval(dose)
             more, more_low, more_high = interval(at["learned"][0] - dose)
             later, later_low, later_high = interval(at["learned"][1] - time)
+            both, both_low, both_high = interval(named_of(made[name]))
+            told, told_low, told_high = interval(named_of(made["learned"]) - named_of(made[name]))
+            end, end_low, end_high = interval(at_end(made[name]))
+            gain, gain_low, gain_high = interval(at_end(made["learned"]) - at_end(made[name]))
             rows.append({
                 "specimens": kind, "agent": name, "n": len(dose), "found_dose": mean, "low": low, "high": high,
                 "learned_more": more, "more_low": more_low, "more_high": more_high,
                 "found_time": interval(time)[0],
                 "learned_more_time": later, "time_low": later_low, "time_high": later_high,
                 "flagged": interval(np.array([trace.flagged for trace in made[name]]))[0],
-                "named": interval(np.array([named(trace) for trace in made[name]]))[0],
+                "named": both, "named_low": both_low, "named_high": both_high,
+                "learned_more_named": told, "told_low": told_low, "told_high": told_high,
+                "found": end, "found_low": end_low, "found_high": end_high,
+                "learned_more_found": gain, "gain_low": gain_low, "gain_high": gain_high,
+                "called": interval(np.array([trace.called for trace in made[name]]))[0],
             })  # fmt: skip
     return rows
 
 
-def named(trace: Trace) -> Ratio:
-    """Share of all features that were found and flagged."""
-    return float(trace.found[-1] * np.nan_to_num(trace.flagged)) if trace.features else float("nan")
+def named_of(traces: list[Trace]) -> Array:
+    """(S,) share of all features that were found and flagged, NaN where there is none."""
+    found = [trace.found[-1] * np.nan_to_num(trace.flagged) if trace.features else np.nan for trace in traces]
+    return np.array(found, dtype=np.float64)
 
 
 def at_dose(traces: list[Trace]) -> Array:
     """(S,) found at ``AT_DOSE``."""
     return found_at(traces, "dose", np.array([AT_DOSE]))[:, 0]
+
+
+def at_end(traces: list[Trace]) -> Array:
+    """(S,) found in the end, which is what flags are given."""
+    return np.array([trace.found[-1] if trace.features else np.nan for trace in traces])
 
 
 def half_time_s(made: dict[str, list[Trace]]) -> float:

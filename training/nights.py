@@ -16,8 +16,8 @@ from archive.reader import SurveyReader
 from configs.errors import ConfigError
 from envs.belief import Belief
 from envs.masking import Means, allowed_looks, allowed_skills, look_tests
-from envs.novelty import NoveltyScorer
 from envs.observations import Present, observe
+from envs.scoring import make_scorer
 from surveys.settings import SurveySettings
 from surveys.task import survey_task
 from training.rollout import Episode
@@ -72,7 +72,7 @@ class _Night:
                 f"{folder} has the looks {self._catalogue.looks} and skills {self._catalogue.skills}, the policy is to "
                 f"have {spec.looks} and {spec.skills}: train on nights alike, with the same skills in episode.skills"
             )
-        self._belief = Belief(self._task, NoveltyScorer(settings.scorer))
+        self._belief = Belief(self._task, make_scorer(settings.scorer))
         area = settings.specimens[number].area
         self._x_nm, self._y_nm, self._defocus_nm = area.x_nm, area.y_nm, 0.0
         self.rows: list[tuple[Features, int, float]] = []

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from configs.errors import ConfigError
 from envs.actions import LookAt, UseSkill
 from envs.belief import judged
-from envs.novelty import NoveltyScorer
+from envs.explanations import ExplainingScorer
+from envs.scoring import make_scorer
 from training.episode import opened
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ def measured(settings: EpisodeSettings, seed: int, kind: int, share: Ratio = 0.1
     steps += [_look(env, int(site)) for site in [*drawn, *np.setdiff1d(rare, drawn)]]
     env.close()
     above, seen = (np.full(rows * columns, np.nan, dtype=np.float32) for _ in range(2))
-    scorer, usual = NoveltyScorer(settings.scorer), {*tree.of_kind(tree.kinds[0]).tolist(), *drawn.tolist()}
+    scorer, usual = make_scorer(settings.scorer), {*tree.of_kind(tree.kinds[0]).tolist(), *drawn.tolist()}
     for step in steps:
         if step.score is not None and step.look is not None and step.target in usual:
             scorer.observe(step.look, np.array(step.score.descriptors))
-    scorer = scorer.completed()
+    scorer = scorer.completed() if isinstance(scorer, ExplainingScorer) else scorer
     for step in steps:
         if step.score is None or step.look is None or not step.score.cells:
             continue

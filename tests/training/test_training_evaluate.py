@@ -62,7 +62,7 @@ def _trace(found: list[float], dose: list[float], features: int = 4) -> Trace:
     made = np.array(found)
     return Trace(
         agent="a", seed=0, features=features, rare_area=0.01, dose=np.array(dose), time_s=made, area=made, found=made,
-        flagged=0.0, precision=0.0, refocused=0, faults=0,
+        flagged=0.0, called=0.0, precision=0.0, refocused=0, faults=0,
     )  # fmt: skip
 
 
