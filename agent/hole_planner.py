@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.hole_belief import HYPOTHESES, HoleBelief, Hypothesis
+from agent.hole_scripts import imaging, stopping
 from agent.tree_plan import HoleTree, Plan, Ways
 from envs import hole_env
 from envs.holes import Costs
-from envs.step import Candidate, Decision
 
 if TYPE_CHECKING:
-    from envs.step import Step
+    from envs.step import Decision, Step
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
@@ -60,6 +60,8 @@ class HolePlanner:
     closed: bool = True
     optimism: Ratio = 0.0
     hypotheses: Sequence[Hypothesis] = HYPOTHESES
+    chances: Floats | None = None
+    """(N,) that a hole is good, told by someone who knows; None = it has to find out."""
     _tree: HoleTree | None = field(init=False, default=None)
     _belief: HoleBelief | None = field(init=False, default=None)
     _key: bytes = field(init=False, default=b"")
@@ -75,21 +77,20 @@ class HolePlanner:
         imaged = targets[:, hole_env.IMAGED] > 0
         here = int(told[hole_env.GLOBALS.index("here")])
         tree, belief = self._prepared(targets, parents)
-        if self.closed:  # an open loop's belief stays as it was made
+        if self.closed and self.chances is None:  # an open loop's belief stays as it was made
             measured = np.flatnonzero(imaged)
             belief.learn(measured, targets[measured, hole_env.GOOD].astype(np.float64))
-        worth = belief.good_probability(self.optimism)
+        worth = belief.good_probability(self.optimism) if self.chances is None else self.chances
         ways, unit = ways_of(self.costs)
         left_min = float(told[hole_env.GLOBALS.index("time_left_min")])
         ranked = tree.ranked(worth, ~imaged)
         plan = tree.plan(worth, ranked, parents[here], int(left_min / unit + 1e-6), ways)
         if plan.worth <= 0:
-            return _decided(len(targets), "stop", 0.0, 0.0, self.name, "no image is left that the time pays for")
+            return stopping(len(targets), self.name)
         patch = _first(tree, plan, ranked, worth, parents[here], ways)
         slot = int(ranked[patch][0])
         why = f"patch {patch}: {plan.counts[patch]} more images there, {plan.worth:.1f} good ones expected in all"
-        cost_s = 60.0 * float(targets[slot, hole_env.COST])
-        return _decided(slot, f"hole {slot}", float(worth[slot]), cost_s, self.name, why)
+        return imaging(observation, slot, float(worth[slot]), self.name, why)
 
     def observe(self, step: Step) -> None:
         """Learn nothing: the observation shows all that was measured."""
@@ -129,9 +130,3 @@ def _first(
     spent = ways.image_min * plan.counts[patches] + ways.patch_min
     pays = [worth[ranked[patch][: plan.counts[patch]]].sum() for patch in patches.tolist()]
     return int(patches[int(np.argmax(np.array(pays) / spent))])
-
-
-def _decided(action: int, label: str, value: float, cost_s: float, policy: str, why: str) -> Decision:
-    spread = math.sqrt(max(value * (1 - value), 0.0))
-    candidate = Candidate(action=action, label=label, value=value, uncertainty=spread, cost_s=cost_s, probability=1.0)
-    return Decision(action=action, candidates=(candidate,), policy=policy, reason=why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -18,6 +19,27 @@ if TYPE_CHECKING:
 
 Ratio: TypeAlias = float
 Seen: TypeAlias = "Mapping[str, npt.NDArray[Any]]"
+
+
+def imaging(observation: Seen, slot: int, good_probability: Ratio | None, policy: str, why: str) -> Decision:
+    """The only candidate is the hole that is taken. Without a probability its value is the score."""
+    target = observation["targets"][slot]
+    p = good_probability
+    chosen = Candidate(
+        action=slot,
+        label=f"hole {slot}",
+        value=float(target[hole_env.SCORE]) if p is None else p,
+        uncertainty=1.0 if p is None else math.sqrt(max(p * (1 - p), 0.0)),
+        cost_s=60.0 * float(target[hole_env.COST]),
+        probability=1.0,
+    )
+    return Decision(action=slot, candidates=(chosen,), policy=policy, reason=why)
+
+
+def stopping(count: int, policy: str) -> Decision:
+    """Of ``count`` holes none is left that could be imaged."""
+    chosen = Candidate(action=count, label="stop", value=0.0, uncertainty=0.0, cost_s=0.0, probability=1.0)
+    return Decision(action=count, candidates=(chosen,), policy=policy, reason="no image is left that the time pays for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +60,13 @@ class HoleScript:
         targets, told = observation["targets"], observation["globals"]
         allowed = np.flatnonzero(observation["action_mask"][:-1])
         if len(allowed) == 0:
-            return Decision(action=len(targets), policy=self.name, reason="no image is left that the time pays for")
+            return stopping(len(targets), self.name)
         seed, number = (int(told[hole_env.GLOBALS.index(name)]) for name in ("seed", "step_number"))
         draws = np.random.default_rng((seed, number)).random(len(allowed))
         score, cost_min = targets[allowed, hole_env.SCORE], targets[allowed, hole_env.COST]
         values = {"random": draws, "nearest": -cost_min, "greedy": score - self.per_min * cost_min}[self.rule]
         best = allowed[np.lexsort((draws, values))[-1]]
-        value, cost_s = float(targets[best, hole_env.SCORE]), 60.0 * float(targets[best, hole_env.COST])
-        chosen = Candidate(
-            action=int(best), label=f"hole {best}", value=value, uncertainty=1.0, cost_s=cost_s, probability=1.0
-        )
-        return Decision(action=int(best), candidates=(chosen,), policy=self.name, reason=self.rule)
+        return imaging(observation, int(best), None, self.name, self.rule)
 
     def observe(self, step: Step) -> None:
         """Learn nothing."""

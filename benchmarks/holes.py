@@ -7,7 +7,9 @@ A table has a row for each hole, with its grid, square, patch, measured resoluti
 image that ends after the budget does not count, nor does the first hole, which is given. All policies begin at the same
 holes and read the same predictions: as given, with 20 % and 30 % of them replaced by that of the opposite rank, all
 alike, or all inverted. The greedy's price of a minute is tuned on the grids of ``--select``, without them on the table
-itself, in its favour. The optimum alone knows which holes are good: it is the ceiling, exact for this tree.
+itself, in its favour. Two ceilings, which nobody reaches honestly: the optimum knows which holes are good, and is exact
+for this tree; "knows chances" plans by the closed loop's own model after that was told every result, so that what it
+loses to the optimum no planning and no learning from measurements brings back, but only better predictions.
 
 low, high: 95 % interval over starts. patches low, high: over surveys whose patches are drawn anew from this one's.
 ahead: closed loop less this policy, paired by start.
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from agent.hole_belief import HoleBelief
 from agent.hole_planner import HolePlanner, ways_of
 from agent.hole_scripts import HoleScript
 from agent.tree_plan import HoleTree
@@ -30,6 +33,7 @@ from benchmarks.common import DATA, arguments, finish
 from configs.errors import ConfigError
 from envs.hole_env import HoleEnv
 from envs.holes import Costs, Holes, read_holes
+from training.evaluate import interval
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -42,14 +46,16 @@ Counts: TypeAlias = npt.NDArray[np.float64]
 PREDICTIONS = ("given", "flipped20", "flipped30", "constant", "inverted")
 PRICES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Of a minute, in scores."""
-POLICIES: dict[str, Callable[[Costs, float], Agent]] = {
-    "random": lambda costs, price: HoleScript("random"),
-    "nearest first": lambda costs, price: HoleScript("nearest"),
-    "greedy, tuned": lambda costs, price: HoleScript("greedy", price),
-    "open loop": lambda costs, price: HolePlanner(costs, closed=False),
-    "closed loop": lambda costs, price: HolePlanner(costs),
+POLICIES: dict[str, Callable[[Holes, Costs, float], Agent]] = {
+    "random": lambda holes, costs, price: HoleScript("random"),
+    "nearest first": lambda holes, costs, price: HoleScript("nearest"),
+    "greedy, tuned": lambda holes, costs, price: HoleScript("greedy", price),
+    "open loop": lambda holes, costs, price: HolePlanner(costs, closed=False),
+    "closed loop": lambda holes, costs, price: HolePlanner(costs),
+    "knows chances": lambda holes, costs, price: HolePlanner(costs, chances=chances(holes)),
 }
 OPTIMUM = "optimum"
+CEILINGS = ("knows chances", OPTIMUM)
 
 
 def fly(agent: Agent, holes: Holes, costs: Costs, budget_min: float, start: int, seed: int) -> int:
@@ -72,12 +78,19 @@ def optimum(holes: Holes, costs: Costs, budget_min: float, start: int) -> float:
     return plan.worth
 
 
+def chances(holes: Holes) -> Counts:
+    """(N,) that each is good, by the belief of the closed loop after it has been told all that can be measured."""
+    belief = HoleBelief(holes.score, holes.parents, holes.place_px)
+    belief.learn(np.arange(len(holes)), holes.good.astype(np.float64))
+    return belief.good_probability()
+
+
 def flown(task: tuple[str, Holes, Costs, float, list[int], float]) -> Counts:
     """Good holes from each start, in a process of its own."""
     policy, holes, costs, budget_min, starts, price = task
     if policy == OPTIMUM:
         return np.array([optimum(holes, costs, budget_min, start) for start in starts])
-    agent = POLICIES[policy](costs, price)
+    agent = POLICIES[policy](holes, costs, price)
     return np.array([fly(agent, holes, costs, budget_min, start, seed) for seed, start in enumerate(starts)], float)
 
 
@@ -100,12 +113,6 @@ def tuned_price(holes: Holes, costs: Costs, budgets: list[float], starts: list[i
     return PRICES[int(np.argmax(shares.mean(axis=1)))]
 
 
-def interval(values: Counts) -> tuple[float, float, float]:
-    """Mean with its 95 % interval, by the normal law over independent values."""
-    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-    return float(values.mean()), float(values.mean()) - half, float(values.mean()) + half
-
-
 def compare(holes: Holes, costs: Costs, options: Namespace, price: float) -> list[dict[str, Any]]:
     starts = np.random.default_rng(options.seed).integers(0, len(holes), options.starts).tolist()
     cases = [(kind, budget) for kind in options.predictions for budget in options.budgets]
@@ -116,10 +123,10 @@ def compare(holes: Holes, costs: Costs, options: Namespace, price: float) -> lis
         for name in names
     ]
     drawn = [
-        (name, holes, costs, budget, len(starts), price)
+        (name, holes, costs, budget, options.surveys, price)
         for kind, budget in cases
         for name in names
-        if kind == "given" and not options.quick
+        if kind == "given" and options.surveys
     ]
     with ProcessPoolExecutor(options.workers) as pool:
         others = pool.map(resampled, drawn)
@@ -144,8 +151,8 @@ def compare(holes: Holes, costs: Costs, options: Namespace, price: float) -> lis
                     "fraction_of_optimum": mean / float(best.mean()),
                     "patches_low": patches[1] if patches else "",
                     "patches_high": patches[2] if patches else "",
-                    "closed_ahead": "" if name in ("closed loop", OPTIMUM) else f"{ahead[0]:+.1f}",
-                    "ahead_low": "" if name in ("closed loop", OPTIMUM) else ahead[1],
+                    "closed_ahead": "" if name in ("closed loop", *CEILINGS) else f"{ahead[0]:+.1f}",
+                    "ahead_low": "" if name in ("closed loop", *CEILINGS) else ahead[1],
                 }
             )
     return rows
@@ -160,6 +167,7 @@ def main() -> int:
     parser.add_argument("--threshold", type=float, default=6.0, metavar="A", help="Å up to which a hole is good")
     parser.add_argument("--budgets", default="120,240,360,480,600", help="minutes")
     parser.add_argument("--starts", type=int, default=50, metavar="N")
+    parser.add_argument("--surveys", type=int, default=50, metavar="N", help="drawn anew from its patches; 0 = none")
     parser.add_argument("--predictions", default=",".join(PREDICTIONS))
     parser.add_argument("--select", default="", metavar="GRIDS", help="to tune the greedy on: words of their names")
     parser.add_argument("--test", default="", metavar="GRIDS", help="to compare on; all where not given")
@@ -171,6 +179,7 @@ def main() -> int:
         options.budgets = [float(each) for each in options.budgets.split(",")]
         if options.quick:
             options.budgets, options.starts, options.predictions = options.budgets[:1], 3, ["given", "flipped30"]
+            options.surveys = 0
         path = options.table or DATA / "hole_survey" / "holes.csv"
         if options.table is None and not path.exists():
             print(f"no table of holes under {DATA}: give --table, or set ADAPTEM_DATA to the folder that has one")

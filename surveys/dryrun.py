@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from agent.factory import make_skills
 from configs.load import ConfigError
 from configs.settings import unknown
+from envs.scoring import make_scorer
 from surveys.controls import draw
 from surveys.task import survey_looks, survey_task
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from configs.load import Settings
     from envs.actions import Look
     from envs.tasks import SurveyTask
-    from envs.scoring import make_scorer
-from instruments.types import Exposure
+    from instruments.types import Exposure
     from surveys.settings import SurveySettings
 
 Ratio: TypeAlias = float
