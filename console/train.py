@@ -25,6 +25,10 @@ def train(
     nights: Annotated[
         list[Path] | None, typer.Option("--from", help="A recorded survey to imitate first. May be repeated.")
     ] = None,
+    minari: Annotated[
+        Path | None,
+        typer.Option(help="Write the surveys of --from here as a Minari dataset; train nothing."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in its folder.")] = False,
     json: Json = False,
 ) -> None:
@@ -34,6 +38,9 @@ def train(
 
         training, settings_of = learning("training.train"), learning("training.settings")
         settings = load(config, settings_of.TrainSettings, sets or ())
+        if minari is not None:
+            _export(settings, nights or [], minari)
+            return
         if nights:
             settings = settings.model_copy(update={"nights": tuple(nights)})
         found = training.train(settings, resume=resume, told=lambda row: show(row, line=True) if json else _told(row))
@@ -41,6 +48,16 @@ def train(
             show({"policy": str(found.policy), "hash": found.hash, "score": found.score}, line=True)
         else:
             say(f"{found.policy} ({found.hash}) finds {found.score:.1%} of what is rare where it was selected")
+
+
+def _export(settings: Any, nights: list[Path], folder: Path) -> None:
+    from configs.errors import ConfigError
+
+    if not nights:
+        raise ConfigError("--minari writes what recorded surveys teach: name them by --from")
+    spec = learning("training.train").spec_of(settings)
+    episodes, steps = learning("training.offline").write_minari(nights, spec.looks, spec.skills, folder)
+    say(f"{folder}: {episodes} episodes, {steps} steps; read it with minari.MinariDataset('{folder / 'data'}')")
 
 
 def evaluate(
@@ -84,6 +101,5 @@ def learning(module: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs {error.name}, which is not installed: pip install 'adaptem[train]'"
-        ) from error
+        extra = "minari" if error.name == "minari" else "train"
+        raise ConfigError(f"this needs {error.name}, which is not installed: pip install 'adaptem[{extra}]'") from error

@@ -6,7 +6,7 @@ those of the runner and of fallbacks, teach nothing but are folded all the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from agent.features import Features, Observation
+    from agent.features import Observation
     from envs.step import Step
     from models.policy import PolicySpec
 
-Read: TypeAlias = "Callable[[Observation], Features]"
+Read: TypeAlias = "Callable[[Observation], dict[str, Any]]"
 
 TAUGHT_BY = ("agent", "person")
 
@@ -41,58 +41,75 @@ def nights_of(folders: Sequence[Path], spec: PolicySpec, read: Read) -> list[Epi
     Raises ConfigError: another catalogue of looks and skills than the policy's, or nothing in it that teaches; what the
     archive raises where there is no survey.
     """
-    found = [episode for folder in folders for episode in _of_survey(folder, spec, read)]
+    return [night.episode() for night in lived(folders, (spec.looks, spec.skills), read)]
+
+
+def lived(folders: Sequence[Path], offered: tuple[tuple[str, ...], tuple[str, ...]], read: Read) -> list[Night]:
+    """Each specimen of each survey, lived through again. ``offered``: the looks and skills that there have to be.
+
+    Raises as ``nights_of``.
+    """
+    found = [night for folder in folders for night in _of_survey(folder, offered, read)]
     if not found:
         raise ConfigError(f"{', '.join(map(str, folders))} hold no step that an agent or a person decided")
     return found
 
 
-def _of_survey(folder: Path, spec: PolicySpec, read: Read) -> list[Episode]:
-    episodes = []
+def _of_survey(folder: Path, offered: tuple[tuple[str, ...], tuple[str, ...]], read: Read) -> list[Night]:
+    nights = []
     with SurveyReader(folder) as survey:
         settings = SurveySettings.model_validate(survey.meta.config)
         for number, specimen in enumerate(settings.specimens):
-            night = _Night(settings, number, folder, spec)
+            night = Night(settings, number, folder, offered)
             for step in survey.steps(specimen.name):
                 night.take(step, read)
+            night.last = read(night.observation())
             if night.rows:
-                episodes.append(night.episode())
-    return episodes
+                nights.append(night)
+    return nights
 
 
-class _Night:
+class Night:
     """One specimen's survey, lived through again."""
 
-    def __init__(self, settings: SurveySettings, number: int, folder: Path, spec: PolicySpec) -> None:
-        self._settings, self._task = settings, survey_task(settings, number)
+    def __init__(
+        self, settings: SurveySettings, number: int, folder: Path, offered: tuple[tuple[str, ...], tuple[str, ...]]
+    ) -> None:
+        self._settings, self.task = settings, survey_task(settings, number)
         self._skills = make_skills(settings.skills)
-        self._catalogue = self._task.catalogue(self._skills)
-        if (self._catalogue.looks, self._catalogue.skills) != (spec.looks, spec.skills):
+        self.catalogue = self.task.catalogue(self._skills)
+        if (self.catalogue.looks, self.catalogue.skills) != offered:
             raise ConfigError(
-                f"{folder} has the looks {self._catalogue.looks} and skills {self._catalogue.skills}, the policy is to "
-                f"have {spec.looks} and {spec.skills}: train on nights alike, with the same skills in episode.skills"
+                f"{folder} has the looks {self.catalogue.looks} and skills {self.catalogue.skills}, the policy is to "
+                f"have {offered[0]} and {offered[1]}: train on nights alike, with the same skills in episode.skills"
             )
-        self._belief = Belief(self._task, make_scorer(settings.scorer))
+        self._belief = Belief(self.task, make_scorer(settings.scorer))
         area = settings.specimens[number].area
         self._x_nm, self._y_nm, self._defocus_nm = area.x_nm, area.y_nm, 0.0
-        self.rows: list[tuple[Features, int, float]] = []
+        self.rows: list[tuple[dict[str, Any], int, float]] = []
+        """What was seen, what was decided and what that brought."""
+        self.last: dict[str, Any] = {}
+        """What is seen after the last step."""
+        self.terminated = False
 
     def take(self, step: Step, read: Read) -> None:
         """Learn from what was decided, then fold the step."""
         action = step.decision.action
         if step.fault is None and step.decision.decided_by in TAUGHT_BY:
-            seen = self._observation()
+            seen = self.observation()
             if 0 <= action < len(seen["action_mask"]) and seen["action_mask"][action]:
                 self.rows.append((read(seen), action, step.reward))
         self._belief.absorb(step)
+        self.terminated = step.terminated
         for record in step.exposures:
             stage, optics = record.stage, record.optics
             self._x_nm = self._x_nm if stage.x_nm is None else stage.x_nm
             self._y_nm = self._y_nm if stage.y_nm is None else stage.y_nm
             self._defocus_nm = self._defocus_nm if optics.defocus_nm is None else optics.defocus_nm
 
-    def _observation(self) -> Observation:
-        task, belief, settings = self._task, self._belief, self._settings
+    def observation(self) -> Observation:
+        """What an agent would see now."""
+        task, belief, settings = self.task, self._belief, self._settings
         means = Means(
             time_s=task.budget.time_s - belief.time_used_s,
             electrons=task.budget.electrons - belief.electrons_used,
@@ -101,7 +118,7 @@ class _Night:
             current_pA=settings.current_pA or settings.limits.max_current_pA,
             max_fluence_e_per_A2=settings.limits.max_fluence_e_per_A2,
         )
-        shape = self._catalogue.slots, len(self._catalogue.looks)
+        shape = self.catalogue.slots, len(self.catalogue.looks)
         looks = allowed_looks(look_tests(task, belief, means), shape)
         present = Present(
             x_nm=self._x_nm,

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from survey_samples import small
 from training_samples import run_settings
+from typer.testing import CliRunner
 
 from agent.features import FEATURES, SCALARS
 from archive.errors import ArchiveError
 from configs.errors import ConfigError
 from configs.named import named
+from console.main import app
 from models.policy import PolicySpec
 from surveys.night import open_night
 from surveys.runner import run_survey
@@ -73,6 +75,32 @@ def test_a_policy_imitates_a_recorded_night(recorded, tmp_path):
     train(run_settings(tmp_path, nights=(folder,)), told=told.append)
     losses = [row["nights_loss"] for row in told if "nights_loss" in row]
     assert len(losses) == 2 and losses[1] < losses[0]
+
+
+def test_a_recorded_night_is_a_minari_dataset(recorded, tmp_path):
+    minari = pytest.importorskip("minari")
+    folder, _ = recorded
+    (night,) = nights_of([folder], spec("refocus"), READ)
+    config = tmp_path / "train.yaml"
+    config.write_text("worlds: {kinds: {any: {}}}\n")
+    wanted = tmp_path / "night-v0"
+    command = ["train", str(config), "--from", str(folder), "--minari", str(wanted)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0 and f"1 episodes, {len(night)} steps" in done.output.replace("\n", " "), done.output
+    dataset = minari.MinariDataset(wanted / "data")
+    (episode,) = dataset.iterate_episodes()
+    assert episode.actions.tolist() == night.taught.tolist() and len(episode.observations["globals"]) == len(night) + 1
+    np.testing.assert_allclose(episode.rewards, night.rewards)
+    assert [*episode.truncations, *episode.terminations].count(True) == 1
+    for n in range(len(night) + 1):
+        seen = {name: rows[n] for name, rows in episode.observations.items()}
+        assert dataset.observation_space.contains(seen)
+        if n < len(night):
+            np.testing.assert_allclose(READ(seen)["cells"], night.features["cells"][n], atol=1e-6)
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code != 0 and "holds a dataset already" in again.output
+    without = CliRunner().invoke(app, ["train", str(config), "--minari", str(tmp_path / "other")])
+    assert without.exit_code != 0 and "name them by --from" in without.output
 
 
 def test_nights_that_do_not_fit_are_refused(recorded, tmp_path):
