@@ -43,6 +43,14 @@ check: .venv/dev  ## Format, types, layers, security
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(FOLDERS) adaptem.py
 
+rllib: .venv-rllib/made  ## RLlib's adapter, in an environment of its own
+	.venv-rllib/bin/python -m pytest -p no:cacheprovider tests/training/test_training_rllib.py
+
+.venv-rllib/made: pyproject.toml
+	test -x .venv-rllib/bin/python || $(PYTHON) -m venv .venv-rllib
+	.venv-rllib/bin/python -m pip install --quiet --editable '.[train,rllib]' 'pytest>=8.3' 'pytest-timeout>=2.3'
+	touch $@
+
 notebooks: .venv/dev  ## Run docs/notebooks
 	$(BIN)/pytest --nbmake --nbmake-timeout=300 docs/notebooks
 

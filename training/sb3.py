@@ -11,53 +11,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
-import numpy as np
 import torch
-from gymnasium import spaces
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from agent.features import FEATURES, SHARED
 from models.checkpoint import Policy, make_policy
+from training.feature_env import FeatureEnv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import gymnasium
     import numpy.typing as npt
+    from gymnasium import spaces
 
     from models.policy import PolicySpec
-
-
-class FeatureEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Observations as features; what is of the tree alone is left to the policy."""
-
-    def __init__(self, env: gymnasium.Env[Any, Any], kind: str) -> None:
-        super().__init__(env)
-        self._read = FEATURES[kind][0]
-        first = self._read(env.reset(seed=0)[0])
-        self.shared = {name: first[name] for name in SHARED if name in first}
-        self.observation_space = spaces.Dict(
-            {name: spaces.Box(-np.inf, np.inf, first[name].shape, np.float32) for name in self._told(first)}
-        )
-
-    def _told(self, features: dict[str, Any]) -> dict[str, Any]:
-        return {name: each for name, each in features.items() if name not in (*SHARED, "action_mask")}
-
-    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        seen, info = self.env.reset(**kwargs)
-        return self._told(self._read(seen)), info
-
-    def step(self, action: Any) -> Any:
-        seen, *rest = self.env.step(int(action))
-        return (self._told(self._read(seen)), *rest)
-
-    def action_masks(self) -> npt.NDArray[np.bool_]:
-        """(A,) for MaskablePPO."""
-        masks: npt.NDArray[np.bool_] = self.env.get_wrapper_attr("action_masks")()
-        return masks
 
 
 class _Nothing(BaseFeaturesExtractor):  # type: ignore[misc]
