@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, PositiveInt
 
+from configs.errors import ConfigError
 from configs.load import Settings
 from configs.named import own
 from envs.novelty import NoveltyScorer, NoveltySettings
@@ -45,3 +46,12 @@ def make_scorer(settings: NoveltySettings | OwnScorerSettings) -> Scorer:
         return NoveltyScorer(settings)
     made: Scorer = own(settings.name, "adaptem.scorers", settings.options, "scorer", MEMBERS)
     return made
+
+
+def scorer_problems(settings: NoveltySettings | OwnScorerSettings) -> list[str]:
+    """Why it cannot be made; empty where it can."""
+    try:
+        make_scorer(settings)
+    except ConfigError as error:
+        return [f"scorer: {error}"]
+    return []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from agent.factory import make_skills
 from configs.load import ConfigError
 from configs.settings import unknown
-from envs.scoring import make_scorer
+from envs.scoring import scorer_problems
 from surveys.controls import draw
 from surveys.task import survey_looks, survey_task
 
@@ -128,11 +128,7 @@ def plan(settings: SurveySettings) -> Plan:
             draw(tasks[-1].tree.leaves.tolist(), settings.controls, settings.seed, number)
         except (ValueError, ConfigError) as error:
             problems.append(f"specimens.{number} ({specimen.name}): {error}")
-    try:
-        make_scorer(settings.scorer)
-    except ConfigError as error:
-        problems.append(f"scorer: {error}")
-    problems += _overlaps(settings)
+    problems += _overlaps(settings) + scorer_problems(settings.scorer)
     looks = [_look_plan(look, settings) for look in survey_looks(settings)]
     problems += _problems(settings, looks) + _signal_problems(settings)
     if problems:
