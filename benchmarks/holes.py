@@ -7,7 +7,8 @@ A table has a row for each hole, with its grid, square, patch, measured resoluti
 image that ends after the budget does not count, nor does the first hole, which is given. All policies begin at the same
 holes and read the same predictions: as given, with 20 % and 30 % of them replaced by that of the opposite rank, all
 alike, or all inverted. The greedy's price of a minute is tuned on the grids of ``--select``, without them on the table
-itself, in its favour. Two ceilings, which nobody reaches honestly: the optimum knows which holes are good, and is exact
+itself, in its favour. The learned policy imitates the optimum on the grids of --develop (two minutes of a processor),
+where these are given. Two ceilings, which nobody reaches honestly: the optimum knows which holes are good, and is exact
 for this tree; "knows chances" plans by the closed loop's own model after that was told every result, so that what it
 loses to the optimum no planning and no learning from measurements brings back, but only better predictions.
 
@@ -26,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.hole_belief import HoleBelief
+from agent.hole_learned import HoleLearned
 from agent.hole_planner import HolePlanner, ways_of
 from agent.hole_scripts import HoleScript
 from agent.tree_plan import HoleTree
@@ -34,10 +36,13 @@ from configs.errors import ConfigError
 from envs.hole_env import HoleEnv
 from envs.holes import Costs, Holes, read_holes
 from training.evaluate import interval
+from training.hole_imitation import imitate_optimum
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
+
+    from torch import nn
 
     from agent.protocol import Agent
 
@@ -54,7 +59,7 @@ POLICIES: dict[str, Callable[[Holes, Costs, float], Agent]] = {
     "closed loop": lambda holes, costs, price: HolePlanner(costs),
     "knows chances": lambda holes, costs, price: HolePlanner(costs, chances=chances(holes)),
 }
-OPTIMUM = "optimum"
+LEARNED, OPTIMUM = "learned", "optimum"
 CEILINGS = ("knows chances", OPTIMUM)
 
 
@@ -85,45 +90,47 @@ def chances(holes: Holes) -> Counts:
     return belief.good_probability()
 
 
-def flown(task: tuple[str, Holes, Costs, float, list[int], float]) -> Counts:
+def flown(task: tuple[str, Holes, Costs, float, list[int], float, nn.Module | None]) -> Counts:
     """Good holes from each start, in a process of its own."""
-    policy, holes, costs, budget_min, starts, price = task
+    policy, holes, costs, budget_min, starts, price, network = task
     if policy == OPTIMUM:
         return np.array([optimum(holes, costs, budget_min, start) for start in starts])
-    agent = POLICIES[policy](holes, costs, price)
+    agent = HoleLearned(network) if policy == LEARNED and network else POLICIES[policy](holes, costs, price)
     return np.array([fly(agent, holes, costs, budget_min, start, seed) for seed, start in enumerate(starts)], float)
 
 
-def resampled(task: tuple[str, Holes, Costs, float, int, float]) -> Counts:
+def resampled(task: tuple[str, Holes, Costs, float, int, float, nn.Module | None]) -> Counts:
     """The same from one start in each of as many surveys of other patches."""
-    policy, holes, costs, budget_min, surveys, price = task
+    policy, holes, costs, budget_min, surveys, price, network = task
     found = []
     for seed in range(surveys):
         drawn = holes.resampled(seed)
         start = int(np.random.default_rng(seed).integers(len(drawn)))
-        found.append(flown((policy, drawn, costs, budget_min, [start], price))[0])
+        found.append(flown((policy, drawn, costs, budget_min, [start], price, network))[0])
     return np.array(found)
 
 
 def tuned_price(holes: Holes, costs: Costs, budgets: list[float], starts: list[int]) -> float:
     """The greedy's price of a minute that finds the most over all budgets, each against its best."""
-    found = [[flown(("greedy, tuned", holes, costs, budget, starts, price)).mean() for budget in budgets]
+    found = [[flown(("greedy, tuned", holes, costs, budget, starts, price, None)).mean() for budget in budgets]
              for price in PRICES]  # fmt: skip
     shares = np.array(found) / np.maximum(np.max(found, axis=0), 1e-9)
     return PRICES[int(np.argmax(shares.mean(axis=1)))]
 
 
-def compare(holes: Holes, costs: Costs, options: Namespace, price: float) -> list[dict[str, Any]]:
+def compare(
+    holes: Holes, costs: Costs, options: Namespace, price: float, network: nn.Module | None
+) -> list[dict[str, Any]]:
     starts = np.random.default_rng(options.seed).integers(0, len(holes), options.starts).tolist()
     cases = [(kind, budget) for kind in options.predictions for budget in options.budgets]
-    names = [*POLICIES, OPTIMUM]
+    names = [*POLICIES, *([LEARNED] if network else []), OPTIMUM]
     tasks = [
-        (name, holes.damaged(kind, options.seed), costs, budget, starts, price)
+        (name, holes.damaged(kind, options.seed), costs, budget, starts, price, network)
         for kind, budget in cases
         for name in names
     ]
     drawn = [
-        (name, holes, costs, budget, options.surveys, price)
+        (name, holes, costs, budget, options.surveys, price, network)
         for kind, budget in cases
         for name in names
         if kind == "given" and options.surveys
@@ -170,6 +177,7 @@ def main() -> int:
     parser.add_argument("--surveys", type=int, default=50, metavar="N", help="drawn anew from its patches; 0 = none")
     parser.add_argument("--predictions", default=",".join(PREDICTIONS))
     parser.add_argument("--select", default="", metavar="GRIDS", help="to tune the greedy on: words of their names")
+    parser.add_argument("--develop", default="", metavar="GRIDS", help="to learn on; without it no policy is learned")
     parser.add_argument("--test", default="", metavar="GRIDS", help="to compare on; all where not given")
     parser.add_argument("--seed", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
@@ -189,7 +197,9 @@ def main() -> int:
         select = table.within(options.select.split(",")) if options.select else test
         few = np.random.default_rng(options.seed + 1).integers(0, len(select), 10).tolist()
         price = tuned_price(select, costs, options.budgets, few)
-        rows = compare(test, costs, options, price)
+        develop = table.within(options.develop.split(",")) if options.develop else None
+        network = None if develop is None else imitate_optimum(develop, costs, options.budgets)
+        rows = compare(test, costs, options, price, network)
     except (ConfigError, ValueError) as error:
         print(f"holes: {error}", file=sys.stderr)
         return 2

@@ -10,6 +10,7 @@ from configs.errors import ConfigError
 from configs.load import Settings
 from configs.named import own
 from envs.novelty import NoveltyScorer, NoveltySettings
+from envs.property import PropertySettings
 
 if TYPE_CHECKING:
     from envs.scorers import Scorer
@@ -28,6 +29,8 @@ class OwnScorerSettings(Settings):
     """Detector that it reads; None = the first of a frame that is an image."""
     first_cells: PositiveInt = 24
     """Cells of a look to be seen before it calls anything unusual: only training on readings asks."""
+    property: PropertySettings | None = None
+    """What it reads from spectra, if it does, for an agent of kind bayesian and for the report."""
 
 
 def _scorer(value: Any) -> Any:
