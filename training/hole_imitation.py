@@ -108,4 +108,5 @@ def _step(network: nn.Module, optimiser: torch.optim.Optimizer, rows: Sequence[_
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
-    return loss.item()
+    found: float = loss.item()
+    return found
