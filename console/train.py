@@ -80,6 +80,7 @@ def evaluate(
             return
         for row in rows:
             found = f"{row['specimens']} ({row['n']}): {row['agent']} finds {_share(row, 'found_dose', '', '')}"
+            found += f", found and flagged {_share(row, 'named', 'named_', '')}"
             more, later = _share(row, "learned_more", "more_", "+"), _share(row, "learned_more_time", "time_", "+")
             say(found if row["agent"] == "learned" else f"{found}; the policy {more} more, in equal time {later}")
 
