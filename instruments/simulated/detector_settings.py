@@ -52,6 +52,8 @@ class CtemSettings(DetectorSettings):
     """Standard deviation of the defocus, from energy spread and unsteady lenses."""
     illumination_mrad: NotNegative = 0.05
     """Semi-angle at which the beam's directions, a Gaussian, fall to 1/e."""
+    dead_fraction: Annotated[Ratio, Field(ge=0, le=0.1)] = 0.0
+    """Pixels that never count."""
 
     @model_validator(mode="after")
     def _has_no_ring(self) -> CtemSettings:

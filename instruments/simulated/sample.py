@@ -123,7 +123,8 @@ class Sample:
         if (wide := self._settings.ctem) is not None:
             spreads = wide.focal_spread_nm, wide.illumination_mrad
             beam = Illumination(self._settings.column.voltage_kV, *spreads, wide.objective_mrad)
-            return {"CTEM": self.wide_field(sight, beam)}
+            image = self.wide_field(sight, beam)
+            return {"CTEM": image * self._alive(image.shape, wide.dead_fraction)}
         views, camera = self._views(sight), self._camera(sight)
         done = self._harm(sight, views, camera)
         thick_nm = self._darkroom.thickness_nm(camera) * sight.thicker
@@ -154,7 +155,7 @@ class Sample:
                 done=done,
                 moved_px=moved,
             )
-            seen *= self._alive()
+            seen *= self._alive(seen.shape[-2:], self._settings.camera.dead_fraction)
             shares["camera"] = self._behind_bars(seen, views, camera)
         return shares
 
@@ -247,13 +248,12 @@ class Sample:
         through = passed(self._recipe.bars, place, turn, camera.pixel_nm, camera.shape, seed)
         return np.asarray(image * through.reshape(*through.shape, *(1,) * (image.ndim - 2)))
 
-    def _alive(self) -> Floats:
-        """(K, K) 1 where a camera's pixel counts."""
-        camera = self._settings.camera
-        if camera is None:
-            return np.ones((1, 1), dtype=np.float32)
-        index = np.arange(camera.pixels)
-        return (uniform(self._seed, _DEAD, index[:, None], index[None, :]) >= camera.dead_fraction).astype(np.float32)
+    def _alive(self, shape: tuple[int, ...], dead: float) -> Floats:
+        """(rows, columns) 1 where a camera's pixel counts, ``dead`` of them do not."""
+        if dead == 0:
+            return np.ones(shape, dtype=np.float32)
+        row, column = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
+        return (uniform(self._seed, _DEAD, row, column) >= dead).astype(np.float32)
 
     def _camera(self, sight: Sight) -> Camera:
         return Camera(

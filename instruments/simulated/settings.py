@@ -100,6 +100,12 @@ class ColumnSettings(Settings):
     """The lens wanders so far, slowly."""
     stig_drift_nm: NotNegative = 0.0
     """Each component of the two-fold astigmatism wanders so far."""
+    coma_drift_nm: NotNegative = 0.0
+    """Each component of C21 wanders so far."""
+    threefold_drift_nm: NotNegative = 0.0
+    """Each component of C23 wanders so far."""
+    spherical_drift_nm: NotNegative = 0.0
+    """C30 wanders so far."""
     defocus_nm: Range = (-3000.0, 3000.0)
     stig_nm: Range = (-500.0, 500.0)
     coma_nm: Range | None = None
@@ -231,8 +237,8 @@ class SimulatedSettings(Settings):
             for name in ("coma_nm", "threefold_nm", "spherical_nm")
             if getattr(self.column, name) is not None
         ]
-        offsets = ("coma_offset_nm", "threefold_offset_nm", "spherical_offset_nm")
-        asked += [f"column.{name}" for name in offsets if getattr(self.column, name) > 0]
+        higher = [f"{name}_{how}_nm" for name in ("coma", "threefold", "spherical") for how in ("offset", "drift")]
+        asked += [f"column.{name}" for name in higher if getattr(self.column, name) > 0]
         if asked and not isinstance(self.specimen, SampleSettings):
             raise ValueError(f"{', '.join(asked)} needs a specimen by recipe, such as `specimen: au_on_carbon`")
         if self.bf is None and not isinstance(self.specimen, SampleSettings):

@@ -52,6 +52,13 @@ def test_the_camera_counts_what_the_objective_aperture_lets_through_and_one_seed
     assert stopped.mean() < counts.mean()
 
 
+def test_dead_pixels_of_the_camera_are_the_same_in_every_frame():
+    scope = SimulatedMicroscope(world(ctem={"dead_fraction": 0.02}))
+    one, two = (scope.acquire(LOOK).signals["CTEM"].data for _ in range(2))
+    dead = one == 0
+    assert 0.01 < dead.mean() < 0.03 and np.array_equal(dead, two == 0)
+
+
 @pytest.mark.parametrize("defocus_nm", [-300.0, -500.0])
 def test_rings_of_an_amorphous_film_lie_where_the_transfer_function_has_its_zeros(defocus_nm):
     coherent = {"focal_spread_nm": 0.0, "illumination_mrad": 0.0, "objective_mrad": 12.0}

@@ -104,6 +104,21 @@ def test_defocus_and_coma_blur_and_the_corrector_takes_coma_away():
         focused(world()).tune(Optics(coma_a_nm=1.0))
 
 
+def test_coma_threefold_and_spherical_aberration_wander_each_as_far_as_it_may():
+    most_nm = np.array([100.0, 100.0, 50.0, 50.0, 1000.0])
+    drifts = {"coma_drift_nm": 100.0, "threefold_drift_nm": 50.0, "spherical_drift_nm": 1000.0}
+    made, still, seen = world(column=SHARP.model_copy(update=drifts)), world(), []
+    for _ in range(60):
+        seen.append(made.probe().higher_nm)
+        made.wait(600.0)
+        still.wait(600.0)
+    assert (np.abs(seen) <= most_nm).all()
+    assert (np.ptp(seen, axis=0) > 0.7 * most_nm).all()
+    assert still.probe().higher_nm == (0.0,) * 5
+    with pytest.raises(ValidationError, match=r"column\.coma_drift_nm needs a specimen by recipe"):
+        SimulatedSettings(column=ColumnSettings(coma_drift_nm=1.0))
+
+
 def test_the_beam_takes_the_structure_where_it_was_and_nowhere_else():
     tender = named("srtio3_on_ge").model_copy(update={"critical_fluence_e_per_A2": 300.0, "mass_loss": 0.1})
     made = world({"recipe": tender, "contamination_nm": 0.0})
