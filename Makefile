@@ -55,7 +55,7 @@ notebooks: .venv/dev  ## Run docs/notebooks
 	$(BIN)/pytest --nbmake --nbmake-timeout=300 docs/notebooks
 
 benchmarks: .venv/dev  ## Every benchmark, quickly, to see that it runs
-	for name in alignment backends calibration devices known_features flags find focusing guard holes holes_prior holes_speed loop night property resume simulator survey_policy throughput; do \
+	for name in alignment backends calibration devices fewshot known_features flags find focusing guard holes holes_prior holes_speed loop night property resume segmentation simulator survey_policy throughput; do \
 		$(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 bundle: .venv/core  ## A folder from which an offline machine installs (BUNDLE_FOR='--platform win_amd64 --python-version 3.11')
@@ -88,7 +88,7 @@ clean:  ## Remove what was built; surveys stay
 	touch $@
 
 .venv/dev: .venv/core
-	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,review,validate,formats,simulate,train,sb3,minari,detwin,de,nion,thermofisher,micromanager]'
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,review,validate,formats,simulate,see,train,sb3,minari,detwin,de,nion,thermofisher,micromanager]'
 	touch $@
 
 # Trained weights travel inside the wheel, as package data.

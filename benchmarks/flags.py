@@ -9,11 +9,13 @@ quarters of them the most interesting and a quarter at random, a detail look; ev
 Half of the simulated specimens have no rare feature, so every flag on them is false; their density of particles and
 grain of film differ. ``any``: share of such specimens with any flag, to be at most the rate of 0.1. On the other half,
 right of 20 is the share of true ones among the 20 most unusual sites; precision and recall are those of the flags. A
-site is true where a rare feature reaches into it, and a feature is recalled where a site that it reaches is flagged.
+site is true where a rare feature reaches into it, and a feature is recalled where a site that it reaches is flagged;
+reviewed is the recall of a person who looks at the most unusual fifth of all sites. ece: expected calibration error of
+the probability that a site is unusual in truth, ten bins.
 A further set without rare features has a film with holes: a common kind of place that is unlike the rest.
 
-brightness and variance: distance of a site's mean, or of the logarithm of its variance, from the survey's median;
-isolation forest: scikit-learn's, on our own descriptors. They get the same null, false-discovery rate and looks.
+network: density in the encoder's space (``models.anomaly``); both: its and the classical p-value, the smaller doubled;
+the others are in ``benchmarks.flagging_methods``. They get the same null, false-discovery rate and looks.
 metal strips: recorded images of welds, with melt pools boxed by hand; a site is true where a box covers a third of it.
 
 Lows and highs are 95 %: exact for ``any``, bootstrap over specimens for the rest. Everything in the flagger was fixed
@@ -30,12 +32,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.ensemble import IsolationForest
+import torch
 
 from benchmarks.common import DATA, arguments, finish
+from benchmarks.flagging_methods import METHODS, Keeping, Shown
 from envs.actions import Look, LookAt
-from envs.descriptors import NAMES, transformed
-from envs.novelty import NoveltyScorer
 from envs.situation import Situation
 from envs.step import Purpose, Step
 from envs.survey_env import SurveyEnv
@@ -54,7 +55,7 @@ from instruments.types import Exposure, Footprint
 from surveys.flagging import FlaggingSettings
 from surveys.judging import judge_places
 from surveys.sights import Sight, by_look, sights
-from surveys.significance import FEWEST_SCORES, q_values, simes, single_tail
+from surveys.significance import FEWEST_SCORES, probability_unusual, q_values, simes, single_tail
 from training.evaluate import interval
 from training.statistics import clopper_pearson
 
@@ -68,34 +69,8 @@ Ratio: TypeAlias = float
 
 RATE = FlaggingSettings().false_discovery_rate
 DETAIL_SHARE, RANDOM_SHARE = 0.1, 0.25
-FIRST = 20
+FIRST, REVIEWED = 20, 0.2
 SITES, SITE_NM, SITES_PER_PATCH = 32, 64.0, 4
-
-
-def brightness(rows: Array) -> Array:
-    return _off_median(transformed(rows)[:, NAMES.index("mean_counts")])
-
-
-def variance(rows: Array) -> Array:
-    contrasts = rows[:, [number for number, name in enumerate(NAMES) if name.endswith("contrast_ratio")][:5]]
-    spread = np.sqrt((contrasts**2).sum(axis=1)) * np.abs(rows[:, NAMES.index("mean_counts")])
-    return _off_median(2 * np.log(spread + 1e-3))
-
-
-def forest(rows: Array) -> Array:
-    values = transformed(rows)
-    return np.asarray(-IsolationForest(n_estimators=200, random_state=0).fit(values).score_samples(values))
-
-
-def _off_median(values: Array) -> Array:
-    return np.abs(values - np.median(values))
-
-
-BASELINES: dict[str, Callable[[Array], Array]] = {
-    "brightness": brightness,
-    "variance": variance,
-    "isolation forest": forest,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +80,13 @@ class Verdict:
     most_unusual: list[int]
     """Sites, the most unusual first, at least 20."""
     flagged: set[int]
+    probability: dict[int, float]
+    """Of each site, that it is unusual in truth."""
 
 
-def survey(scope: Microscope, clock: SimulatedClock, task: SurveyTask, seed: int) -> tuple[list[Step], NoveltyScorer]:
+def survey(scope: Microscope, clock: SimulatedClock, task: SurveyTask, seed: int) -> tuple[list[Step], Keeping]:
     """An overview of every patch, then a detail look at a tenth of the sites."""
-    scorer, tree = NoveltyScorer(), task.tree
+    scorer, tree = Keeping(), task.tree
     wide = (-1e9, 1e9)
     limits = Limits(
         x_nm=wide, y_nm=wide, field_of_view_nm=(1e-3, 1e9), max_electrons=1e15, max_time_s=1e9, max_current_pA=1e3,
@@ -131,35 +108,63 @@ def survey(scope: Microscope, clock: SimulatedClock, task: SurveyTask, seed: int
     return steps, scorer
 
 
-def verdicts(steps: list[Step], scorer: NoveltyScorer, tree: TargetTree) -> dict[str, Verdict]:
+def verdicts(steps: list[Step], scorer: Keeping, tree: TargetTree) -> dict[str, Verdict]:
+    torch.set_num_threads(1)
     judged = judge_places(steps, scorer.completed(), RATE, tree)
-    order = sorted(judged.places, key=lambda target: judged.places[target].p_value)
-    result = {"adaptem": Verdict(order, set(judged.called))}
-    groups = by_look(sights(steps))
-    return result | {name: _verdict(groups, score) for name, score in BASELINES.items()}
+    p = {target: place.p_value for target, place in judged.places.items()}
+    result = {"adaptem": _verdict(p, set(judged.called))}
+    groups, shown = by_look(sights(steps)), Shown.of(steps, scorer)
+    for name, score in METHODS.items():
+        alone = _p_values(groups, shown, score)
+        result[name] = _verdict(alone)
+        if name == "network":
+            result["both"] = _verdict({target: min(1.0, 2 * min(p[target], alone[target])) for target in p})
+    return result
 
 
-def _verdict(groups: Mapping[str, list[Sight]], score: Callable[[Array], Array]) -> Verdict:
+def _verdict(p: Mapping[int, float], flagged: set[int] | None = None) -> Verdict:
+    values = np.array(list(p.values()))
+    q = dict(zip(p, q_values(values).tolist(), strict=True))
+    called = {target for target in q if q[target] <= RATE} if flagged is None else flagged
+    probability = dict(zip(p, probability_unusual(values).tolist(), strict=True))
+    return Verdict(sorted(p, key=lambda target: p[target]), called, probability)
+
+
+def _p_values(
+    groups: Mapping[str, list[Sight]], shown: Shown, score: Callable[[list[Sight], Shown], Array]
+) -> dict[int, float]:
     found: dict[int, list[float]] = {}
     for group in groups.values():
         if len(group) >= FEWEST_SCORES:
-            scores = score(np.array([sight.descriptors for sight in group]))
+            scores = score(group, shown)
             for sight, p in zip(group, single_tail(scores).p_values(scores).tolist(), strict=True):
                 found.setdefault(sight.target, []).append(p)
-    p = {target: simes(np.array(values)) for target, values in found.items()}
-    q = dict(zip(p, q_values(np.array(list(p.values()))).tolist(), strict=True))
-    return Verdict(sorted(p, key=lambda target: p[target]), {target for target in q if q[target] <= RATE})
+    return {target: simes(np.array(values)) for target, values in found.items()}
 
 
 def judge(verdict: Verdict, features: list[set[int]]) -> dict[str, float]:
     """``features``: the sites that each rare feature reaches."""
     true = set[int]().union(*features)
+    reviewed = set(verdict.most_unusual[: round(REVIEWED * len(verdict.most_unusual))])
+    probability = np.array(list(verdict.probability.values()))
+    truth = np.array([target in true for target in verdict.probability], dtype=float)
     return {
         "flags": float(len(verdict.flagged)),
         "right_of_20": float(np.mean([site in true for site in verdict.most_unusual[:FIRST]])),
         "precision": len(verdict.flagged & true) / len(verdict.flagged) if verdict.flagged else float("nan"),
         "recall": float(np.mean([bool(sites & verdict.flagged) for sites in features])) if features else float("nan"),
+        "reviewed": float(np.mean([bool(sites & reviewed) for sites in features])) if features else float("nan"),
+        "ece": calibration_error(probability, truth),
     }
+
+
+def calibration_error(probability: Array, truth: Array) -> float:
+    """Expected calibration error of (N,) probabilities in ten bins of equal width (Guo et al. 2017)."""
+    bins = np.minimum((probability * 10).astype(int), 9)
+    return sum(
+        float(np.mean(bins == b)) * abs(float(probability[bins == b].mean() - truth[bins == b].mean()))
+        for b in sorted(set(bins.tolist()))
+    )
 
 
 def simulated(layout: str, holes: bool, seed: int) -> dict[str, dict[str, float]]:

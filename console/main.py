@@ -17,6 +17,7 @@ from console import (
     policies,
     review,
     safety,
+    see,
     simulate,
     start,
     train,
@@ -50,7 +51,21 @@ def _options(
     """Drive a transmission electron microscope through the night, and show what it found in the morning."""
 
 
-for group in (start, instruments, calibrate, night, answers, look, review, files, safety, simulate, train, policies):
+for group in (
+    start,
+    instruments,
+    calibrate,
+    night,
+    answers,
+    look,
+    review,
+    files,
+    see,
+    safety,
+    simulate,
+    train,
+    policies,
+):
     group.register(app)
 
 

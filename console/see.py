@@ -1,0 +1,190 @@
+"""Commands that see for themselves: flag a folder of images, classify from clicked examples, measure from masks."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.exits import plain_errors, say, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    for command in (flag, classify, measure):
+        app.command()(command)
+
+
+def flag(
+    folder: Annotated[Path, typer.Argument(help="A folder of images of one specimen.", show_default=False)],
+    rate: Annotated[float, typer.Option(help="Accepted share of false flags.")] = 0.1,
+    cell: Annotated[int, typer.Option(help="Width in pixels of what is flagged.")] = 64,
+    by: Annotated[str, typer.Option(help="descriptors, whose reasons have units, or network.")] = "descriptors",
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; by itself NAME-flags.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
+) -> None:
+    """Flag what is unusual in a folder of images, each flag beside the usual place most like it."""
+    with plain_errors():
+        from configs.errors import ConfigError
+
+        if by not in ("descriptors", "network"):
+            raise ConfigError(f"--by {by}: give descriptors or network")
+        images, encoder = _seeing("surveys.folder"), _seeing("models.encoder").load_encoder()
+        found = images.flag_images(
+            encoder, images.images_in(folder), rate=rate, cell_px=cell, by=by, progress=_told_progress
+        )
+        place = out if out is not None else Path(f"{folder.resolve().name}-flags")
+        place.mkdir(parents=True, exist_ok=True)
+        images.write_flags(found, place / "flags.csv")
+        images.gallery(found.ranked).save(place / "flags.png")
+        if json:
+            refused = {str(path): why for path, why in found.refused.items()}
+            told = ("row_px", "column_px", "cell_px", "q_value", "probability")
+            ranked = [
+                {"image": str(one.path), "flagged": one.q_value <= rate} | {name: getattr(one, name) for name in told}
+                for one in found.ranked
+            ]
+            show({"folder": str(place), "cells": found.cells, "ranked": ranked, "refused": refused})
+            return
+        for path, why in found.refused.items():
+            say(f"not judged: {path.name}: {why}", style="yellow")
+        say(f"{len(found.flags)} of {found.cells} cells flagged at a false-discovery rate of {rate:g}")
+        for rank, one in enumerate(found.ranked[:10], start=1):
+            say(f"{rank:>3}{'*' if one.q_value <= rate else ' '} {one}")
+        say("* flagged; the others are the next most unusual")
+        say(f"{place / 'flags.csv'}, {place / 'flags.png'}")
+
+
+def measure(
+    images: Annotated[Path, typer.Argument(help="A folder of images to measure.", show_default=False)],
+    masks: Annotated[
+        Path, typer.Option(help="A folder of masks, white inside, named as the few images that they label.")
+    ],
+    pixel_size_nm: Annotated[
+        float | None, typer.Option("--pixel-size", help="In nm; by itself what the files say.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; by itself NAME-measured.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the pixels that are learned from.")] = 0,
+) -> None:
+    """Find, count and size what a few masks show, in every image of a folder, with the range of each number."""
+    with plain_errors():
+        measuring, encoder = _seeing("surveys.measuring"), _seeing("models.encoder").load_encoder()
+        place = out if out is not None else Path(f"{images.resolve().name}-measured")
+        for row in measuring.measure_folder(
+            encoder, images, masks, place, pixel_size_nm, seed, progress=_told_progress
+        ):
+            say(str(row))
+        say(f"{place / 'things.csv'}, {place / 'frames.csv'}, and a picture of each image")
+
+
+def classify(
+    what: Annotated[Path, typer.Argument(help="An image, or a survey's folder.", show_default=False)],
+    examples: Annotated[
+        Path | None, typer.Option(help="A folder with a folder of example chips for each class.", show_default=False)
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An example: CLASS=COLUMN,ROW in pixels of the image, CLASS=X,Y in nm of a survey. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    chip: Annotated[
+        int | None, typer.Option(help="Width of a chip in pixels; by itself that of the examples, or 64.")
+    ] = None,
+    look: Annotated[str, typer.Option(help="Which look of a survey is told: overview or detail.")] = "overview",
+    closed: Annotated[bool, typer.Option("--closed", help="Never answer 'none of these'.")] = False,
+    revisit: Annotated[
+        str | None, typer.Option(help="Drive a running survey back to the places of this class.", show_default=False)
+    ] = None,
+    most: Annotated[int, typer.Option(help="Places to drive back to, the surest first.")] = 20,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; by itself NAME-classes.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
+) -> None:
+    """Tell classes apart from 3 to 15 clicked examples, everywhere on an image or in a survey."""
+    with plain_errors():
+        from configs.errors import ConfigError
+
+        classes = _seeing("surveys.classes")
+        encoder = _seeing("models.encoder").load_encoder()
+        clicks = [_click(each) for each in at or ()]
+        survey = what.is_dir() and not what.suffix.startswith(".zarr")
+        if revisit is not None and not survey:
+            raise ConfigError(f"--revisit {revisit}: {what} is an image, and no stage drives to it; name a survey")
+        given = classes.examples_in(examples) if examples is not None else []
+        size = chip or (round(sum(min(one.chip.shape) for one in given) / len(given)) if given else 64)
+        if survey:
+            chips = classes.chips_of_survey(what, look)
+            given += classes.examples_among(chips, clicks)
+        else:
+            chips = classes.chips_of_image(what, size)
+            given += classes.examples_at(what, [(said, round(x), round(y)) for said, x, y in clicks], size)
+        told = classes.tell(encoder, given, chips, open_set=not closed, progress=_told_progress)
+        place = out if out is not None else Path(f"{what.resolve().stem}-classes")
+        place.mkdir(parents=True, exist_ok=True)
+        classes.write_table(told, place / "classes.csv")
+        if not survey:
+            from instruments.images import read_image
+
+            classes.picture(read_image(what).data, told).save(place / "classes.png")
+        else:
+            classes.map_picture(told).save(place / "classes.png")
+        counts = {name: sum(each.said == name for each in told) for name in sorted({each.said for each in told})}
+        asked = _revisit(what, told, revisit, most) if revisit is not None else 0
+        if json:
+            show({"folder": str(place), "classes": counts, "revisited": asked})
+            return
+        for name, count in counts.items():
+            say(f"{name or 'says nothing':>16}  {count}")
+        say(f"{place / 'classes.csv'}, {place / 'classes.png'}")
+        if revisit is not None:
+            say(f"asked the survey in {what} to look at {asked} place(s) of class {revisit}")
+
+
+def _click(text: str) -> tuple[str, float, float]:
+    from configs.errors import ConfigError
+
+    said, _, numbers = text.partition("=")
+    try:
+        x, y = (float(each) for each in numbers.split(","))
+    except ValueError:
+        raise ConfigError(f"--at {text!r}: give CLASS=COLUMN,ROW, such as dots=120,340") from None
+    if not said:
+        raise ConfigError(f"--at {text!r}: names no class; give CLASS=COLUMN,ROW")
+    return said, x, y
+
+
+def _told_progress(chips: Sequence[Any]) -> Iterator[Any]:
+    from rich.progress import track
+
+    from console.exits import errors
+
+    yield from track(chips, "looking", console=errors, transient=True)
+
+
+def _revisit(folder: Path, told: Sequence[Any], name: str, most: int) -> int:
+    """Leave requests for the places of a class, the surest first: the runner and the guard decide."""
+    from configs.errors import ConfigError
+    from surveys.requests import ask_running
+
+    found = sorted((each for each in told if each.said == name), key=lambda each: -each.margin)[:most]
+    if not found:
+        raise ConfigError(f"--revisit {name}: no place was told to be of that class")
+    for each in found:
+        ask_running(folder, "look_here", {"x_nm": each.chip.x_nm, "y_nm": each.chip.y_nm})
+    return len(found)
+
+
+def _seeing(module: str) -> Any:
+    """A module that needs torch. Raises ConfigError where that is not installed."""
+    from configs.errors import ConfigError
+
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"seeing needs {error.name}, which is not installed: pip install 'adaptem[see]'") from error

@@ -1,0 +1,239 @@
+"""Masks from a few labelled frames, and what lies in them measured: counts, densities, sizes, each with its range.
+
+Every pixel is told by what its surroundings look like at several scales (scikit-image's trainable-segmentation
+features, and the encoder's), with gradient-boosted trees (scikit-learn) fitted to the labelled frames alone. Frames of
+one kind are standardised alike, so that brightness may drift between them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import stats
+from skimage.feature import multiscale_basic_features
+from skimage.measure import label, regionprops
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from models.encoder import STRIDE, features, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.encoder import Encoder
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Floats: TypeAlias = npt.NDArray[np.float32]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Ratio: TypeAlias = float
+
+_SCALES_px = (0.7, 16.0)
+_COMPONENTS = 16
+"""Directions of the encoder's features that are kept: of all labelled frames together."""
+_PIXELS = 40_000
+"""Drawn from the labelled frames to learn from; at least a quarter of them inside, where there are so many."""
+_INSIDE = 0.25
+_LEAST_PX = 6
+"""Smaller objects are noise."""
+_GRID_PX = 0.5
+"""A diameter is never known better on a grid of pixels."""
+_UNSURE = 0.2
+"""Sizes at probabilities so much lower and higher than the threshold tell how well a boundary is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One object."""
+
+    row_px: float
+    column_px: float
+    area_px: float
+    diameter_nm: float
+    """Of a disc of equal area."""
+    diameter_low_nm: float
+    """With ``diameter_high_nm`` its range as the boundary is known."""
+    diameter_high_nm: float
+    elongation: Ratio
+    probability: Ratio
+    """Mean over its pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one frame holds."""
+
+    things: tuple[Thing, ...]
+    area_um2: float
+    """Of the frame."""
+    count_low: float
+    """With ``count_high`` the range of the number expected in such a frame: counting, and which objects are sure."""
+    count_high: float
+    covered: Ratio
+    covered_low: Ratio
+    covered_high: Ratio
+
+    @property
+    def density_per_um2(self) -> float:
+        return len(self.things) / self.area_um2
+
+
+class Segmenter:
+    """Fitted to a few labelled frames."""
+
+    def __init__(
+        self, images: Sequence[npt.NDArray[np.generic]], masks: Sequence[Mask], encoder: Encoder | None, seed: int = 0
+    ) -> None:
+        """``images`` and ``masks`` (H, W), where the masks are True inside what is to be found.
+
+        Raises ValueError for images that cannot be read, masks that do not fit or show nothing.
+        """
+        self._encoder = encoder
+        _check(images, masks)
+        self._basis = None if encoder is None else _basis([features(encoder, image) for image in images])
+        columns = [self.columns(image) for image in images]
+        self.learn(columns, masks, seed)
+
+    def learn(self, columns: Sequence[Floats], masks: Sequence[Mask], seed: int) -> None:
+        """Fit the trees; ``columns`` as ``self.columns`` gives them of each labelled frame."""
+        rng = np.random.default_rng(seed)
+        rows = np.concatenate([each.reshape(-1, each.shape[-1]) for each in columns])
+        said = np.concatenate([mask.ravel() for mask in masks])
+        inside, outside = np.flatnonzero(said), np.flatnonzero(~said)
+        few = min(len(inside), round(_INSIDE * _PIXELS))
+        many = min(len(outside), _PIXELS - few)
+        chosen = np.concatenate([rng.choice(inside, few, False), rng.choice(outside, many, False)])
+        self._trees = HistGradientBoostingClassifier(
+            max_iter=120,
+            learning_rate=0.08,
+            max_leaf_nodes=15,
+            min_samples_leaf=40,
+            l2_regularization=1.0,
+            random_state=seed,
+        ).fit(rows[chosen], said[chosen])
+        # inside is drawn more often than it is found: odds are put right
+        self._odds = math.log(len(inside) / few * many / len(outside))
+        self.threshold = self._best_threshold(columns, masks)
+
+    def columns(self, image: npt.NDArray[np.generic]) -> Floats:
+        """(H, W, F) what each pixel is told by. Raises ValueError where the image says nothing."""
+        if (why := refusal(image)) is not None:
+            raise ValueError(f"an image cannot be read: {why}")
+        pixels = np.asarray(image, dtype=np.float32)
+        low, middle, high = np.percentile(pixels, (5, 50, 95))
+        even = (pixels - middle) / max(float(high - low), 1e-12)
+        found = multiscale_basic_features(even, sigma_min=_SCALES_px[0], sigma_max=_SCALES_px[1], workers=1)
+        if self._encoder is None or self._basis is None:
+            return np.asarray(found, dtype=np.float32)
+        mean, directions = self._basis
+        seen = ((features(self._encoder, pixels) - mean) @ directions).astype(np.float32)
+        return np.concatenate([found, _spread(seen, pixels.shape)], axis=-1, dtype=np.float32)
+
+    def probabilities(self, columns: Floats) -> Floats:
+        """(H, W, F) → (H, W) of being inside."""
+        rows = columns.reshape(-1, columns.shape[-1])
+        told = self._trees.predict_proba(rows)[:, 1].reshape(columns.shape[:2])
+        odds = np.log(np.clip(told, 1e-6, 1 - 1e-6) / np.clip(1 - told, 1e-6, 1)) + self._odds
+        return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float32)
+
+    def _best_threshold(self, columns: Sequence[Floats], masks: Sequence[Mask]) -> float:
+        """The probability at which the labelled frames come out best (Dice)."""
+        told = np.concatenate([self.probabilities(each).ravel() for each in columns])
+        said = np.concatenate([mask.ravel() for mask in masks])
+        levels = np.linspace(0.1, 0.7, 25)
+        dice = [2 * (said & (told > level)).sum() / max(said.sum() + (told > level).sum(), 1) for level in levels]
+        return float(levels[int(np.argmax(dice))])
+
+
+def measure(probabilities: Floats, threshold: float, pixel_size_nm: float) -> Measured:
+    """Objects of a frame's probabilities (H, W)."""
+    mask = probabilities > threshold
+    whole = label(mask)
+    looser, tighter = max(threshold - _UNSURE, 0.02), min(threshold + _UNSURE, 0.98)
+    things = []
+    for region in regionprops(whole, intensity_image=probabilities):
+        if region.area < _LEAST_PX:
+            continue
+        top, left, bottom, right = region.bbox
+        around = np.s_[max(top - 4, 0) : bottom + 4, max(left - 4, 0) : right + 4]
+        small = float((probabilities[around][whole[around] == region.label] > tighter).sum())
+        near = (whole[around] == region.label) | (whole[around] == 0)
+        large = max(float((near & (probabilities[around] > looser)).sum()), float(region.area))
+        things.append(
+            Thing(
+                row_px=float(region.centroid[0]),
+                column_px=float(region.centroid[1]),
+                area_px=float(region.area),
+                diameter_nm=_diameter(region.area) * pixel_size_nm,
+                diameter_low_nm=max(min(_diameter(small), _diameter(region.area) - _GRID_PX), 0.0) * pixel_size_nm,
+                diameter_high_nm=max(_diameter(large), _diameter(region.area) + _GRID_PX) * pixel_size_nm,
+                elongation=float(region.axis_major_length / max(region.axis_minor_length, 1.0)),
+                probability=float(region.intensity_mean),
+            )
+        )
+    counts = [_count(probabilities > level) for level in (looser, threshold, tighter)]
+    return Measured(
+        things=tuple(things),
+        area_um2=probabilities.size * pixel_size_nm**2 / 1e6,
+        count_low=_poisson(min(counts))[0],
+        count_high=_poisson(max(counts))[1],
+        covered=float(mask.mean()),
+        covered_low=float((probabilities > tighter).mean()),
+        covered_high=float((probabilities > looser).mean()),
+    )
+
+
+def _diameter(area_px: float) -> float:
+    return 2 * math.sqrt(area_px / math.pi)
+
+
+def _count(mask: Mask) -> int:
+    return int((np.bincount(label(mask).ravel())[1:] >= _LEAST_PX).sum())
+
+
+def _poisson(count: int) -> tuple[float, float]:
+    """Exact 95 % interval of a mean, of which so many were counted (Garwood 1936).
+
+    >>> [round(each, 2) for each in _poisson(10)]
+    [4.8, 18.39]
+    """
+    low = float(stats.chi2.ppf(0.025, 2 * count) / 2) if count else 0.0
+    return low, float(stats.chi2.ppf(0.975, 2 * count + 2) / 2)
+
+
+def _check(images: Sequence[npt.NDArray[np.generic]], masks: Sequence[Mask]) -> None:
+    if not images or len(images) != len(masks):
+        raise ValueError(
+            f"{len(images)} images and {len(masks)} masks were given: give one mask for each, one at least"
+        )
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True), start=1):
+        if (why := refusal(image)) is not None:
+            raise ValueError(f"labelled image {number} cannot be read: {why}")
+        if mask.shape != image.shape:
+            raise ValueError(f"mask {number} is {mask.shape}, its image {image.shape}: they must be of one size")
+    inside = sum(int(mask.sum()) for mask in masks)
+    if not 0 < inside < sum(mask.size for mask in masks):
+        raise ValueError(f"the masks cover {inside} pixels of {sum(mask.size for mask in masks)}: label some, not all")
+
+
+def _basis(seen: Sequence[Floats]) -> tuple[Floats, Floats]:
+    rows = np.concatenate([each.reshape(-1, each.shape[-1]) for each in seen])
+    mean = rows.mean(axis=0)
+    variance, directions = np.linalg.eigh(np.cov(rows - mean, rowvar=False))
+    kept = min(_COMPONENTS, len(rows) - 1)
+    scaled = directions[:, -kept:] / np.sqrt(np.maximum(variance[-kept:], 1e-12))
+    return mean, scaled.astype(np.float32)
+
+
+def _spread(seen: Floats, shape: tuple[int, ...]) -> Floats:
+    """Features of places (h, w, F) for each pixel (H, W, F), between their middles."""
+    rows, columns = (STRIDE * size for size in seen.shape[:2])
+    planes = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None]
+    wide = torch.nn.functional.interpolate(planes, size=(rows, columns), mode="bilinear", align_corners=False)
+    found = wide[0].permute(1, 2, 0).numpy()
+    if found.shape[:2] != shape:
+        found = np.pad(found, ((0, shape[0] - rows), (0, shape[1] - columns), (0, 0)), mode="edge")
+    return np.asarray(found, dtype=np.float32)

@@ -1,0 +1,269 @@
+"""Flags of a folder of images that nobody surveyed: what is unusual among them, at a set rate of false ones.
+
+images ─► cells ─► descriptors or encoder ─► density against all of them ─► p-values by their own null ─► flags
+
+By default by the classical descriptors, as a survey flags: ``benchmarks.flags`` holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from PIL import Image, ImageDraw, ImageFont
+
+from configs.errors import ConfigError
+from envs.descriptors import describe_windows
+from envs.novelty import NoveltyScorer
+from envs.scorers import Window
+from instruments.images import read_image
+from models.anomaly import Anomaly, Reason
+from models.encoder import SMALLEST_PX, STRIDE, Encoder, features, refusal
+from surveys.classes import PICTURES
+from surveys.significance import FEWEST_SCORES, probability_unusual, q_values, single_tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from envs.explanations import Explanation
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Image2d: TypeAlias = npt.NDArray[np.float32]
+Ratio: TypeAlias = float
+
+By: TypeAlias = Literal["descriptors", "network"]
+_LOOK = "image"
+_MOST_DEPARTURES = 2
+_SHOWN_PX = 160
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFlag:
+    """A cell of an image that is worth a person's time."""
+
+    path: Path
+    row_px: int
+    column_px: int
+    """Upper left corner of the cell."""
+    cell_px: int
+    p_value: float
+    q_value: float
+    """Smallest false-discovery rate at which it would be flagged."""
+    probability: Ratio
+    """That it is unusual in truth."""
+    score: float
+    """Spreads from the usual."""
+    words: str
+    """Which numbers depart, where they were asked for; empty for the network's."""
+    reason: Reason
+    """What the encoder sees: where in the cell the surprise lies."""
+    alike: tuple[tuple[Path, int, int], ...]
+    """Usual places most like it, in the encoder's space: image, row and column of their middles."""
+
+    def __str__(self) -> str:
+        path, row, column = self.alike[0]
+        return (
+            f"{self.path.name} at row {self.row_px}, column {self.column_px}: {self.words or 'in all'}, "
+            f"{self.score:.1f} spreads from the usual (q {self.q_value:.2g}); "
+            f"to compare with: {path.name} at row {row}, column {column}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFlags:
+    """What was found."""
+
+    ranked: list[ImageFlag]
+    """The most unusual cells, flagged or not, the least likely by chance first."""
+    rate: Ratio
+    """Accepted share of false flags."""
+    cells: int
+    """Judged."""
+    refused: dict[Path, str]
+    """Images that say nothing, and why."""
+
+    @property
+    def flags(self) -> list[ImageFlag]:
+        """Those that the rate allows to believe."""
+        return [each for each in self.ranked if each.q_value <= self.rate]
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder. Raises ConfigError where there is none."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES) if folder.is_dir() else []
+    if not found:
+        raise ConfigError(f"{folder}: holds no image ({', '.join(PICTURES)}); name a folder that does")
+    return found
+
+
+def flag_images(
+    encoder: Encoder,
+    paths: Sequence[Path],
+    *,
+    rate: Ratio = 0.1,
+    cell_px: int = 64,
+    by: By = "descriptors",
+    most: int = 50,
+    progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+) -> FolderFlags:
+    """Flag cells of ``cell_px`` pixels. Images are taken for pictures of one specimen at one magnification.
+
+    Raises ConfigError for settings out of range, and where too little can be read to know what is usual.
+    """
+    if cell_px < SMALLEST_PX or cell_px % STRIDE:
+        raise ConfigError(f"cells of {cell_px} pixels were asked; give a multiple of 8, {SMALLEST_PX} at least")
+    if not 0 < rate < 1:
+        raise ConfigError(f"a false-discovery rate of {rate} was asked; give one between 0 and 1")
+    watch, scorer = Anomaly(), NoveltyScorer()
+    descriptors: dict[int, Array] = {}
+    sizes_nm: set[float | None] = set()
+    refused: dict[Path, str] = {}
+    seen: dict[int, npt.NDArray[np.float32]] = {}
+    for path in progress(paths):
+        recorded = read_image(path)
+        image = recorded.data
+        why = refusal(image)
+        if why is None and min(image.shape) < cell_px:
+            why = f"it has {image.shape[0]} × {image.shape[1]} pixels, less than a cell of {cell_px}"
+        if why is not None:
+            refused[path] = why
+            continue
+        number = paths.index(path)
+        seen[number] = features(encoder, image)
+        watch.observe(number, seen[number])
+        sizes_nm.add(recorded.pixel_size_nm)
+        descriptors[number] = describe_windows(image, _cells(image.shape, cell_px), recorded.pixel_size_nm or 1.0)
+        scorer.observe(_LOOK, descriptors[number])
+    if len(sizes_nm) > 1:
+        raise ConfigError(
+            f"the images say {', '.join(f'{size:g} nm' if size else 'nothing' for size in sorted(sizes_nm, key=str))} "
+            "of their pixels: give images of one magnification"
+        )
+    where = [
+        (number, row, column)
+        for number, found in seen.items()
+        for row in range(0, found.shape[0] * STRIDE - cell_px + 1, cell_px)
+        for column in range(0, found.shape[1] * STRIDE - cell_px + 1, cell_px)
+    ]
+    if len(where) < FEWEST_SCORES or watch.young:
+        told = "; ".join(f"{path.name}: {why}" for path, why in list(refused.items())[:3])
+        raise ConfigError(
+            f"{len(where)} cells of {cell_px} pixels are too few to know what is usual ({FEWEST_SCORES} are needed): "
+            f"give more or larger images{f'; refused were {told}' if told else ''}"
+        )
+    watch.refit()
+    judge, rows = scorer.completed(), np.concatenate(list(descriptors.values()))
+    if by == "network":
+        maps = {number: watch.scores(found) for number, found in seen.items()}
+        scores = np.array([watch.cell(maps[n], (r, r + cell_px), (c, c + cell_px)) for n, r, c in where])
+    else:
+        scores = judge.deviation(_LOOK, rows)
+    if not np.isfinite(scores).all():
+        raise ConfigError(f"{int((~np.isfinite(scores)).sum())} cells cannot be judged: give more images")
+    p = single_tail(scores).p_values(scores)
+    q, probability = q_values(p), probability_unusual(p)
+    ranked = []
+    for k in np.argsort(p, kind="stable")[:most]:
+        number, row, column = where[k]
+        reason = watch.explain(seen[number], (row, row + cell_px), (column, column + cell_px))
+        alike = tuple((paths[each.frame], each.row_px, each.column_px) for each in reason.alike)
+        ranked.append(
+            ImageFlag(
+                path=paths[number],
+                row_px=row,
+                column_px=column,
+                cell_px=cell_px,
+                p_value=float(p[k]),
+                q_value=float(q[k]),
+                probability=float(probability[k]),
+                score=float(scores[k]),
+                words="" if by == "network" else _words(judge.explain(_LOOK, rows[k]), scaled=None not in sizes_nm),
+                reason=reason,
+                alike=alike,
+            )
+        )
+    return FolderFlags(ranked, rate, len(where), refused)
+
+
+def _cells(shape: tuple[int, ...], cell_px: int) -> list[Window]:
+    rows, columns = (size // STRIDE * STRIDE - cell_px + 1 for size in shape)
+    return [
+        Window((row, row + cell_px), (column, column + cell_px))
+        for row in range(0, rows, cell_px)
+        for column in range(0, columns, cell_px)
+    ]
+
+
+def _words(explanation: Explanation, *, scaled: bool) -> str:
+    told = "; ".join(str(departure) for departure in explanation.departures[:_MOST_DEPARTURES])
+    return told if scaled else told.replace(" nm", " px")
+
+
+def write_flags(found: FolderFlags, path: Path) -> None:
+    """CSV, the most unusual cells by rank, and a row for each image that was refused."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow("rank flagged image row_px column_px cell_px p_value q_value probability reason".split())
+        for rank, flag in enumerate(found.ranked, start=1):
+            numbers = [f"{value:.3g}" for value in (flag.p_value, flag.q_value, flag.probability)]
+            writer.writerow(
+                [
+                    rank,
+                    flag.q_value <= found.rate,
+                    flag.path,
+                    flag.row_px,
+                    flag.column_px,
+                    flag.cell_px,
+                    *numbers,
+                    str(flag),
+                ]
+            )
+        for refused, why in found.refused.items():
+            writer.writerow(["", "", refused, "", "", "", "", "", "", f"not judged: {why}"])
+
+
+def gallery(flags: Sequence[ImageFlag], most: int = 12) -> Image.Image:
+    """Each as its cell, where in it the surprise lies, and the usual place most like it, side by side."""
+    shown, line, gap = flags[:most], 22, 8
+    sheet = Image.new("RGB", (3 * _SHOWN_PX + 4 * gap, max(len(shown), 1) * (_SHOWN_PX + line + gap) + gap), "white")
+    drawn, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    images: dict[Path, Image2d] = {}
+
+    def cut(path: Path, row: int, column: int, size: int) -> tuple[Image2d, tuple[float, float]]:
+        if path not in images:
+            images[path] = read_image(path).data
+        image = images[path]
+        top = min(max(row, 0), image.shape[0] - size)
+        left = min(max(column, 0), image.shape[1] - size)
+        low, high = np.percentile(image, (0.5, 99.5))
+        return image[top : top + size, left : left + size], (float(low), float(high))
+
+    for rank, flag in enumerate(shown):
+        top = gap + rank * (_SHOWN_PX + line + gap)
+        cell, limits = cut(flag.path, flag.row_px, flag.column_px, flag.cell_px)
+        path, row, column = flag.alike[0]
+        usual, of_usual = cut(path, row - flag.cell_px // 2, column - flag.cell_px // 2, flag.cell_px)
+        grey = _grey(cell, limits)
+        for n, picture in enumerate((grey, _tinted(grey, flag.reason.saliency), _grey(usual, of_usual))):
+            sheet.paste(picture.resize((_SHOWN_PX, _SHOWN_PX)), (gap + n * (_SHOWN_PX + gap), top))
+        told = f"{rank + 1}. {flag.path.name} ({flag.row_px}, {flag.column_px})  {flag.score:.1f} spreads"
+        drawn.text((gap, top + _SHOWN_PX + 2), told, fill="black", font=font)
+    return sheet
+
+
+def _grey(image: Image2d, limits: tuple[float, float]) -> Image.Image:
+    low, high = limits
+    grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+
+
+def _tinted(grey: Image.Image, saliency: Image2d) -> Image.Image:
+    high = max(float(saliency.max()), 1e-9)
+    hot = colormaps["inferno"](np.clip(saliency / high, 0, 1))[..., :3] * 255
+    tint = Image.fromarray(hot.astype(np.uint8)).resize(grey.size, Image.Resampling.BILINEAR)
+    return Image.blend(grey, tint, 0.5)

@@ -1,0 +1,138 @@
+"""What a few masks show, found and measured in every image of a folder: a table of things, one of frames, pictures."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from skimage.segmentation import find_boundaries
+
+from configs.errors import ConfigError
+from instruments.images import read_image
+from models.encoder import Encoder, refusal
+from models.segmentation import Measured, Segmenter, measure
+from surveys.folder import images_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from instruments.images import RecordedImage
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+_FRAMES = "image labelled count count_low count_high density_per_um2 covered_ratio covered_low covered_high why"
+_INSIDE = 0.5
+"""Of a mask's largest value, from which a pixel is inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRow:
+    """One image, measured, or why not."""
+
+    name: str
+    measured: Measured | None
+    labelled: bool
+    """It was learned from: its numbers are no test."""
+    scaled: bool
+    """Whether lengths are in nm; in pixels where no file or person says how large those are."""
+    why: str = ""
+
+    def __str__(self) -> str:
+        if self.measured is None:
+            return f"{self.name}: not measured: {self.why}"
+        found, unit = self.measured, "nm" if self.scaled else "px"
+        sizes = [thing.diameter_nm for thing in found.things]
+        median = f", median diameter {np.median(sizes):.3g} {unit}" if sizes else ""
+        density = f", {found.density_per_um2:.3g} per µm²" if self.scaled else ""
+        seen = " (labelled)" if self.labelled else ""
+        return (
+            f"{self.name}{seen}: {len(found.things)} ({found.count_low:.0f} to {found.count_high:.0f})"
+            f"{density}{median}, {found.covered:.2%} ({found.covered_low:.2%} to {found.covered_high:.2%}) covered"
+        )
+
+
+def measure_folder(
+    encoder: Encoder,
+    folder: Path,
+    masks: Path,
+    out: Path,
+    pixel_size_nm: float | None = None,
+    seed: int = 0,
+    progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+) -> Iterator[FrameRow]:
+    """Learn from the images that have a mask of the same name, measure all, write as it goes.
+
+    Raises ConfigError for masks that fit no image, and pixel sizes that differ from one another or from what was given.
+    """
+    if pixel_size_nm is not None and not (0 < pixel_size_nm < math.inf):
+        raise ConfigError(f"a pixel size of {pixel_size_nm} nm was asked; give a number above 0")
+    paths = images_in(folder)
+    by_stem = {path.stem: path for path in paths}
+    known = {path.stem: path for path in images_in(masks)}
+    if strange := sorted(set(known) - set(by_stem)):
+        raise ConfigError(f"mask {known[strange[0]]} has no image of its name in {folder}: name masks as their images")
+    labelled = [(read_image(by_stem[stem]).data, _mask(path)) for stem, path in sorted(known.items())]
+    try:
+        model = Segmenter([image for image, _ in labelled], [mask for _, mask in labelled], encoder, seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "things.csv").open("w", newline="") as file, (out / "frames.csv").open("w", newline="") as summary:
+        things, frames = csv.writer(file, lineterminator="\n"), csv.writer(summary, lineterminator="\n")
+        unit: str | None = None
+        for path in progress(paths):
+            image = read_image(path)
+            size_nm = _size_nm(path, image, pixel_size_nm)
+            now = "px" if size_nm is None else "nm"
+            if unit is None:
+                unit = now
+                things.writerow(
+                    f"image row_px column_px area_px diameter_{unit} diameter_low_{unit} diameter_high_{unit} "
+                    "elongation_ratio probability".split()
+                )
+                frames.writerow(_FRAMES.split())
+            if now != unit:
+                raise ConfigError(f"{path.name} says how large its pixels are and others do not: give --pixel-size")
+            if (why := refusal(image.data)) is not None:
+                frames.writerow([path.name, path.stem in known, *[""] * 7, why])
+                yield FrameRow(path.name, None, path.stem in known, size_nm is not None, why)
+                continue
+            probabilities = model.probabilities(model.columns(image.data))
+            found = measure(probabilities, model.threshold, size_nm or 1.0)
+            for thing in found.things:
+                numbers = (thing.row_px, thing.column_px, thing.area_px, thing.diameter_nm, thing.diameter_low_nm,
+                           thing.diameter_high_nm, thing.elongation, thing.probability)  # fmt: skip
+                things.writerow([path.name, *(f"{number:.5g}" for number in numbers)])
+            density = "" if size_nm is None else f"{found.density_per_um2:.5g}"
+            shares = [f"{each:.5g}" for each in (found.covered, found.covered_low, found.covered_high)]
+            counts = [len(found.things), f"{found.count_low:.1f}", f"{found.count_high:.1f}"]
+            frames.writerow([path.name, path.stem in known, *counts, density, *shares, ""])
+            outlined(image.data, probabilities > model.threshold).save(out / f"{path.stem}.png")
+            yield FrameRow(path.name, found, path.stem in known, size_nm is not None)
+
+
+def outlined(image: npt.NDArray[np.float32], mask: Mask) -> Image.Image:
+    """The image with the rims of what was found in red."""
+    low, high = np.percentile(image, (0.5, 99.5))
+    grey = (np.clip((image - low) / max(float(high - low), 1e-9), 0, 1) * 255).astype(np.uint8)
+    shown = np.repeat(grey[..., None], 3, axis=2)
+    shown[find_boundaries(mask, mode="outer")] = (230, 60, 60)
+    return Image.fromarray(shown)
+
+
+def _mask(path: Path) -> Mask:
+    data = read_image(path).data
+    return data > _INSIDE * max(float(data.max()), 1e-12)
+
+
+def _size_nm(path: Path, image: RecordedImage, given: float | None) -> float | None:
+    told = image.pixel_size_nm
+    if given is not None and told is not None and not math.isclose(given, told, rel_tol=0.02):
+        raise ConfigError(f"{path.name} says {told:g} nm a pixel, {given:g} was given by --pixel-size: leave one out")
+    return given if given is not None else told

@@ -1,0 +1,99 @@
+"""The commands that see: flag a folder of images, measure from masks."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("sklearn", reason="the extra 'see' is not installed")
+pytest.importorskip("torch", reason="the extra 'see' is not installed")
+
+from typer.testing import CliRunner
+
+from console.main import app
+
+
+def run(*words):
+    return CliRunner().invoke(app, [*map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Particles on a film; in the last image a hollow one; one image is blank."""
+    place = tmp_path_factory.mktemp("see")
+    (place / "images").mkdir(), (place / "masks").mkdir()
+    rows, columns = np.mgrid[:256, :256]
+    for n in range(5):
+        rng = np.random.default_rng(n)
+        mask = np.zeros(rows.shape, dtype=bool)
+        for row, column in rng.uniform(8, 248, (16, 2)):
+            mask |= np.hypot(rows - row, columns - column) < rng.uniform(4, 7)
+        shown = 40.0 + 45 * mask
+        if n == 4:
+            far = np.hypot(rows - 96, columns - 160)
+            shown[(far < 17) & (far > 12)] += 60
+        Image.fromarray(rng.poisson(shown).clip(0, 255).astype(np.uint8)).save(place / "images" / f"a{n}.png")
+        if n < 1:
+            Image.fromarray((255 * mask).astype(np.uint8)).save(place / "masks" / f"a{n}.png")
+    Image.fromarray(np.zeros((256, 256), np.uint8)).save(place / "images" / "blank.png")
+    return place
+
+
+def test_the_odd_one_is_flagged_first_and_a_blank_image_is_told(folder, tmp_path):
+    found = run("flag", folder / "images", "--out", tmp_path, "--json")
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.output)
+    assert told["cells"] == 5 * 16 and next(iter(told["refused"].values())).startswith("all its pixels are 0")
+    first = told["ranked"][0]
+    assert first["image"].endswith("a4.png")
+    assert abs(first["row_px"] + 32 - 96) <= 32 and abs(first["column_px"] + 32 - 160) <= 32
+    assert [one["flagged"] for one in told["ranked"]] == [one["q_value"] <= 0.1 for one in told["ranked"]]
+    with Image.open(tmp_path / "flags.png") as shown:
+        assert shown.height > 100
+    assert "blank.png" in (tmp_path / "flags.csv").read_text()
+
+
+def test_nothing_unusual_is_mostly_no_flag(folder, tmp_path):
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for n in range(4):
+        (plain / f"a{n}.png").write_bytes((folder / "images" / f"a{n}.png").read_bytes())
+    told = json.loads(run("flag", plain, "--out", tmp_path / "out", "--json").output)
+    assert sum(one["flagged"] for one in told["ranked"]) <= 1
+
+
+def test_one_mask_measures_every_image(folder, tmp_path):
+    found = run("measure", folder / "images", "--masks", folder / "masks", "--pixel-size", "0.5", "--out", tmp_path)
+    assert found.exit_code == 0, found.output
+    with (tmp_path / "frames.csv").open() as file:
+        frames = {row["image"]: row for row in csv.DictReader(file)}
+    assert frames["a0.png"]["labelled"] == "True" and frames["blank.png"]["why"].startswith("all its pixels")
+    for n in range(1, 4):
+        low, high = float(frames[f"a{n}.png"]["count_low"]), float(frames[f"a{n}.png"]["count_high"])
+        assert low < 16 < high + 4
+    with (tmp_path / "things.csv").open() as file:
+        sizes = [float(row["diameter_nm"]) for row in csv.DictReader(file)]
+    assert 4 < np.median(sizes) < 7.5
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["flag", "nowhere"], "holds no image"),
+        (["flag", "{images}", "--cell", "20"], "a multiple of 8"),
+        (["flag", "{images}", "--by", "eye"], "descriptors or network"),
+        (["flag", "{images}", "--rate", "1.5"], "between 0 and 1"),
+        (["flag", "{images}", "--cell", "256"], "too few to know"),
+        (["measure", "{images}", "--masks", "nowhere"], "holds no image"),
+        (["measure", "{images}", "--masks", "{images}", "--pixel-size", "-1"], "above 0"),
+        (["measure", "{masks}", "--masks", "{images}"], "has no image of its name"),
+    ],
+)
+def test_bad_input_is_refused_in_words(folder, tmp_path, words, says):
+    places = {"images": folder / "images", "masks": folder / "masks"}
+    found = run(*(word.format(**places) for word in words), "--out", tmp_path)
+    assert found.exit_code == 2 and says in " ".join(found.output.split()), found.output
