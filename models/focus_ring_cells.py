@@ -60,7 +60,8 @@ def cells_of(stack: Array, pixel_nm: float, tile_px: int | None, highest_per_nm:
     tiles = [stack[:, r : r + side, c : c + side] for r, c in corners]
     louder = np.array([tile.var((1, 2)) for tile in tiles])
     louder /= np.quantile(louder, 0.25, axis=0, method="lower") + _TINY
-    tiles = [tile for tile, loud in zip(tiles, louder.max(1) > LOUD, strict=True) if not loud]
+    quiet = [tile for tile, loud in zip(tiles, louder.max(1) > LOUD, strict=True) if not loud]
+    tiles = quiet or tiles
     power = np.zeros((len(stack), side, side // 2 + 1))
     for tile in tiles:
         level = (tile * cover).sum((1, 2), keepdims=True) / cover.sum()

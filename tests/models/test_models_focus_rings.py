@@ -5,6 +5,7 @@ import pytest
 
 from instruments.aberrations import Aperture, basis, transfer
 from instruments.physics import wavelength_nm
+from models.focus_ring_cells import cells_of
 from models.focus_rings import incoherent, phase_contrast, ring_fit
 
 SIDE, PIXEL_nm, CS_nm = 512, 0.1, 1.2e6
@@ -60,6 +61,13 @@ def test_a_particle_beside_the_film_does_not_mislead():
     search = {"c10_nm": 600, "c12_nm": 0, "step_nm": 60, "highest_per_nm": 2.0, "tile_px": 128}
     found = ring_fit(images, settings, phase_contrast(200.0, c30_nm=CS_nm), PIXEL_nm, **search)
     assert found.settled and abs(found.found_nm[0] + 420) < 6 and found.misfit < 1.5
+
+
+def test_where_no_tile_is_quiet_in_every_image_all_are_read():
+    images = np.random.default_rng(1000).poisson(20.0, (2, 256, 256)).astype(float)
+    images[0, :, :130] *= 3
+    images[1, :, 126:] *= 3
+    assert (cells_of(images, PIXEL_nm, 128, 2.0).count == cells_of(images[:, ::-1], PIXEL_nm, 128, 2.0).count).all()
 
 
 def test_one_image_of_pure_phase_contrast_has_two_signs():
