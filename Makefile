@@ -46,9 +46,11 @@ check: .venv/dev  ## Format, types, layers, security
 rllib: .venv-rllib/made  ## RLlib's adapter, in an environment of its own
 	.venv-rllib/bin/python -m pytest -p no:cacheprovider tests/training/test_training_rllib.py
 
-.venv-rllib/made: pyproject.toml
+.venv-rllib/made: pyproject.toml constraints.txt
 	test -x .venv-rllib/bin/python || $(PYTHON) -m venv .venv-rllib
-	.venv-rllib/bin/python -m pip install --quiet --editable '.[train,rllib]' 'pytest>=8.3' 'pytest-timeout>=2.3'
+	grep -v '^gymnasium==' constraints.txt > .venv-rllib/constraints.txt
+	.venv-rllib/bin/python -m pip install --quiet --constraint .venv-rllib/constraints.txt --editable '.[train,rllib]' \
+		pytest pytest-timeout
 	touch $@
 
 notebooks: .venv/dev  ## Run docs/notebooks

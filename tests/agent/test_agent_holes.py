@@ -11,6 +11,7 @@ from agent.hole_belief import HoleBelief, neighbours
 from agent.hole_planner import HolePlanner, ways_of
 from agent.hole_scripts import HoleScript
 from agent.tree_plan import HoleTree
+from benchmarks.holes import optimum
 from envs.hole_env import HoleEnv
 from envs.holes import Costs, Holes
 
@@ -123,6 +124,29 @@ def test_neighbours_tell_which_predictions_are_mistaken():
         p = belief.good_probability()[unseen]
         loss.append(-float(np.log(np.where(good[unseen], p, 1 - p)).mean()))
     assert loss[0] < 0.9 * loss[1]
+
+
+def test_what_neighbours_were_measured_to_be_is_heard_where_predictions_say_nothing():
+    side = 5
+    column, row = (each.ravel() for each in np.indices((side, side)))
+    place_px = np.tile(np.stack([column, row], axis=1) * 100.0, (8, 1))
+    parents = np.stack([np.zeros(8 * side**2, int)] * 2 + [np.repeat(np.arange(8), side**2)], axis=1)
+    seen = np.arange(0, len(place_px), 2)
+    good = (place_px[seen, 0] < 200).astype(float)  # two columns of five, in every patch
+    belief = HoleBelief(np.zeros(len(place_px)), parents, place_px)
+    belief.learn(seen, good)
+    p, unseen = belief.good_probability(), np.setdiff1d(np.arange(len(place_px)), seen)
+    near, far = unseen[place_px[unseen, 0] == 0], unseen[place_px[unseen, 0] == 400]
+    assert p[near].min() > 0.6 > 0.3 > p[far].max()
+    again = HoleBelief(np.zeros(len(place_px)), parents, place_px)
+    again.learn(seen[::-1], good[::-1])
+    assert again.good_probability() == pytest.approx(p, abs=1e-7), "in whatever order it was measured"
+
+
+def test_chances_that_are_told_are_planned_by():
+    holes = survey(2)
+    told = HolePlanner(Costs(), chances=holes.good.astype(float))
+    assert flown(told, holes, 60.0, 0) == pytest.approx(optimum(holes, Costs(), 60.0, 0))
 
 
 def test_a_hole_alone_has_no_neighbours_and_places_untold_weigh_alike():
