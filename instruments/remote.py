@@ -131,7 +131,10 @@ class RemoteMicroscope:
         with self._looking:
             if self._closed:
                 raise Disconnected("this connection was closed: open the instrument again")
-            found = self._urgently("looker", {"op": "look"})["blanked"]
+            answer = self._urgently("looker", {"op": "look"})
+        if "error" in answer:
+            raise codec.error_of(answer)
+        found = answer["blanked"]
         return None if found is None else bool(found)
 
     def _urgently(self, role: str, wish: Json) -> Json:

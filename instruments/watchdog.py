@@ -100,7 +100,8 @@ class Watchdog:
     def _look(self, now_s: float) -> None:
         """See that blanking would work; the guard is told when it would not, and when it would again."""
         try:
-            self._ask({"op": "look"})
+            if "error" in (answer := self._ask({"op": "look"})):  # a server without its instrument
+                raise InstrumentError(str(answer.get("message")))
             self._reached_s = now_s
             if self._blind:
                 with suppress(OSError):
@@ -154,8 +155,9 @@ def main() -> None:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} watchdog: {line}\n")
-    sys.stderr.flush()
+    with suppress(OSError, ValueError):  # a log that cannot be written is no reason not to blank
+        sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} watchdog: {line}\n")
+        sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ the blanker, on another port, or frames are short.
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -47,6 +47,8 @@ Ratio: TypeAlias = float
 _UNITS = (-1.0, 1.0)
 """Of the focus knob."""
 _POLL_S = 0.1
+_BLANKER_S = 1.0
+"""For an answer of the blanker's own server, which has nothing else to do."""
 _BUSY_S = 60.0
 """While the pre-vacuum pump runs and shakes the column, it is asked again after so long."""
 
@@ -127,7 +129,8 @@ class ThermofisherMicroscope:
     def state(self) -> State:
         settings = self._settings
         with self._column() as column:
-            place, blanked = column.get_stage_position(), column.get_beam_blanked()
+            place = column.get_stage_position()
+            blanked = column.get_beam_blanked() if settings.blanker_port is None else self.blanked()
             focus, valve_open, voltage_kV = column.get_defocus(), column.get_column_valves_open(), column.get_voltage()
             vacuum, now_s = column.get_vacuum(), self._clock.now_s()
         stage = {ours: place[theirs] * unit for ours, (theirs, unit) in AXES.items() if ours in self._ranges}
@@ -201,15 +204,9 @@ class ThermofisherMicroscope:
             column.set_stem_acquisition_param(
                 {"image_size": "FULL", "binning": binning, "dwell_time(s)": exposure.dwell_us * 1e-6}
             )
-            unblank = partial(column.set_beam_blanked, False)
-            beam = BeamTime(self._clock, unblank, self._shut, lambda: self._blanks != begun)
-            shots = burst(
-                exposure,
-                self._clock,
-                beam.on,
-                lambda: self._whole(column.acquire(*names), names, exposure),
-                beam.off,
-            )
+            beam = BeamTime(self._clock, partial(self._unblank, column), self._shut, lambda: self._blanks != begun)
+            taken = partial(self._taken, column, names, exposure)
+            shots = burst(exposure, self._clock, beam.on, taken, beam.off)
         return framed(exposure, shots, self.state(), start_s, current_pA, lit_s=beam.lit_s)
 
     def blank(self) -> None:
@@ -217,13 +214,24 @@ class ThermofisherMicroscope:
         self._shut()
 
     def blanked(self) -> bool:
-        with self._column(port=self._settings.blanker_port) as column:
+        port = self._settings.blanker_port
+        with self._column(None if port is None else _BLANKER_S, port) as column:
             return column.get_beam_blanked()
 
+    def _unblank(self, column: Column) -> None:
+        if self._settings.blanker_port is not None:
+            self.blanked()  # where nobody answers for the blanker the beam does not come on
+        column.set_beam_blanked(False)
+
     def _shut(self) -> None:
-        if not self._closed:
-            with self._column(port=self._settings.blanker_port) as column:
-                column.set_beam_blanked(True)
+        """By the blanker's own server; where that one does not do it, by the first, however long it takes there."""
+        if self._closed:
+            return
+        if (port := self._settings.blanker_port) is not None:
+            with suppress(InstrumentError), self._column(_BLANKER_S, port) as column:
+                return column.set_beam_blanked(True)
+        with self._column() as column:
+            column.set_beam_blanked(True)
 
     def close(self) -> None:
         self.blank()
@@ -240,8 +248,9 @@ class ThermofisherMicroscope:
             column.set_column_valves_open(False)
 
     @staticmethod
-    def _whole(found: dict[str, Any], names: tuple[str, ...], exposure: Exposure) -> dict[str, Any]:
+    def _taken(column: Column, names: tuple[str, ...], exposure: Exposure) -> dict[str, Any]:
         """Every detector that was asked for: temscript leaves out, without a word, what it does not know."""
+        found = column.acquire(*names)
         for name in names:
             if name not in found or found[name].shape != exposure.shape:
                 shape = found[name].shape if name in found else "nothing"

@@ -82,7 +82,10 @@ def _await_end(server: DriverServer) -> None:
 
 
 def _say(line: str) -> None:
-    print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), line, file=sys.stderr, flush=True)
+    try:
+        print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass  # a log that cannot be written is no reason to stop seeing to the beam
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .driver import DriverError
-from .session import PILOT, Job, Session
-from .wire import PROTOCOL, SILENCE_S, BadMessage, Closed, prepare, receive
+from .session import CUT_OFF, FENCED, PILOT, Job, Session
+from .wire import PROTOCOL, SILENCE_S, prepare, receive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,6 @@ WATCH_S = 0.05
 BLANK_S = 0.2
 """What it may take, once an exposure is overdue, to notice that and to blank: booked, as the beam is on."""
 _PATIENCE_S = 10.0
-_FENCED = "Disconnected"
-_CUT_OFF = "cut off from the instrument ({}): connect anew, and where the watchdog did it, start the guard anew"
 
 
 class DriverServer:
@@ -63,6 +61,7 @@ class DriverServer:
         self._jobs: queue.Queue[Job] = queue.Queue()
         self._lock = threading.Lock()
         self._pilot: Session | None = None
+        self._job: Job | None = None  # in the driver's thread, whoever is the pilot by now
         self._stopping = threading.Event()
         self._leaving = threading.Event()
         self._leave_s = math.inf
@@ -126,7 +125,7 @@ class DriverServer:
                 head, _ = receive(session.link)
                 session.heard()
                 self._hear(session, head if isinstance(head, dict) else {})
-        except (Closed, BadMessage) as error:
+        except Exception as error:  # Closed, BadMessage, and whatever else ends this thread
             if session is self._pilot and not session.left:
                 self._blank(f"the pilot's connection ended: {error}")
         finally:
@@ -147,7 +146,7 @@ class DriverServer:
         session.role, session.who = str(hello.get("role")), str(hello.get("who"))
         if session.role == PILOT:
             if session.who in self._fenced:
-                return session.refuse(_FENCED, _CUT_OFF.format(self._fenced[session.who]))
+                return session.refuse(FENCED, CUT_OFF.format(self._fenced[session.who]))
             with self._lock:
                 old = self._pilot
                 if old is not None and old.alive(self._silence_s):
@@ -171,7 +170,7 @@ class DriverServer:
         if op == "beat":
             return
         if op == "look":
-            session.answer({"blanked": self._reads_blanked()})
+            session.answer(self._look())
             return
         if op == "stop":
             session.answer(self._stop_motion())
@@ -186,7 +185,7 @@ class DriverServer:
         elif op != "state" and (session.role != PILOT or session is not self._pilot):
             session.refuse("NotSupported", "this connection may look and blank, nothing else: connect as the pilot")
         elif session.fenced:
-            session.refuse(_FENCED, _CUT_OFF.format(session.fenced))
+            session.refuse(FENCED, CUT_OFF.format(session.fenced))
         elif session.job is not None:
             session.refuse("BusyError", "the last request is still being carried out: wait for its answer")
         else:
@@ -205,16 +204,9 @@ class DriverServer:
 
     def _carry_out(self, job: Job) -> None:
         """One request, in the driver's thread."""
-        session = job.session
+        session, self._job = job.session, job
         try:
-            if session.fenced:  # since it was asked
-                raise DriverError(_FENCED, _CUT_OFF.format(session.fenced))
-            if job.cut:
-                raise DriverError("InstrumentError", f"blanked before it began ({job.cut}): nothing was done")
             head, arrays = job.carry_out(self._driver)
-            if job.exposes and job.cut:
-                lost = "the exposure was blanked ({}): its dose until then is spent, its frame is lost"
-                raise DriverError("InstrumentError", lost.format(job.cut))
         except DriverError as error:
             head, arrays = dict(error.about, error=error.kind, message=str(error)), ()
         except Exception as error:  # a driver's bug must not end the server, which holds the blanker
@@ -223,27 +215,37 @@ class DriverServer:
             if job.exposes:
                 self._blank("after an exposure", cut=False)
             job.done = True
-            session.job = None
-        if hasattr(self._driver, "now_s"):
-            head = dict(head, now_s=self._driver.now_s())
+            session.job = self._job = None
         session.left = session.left or job.leaves
-        session.answer(head, arrays)
+        try:
+            if hasattr(self._driver, "now_s"):
+                head = dict(head, now_s=self._driver.now_s())
+            session.answer(head, arrays)
+        except Exception as error:  # another bug of a driver's: nothing of it has been sent
+            session.answer(_failed(f"the driver's answer cannot be sent ({type(error).__name__}: {error})"))
 
     def _blank(self, why: str, cut: bool = True) -> bool:
         """Blank now, and let no exposure go on; returns whether it was done. What fails is tried again by the watch."""
         pilot = self._pilot
-        job = None if pilot is None else pilot.job
-        if cut and job is not None and job.exposes:
-            job.cut = job.cut or why
+        for job in (self._job, None if pilot is None else pilot.job):  # under way, and waiting
+            if cut and job is not None and job.exposes:
+                job.cut = job.cut or why
         self._owed = self._owed or why
         try:
             self._driver.blank()
         except Exception as error:
             self._owed = f"{why} (failed: {type(error).__name__}: {error})"
-            self._say(f"could not blank: {self._owed}")
+            self._tell(f"could not blank: {self._owed}")
             return False
         self._owed = ""
         return True
+
+    def _tell(self, line: str) -> None:
+        """For a person. A log that cannot be written is no reason to stop seeing to the beam."""
+        try:
+            self._say(line)
+        except Exception:
+            return
 
     def _stop_motion(self) -> dict[str, Any]:
         """From whoever asks: standing still is never wrong."""
@@ -255,30 +257,40 @@ class DriverServer:
             return _failed(f"{type(error).__name__}: {error}")
         return {}
 
-    def _reads_blanked(self) -> bool | None:
+    def _look(self) -> dict[str, Any]:
+        """What the blanker reads; an error where it cannot be asked: who has to rely on it must know."""
         try:
             found = self._driver.blanked()
-        except Exception:
-            return None
-        return None if found is None else bool(found)
+        except Exception as error:
+            return _failed(f"the blanker cannot be read ({type(error).__name__}: {error})")
+        return {"blanked": None if found is None else bool(found)}
+
+    def _reads_blanked(self) -> bool | None:
+        return self._look().get("blanked")
 
     def _watch(self) -> None:
-        """Blank when the pilot is silent or its exposure overdue; and again, where it must be and is not sure to be."""
+        """Goes on for as long as the server does: what goes wrong in it blanks."""
         while not self._stopping.wait(WATCH_S):
-            pilot = self._pilot
-            if pilot is not None and pilot.falls_silent(self._silence_s):
-                if self._leaving.is_set():  # whoever hangs is not waited for
-                    self._met.discard(pilot)
-                self._say(f"no heartbeat for {self._silence_s:g} s: blanking")
-                if pilot.job is not None:
-                    pilot.fenced = pilot.fenced or "it was silent"
-                self._blank(f"no heartbeat for {self._silence_s:g} s")
-            job = None if pilot is None else pilot.job
-            if job is not None and self._keeps_time and job.overdue(self._overhead_s):
-                self._say("an exposure is overdue: blanking")
-                self._blank("it took longer than it may")
-            elif self._owed or (job is not None and job.exposes and job.cut):
-                self._blank(self._owed or str(job and job.cut))
+            try:
+                self._see_to_it()
+            except Exception as error:
+                self._blank(f"the watch has failed: {type(error).__name__}: {error}")
+
+    def _see_to_it(self) -> None:
+        """Blank when the pilot is silent or an exposure overdue; and again, where it must be and is not sure to be."""
+        pilot, job = self._pilot, self._job
+        if pilot is not None and pilot.falls_silent(self._silence_s):
+            if self._leaving.is_set():  # whoever hangs is not waited for
+                self._met.discard(pilot)
+            if pilot.job is not None:
+                pilot.fenced = pilot.fenced or "it was silent"
+            self._blank(f"no heartbeat for {self._silence_s:g} s")
+            self._tell(f"no heartbeat for {self._silence_s:g} s: blanked")
+        if job is not None and self._keeps_time and job.overdue(self._overhead_s):
+            self._blank("it took longer than it may")
+            self._tell("an exposure is overdue: blanked")
+        elif self._owed or (job is not None and job.exposes and job.cut):
+            self._blank(self._owed or str(job and job.cut))
 
 
 def _failed(message: str) -> dict[str, Any]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PILOT = "pilot"
 """The role that moves and exposes: one connection at a time. Any other may blank, and fence the pilot off."""
 
+FENCED = "Disconnected"
+CUT_OFF = "cut off from the instrument ({}): connect anew, and where the watchdog did it, start the guard anew"
+
 
 class Session:
     """One connection. ``heard_s`` is of this computer's monotonic clock."""
@@ -44,6 +47,11 @@ class Session:
     def alive(self, silence_s: float) -> bool:
         """Whether it is connected, and was heard of within that time."""
         return not (self._ended or self.left or self.fenced) and time.monotonic() - self._heard_s <= silence_s
+
+    @property
+    def gone(self) -> bool:
+        """Whether its connection has ended, or it has said that it goes."""
+        return self._ended or self.left
 
     def falls_silent(self, silence_s: float) -> bool:
         """Whether the silence has just become too long: once for each silence."""
@@ -101,7 +109,20 @@ class Job:
         return time.monotonic() - self._started_s > duration_s(self._head.get("exposure")) + overhead_s
 
     def carry_out(self, driver: Any) -> tuple[dict[str, Any], Sequence[np.ndarray[Any, Any]]]:
-        """Call the driver; returns (head, arrays) of the answer. Raises what the driver raises."""
+        """Call the driver, where that may still be; returns (head, arrays). Raises DriverError and what it raises."""
+        if self.session.fenced:  # since it was asked
+            raise DriverError(FENCED, CUT_OFF.format(self.session.fenced))
+        if self.session.gone:
+            raise DriverError("Disconnected", "whoever asked is gone, and sees to nothing any more: nothing was done")
+        if self.cut:
+            raise DriverError("InstrumentError", f"blanked before it began ({self.cut}): nothing was done")
+        answer = self._call(driver)
+        if self.exposes and self.cut:
+            lost = "the exposure was blanked ({}): its dose until then is spent, its frame is lost"
+            raise DriverError("InstrumentError", lost.format(self.cut))
+        return answer
+
+    def _call(self, driver: Any) -> tuple[dict[str, Any], Sequence[np.ndarray[Any, Any]]]:
         head, op = self._head, self._head.get("op")
         self._started_s = time.monotonic()
         if op == "state":
@@ -125,12 +146,12 @@ class Job:
 
 
 def duration_s(exposure: Any) -> float:
-    """Seconds from an exposure's first pixel to its last, waits included; 0 where it does not tell."""
+    """Seconds from an exposure's first pixel to its last, waits included; 0 where that is no number."""
     try:
         rows, columns = exposure["shape"]
         frames = exposure.get("frames", 1)
         return float(
             rows * columns * exposure["dwell_us"] * 1e-6 * frames + exposure.get("interval_s", 0.0) * (frames - 1)
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return 0.0

@@ -57,12 +57,12 @@ def send(link: socket.socket, head: object, arrays: Sequence[np.ndarray[Any, Any
         if array.dtype.kind not in "biufc":
             raise TypeError(f"arrays of numbers can be sent, not of {array.dtype}")
     about = [{"dtype": array.dtype.str, "shape": list(array.shape)} for array in whole]
+    parts = [array.reshape(-1).view(np.uint8).data for array in whole if array.size]  # before anything is sent
     text = json.dumps({"head": head, "arrays": about}, separators=(",", ":")).encode()
     try:
         link.sendall(_PREFIX.pack(_MAGIC, len(text)) + text)
-        for array in whole:
-            if array.size:
-                link.sendall(array.data.cast("B"))
+        for part in parts:
+            link.sendall(part)
     except OSError as error:
         raise Closed(f"the other end does not take what is sent ({error})") from error
 

@@ -97,7 +97,8 @@ def test_a_blanker_that_does_not_read(scope: FakeMicroscope, serve: Any) -> None
     dog = Link(serve(Hosted(scope)).port, TOKEN, "watchdog")
     assert dog.ask({"op": "look"}, 2.0)[0] == {"blanked": True}
     scope.on_state = raising(Disconnected("gone"))
-    assert dog.ask({"op": "look"}, 2.0)[0] == {"blanked": None}
+    assert "gone" in dog.ask({"op": "look"}, 2.0)[0]["message"]
+    assert dog.ask({"op": "blank"}, 2.0)[0] == {"blanked": None}  # done, and not seen
     dog.close()
 
 
