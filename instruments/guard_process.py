@@ -145,7 +145,11 @@ class GuardProcess:
 
     def _look(self) -> None:
         """The watchdog says that it cannot reach the instrument, or can again; or is gone."""
-        if not (told := self._watch.recv(64)):
+        try:
+            told = self._watch.recv(64)
+        except OSError:  # killed with a beat of ours unread: reset, not ended
+            told = b""
+        if not told:
             return self.end("the watchdog is gone")
         self._unwatched = not told.endswith(b"+")
         return self._hold_off("the watchdog cannot reach the instrument") if self._unwatched else None

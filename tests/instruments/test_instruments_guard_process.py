@@ -116,6 +116,22 @@ def test_plans_and_names(tmp_path: Path) -> None:
         token_in(tmp_path / "token")
 
 
+def test_a_watchdog_that_is_killed_with_a_beat_unread_is_gone_like_any_other(scope: FakeMicroscope) -> None:
+    """Its end of the line is reset then, not closed: the guard's process must blank, and not fall over it."""
+    guard = guarded(scope)
+    pairs = [socket.socketpair() for _ in range(4)]
+    process = GuardProcess(guard, scope.clock, *(near for near, _ in pairs))
+    watch, dog = pairs[2]
+    watch.send(b".")
+    dog.close()
+    process.run()
+    assert process._over == "the watchdog is gone"
+    assert scope.calls[-1] == "close"
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
 def test_who_holds_the_beam_off_for_good_is_not_forgotten_when_a_silence_ends(scope: FakeMicroscope) -> None:
     """The next request lets go of what was only for the one under way, not of what a person has said."""
     guard = guarded(scope)
