@@ -109,11 +109,15 @@ def by_threshold(labelled: Sequence[tuple[Floats, Mask]], asked: Sequence[Floats
 def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--draws", type=int, default=3, help="of the frames that are labelled")
+    parser.add_argument("--only", choices=("loops", "ti"), help="this set alone")
     options = parser.parse_args()
     draws = 1 if options.quick else options.draws
     torch.set_num_threads(1)
     encoder, rows = load_encoder(), []
-    for name, frames in (("loops", loops()), ("ti", titanium())):
+    for name, recorded in (("loops", loops), ("ti", titanium)):
+        if options.only not in (None, name):
+            continue
+        frames = recorded()
         if not frames:
             print(f"no {name} under {DATA}: set ADAPTEM_DATA to the folder that has them")
             continue
@@ -153,14 +157,22 @@ def compared(name: str, frames: list[tuple[Floats, Mask]], draws: int, encoder: 
             row["dice"], row["dice_low"], row["dice_high"] = interval(np.array([one["dice"] for one in every]))
             row["f1"], row["f1_low"], row["f1_high"] = interval(np.array([one["f1"] for one in every]))
             for key in ("density_off", "diameter_off"):
-                row[key] = float(np.nanmedian([one[key] for one in every]))
-            pairs = [np.corrcoef([o["count"] for o in d], [o["expert_count"] for o in d])[0, 1] for d in each]
-            row["r"] = float(np.mean(pairs))
+                known = [one[key] for one in every if np.isfinite(one[key])]
+                row[key] = float(np.median(known)) if known else float("nan")
+            row["r"] = float(
+                np.mean([_correlation(*zip(*((o["count"], o["expert_count"]) for o in d), strict=True)) for d in each])
+            )
             row["in_range"] = (
                 float(np.mean([one["in_range"] for one in every])) if method != "threshold" else float("nan")
             )
             rows.append(row)
     return rows
+
+
+def _correlation(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """NaN where one of the two is always the same."""
+    known = len(ours) > 2 and np.std(ours) > 0 and np.std(theirs) > 0
+    return float(np.corrcoef(ours, theirs)[0, 1]) if known else float("nan")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import stats
+from scipy.ndimage import gaussian_filter
 from skimage.feature import multiscale_basic_features
 from skimage.measure import label, regionprops
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -37,6 +38,11 @@ _COMPONENTS = 16
 _PIXELS = 40_000
 """Drawn from the labelled frames to learn from; at least a quarter of them inside, where there are so many."""
 _INSIDE = 0.25
+_UNTOLD: Ratio = 0.4
+"""The threshold where only one half of the labelled frames shows anything."""
+_AGAINST = 8.0
+"""Surroundings are so many times as wide as what is held against them."""
+_WIDTHS_px = (1.0, 2.0, 4.0, 8.0)
 _LEAST_PX = 6
 """Smaller objects are noise."""
 _GRID_PX = 0.5
@@ -99,6 +105,10 @@ class Segmenter:
 
     def learn(self, columns: Sequence[Floats], masks: Sequence[Mask], seed: int) -> None:
         """Fit the trees; ``columns`` as ``self.columns`` gives them of each labelled frame."""
+        self.threshold = self._honest_threshold(columns, masks, seed)
+        self._fit(columns, masks, seed)
+
+    def _fit(self, columns: Sequence[Floats], masks: Sequence[Mask], seed: int) -> None:
         rng = np.random.default_rng(seed)
         rows = np.concatenate([each.reshape(-1, each.shape[-1]) for each in columns])
         said = np.concatenate([mask.ravel() for mask in masks])
@@ -107,16 +117,15 @@ class Segmenter:
         many = min(len(outside), _PIXELS - few)
         chosen = np.concatenate([rng.choice(inside, few, False), rng.choice(outside, many, False)])
         self._trees = HistGradientBoostingClassifier(
-            max_iter=120,
+            max_iter=80,
             learning_rate=0.08,
             max_leaf_nodes=15,
-            min_samples_leaf=40,
+            min_samples_leaf=100,
             l2_regularization=1.0,
             random_state=seed,
         ).fit(rows[chosen], said[chosen])
         # inside is drawn more often than it is found: odds are put right
         self._odds = math.log(len(inside) / few * many / len(outside))
-        self.threshold = self._best_threshold(columns, masks)
 
     def columns(self, image: npt.NDArray[np.generic]) -> Floats:
         """(H, W, F) what each pixel is told by. Raises ValueError where the image says nothing."""
@@ -126,8 +135,10 @@ class Segmenter:
         low, middle, high = np.percentile(pixels, (5, 50, 95))
         even = (pixels - middle) / max(float(high - low), 1e-12)
         found = multiscale_basic_features(even, sigma_min=_SCALES_px[0], sigma_max=_SCALES_px[1], workers=1)
+        against = [gaussian_filter(even, w) - gaussian_filter(even, _AGAINST * w) for w in _WIDTHS_px]
+        found = np.concatenate([found, np.stack(against, axis=-1)], axis=-1, dtype=np.float32)
         if self._encoder is None or self._basis is None:
-            return np.asarray(found, dtype=np.float32)
+            return np.asarray(found)
         mean, directions = self._basis
         seen = ((features(self._encoder, pixels) - mean) @ directions).astype(np.float32)
         return np.concatenate([found, _spread(seen, pixels.shape)], axis=-1, dtype=np.float32)
@@ -139,12 +150,25 @@ class Segmenter:
         odds = np.log(np.clip(told, 1e-6, 1 - 1e-6) / np.clip(1 - told, 1e-6, 1)) + self._odds
         return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float32)
 
-    def _best_threshold(self, columns: Sequence[Floats], masks: Sequence[Mask]) -> float:
-        """The probability at which the labelled frames come out best (Dice)."""
-        told = np.concatenate([self.probabilities(each).ravel() for each in columns])
-        said = np.concatenate([mask.ravel() for mask in masks])
-        levels = np.linspace(0.1, 0.7, 25)
-        dice = [2 * (said & (told > level)).sum() / max(said.sum() + (told > level).sum(), 1) for level in levels]
+    def _honest_threshold(self, columns: Sequence[Floats], masks: Sequence[Mask], seed: int) -> float:
+        """The probability at which the labelled frames come out best (Dice), each half told by the other halves.
+
+        Trees know their own pixels too well: on these any threshold looks good.
+        """
+        halves = [(np.s_[:, : mask.shape[1] // 2], np.s_[:, mask.shape[1] // 2 :]) for mask in masks]
+        told: list[Floats] = []
+        said: list[Mask] = []
+        for mine, other in ((0, 1), (1, 0)):
+            parts = [mask[half[mine]] for mask, half in zip(masks, halves, strict=True)]
+            inside = sum(int(part.sum()) for part in parts)
+            if not 0 < inside < sum(part.size for part in parts):
+                return _UNTOLD
+            self._fit([each[half[mine]] for each, half in zip(columns, halves, strict=True)], parts, seed)
+            told += [self.probabilities(each[half[other]]).ravel() for each, half in zip(columns, halves, strict=True)]
+            said += [mask[half[other]].ravel() for mask, half in zip(masks, halves, strict=True)]
+        found, truth = np.concatenate(told), np.concatenate(said)
+        levels = np.linspace(0.05, 0.7, 27)
+        dice = [2 * (truth & (found > level)).sum() / max(truth.sum() + (found > level).sum(), 1) for level in levels]
         return float(levels[int(np.argmax(dice))])
 
 
