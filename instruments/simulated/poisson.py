@@ -1,7 +1,7 @@
 """Counting statistics for batches of frames: a pixel's number is a hash of its frame's seed and its index.
 
-A mean under 6 is counted by inversion: the number of cumulated probabilities that a uniform number exceeds. From 6
-on by the Cornish–Fisher expansion of Poisson's quantiles in a normal number, to the order m⁻¹ (Giles, ACM Trans. Math.
+A mean under 6 is counted by inversion: of how many numbers n a uniform number lies under the probability of more than
+n. These survival probabilities begin at 1 − exp(−m), which keeps its digits however small the mean. From 6 on by the Cornish–Fisher expansion of Poisson's quantiles in a normal number, to the order m⁻¹ (Giles, ACM Trans. Math.
 Softw. 42 (2016) 7), and two terms fitted: no tail's probability down to 10⁻⁶ is then off by more than 1 % of it.
 Nothing is looked up and little branches, so that a processor works on as many pixels at once as it has lanes. The same
 law stands here twice, compiled for a CPU and in tensor operations for a GPU; a test keeps them equal.
@@ -43,9 +43,9 @@ _MOST = 28
 """Of a mean under MANY no more is counted: more is as rare as 10⁻¹⁰."""
 _ODD, _THIRD, _FOURTH = 0x9E3779B1, 0x7FEB352D, 0x846CA68B
 """Of the counter's steps, and of a finaliser of 32 bits (Wellons, lowbias32, 2018)."""
-_WORD, _TO_TAIL = 0xFFFFFFFF, np.float32(2.0**-32)
-_TO_UNIT = np.float32((1 - 2.0**-19) * 2.0**-24)
-"""24 bits to a number that stays under what cumulated probabilities, each rounded, reach: the last 2·10⁻⁶ are cut."""
+_WORD, _TO_TAIL, _TO_UNIT = 0xFFFFFFFF, np.float32(2.0**-32), np.float32(2.0**-31)
+_LEAST = np.float32(2.0**-19)
+"""Rounding leaves no survival probability as much of the first, however far on: a uniform number is never less."""
 
 
 def _powers(series: Chebyshev) -> tuple[np.float32, ...]:
@@ -66,7 +66,8 @@ _FOURTH_ORDER = tuple(
     map(np.float32, (0.00126803, -0.00646321, 0.0135207, -0.0316587, -0.108838, 0.530935, -0.0187071))
 )
 """Of m⁻³ᐟ² and m⁻², from the highest power of w down: fitted to exact quantiles of means from 5.9 to 400, to 10⁻⁶."""
-_EXPONENTIAL = tuple(np.float32(1 / math.factorial(n)) for n in range(6, -1, -1))
+_EXPONENTIAL = tuple(np.float32(1 / math.factorial(n)) for n in range(6, 0, -1))
+"""Of (exp(x) − 1) / x."""
 _LOG2_E, _LN2 = np.float32(math.log2(math.e)), (np.float32(0.693359375), np.float32(-2.12194440e-4))
 """The second in two parts, of which the first times a small whole number is exact."""
 _BIAS, _FRACTION, _ONE = np.int32(127), np.int32(0x7FFFFF), np.int32(0x3F800000)
@@ -78,7 +79,7 @@ def count_(mean: torch.Tensor, seeds: torch.Tensor, scales: torch.Tensor | None 
     """Replace means by Poisson counts, in place.
 
     Args:
-        mean: (B, H, W) float32, contiguous, ≥ 0; a NaN or negative mean counts nothing.
+        mean: (B, H, W) float32, contiguous, ≥ 0; a NaN or negative mean counts nothing, nor does one under 2·10⁻¹⁰.
         seeds: (B,) int64, one a frame.
         scales: (B,) float32, by which the means are multiplied first.
 
@@ -102,12 +103,13 @@ def count_tensors(mean: torch.Tensor, seeds: torch.Tensor, scales: torch.Tensor 
     steps = torch.arange(flat.shape[1], device=mean.device)[None, :] * _ODD + (start & _WORD)
     bits = _mix_32(_mix_32(steps & _WORD) ^ _shift(start, 32))
     few = torch.where(m < float(MANY), m, torch.zeros_like(m))
-    p, u = _exp_tensors(few), ((bits >> 8).float() + 0.5) * float(_TO_UNIT)
-    cumulated, counts = p.clone(), torch.zeros_like(m)
+    p, more = _exp_tensors(few)
+    v = torch.maximum((((bits ^ _WORD) >> 1).float() + 0.5) * float(_TO_UNIT), more * float(_LEAST))
+    counts = torch.zeros_like(m)
     for inverse in _INVERSES.tolist():
-        counts += u > cumulated
+        counts += more > v
         p = p * (few * inverse)
-        cumulated = cumulated + p
+        more = more - p
     q = _normal_tensors(((bits >> 1).float() + 0.5) * float(_TO_TAIL))
     m = m.clamp(min=float(MANY))
     root = torch.sqrt(m)
@@ -173,35 +175,35 @@ def _counts(scaled, bits):
     large = how_many(many)
     counts = none
     if large < LANES:
-        few = chosen(many, none, mean)
-        # what is many exceeds nothing
-        u = chosen(many, minus(spread(MANY)), (real(bits >> np.uint32(8)) + np.float32(0.5)) * _TO_UNIT)
-        counts = _few(u, few)
+        counts = _few(chosen(many, none, mean), bits)
     if large > 0:
         counts = chosen(many, _many(mean, bits), counts)
     return counts
 
 
 @numba.njit(inline="always")
-def _few(u, mean):
-    """How many cumulated probabilities uniform numbers exceed."""
+def _few(mean, bits):
+    """Of how many numbers the probability of more exceeds a uniform number."""
     none, one = spread(np.float32(0)), spread(np.float32(1))
     beyond = floored(np.float32(0.5) - mean * _LOG2_E)
     rest = minus(mean) - beyond * _LN2[0] - beyond * _LN2[1]
-    term = polynomial(_EXPONENTIAL, rest) * as_real((whole(beyond) + np.uint32(_BIAS)) << np.uint32(23))
-    cumulated, counts = term, none
+    scale = as_real((whole(beyond) + np.uint32(_BIAS)) << np.uint32(23))
+    small = polynomial(_EXPONENTIAL, rest) * rest
+    term, more, counts = (one + small) * scale, (one - scale) - small * scale, none
+    v, least = (real((bits ^ np.uint32(_WORD)) >> np.uint32(1)) + np.float32(0.5)) * _TO_UNIT, more * _LEAST
+    v = chosen(v > least, v, least)
     for n in range(0, _MOST, 4):
-        exceeds = u > cumulated
+        exceeds = more > v
         # one look for the first eight: a processor that guesses wrong what comes next loses more than it takes
         if n != 4 and how_many(exceeds) == 0:
             break
         counts = chosen(exceeds, counts + one, counts)
         for k in range(3):
             term = term * (mean * _INVERSES[n + k])
-            cumulated = cumulated + term
-            counts = chosen(u > cumulated, counts + one, counts)
+            more = more - term
+            counts = chosen(more > v, counts + one, counts)
         term = term * (mean * _INVERSES[n + 3])
-        cumulated = cumulated + term
+        more = more - term
     return counts
 
 
@@ -223,12 +225,13 @@ def _many(mean, bits):
     return chosen(counts > none, counts, none)
 
 
-def _exp_tensors(m: torch.Tensor) -> torch.Tensor:
-    """exp(−m), step by step as it is compiled."""
+def _exp_tensors(m: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """exp(−m) and 1 − exp(−m), step by step as they are compiled."""
     whole = torch.floor(0.5 - m * float(_LOG2_E))
     rest = -m - whole * float(_LN2[0]) - whole * float(_LN2[1])
-    power = ((whole.int() + int(_BIAS)) << 23).view(torch.float32)
-    return torch.as_tensor(_polynomial(_EXPONENTIAL, rest) * power)
+    scale = ((whole.int() + int(_BIAS)) << 23).view(torch.float32)
+    small = _polynomial(_EXPONENTIAL, rest) * rest
+    return (1 + small) * scale, (1 - scale) - small * scale
 
 
 def _normal_tensors(tail: torch.Tensor) -> torch.Tensor:
