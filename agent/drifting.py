@@ -61,7 +61,7 @@ class WaitForDrift:
         return sum(each.duration_s for each in self.cost_exposures())
 
     def cost_exposures(self) -> tuple[Exposure, ...]:
-        return (self._exposure,) * min(3, self._settings.bursts)
+        return (self._exposure,) * self._settings.bursts
 
     def run(self, guard: Microscope, expose: Expose) -> SkillResult:
         """Raises what the guard raises."""

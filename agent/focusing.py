@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -46,7 +47,9 @@ class Refocus:
         return sum(e.duration_s + self._settings.settle_s for e in self.cost_exposures())
 
     def cost_exposures(self) -> tuple[Exposure, ...]:
-        return (self._exposure,) * 5
+        """Of the longest climb: where it starts, a step to either side, on to the end of its travel, and the peak."""
+        steps = math.floor(self._settings.max_travel_nm / self._settings.step_nm * (1 + 1e-9))
+        return (self._exposure,) * (steps + 3 if steps else 1)
 
     def run(self, guard: Microscope, expose: Expose) -> SkillResult:
         """Raises what the guard raises, with the focus back where it was unless that is what failed."""

@@ -55,7 +55,7 @@ class ZoneAxis:
         return sum(each.duration_s + self._settings.tilt_s for each in self.cost_exposures())
 
     def cost_exposures(self) -> tuple[Exposure, ...]:
-        return (self._exposure,) * 3
+        return (self._exposure,) * self._settings.patterns
 
     def run(self, guard: Microscope, expose: Expose) -> SkillResult:
         """Raises what the guard raises, with the stage back at its tilt unless that is what failed."""

@@ -34,11 +34,11 @@ class Skill(Protocol):
 
     @property
     def cost_s(self) -> float:
-        """Expected seconds."""
+        """Expected seconds, of as many exposures as it may make."""
         ...
 
     def cost_exposures(self) -> tuple[Exposure, ...]:
-        """The exposures it expects to make, for planning and for the dry run."""
+        """All exposures that it may make, for planning and for the dry run: what is left must pay for them."""
         ...
 
     def run(self, guard: Microscope, expose: Callable[[Exposure, Purpose], Frame]) -> SkillResult:

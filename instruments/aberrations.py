@@ -41,7 +41,7 @@ def basis(x_rad: Array, y_rad: Array, voltage_kV: float) -> Array:
     return np.stack(forms) * (2 * math.pi / wavelength_nm(voltage_kV))
 
 
-_ACROSS = 64
+_ACROSS = 101
 """Samples across an aperture."""
 _FOLD = ((1, 2, 2), (3, 4, 1), (5, 6, 3))
 """Pairs of coefficients with the number of times that they repeat around the axis."""
@@ -194,22 +194,28 @@ def source_envelope(aperture: Aperture, source_size_nm: float) -> Array:
 
 
 def residual_rad(coefficients_nm: npt.ArrayLike, convergence_mrad: float, voltage_kV: float) -> float:
-    """Root mean square of the aberrations' phase over the aperture, in rad, its mean left out.
+    """Root mean square of the aberrations' phase over the aperture, in rad, without what only shifts the probe.
 
     >>> round(residual_rad([2.0, 0, 0, 0, 0, 0, 0, 0], 21.4, 200.0), 3)
     0.329
     """
-    c = np.asarray(coefficients_nm, dtype=np.float64)
-    return math.sqrt(max(float(c @ _covariance(convergence_mrad, voltage_kV) @ c), 0.0))
+    phase = np.asarray(coefficients_nm, dtype=np.float64) @ blurring_phases(convergence_mrad, voltage_kV)
+    return float(np.sqrt(np.mean(phase**2)))
 
 
-@lru_cache(maxsize=64)
-def _covariance(convergence_mrad: float, voltage_kV: float) -> Array:
-    """(8, 8) of the coefficients' phases over the aperture, rad² per nm²."""
+@lru_cache(maxsize=16)
+def blurring_phases(convergence_mrad: float, voltage_kV: float) -> Array:
+    """(8, P) phase in rad per nm of each coefficient at points of the aperture, without constant and tilt.
+
+    Neither changes the probe's shape: the tilt that coma holds moves the image, no more.
+    """
     alpha = convergence_mrad * 1e-3
-    x, y = np.meshgrid(*[np.linspace(-alpha, alpha, _ACROSS)] * 2)
-    inside = np.hypot(x, y) <= alpha
-    return np.asarray(np.cov(basis(x[inside], y[inside], voltage_kV), bias=True))
+    x, y = np.meshgrid(*[np.linspace(-1.0, 1.0, _ACROSS)] * 2)
+    inside = np.hypot(x, y) <= 1
+    x, y = x[inside], y[inside]
+    phases = basis(alpha * x, alpha * y, voltage_kV).T
+    shift = np.stack([np.ones_like(x), x, y], axis=1)
+    return np.asarray((phases - shift @ np.linalg.lstsq(shift, phases, rcond=None)[0]).T)
 
 
 def overlap(s: Array) -> tuple[Array, Array, Array]:

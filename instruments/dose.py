@@ -90,10 +90,10 @@ def margin_nm(stage: StagePosition, limits: Limits) -> float:
     >>> from types import SimpleNamespace
     >>> limits = SimpleNamespace(stage_uncertainty_nm=20.0, off_axis_nm=1000.0)
     >>> margin_nm(StagePosition(alpha_deg=30.0), limits)
-    520.0
+    597.350269
     """
     tilts = (math.radians(tilt) for tilt in (stage.alpha_deg, stage.beta_deg) if tilt is not None)
-    return limits.stage_uncertainty_nm + round(limits.off_axis_nm * sum(abs(math.sin(tilt)) for tilt in tilts), 6)
+    return limits.stage_uncertainty_nm + round(limits.off_axis_nm * sum(abs(math.tan(tilt)) for tilt in tilts), 6)
 
 
 def swept(booked: Footprint, end: StagePosition) -> Footprint:

@@ -79,8 +79,8 @@ class Limits(Settings):
     Footprints grow by it on every side, and read-backs that differ by more are of a stage that moves.
     """
     off_axis_nm: float = Field(default=0.0, ge=0)
-    """How far a place may lie above or below the axes of tilt: tilted, it may have swung aside by this times the sine,
-    and footprints grow by that as well. 0 is right for a stage that is never tilted, or kept eucentric."""
+    """How far a place may lie above or below the axes of tilt: tilted, it may have swung aside by this times the
+    tangent, and footprints grow by that as well. 0 is right for a stage that is never tilted, or kept eucentric."""
     reach_tolerance_nm: float = Field(default=100.0, gt=0)
     """A stage read back further than this from its target has not arrived."""
     settle_timeout_s: float = Field(default=10.0, gt=0)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TypeAlias, TypedDict
 
 import numpy as np
 
-from instruments.aberrations import NAMES, Aperture, basis
+from instruments.aberrations import NAMES, Aperture, blurring_phases
 from models.focus import Estimate, Ratio, Search, estimate
 from models.focus_likelihood import DRIFT_px
 from models.focus_optics import Array
@@ -114,30 +113,19 @@ def correct(
 def _confidence(found: Estimate, aperture: Aperture) -> Ratio:
     """Share of what the covariance allows whose largest phase is below the limit."""
     drawn = np.random.default_rng(0).multivariate_normal(np.zeros(len(NAMES)), found.covariance_nm2, SAMPLES)
-    return float(np.mean(np.abs(drawn @ _shapes(aperture)).max(1) < LIMIT_rad))
+    return float(
+        np.mean(np.abs(drawn @ blurring_phases(aperture.convergence_mrad, aperture.voltage_kV)).max(1) < LIMIT_rad)
+    )
 
 
 def phase_rad(coefficients_nm: Array, aperture: Aperture) -> tuple[float, float]:
     """Root mean square and largest phase of coefficients (8,) over the aperture, less what only shifts the probe.
 
-    Fitted and taken off are a constant and a tilt: neither changes the probe's shape.
-
     >>> rms, most = phase_rad(np.array([1.0, 0, 0, 0, 0, 0, 0, 0]), Aperture((8, 8), 1.0, 200.0, 21.4))
     >>> round(rms, 3), round(most, 3)
     (0.165, 0.287)
     """
-    rest = np.asarray(coefficients_nm, dtype=np.float64) @ _shapes(aperture)
+    rest = np.asarray(coefficients_nm, dtype=np.float64) @ blurring_phases(
+        aperture.convergence_mrad, aperture.voltage_kV
+    )
     return float(np.sqrt(np.mean(rest**2))), float(np.abs(rest).max())
-
-
-@lru_cache(maxsize=16)
-def _shapes(aperture: Aperture) -> Array:
-    """(8, P) phase per nm over the aperture, without constant and tilt."""
-    side = np.linspace(-1, 1, 101)
-    x, y = (part.ravel() for part in np.meshgrid(side, side))
-    inside = np.hypot(x, y) <= 1
-    alpha = aperture.convergence_mrad * 1e-3
-    x, y = x[inside], y[inside]
-    phases = basis(alpha * x, alpha * y, aperture.voltage_kV).T
-    flat = np.stack([np.ones_like(x), x, y], axis=1)
-    return np.asarray((phases - flat @ np.linalg.lstsq(flat, phases, rcond=None)[0]).T)

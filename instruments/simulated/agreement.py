@@ -23,6 +23,14 @@ FAINT_DEPTHS = 1.6
 """So many depths of focus from the middle, a ring under the cone has lost its contrast, to a few per cent."""
 COMPARED_NM = 20.0
 """Defocus up to which was compared."""
+COMPARED_PROBES = ((200.0, 21.4), (60.0, 31.0))
+"""Voltages in kV and cones in mrad that were compared."""
+COMPARED_BRIGHT_MRAD = ((0.0, 10.0), (11.0, 22.0))
+COMPARED_DARK_MRAD = (60.0, 90.0), (120.0, 200.0)
+"""Inner and outer angles of a dark field. Compared were 60–130 and 60–140: what a ring such as 70–200 gets beyond that
+is a fifth of all, from still nearer to the nuclei."""
+NEAR = 0.1
+"""So much of itself a number may differ from one that was compared."""
 
 
 def electrons_per_nm3(material: Material) -> float:
@@ -47,12 +55,14 @@ def doubt(
     voltage_kV: float,
     convergence_mrad: float,
     ring_mrad: tuple[float, float] | None,
+    tilt_deg: float = 0.0,
 ) -> str | None:
     """Why a fine image of a crystal is not to be trusted; None: it agrees with multislice.
 
     ``defocus_nm``: C10 at the entrance face; the probe counts as in focus within a depth of focus of the crystal's
     middle. ``ring_mrad``: the detector; None is a wide beam's screen. A correlation of at least 0.9 over a cell is
-    called agreement, and of a dark field in focus also a contrast within 10 %.
+    called agreement, and of a dark field in focus also a contrast within 10 %. ``tilt_deg``: of the zone axis. What was
+    not compared is doubted.
     """
     dense, name = electrons_per_nm3(material), material.crystal
     depth_nm, off_nm = depth_of_focus_nm(voltage_kV, convergence_mrad), abs(defocus_nm + thickness_nm / 2)
@@ -72,4 +82,27 @@ def doubt(
         )
     if abs(defocus_nm) > COMPARED_NM:
         return f"C10 is {defocus_nm:.3g} nm; crystals were compared with multislice up to ± {COMPARED_NM:g} nm"
+    if tilt_deg:
+        return f"{name} leans by up to {tilt_deg:g}°; crystals were compared with multislice on their zone axis"
+    if not any(
+        _near(voltage_kV, kV) and (ring_mrad is None or _near(convergence_mrad, mrad)) for kV, mrad in COMPARED_PROBES
+    ):
+        known = ", ".join(f"{kV:g} kV with {mrad:g} mrad" for kV, mrad in COMPARED_PROBES)
+        return f"{voltage_kV:g} kV with {convergence_mrad:g} mrad was never compared with multislice, only {known}"
+    if ring_mrad is not None and not _ring_compared(ring_mrad):
+        (least, inner), (outer, most) = COMPARED_DARK_MRAD
+        known = ", ".join(f"{low:g}–{high:g}" for low, high in COMPARED_BRIGHT_MRAD)
+        return (
+            f"a ring of {ring_mrad[0]:g}–{ring_mrad[1]:g} mrad was never compared with multislice, only {known} mrad "
+            f"and dark fields from {least:g}…{inner:g} to {outer:g}…{most:g} mrad"
+        )
     return None
+
+
+def _ring_compared(ring_mrad: tuple[float, float]) -> bool:
+    dark = all(low <= angle <= high for angle, (low, high) in zip(ring_mrad, COMPARED_DARK_MRAD, strict=True))
+    return dark or any(all(map(_near, ring_mrad, known)) for known in COMPARED_BRIGHT_MRAD)
+
+
+def _near(value: float, compared: float) -> bool:
+    return abs(value - compared) <= NEAR * compared

@@ -46,6 +46,7 @@ class Darkroom:
         material, thick_nm = renderer.crystal_nm()
         if material is None or not renderer.fine:
             return None
+        film = self._recipe.film
         return doubt(
             self._recipe.materials[material],
             thick_nm,
@@ -53,6 +54,7 @@ class Darkroom:
             voltage_kV=camera.voltage_kV,
             convergence_mrad=camera.convergence_mrad,
             ring_mrad=ring_mrad,
+            tilt_deg=0.0 if film is None or film.material != material else film.mistilt_deg,
         )
 
     def _renderer(self, camera: Camera) -> Renderer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -188,7 +187,7 @@ class SimulatedMicroscope:
             number=world.unblankings + 1,
             time_s=start_s + 0.5 * beam_on_s,
             row_drift_nm=((x1 - x0) / rows, (y1 - y0) / rows),
-            thicker=1 / math.prod(math.cos(tilt) for tilt in world.tilts_rad(start_s)),
+            thicker=world.lengthened(start_s),
             tilts_rad=world.tilts_rad(start_s),
         )
         shares = world.scene.look(sight, names)

@@ -113,7 +113,7 @@ def take(
             raise ConfigError(f"{name} {value} was asked; give a number above 0")
     ring = annulus(detector)
     pixel_nm = width / pixels
-    camera = Camera(shape=(pixels, pixels), pixel_nm=pixel_nm)
+    camera = Camera(shape=(pixels, pixels), pixel_nm=pixel_nm, voltage_kV=voltage_kV, convergence_mrad=convergence_mrad)
     settings = SimulatedSettings(
         specimen=SampleSettings(recipe=recipe),
         column=ColumnSettings(

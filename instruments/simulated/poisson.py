@@ -1,10 +1,11 @@
 """Counting statistics for batches of frames: a pixel's number is a hash of its frame's seed and its index.
 
 A mean under 6 is counted by inversion: of how many numbers n a uniform number lies under the probability of more than
-n. These survival probabilities begin at 1 − exp(−m), which keeps its digits however small the mean. From 6 on by the Cornish–Fisher expansion of Poisson's quantiles in a normal number, to the order m⁻¹ (Giles, ACM Trans. Math.
-Softw. 42 (2016) 7), and two terms fitted: no tail's probability down to 10⁻⁶ is then off by more than 1 % of it.
-Nothing is looked up and little branches, so that a processor works on as many pixels at once as it has lanes. The same
-law stands here twice, compiled for a CPU and in tensor operations for a GPU; a test keeps them equal.
+n. These survival probabilities begin at 1 − exp(−m), which keeps its digits however small the mean. From 6 on by the
+Cornish–Fisher expansion of Poisson's quantiles in a normal number, to the order m⁻¹ (Giles, ACM Trans. Math. Softw. 42
+(2016) 7), and two terms fitted: no tail's probability down to 10⁻⁶ is then off by more than 1 % of it. Nothing is
+looked up and little branches, so that a processor works on as many pixels at once as it has lanes. The same law stands
+here twice, compiled for a CPU and in tensor operations for a GPU; a test keeps them equal.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ class StageSettings(Settings):
     insertion_decay_s: Positive = 1800.0
     """Time constant of that."""
     eucentric_offset_nm: NotNegative = 0.0
-    """Spread of the specimen's height over the axis of tilt when the world begins: what lies off it swings sideways as
-    the stage tilts. 0: a goniometer that keeps every place under the beam."""
+    """Spread of the specimen's height over the axis of tilt when the world begins, at the place (0, 0) and z = 0: what
+    lies off the axis swings sideways as the stage tilts."""
 
     turned_deg: float = 0.0
     """How far its axes lie turned in the image, clockwise, as a real stage's do; `adaptem calibrate` finds it."""

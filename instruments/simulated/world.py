@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from instruments.simulated.column import Probe
     from instruments.simulated.darkroom import Studio
     from instruments.simulated.holders import Amount
+    from instruments.simulated.numbers import Ratio
     from instruments.simulated.rare import Feature
     from instruments.simulated.settings import SimulatedSettings
     from instruments.types import Exposure, Outcome, Reading
@@ -111,20 +112,24 @@ class World:
         return self._beam_on
 
     def place_nm(self, at_s: float | None = None) -> tuple[float, float]:
-        """The place really under the beam now, or at another time: with play, creep and drift."""
-        at_s = self.now_s() if at_s is None else at_s
-        x, y, z, alpha = self.stage.position(at_s)
-        beta = self.stage.beta_deg(at_s)
-        if (alpha or beta) and self.settings.stage.eucentric_offset_nm:  # what lies above an axis swings sideways
-            off_nm = self._off_axis_nm(x, y, z)
-            x += off_nm * math.sin(math.radians(beta))
-            y += off_nm * math.sin(math.radians(alpha))
-        grown_nm = 0.0 if self.conditions is None else self.conditions.drift_nm(at_s)
-        return x + self.faults.drift_nm(at_s) + grown_nm, y
+        """The place really under the beam now, or at another time: with play, creep, drift and swing."""
+        return self._hit(self.now_s() if at_s is None else at_s)[0]
 
-    def _off_axis_nm(self, x_nm: float, y_nm: float, z_nm: float) -> float:
-        """How far a place lies above the axes of tilt: alpha's goes along x, beta's along y."""
-        return z_nm + self.scene.height_nm(x_nm, y_nm) + self._above_axis_nm
+    def _hit(self, at_s: float) -> tuple[tuple[float, float], float]:
+        """The place that the beam hits, and how far that lies above the axes of tilt, across the specimen.
+
+        Alpha's axis goes along x, beta's along y. As in a side-entry goniometer, x and y ride on the cradle that tilts:
+        wherever the stage is driven to, the axes stay under the beam, and only what lies h above them leaves it, by
+        h tan α across the specimen.
+        """
+        x, y, z, alpha = self.stage.position(at_s)
+        x += self.faults.drift_nm(at_s) + (0.0 if self.conditions is None else self.conditions.drift_nm(at_s))
+        along, across = (math.tan(math.radians(tilt)) for tilt in (self.stage.beta_deg(at_s), alpha))
+        place, off_nm = (x, y), z + self.scene.height_nm(x, y) + self._above_axis_nm
+        if along or across:
+            place = x + off_nm * along, y + off_nm * across
+            off_nm += self.scene.height_nm(*place) - self.scene.height_nm(x, y)
+        return place, off_nm
 
     def probe(self, at_s: float | None = None) -> Probe:
         """The probe that really scans the specimen: the lenses against the height of the specimen there.
@@ -133,10 +138,7 @@ class World:
         that images a wide beam lies below, and raising takes the specimen away from it: overfocus.
         """
         at_s = self.now_s() if at_s is None else at_s
-        x, y = self.place_nm(at_s)
-        _, _, z, alpha = self.stage.position(at_s)
-        tilted_nm = y * math.tan(math.radians(alpha)) + x * math.tan(math.radians(self.stage.beta_deg(at_s)))
-        height_nm = self._off_axis_nm(x, y, z) + tilted_nm
+        height_nm = self._hit(at_s)[1] * self.lengthened(at_s)  # along the beam
         return self._lenses.probe(self.optics, height_nm if self.settings.ctem is None else -height_nm, at_s)
 
     def tilts_rad(self, at_s: float) -> tuple[float, float]:
@@ -144,10 +146,13 @@ class World:
         alpha = self.stage.position(at_s)[3]
         return math.radians(self.stage.beta_deg(at_s)), math.radians(alpha)
 
+    def lengthened(self, at_s: float) -> Ratio:
+        """The way of the beam through a tilted specimen over its thickness."""
+        return 1 / math.prod(math.cos(tilt) for tilt in self.tilts_rad(at_s))
+
     def height_error_nm(self) -> float:
         """How far the place under the beam lies above the eucentric height."""
-        x, y, z, _ = self.stage.position(self.now_s())
-        return self._off_axis_nm(x, y, z)
+        return self._hit(self.now_s())[1]
 
     def defocus_nm(self, at_s: float | None = None) -> float:
         """The true defocus under the beam."""

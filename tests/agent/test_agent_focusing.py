@@ -56,6 +56,13 @@ def test_in_focus_it_stays_near_and_spends_little():
     assert set(column.purposes) == {Purpose.FOCUS}
 
 
+def test_a_long_climb_costs_no_more_than_was_told():
+    column, refocus = Column(3), Refocus(RefocusSettings())
+    column.defocus(-150.0)
+    refocus.run(column.microscope, column.expose)
+    assert 5 < len(column.purposes) <= len(refocus.cost_exposures())
+
+
 def test_it_stops_at_its_limit_and_says_so():
     column = Column(3)
     column.defocus(-150.0)

@@ -20,6 +20,7 @@ from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import HoleSettings, SimulatedSettings, SpecimenSettings
 from instruments.simulated.stage_settings import StageSettings
 from instruments.simulated.world import World
+from instruments.types import StagePosition
 
 if TYPE_CHECKING:
     from instruments.types import Exposure, Frame
@@ -71,6 +72,22 @@ def test_twenty_micrometres_become_less_than_a_fifth_in_four_exposures(seed):
     assert len(bench.exposures) == 4
     assert bench.guard.state().stage.alpha_deg == pytest.approx(0.0, abs=1e-6)
     assert result.data["height_before_nm"] == pytest.approx(before_nm, abs=200)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wherever_the_stage_stands_focus_and_place_stay_when_it_tilts_afterwards(seed):
+    bench = Bench(seed, stage=StageSettings())
+    x_nm, y_nm = np.random.default_rng(seed).uniform(-50_000.0, 50_000.0, 2)
+    bench.guard.move(StagePosition(x_nm=x_nm, y_nm=y_nm, z_nm=1000.0))
+    before_nm = bench.world.height_error_nm()
+    result = EucentricHeight(HeightSettings()).run(bench.guard, bench.expose)
+    assert result.ok, result.message
+    assert result.data["height_before_nm"] == pytest.approx(before_nm, abs=100)
+    assert abs(bench.world.height_error_nm()) < 100
+    place_nm, focus_nm = bench.world.place_nm(), bench.world.defocus_nm()
+    bench.guard.move(StagePosition(alpha_deg=10.0))
+    assert bench.world.place_nm() == pytest.approx(place_nm, abs=40)
+    assert bench.world.defocus_nm() == pytest.approx(focus_nm, abs=10)
 
 
 def test_holes_that_repeat_are_not_taken_for_their_neighbours():

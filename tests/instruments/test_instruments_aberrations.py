@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from instruments.aberrations import NAMES, Aperture, basis, pupil, rows_kept, transfer
+from instruments.aberrations import NAMES, Aperture, basis, pupil, residual_rad, rows_kept, transfer
 from instruments.physics import wavelength_nm
 
 FRAME = Aperture((128, 128), 0.02, 200.0, 21.4)
@@ -31,6 +31,14 @@ def covariance_nm2(image: np.ndarray, pixel_nm: float) -> np.ndarray:
 def test_defocus_is_half_the_square_of_the_angle():
     phase = one(C10=-30.0) @ basis(np.array([0.02]), np.array([0.0]), 200.0)
     assert phase[0, 0] == pytest.approx(-math.pi * 30.0 * 0.02**2 / wavelength_nm(200.0))
+
+
+def test_what_coma_only_shifts_is_no_blur():
+    alpha = 0.0214
+    found = residual_rad(one(C21a=100.0)[0], 1e3 * alpha, 200.0)
+    # over the disc of radius 1, r³ cos θ has the rms 1 / √8, and without its tilt, 2/3 r cos θ, 1 / √72
+    most = 2 * math.pi / wavelength_nm(200.0) * 100.0 * alpha**3 / 3
+    assert found == pytest.approx(most / math.sqrt(72), rel=0.03)
 
 
 @pytest.mark.parametrize(("name", "fold"), [("C10", 0), ("C12a", 2), ("C12b", 2), ("C21a", 1), ("C23b", 3), ("C30", 0)])

@@ -248,7 +248,7 @@ def test_a_tilted_place_off_the_axis_is_booked_as_wide_as_it_may_have_swung() ->
     tilted = StagePosition(x_nm=0.0, y_nm=0.0, alpha_deg=-30.0, beta_deg=10.0)
     assert margin_nm(flat, limits) == 20.0
     assert margin_nm(StagePosition(x_nm=0.0, y_nm=0.0), limits) == 20.0
-    assert margin_nm(tilted, limits) == pytest.approx(20.0 + 2000.0 * (0.5 + 0.173648), abs=1e-3)
+    assert margin_nm(tilted, limits) == pytest.approx(20.0 + 2000.0 * (0.577350 + 0.176327), abs=1e-3)
 
 
 @pytest.mark.parametrize("told", [0.0, math.nan])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
@@ -64,6 +66,27 @@ def test_what_does_not_agree_says_so_and_why(name, thick_nm, off_nm, ring, word)
     assert word in told(name, thick_nm, off_nm, ring)
 
 
+@pytest.mark.parametrize(
+    ("ring", "changes", "word"),
+    [
+        ((25.0, 50.0), {}, "a ring of 25–50 mrad was never compared"),
+        (BF, {"voltage_kV": 300.0}, "300 kV with 21.4 mrad was never compared"),
+        (WIDE, {"voltage_kV": 30.0}, "30 kV"),
+        (HAADF, {"convergence_mrad": 1.5}, "1.5 mrad"),
+    ],
+)
+def test_what_was_never_compared_is_doubted(ring, changes, word):
+    assert word in told("Au", 1.0, 0.0, ring, replace(FINE, **changes))
+    assert told("Au", 1.0, 0.0, ring if word[0] != "a" else HAADF) == ""
+
+
+def test_a_film_off_its_zone_axis_is_doubted():
+    lean = crystal("SrTiO3", 4.0)
+    assert lean.film is not None
+    lean = lean.model_copy(update={"film": lean.film.model_copy(update={"mistilt_deg": 0.5})})
+    assert "leans by up to 0.5°" in str(Darkroom(lean).beyond_range(FINE, -2.0, HAADF))
+
+
 def test_columns_that_no_pixel_shows_and_glass_are_not_doubted():
     assert told("Au", 30.0, 0.0, HAADF, Camera(shape=(64, 64), pixel_nm=1.0)) == ""
     glass = Recipe(
@@ -82,3 +105,10 @@ def test_a_picture_carries_the_doubt_of_its_own_focus():
     film = crystal("SrTiO3", 7.0)
     assert take(film, field_of_view_nm=1.0, pixels=64).doubt is None
     assert "out of focus" in str(take(film, field_of_view_nm=1.0, pixels=64, defocus_nm=-15.0).doubt)
+
+
+def test_a_picture_carries_the_doubt_of_its_own_voltage_and_cone():
+    film = crystal("SrTiO3", 4.0)
+    assert take(film, field_of_view_nm=1.0, pixels=64).doubt is None
+    assert "300 kV" in str(take(film, field_of_view_nm=1.0, pixels=64, voltage_kV=300.0).doubt)
+    assert "10 mrad" in str(take(film, field_of_view_nm=1.0, pixels=64, convergence_mrad=10.0).doubt)

@@ -221,11 +221,17 @@ def test_many_exposures_nearby_do_not_thin_out_what_a_place_has_received():
     np.testing.assert_allclose([found[0, 0], found[125, 128], found[-1, -1]], exact, rtol=0.02)
 
 
-def test_a_tilted_specimen_is_out_of_focus_by_the_height_of_its_plane_under_the_beam():
+@pytest.mark.parametrize("high_nm", [0.0, 2000.0])
+def test_a_tilted_specimen_leaves_place_and_focus_by_its_height_over_the_axis_alone(high_nm):
     made = world({"recipe": "graphene", "slope_nm_per_um": 0.0, "waviness_nm": 0.0})
-    scope, before = SimulatedMicroscope(made), made.defocus_nm()
-    scope.move(StagePosition(x_nm=0.0, y_nm=10_000.0, alpha_deg=30.0))
-    assert made.defocus_nm() - before == pytest.approx(-10_000.0 * np.tan(np.radians(30.0)), rel=1e-6)
+    scope = SimulatedMicroscope(made)
+    scope.move(StagePosition(x_nm=-7000.0, y_nm=50_000.0, z_nm=high_nm))
+    (x_nm, y_nm), focus_nm = made.place_nm(), made.defocus_nm()
+    scope.move(StagePosition(alpha_deg=30.0))
+    # a plane h above the axis, tilted: the beam meets it h / cos α above the axis, h tan α across the plane
+    assert made.place_nm() == pytest.approx((x_nm, y_nm + high_nm * np.tan(np.radians(30.0))), abs=1e-6)
+    assert made.defocus_nm() - focus_nm == pytest.approx(-high_nm * (1 / np.cos(np.radians(30.0)) - 1), abs=1e-6)
+    assert made.height_error_nm() == pytest.approx(high_nm)
 
 
 def test_spectrometers_are_read_where_they_are_named_and_count_what_is_there():
