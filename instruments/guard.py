@@ -40,8 +40,7 @@ class Guard:
         self._lacking = checks.may_lack(limits, ledger.has_read(), hardware=rig.hardware)
         self.denials = 0  # requests refused by the guard itself
         self.last_denial: str | None = None
-        self._microscope, self._clock = microscope, clock
-        self._counted_s = clock.now_s()
+        self._microscope, self._clock, self._counted_s = microscope, clock, clock.now_s()
         self._starts: deque[float] = deque(maxlen=limits.max_exposures_per_min)
         self._rest = checks.Rest(self.state, clock, limits)
         self._stopped, self._closed = threading.Event(), False
@@ -64,9 +63,12 @@ class Guard:
             self._rest.seen, expected = None, merged(target, state.stage)
             if (target.alpha_deg, target.beta_deg) != (None, None):
                 self.ledger.intend_tilt(expected)
+            held = self._held
             try:
                 with self._driver() as microscope:
                     for leg in legs(target, self.limits):
+                        if self._held is not held or self.ledger.latched() is not None:
+                            self._stopped.set()  # on its way: as if it had been stopped there
                         if not self._stopped.is_set():  # nothing else would keep the second back
                             microscope.move(leg)
             except errors.REFUSALS:
@@ -155,9 +157,8 @@ class Guard:
     def power(self, kind: type[P]) -> P | None:
         """Only the powers the guard has a rule for (``guard_powers``)."""
         with self._driver() as microscope:
-            own = Own(
-                self.limits, self.blank, self._stopped.set, self.ledger, self._transferring, self._acting, self._driver
-            )
+            halt, carry = self._stopped.set, self._transferring
+            own = Own(self.limits, self.blank, halt, self.ledger, carry, self._acting, self._driver)
             return cast("P | None", guarded(kind, microscope.power(kind), own))
 
     def why_not(

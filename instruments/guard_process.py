@@ -4,7 +4,7 @@
            ── hold ─────────────► this thread ──────────────── blank ─────► driver server
            ── stop ─────────────► this thread ──► a thread ──► stop ──────► driver server
     watchdog ◄── "." while all is well, "q" at the end ── this thread
-    watchdog ─── "!" where it cannot blank, "+" again ──► this thread
+    watchdog ─── "+" at every look that sees the instrument, "!" where it is out of its reach ──► this thread
 
 This thread never waits for the instrument. It blanks where the runner is gone, or silent while it should wait for an
 answer; it stops telling the watchdog that all is well where the guard's thread takes longer than it may.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import queue
+import select
 import selectors
 import signal
 import socket
@@ -41,10 +42,15 @@ if TYPE_CHECKING:
 
 RUNNER_SILENCE_S = 1.0
 """A runner that waits for an answer and does not beat for so long is taken for hung."""
+WATCHDOG_SILENCE_S = 3.0
+"""A watchdog that has not said for so long that it sees the instrument is taken for hung."""
 _TICK_S = 0.05
 _SPARE_S = 60.0
 """Beyond an exposure's own time and the longest that the instrument may take, what any request may take."""
 _PART_S = 5.0
+_WATCHED_S = 45.0
+"""For the watchdog to start and to see the instrument."""
+_UNSEEN = f"the watchdog has not seen the instrument for {WATCHDOG_SILENCE_S:g} s"
 
 
 class GuardProcess:
@@ -73,8 +79,9 @@ class GuardProcess:
         self._heard_s = self._beat_s = 0.0
         self._off = ""
         """Why the beam is held off for as long as a request is under way."""
-        self._unwatched = False
-        """Whether the watchdog cannot reach the instrument: nothing is exposed until it says that it can again."""
+        self._unwatched = True
+        """Whether the watchdog does not reach the instrument: nothing is exposed until it says that it does."""
+        self._seen_s = 0.0
         self._told_off = False
         """Whether somebody has held the beam off for good: that outlives every silence."""
         self._over = ""
@@ -83,8 +90,17 @@ class GuardProcess:
         """Blank and end. Safe in a signal handler."""
         self._over = self._over or why
 
+    def wait_until_watched(self, limit_s: float) -> None:
+        """Until the watchdog has seen the instrument, but no longer than that: nothing is exposed before it has."""
+        give_up_s = time.monotonic() + limit_s
+        while self._unwatched and not self._over and time.monotonic() < give_up_s:
+            if select.select([self._watch], [], [], _TICK_S)[0]:
+                self._look()
+
     def run(self) -> None:
         """Serve. The beam is blanked when this returns."""
+        if self._unwatched:
+            self._hold_off(_UNSEEN)
         worker = threading.Thread(target=self._work, daemon=True)
         worker.start()
         ears = selectors.DefaultSelector()
@@ -126,7 +142,9 @@ class GuardProcess:
     def _hear_urgent(self) -> None:
         try:
             wish = receive(self._urgent)[0]
-            self._told_off = self._told_off or bool(wish.get("reason"))
+            reason = str(wish.get("reason") or "")
+            self._told_off = self._told_off or bool(reason)
+            self._off = self._off or reason  # for what was sent a moment before, too
             send(self._urgent, guard_desk.hold(self._guard, wish))
         except (Closed, BadMessage) as error:
             self.end(f"the runner is gone: {error}")
@@ -152,7 +170,10 @@ class GuardProcess:
         if not told:
             return self.end("the watchdog is gone")
         self._unwatched = not told.endswith(b"+")
-        return self._hold_off("the watchdog cannot reach the instrument") if self._unwatched else None
+        if self._unwatched:
+            return self._hold_off("the watchdog cannot reach the instrument")
+        self._seen_s = time.monotonic()
+        return None
 
     def _work(self) -> None:
         """The guard's thread: one request after the other."""
@@ -166,6 +187,9 @@ class GuardProcess:
 
     def _see_to_it(self) -> None:
         now_s, busy_until_s = time.monotonic(), self._busy_until_s
+        if not self._unwatched and now_s - self._seen_s > WATCHDOG_SILENCE_S:
+            self._unwatched = True
+            self._hold_off(_UNSEEN)
         if busy_until_s is not None:
             if now_s - self._heard_s > RUNNER_SILENCE_S:
                 self._hold_off("the runner is silent")
@@ -228,6 +252,7 @@ def main() -> None:
     process = GuardProcess(guard, clock, calls, urgent, watch, halt, longest_s)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: process.end("the guard's process was told to end"))
+    process.wait_until_watched(_WATCHED_S)
     send(calls, {"now_s": clock.now_s(), "can_stop": guard.power(CanStop) is not None})
     return process.run()
 

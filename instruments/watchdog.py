@@ -54,7 +54,6 @@ class Watchdog:
         self._address = (port, token)
         self._link: Link | None = None
         self._reached_s = time.monotonic()
-        self._blind = False  # as the guard was told
         self._heard_s = math.inf  # until it has begun: it exposes nothing before
         self._looked_s = self._runner_gone_s = 0.0
 
@@ -98,19 +97,16 @@ class Watchdog:
             return b""
 
     def _look(self, now_s: float) -> None:
-        """See that blanking would work; the guard is told when it would not, and when it would again."""
+        """See that blanking would work, and tell the guard: one that does not hear so exposes nothing."""
         try:
             if "error" in (answer := self._ask({"op": "look"})):  # a server without its instrument
                 raise InstrumentError(str(answer.get("message")))
             self._reached_s = now_s
-            if self._blind:
-                with suppress(OSError):
-                    self._guard.send(b"+")
-                    self._blind = False
+            with suppress(OSError):
+                self._guard.send(b"+")
         except InstrumentError as error:
             if now_s - self._reached_s > _LINK_LOST_S:
                 _say(f"the instrument is not reached: {error}")
-                self._blind = True
                 with suppress(OSError):
                     self._guard.send(b"!")
 

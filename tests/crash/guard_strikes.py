@@ -24,6 +24,7 @@ CASES = (
     (STOP, ("runner",), 2.0),
     (STOP, ("guard",), 2.0),
     (STOP, ("runner", "guard"), 2.0),
+    (STOP, ("watchdog",), 3.2),
 )
 """What happens to whom, and how soon the beam must be off."""
 NAMES = [f"{how.name} {' and '.join(who)}" for how, who, _ in CASES]

@@ -177,15 +177,18 @@ class ThreadCrew:
         self.process = guard_process.GuardProcess(self.guard, clock, calls, urgent, self.watch, halt)
         self.victim = subprocess.Popen(["sleep", "60"])
         self.dog = watchdog.Watchdog(watch, life, self.victim.pid, plan.instrument.port, TOKEN, who)
-        self._thaw = threading.Event()
+        self._thaw, self.watched = threading.Event(), threading.Event()
         self.about = {"now_s": clock.now_s(), "can_stop": self.guard.power(CanStop) is not None}
         self.pids = {"guard_process": self.victim.pid}
         self.guarding = threading.Thread(target=self._guard, daemon=True)
         self.watching = threading.Thread(target=self.dog.run, daemon=True)
         for thread in (self.guarding, self.watching):
             thread.start()
+        assert self.watched.wait(30.0)
 
     def _guard(self) -> None:
+        self.process.wait_until_watched(20.0)
+        self.watched.set()
         self.process.run()
         for link in self._sockets[:2]:
             link.close()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from instruments_fake import EXPOSURE, Valves, guarded, limits
+from instruments_fake import EXPOSURE, Valves, guarded, limits, nothing, raising
 from pydantic import ValidationError
 
 from instruments.clock import SimulatedClock
@@ -72,6 +72,27 @@ def test_a_stop_between_the_two_motions_keeps_the_second_back(scope: FakeMicrosc
     with pytest.raises(ReachError, match="x_nm reads 600"):
         guard.move(StagePosition(x_nm=1000.0))
     assert scope.calls.count("move") == 1
+
+
+@pytest.mark.parametrize("latched", [False, True])
+def test_a_hold_or_a_latch_between_the_two_motions_keeps_the_second_back(scope: FakeMicroscope, latched: bool) -> None:
+    """From whichever thread: nobody sees to the rest of the way."""
+    guard = guarded(scope, approach_nm=400.0)
+
+    def told_off() -> None:
+        scope.on_move = nothing
+        if latched:
+            scope.on_blank = raising(OSError("the amplifier is off"))
+        with suppress(HardwareFault):
+            guard.hold("the survey is gone")
+        scope.on_blank = nothing
+
+    scope.on_move = told_off
+    with pytest.raises(ReachError, match="x_nm reads 600"):
+        guard.move(StagePosition(x_nm=1000.0))
+    assert scope.calls.count("move") == 1
+    if not latched:  # what was held off before is no reason: only the beam is
+        assert guard.move(StagePosition(x_nm=1000.0)).achieved.x_nm == 1000.0
 
 
 def test_an_approach_that_passes_farther_than_the_backlash_allows_is_refused() -> None:
