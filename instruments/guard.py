@@ -95,8 +95,7 @@ class Guard:
             with self._judging():
                 price = self._plan(exposure, state, state.stage)
                 if (settled := self._rest.settled(state)) is not state:
-                    state = settled
-                    price = self._plan(exposure, state, state.stage)
+                    state, price = settled, self._plan(exposure, settled, settled.stage)
                 self._rest.check(state.stage, self.limits.stage_uncertainty_nm)
                 if self._held:  # at the last moment: what is refused here is not booked
                     raise self._held
