@@ -15,6 +15,7 @@ from instruments.guard_checks import unread
 from instruments.guard_client import GuardClient
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import SIMULATED
+from instruments.remote import RemoteMicroscope, RemoteSettings, token_in
 from surveys.readonly import HandsOff, ReadOnly
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from archive.folder import SurveyFolder
     from instruments.limits import Interlock
-    from instruments.protocol import Guarded
+    from instruments.protocol import Guarded, Microscope
     from instruments.types import State
     from surveys.settings import SurveySettings
 
@@ -59,6 +60,11 @@ def waived(settings: SurveySettings, state: Callable[[], State]) -> dict[Interlo
     return {name: reasons[name] for name in silent}
 
 
+def looked_at(instrument: RemoteSettings, clock: Clock) -> RemoteMicroscope:
+    """An instrument behind its driver server, to be read: for a pilot, who comes or is silent, the server blanks."""
+    return RemoteMicroscope(instrument, token_in(instrument.token_file), clock, role="adviser")
+
+
 def open_guarded(settings: SurveySettings, place: SurveyFolder, truth: Path, start_s: float) -> tuple[Guarded, Clock]:
     """The guard that the settings ask for, and the instrument's clock. Raises InstrumentError, ConfigError."""
     if in_own_process(settings):
@@ -73,10 +79,14 @@ def open_guarded(settings: SurveySettings, place: SurveyFolder, truth: Path, sta
         client = GuardClient(plan, start_s)
         return client, client.clock
     clock: Clock = (RealClock if getattr(settings.instrument, "real_time", True) else SimulatedClock)(start_s)
-    microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
+    advises = settings.autonomy == "advise"
+    if advises and isinstance(settings.instrument, RemoteSettings):
+        microscope: Microscope = looked_at(settings.instrument, clock)
+    else:
+        microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
     try:
         ledger = SqliteLedger(place.ledger)
-        if settings.autonomy == "advise":
+        if advises:
             return HandsOff(ReadOnly(microscope), settings.limits, ledger, clock, SIMULATED), clock  # exposes nothing
         return Guard(microscope, settings.limits, ledger, clock, SIMULATED), clock
     except BaseException:

@@ -129,8 +129,7 @@ def watchdog_blind(links: Links) -> None:
         refused(lambda: client.acquire(SHORT), Held, InstrumentError)
     assert links.world.unblankings == count, "exposed without anybody who could blank"
     crew.dog._address = address
-    wait_for(lambda: not crew.dog._blind, "the watchdog does not look again", 5.0)
-    time.sleep(0.2)  # until the guard has heard
+    wait_for(lambda: not crew.process._unwatched, "the watchdog does not look again", 5.0)
     client.acquire(SHORT)
 
 

@@ -187,7 +187,7 @@ class ThreadCrew:
         assert self.watched.wait(30.0)
 
     def _guard(self) -> None:
-        self.process.wait_until_watched(20.0)
+        self.process.wait_until_watched(10.0)
         self.watched.set()
         self.process.run()
         for link in self._sockets[:2]:

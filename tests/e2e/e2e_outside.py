@@ -76,10 +76,13 @@ class OutsideBench(Bench):
 
     def act(self, action: Callable[[], object]) -> BaseException | None:
         def whole() -> None:
+            manned = self.client._crew is not None
             try:
                 action()
             finally:
                 self._quiet()
+                planned = self._dead or not manned or self.client._crew is not None
+                self.must(planned, "the guard's process ended, and nobody had killed it")
                 self._dead = self._dead or self.client._crew is None
 
         return super().act(whole)

@@ -54,6 +54,11 @@ def _all_is_well(self: GuardProcess) -> None:
         self._watch.send(b".")
 
 
+def _deaf_to_the_watchdog(self: GuardProcess) -> None:
+    self._watch.recv(64)
+    self._unwatched, self._seen_s = False, float("inf")
+
+
 def _deaf_to_the_runner(self: Watchdog, guard: Any, runner: Any, *rest: Any) -> None:
     _DOG(self, guard, runner, *rest)
     PAIRS.extend(pair := socket.socketpair())
@@ -119,7 +124,7 @@ DEFECTS: tuple[Defect, ...] = (
     ("a guard that lets two requests race", ((GuardProcess, "_part", _goodbye_only),), scenarios.hasty_runner),
     ("a guard that does not mind a silent runner", ((GuardProcess, "_hold_off", _nothing),), scenarios.runner_hangs),
     ("a guard that beats whatever it does", ((GuardProcess, "_see_to_it", _all_is_well),), scenarios.guard_overworked),
-    ("a guard that needs no watchdog", ((GuardProcess, "_look", _nothing),), scenarios.watchdog_dies),
+    ("a guard that needs no watchdog", ((GuardProcess, "_look", _deaf_to_the_watchdog),), scenarios.watchdog_dies),
     ("a watchdog that does not bite", ((Watchdog, "_blank", _nothing),), scenarios.guard_dies),
     ("a watchdog that waits for ever", ((Watchdog, "_heard_s", _fixed(float("inf"))),), scenarios.guard_hangs),
     ("a watchdog that lets a hung guard live", ((watchdog, "os", SimpleNamespace(kill=_nothing)),),
