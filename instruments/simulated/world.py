@@ -17,6 +17,7 @@ from instruments.simulated.hashing import uniform
 from instruments.simulated.lenses import Lenses, at_rest
 from instruments.simulated.scenes import open_scene
 from instruments.simulated.stage import Stage
+from instruments.simulated.swing import swung
 from instruments.simulated.truth import Row, TruthLog, check_same, fingerprint
 from instruments.types import ELECTRONS_PER_PA_S, Footprint, Optics
 
@@ -116,20 +117,10 @@ class World:
         return self._hit(self.now_s() if at_s is None else at_s)[0]
 
     def _hit(self, at_s: float) -> tuple[tuple[float, float], float]:
-        """The place that the beam hits, and how far that lies above the axes of tilt, across the specimen.
-
-        Alpha's axis goes along x, beta's along y. As in a side-entry goniometer, x and y ride on the cradle that tilts:
-        wherever the stage is driven to, the axes stay under the beam, and only what lies h above them leaves it, by
-        h tan α across the specimen.
-        """
-        x, y, z, alpha = self.stage.position(at_s)
+        """The place that the beam hits, and how far that lies above the axes of tilt, across the specimen."""
+        x, y, z, _ = self.stage.position(at_s)
         x += self.faults.drift_nm(at_s) + (0.0 if self.conditions is None else self.conditions.drift_nm(at_s))
-        along, across = (math.tan(math.radians(tilt)) for tilt in (self.stage.beta_deg(at_s), alpha))
-        place, off_nm = (x, y), z + self.scene.height_nm(x, y) + self._above_axis_nm
-        if along or across:
-            place = x + off_nm * along, y + off_nm * across
-            off_nm += self.scene.height_nm(*place) - self.scene.height_nm(x, y)
-        return place, off_nm
+        return swung((x, y), z + self._above_axis_nm, self.tilts_rad(at_s), self.scene.height_nm)
 
     def probe(self, at_s: float | None = None) -> Probe:
         """The probe that really scans the specimen: the lenses against the height of the specimen there.

@@ -114,9 +114,3 @@ def test_who_holds_the_beam_off_for_good_is_not_forgotten_when_a_silence_ends(sc
         for end in pair:
             end.close()
     assert calls.fileno() == -1
-
-
-LIMITS = Limits(
-    x_nm=(-1e3, 1e3), y_nm=(-1e3, 1e3), backlash_nm=1.0, stage_uncertainty_nm=1.0, max_current_pA=60.0,
-    max_electrons=1e9, max_fluence_e_per_A2=1e3, max_time_s=100.0,
-)  # fmt: skip

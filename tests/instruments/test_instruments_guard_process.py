@@ -16,6 +16,7 @@ from instruments.crew import Crew, Plan
 from instruments.drivers import registry
 from instruments.errors import BusyError, Disconnected, HardwareFault, Held, InstrumentError
 from instruments.launch import instrument_name, longest_s, overhead_s, startup_s
+from instruments.limits import Limits
 from instruments.powers import CanStop, HasHolder, HasLoader, HasValves
 from instruments.remote import RemoteSettings, token_in
 from instruments.replay import ReplaySettings
@@ -112,6 +113,12 @@ def test_plans_and_names(tmp_path: Path) -> None:
     assert (startup_s(faulty), startup_s(registry.parse({"kind": "detwin"}))) == (60.0, 300.0)
     with pytest.raises(ConfigError, match="token_file"):
         token_in(tmp_path / "token")
+
+
+LIMITS = Limits(
+    x_nm=(-1e3, 1e3), y_nm=(-1e3, 1e3), backlash_nm=1.0, stage_uncertainty_nm=1.0, max_current_pA=60.0,
+    max_electrons=1e9, max_fluence_e_per_A2=1e3, max_time_s=100.0,
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

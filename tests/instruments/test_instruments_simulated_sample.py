@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 
+from instruments_recipe import ATOMS, SHARP, WIDE, focused, look, world
 from pydantic import ValidationError
 
 from instruments.annuli import Annulus, mask
@@ -20,37 +21,9 @@ from instruments.simulated.damage import FluenceMap
 from instruments.simulated.library import named
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.scenes import Sight
-from instruments.simulated.settings import ColumnSettings, SimulatedSettings
-from instruments.simulated.stage_settings import StageSettings
+from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.world import World
-from instruments.types import Exposure, Footprint, Optics, StagePosition
-
-SHARP = ColumnSettings(source_size_nm=0.035, convergence_mrad=21.4, focus_offset_nm=0.0, stig_offset_nm=0.0)
-STILL = StageSettings(drift_nm=0.0, creep_nm=0.0, reach_nm=0.0, readback_nm=0.0)
-ATOMS = Exposure(field_of_view_nm=2.0, shape=(64, 64), dwell_us=20.0)
-WIDE = Exposure(field_of_view_nm=128.0, shape=(64, 64), dwell_us=20.0)
-
-
-def world(name: object = "srtio3_on_ge", seed: int = 1, **changes: object) -> World:
-    settings = {"specimen": name, "column": SHARP, "stage": STILL, "abf": {}, "adf": {"angles_mrad": (35, 60)}}
-    return World(SimulatedSettings.model_validate({**settings, **changes}), seed, SimulatedClock())
-
-
-def focused(made: World, by_nm: float = 0.0) -> SimulatedMicroscope:
-    scope = SimulatedMicroscope(made)
-    scope.tune(Optics(defocus_nm=by_nm - made.defocus_nm()))
-    return scope
-
-
-def look(made: World, exposure: Exposure, *names: str, fluence: FluenceMap | None = None) -> dict[str, np.ndarray]:
-    sight = Sight(
-        exposure=exposure,
-        centre_nm=made.place_nm(),
-        probe=made.probe(),
-        fluence=fluence or FluenceMap(),
-        number=1,
-    )
-    return dict(made.scene.look(sight, names))
+from instruments.types import Exposure, Footprint, Optics
 
 
 def test_the_conformance_suite_passes():
@@ -86,37 +59,6 @@ def test_a_scan_that_is_turned_shows_the_same_place_turned(exposure, detector):
     turned = look(made, replace(exposure, rotation_deg=90.0), detector)[detector]
     # along +column the place now moves by −y instead of −x, along +row by +x
     np.testing.assert_allclose(np.rot90(turned, -1), straight, atol=0.03 * float(np.ptp(straight)))
-
-
-def test_defocus_and_coma_blur_and_the_corrector_takes_coma_away():
-    made = world(column=SHARP.model_copy(update={"coma_offset_nm": 400.0, "coma_nm": (-1000.0, 1000.0)}))
-    scope = focused(made, -2.0)
-    c21 = made.probe().higher_nm[:2]
-    before = look(made, ATOMS, "HAADF")["HAADF"].std()
-    scope.tune(Optics(coma_a_nm=-c21[0], coma_b_nm=-c21[1]))
-    after = look(made, ATOMS, "HAADF")["HAADF"].std()
-    scope.tune(Optics(defocus_nm=(scope.state().optics.defocus_nm or 0.0) - 25.0))
-    blurred = look(made, ATOMS, "HAADF")["HAADF"].std()
-    assert np.hypot(*c21) > 100
-    assert after > 1.1 * before
-    assert blurred < 0.7 * after
-    with pytest.raises(NotSupported, match="coma_a_nm"):
-        focused(world()).tune(Optics(coma_a_nm=1.0))
-
-
-def test_coma_threefold_and_spherical_aberration_wander_each_as_far_as_it_may():
-    most_nm = np.array([100.0, 100.0, 50.0, 50.0, 1000.0])
-    drifts = {"coma_drift_nm": 100.0, "threefold_drift_nm": 50.0, "spherical_drift_nm": 1000.0}
-    made, still, seen = world(column=SHARP.model_copy(update=drifts)), world(), []
-    for _ in range(60):
-        seen.append(made.probe().higher_nm)
-        made.wait(600.0)
-        still.wait(600.0)
-    assert (np.abs(seen) <= most_nm).all()
-    assert (np.ptp(seen, axis=0) > 0.7 * most_nm).all()
-    assert still.probe().higher_nm == (0.0,) * 5
-    with pytest.raises(ValidationError, match=r"column\.coma_drift_nm needs a specimen by recipe"):
-        SimulatedSettings(column=ColumnSettings(coma_drift_nm=1.0))
 
 
 def test_the_beam_takes_the_structure_where_it_was_and_nowhere_else():
@@ -219,19 +161,6 @@ def test_many_exposures_nearby_do_not_thin_out_what_a_place_has_received():
     found = fluence.under(xs_nm, ys_nm)
     assert found.shape == (250, 256)
     np.testing.assert_allclose([found[0, 0], found[125, 128], found[-1, -1]], exact, rtol=0.02)
-
-
-@pytest.mark.parametrize("high_nm", [0.0, 2000.0])
-def test_a_tilted_specimen_leaves_place_and_focus_by_its_height_over_the_axis_alone(high_nm):
-    made = world({"recipe": "graphene", "slope_nm_per_um": 0.0, "waviness_nm": 0.0})
-    scope = SimulatedMicroscope(made)
-    scope.move(StagePosition(x_nm=-7000.0, y_nm=50_000.0, z_nm=high_nm))
-    (x_nm, y_nm), focus_nm = made.place_nm(), made.defocus_nm()
-    scope.move(StagePosition(alpha_deg=30.0))
-    # a plane h above the axis, tilted: the beam meets it h / cos α above the axis, h tan α across the plane
-    assert made.place_nm() == pytest.approx((x_nm, y_nm + high_nm * np.tan(np.radians(30.0))), abs=1e-6)
-    assert made.defocus_nm() - focus_nm == pytest.approx(-high_nm * (1 / np.cos(np.radians(30.0)) - 1), abs=1e-6)
-    assert made.height_error_nm() == pytest.approx(high_nm)
 
 
 def test_spectrometers_are_read_where_they_are_named_and_count_what_is_there():
