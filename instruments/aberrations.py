@@ -197,7 +197,7 @@ def residual_rad(coefficients_nm: npt.ArrayLike, convergence_mrad: float, voltag
     """Root mean square of the aberrations' phase over the aperture, in rad, without what only shifts the probe.
 
     >>> round(residual_rad([2.0, 0, 0, 0, 0, 0, 0, 0], 21.4, 200.0), 3)
-    0.329
+    0.331
     """
     phase = np.asarray(coefficients_nm, dtype=np.float64) @ blurring_phases(convergence_mrad, voltage_kV)
     return float(np.sqrt(np.mean(phase**2)))

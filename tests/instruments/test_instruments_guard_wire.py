@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -189,6 +190,7 @@ def test_a_hold_outlives_the_silence_that_it_came_in(scope: FakeMicroscope) -> N
     pairs = [socket.socketpair() for _ in range(4)]
     try:
         process = GuardProcess(guard, scope.clock, *(theirs for _, theirs in pairs))
+        process._unwatched, process._seen_s = False, time.monotonic()
         process._hold_off("the runner is silent")
         process._busy_until_s = None
         wire.send(pairs[0][0], {"op": "state"})
