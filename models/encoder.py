@@ -8,7 +8,6 @@ al. 2022). ``python -m training.supervised`` makes the weights.
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -17,11 +16,10 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from configs.errors import ConfigError
+from models.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,10 +122,7 @@ def embedding(encoder: Encoder, chips: Sequence[npt.NDArray[np.generic]]) -> Arr
 
 def save_encoder(encoder: Encoder, path: Path, about: Mapping[str, str]) -> None:
     """Weights and, beside them under the same name as JSON, how they were made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}
-    save_file(state, path, {"format": FORMAT, "version": VERSION})
-    path.with_suffix(".json").write_text(json.dumps({"format": FORMAT, "version": VERSION, **about}, indent=2) + "\n")
+    write_weights(encoder.state_dict(), path, (FORMAT, VERSION), about)
 
 
 def load_encoder(path: Path = WEIGHTS) -> Encoder:
@@ -140,15 +135,7 @@ def load_encoder(path: Path = WEIGHTS) -> Encoder:
 @lru_cache(maxsize=2)
 def _loaded(path: Path, _changed_ns: int) -> Encoder:
     again = "make them anew with `python -m training.supervised`"
-    try:
-        with safe_open(path, "pt") as held:
-            about = held.metadata() or {}
-            state = {name: held.get_tensor(name) for name in held.keys()}
-    except (SafetensorError, OSError) as error:
-        raise ConfigError(f"weights {path} are not safetensors ({error}): {again}") from error
-    if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
-        found = f"{about.get('format')!r} of version {about.get('version')!r}"
-        raise ConfigError(f"weights {path} are {found}; this reads {FORMAT!r} of version {VERSION!r}: {again}")
+    state = read_weights(path, (FORMAT, VERSION), again)
     encoder = Encoder()
     try:
         encoder.load_state_dict(state)

@@ -8,7 +8,6 @@ Powers only are used: drift and brightness do no harm. ``python -m training.focu
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,12 +17,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from configs.errors import ConfigError
 from models.focus_spectra import RINGS, SECTORS, spectra_of
+from models.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -189,9 +187,7 @@ def read_focus(network: FocusNetwork, images: npt.ArrayLike, changes_nm: npt.Arr
 
 def save_network(network: FocusNetwork, path: Path, about: Mapping[str, str]) -> None:
     """Weights and, beside them under the same name as JSON, how they were made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(network.state_dict(), path, {"format": FORMAT, "version": VERSION})
-    path.with_suffix(".json").write_text(json.dumps({"format": FORMAT, "version": VERSION, **about}, indent=2) + "\n")
+    write_weights(network.state_dict(), path, (FORMAT, VERSION), about)
 
 
 def load_network(path: Path = WEIGHTS) -> FocusNetwork:
@@ -204,15 +200,7 @@ def load_network(path: Path = WEIGHTS) -> FocusNetwork:
 @lru_cache(maxsize=4)
 def _loaded(path: Path, _changed_ns: int) -> FocusNetwork:
     again = "make them anew with `python -m training.focus`"
-    try:
-        with safe_open(path, "pt") as held:
-            about = held.metadata() or {}
-            state = {name: held.get_tensor(name) for name in held.keys()}
-    except (SafetensorError, OSError) as error:
-        raise ConfigError(f"weights {path} are not safetensors ({error}): {again}") from error
-    if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
-        found = f"{about.get('format')!r} of version {about.get('version')!r}"
-        raise ConfigError(f"weights {path} are {found}; this reads {FORMAT!r} of version {VERSION!r}: {again}")
+    state = read_weights(path, (FORMAT, VERSION), again)
     network = FocusNetwork()
     try:
         network.load_state_dict(state)

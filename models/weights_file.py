@@ -1,0 +1,39 @@
+"""Weights of a network as safetensors, with how they were made beside them as JSON; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from configs.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+
+def write_weights(state: Mapping[str, Tensor], path: Path, kind: tuple[str, str], about: Mapping[str, str]) -> None:
+    """Weights and, beside them under the same name as JSON, how they were made. ``kind``: format and version."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    named = {"format": kind[0], "version": kind[1]}
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, named)
+    path.with_suffix(".json").write_text(json.dumps({**named, **about}, indent=2) + "\n")
+
+
+def read_weights(path: Path, kind: tuple[str, str], again: str) -> dict[str, Tensor]:
+    """Weights by name. Raises ConfigError, which ends with ``again``, for a file that is not of this ``kind``."""
+    try:
+        with safe_open(path, "pt") as held:
+            about = held.metadata() or {}
+            state = {name: held.get_tensor(name) for name in held.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ConfigError(f"weights {path} are not safetensors ({error}): {again}") from error
+    if (about.get("format"), about.get("version")) != kind:
+        found = f"{about.get('format')!r} of version {about.get('version')!r}"
+        raise ConfigError(f"weights {path} are {found}; this reads {kind[0]!r} of version {kind[1]!r}: {again}")
+    return state
