@@ -75,6 +75,7 @@ def _of(instrument: Settings, seed: int) -> dict[str, Any]:
     from datetime import UTC, datetime
 
     from configs.load import ConfigError
+    from instruments import column
     from instruments.calibration import in_words
     from instruments.clock import RealClock, SimulatedClock
     from instruments.drivers.registry import lacks, open_microscope
@@ -82,12 +83,14 @@ def _of(instrument: Settings, seed: int) -> dict[str, Any]:
 
     clock = RealClock() if getattr(instrument, "real_time", True) else SimulatedClock()
     try:
-        scope = open_microscope(instrument, seed=seed, clock=clock)
-        try:
-            stage = scope.state().stage
-            answer = f"yes, at ({stage.x_nm:g}, {stage.y_nm:g}) nm" if None not in (stage.x_nm, stage.y_nm) else "yes"
-        finally:
-            scope.close()
+        with column.held(instrument):
+            scope = open_microscope(instrument, seed=seed, clock=clock)
+            try:
+                stage = scope.state().stage
+                read = None not in (stage.x_nm, stage.y_nm)
+                answer = f"yes, at ({stage.x_nm:g}, {stage.y_nm:g}) nm" if read else "yes"
+            finally:
+                scope.close()
     except (ConfigError, InstrumentError) as error:
         answer = f"no: {error}"
     return {

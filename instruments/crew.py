@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from configs.load import Settings
 from instruments import codec
+from instruments.column import here
 from instruments.drivers import registry
 from instruments.errors import Disconnected, Timeout
 from instruments.latches import latch_file, tell_waived
@@ -117,7 +118,7 @@ class Crew:
         if isinstance(plan.instrument, RemoteSettings):
             return plan.instrument, token_in(plan.instrument.token_file)
         truth = None if plan.truth is None else str(plan.truth.resolve())
-        about = {"seed": plan.seed, "truth": truth, "start_s": start_s}
+        about = {"seed": plan.seed, "truth": truth, "start_s": start_s, "holder": here()}
         made = launch("instruments.hosted", plan.instrument, about, plan.log)
         self._keep("server", made.process)
         return made.remote, made.token

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instruments import codec, distant
+from instruments import codec, column, distant
 from instruments.clock import RealClock, SimulatedClock
 from instruments.drivers import registry
 from instruments.errors import InstrumentError
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
     from instruments.clock import Clock
     from instruments.codec import Arrays, Json
+    from instruments.column import Column
     from instruments.protocol import Microscope
 
 
 class Hosted:
     """A ``Microscope`` as the driver server wants it: dictionaries in, dictionaries and arrays out."""
 
-    def __init__(self, scope: Microscope) -> None:
+    def __init__(self, scope: Microscope, held: Column | None = None) -> None:
+        """``held``: the column, to be let go of when the driver is closed."""
         self._scope = scope
+        self._column = held
         self._motion = scope.power(CanStop)
         self._blanker = scope.power(HasBlanker)
         self.can_stop = self._motion is not None
@@ -66,13 +69,15 @@ class Hosted:
 
     def close(self) -> None:
         self._scope.close()
+        if self._column is not None:
+            self._column.release()
 
 
 class HostedWorld(Hosted):
     """One that keeps its own time: it goes on when it is told to."""
 
-    def __init__(self, scope: Microscope, clock: Clock) -> None:
-        super().__init__(scope)
+    def __init__(self, scope: Microscope, clock: Clock, held: Column | None = None) -> None:
+        super().__init__(scope, held)
         self._clock = clock
 
     def now_s(self) -> float:
@@ -83,16 +88,17 @@ class HostedWorld(Hosted):
 
 
 def open_driver(settings: Json) -> Hosted:
-    """``settings``: instrument (the block of a config), and seed, truth, start_s where it is a simulated one."""
+    """``settings``: instrument (the block of a config), holder, and seed, truth, start_s of a simulated one."""
     instrument = registry.parse(settings["instrument"])
     start_s = float(settings.get("start_s", 0.0))
     simulated = not getattr(instrument, "real_time", True)
     clock: Clock = (SimulatedClock if simulated else RealClock)(start_s)
     truth = settings.get("truth")
+    held = column.take(instrument, settings.get("holder"))
     scope = registry.open_microscope(
         instrument, seed=int(settings.get("seed", 0)), clock=clock, truth=None if truth is None else Path(truth)
     )
-    return HostedWorld(scope, clock) if simulated else Hosted(scope)
+    return HostedWorld(scope, clock, held) if simulated else Hosted(scope, held)
 
 
 @contextmanager

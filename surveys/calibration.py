@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from configs.load import ConfigError
+from instruments import column
 from instruments.calibration import (
     GOOD_FOR,
     BacklashEntry,
@@ -185,15 +186,16 @@ def _opened(
     """A guard over it, with limits that hold in the stage's own axes."""
     if clock is None:
         clock = RealClock() if getattr(bare, "real_time", True) else SimulatedClock()
-    scope = open_microscope(bare, seed=settings.seed, clock=clock)
-    try:
-        limits = _box(settings.limits, wish, assumed, scope.state())
-        if not apart(settings):
-            return Guard(scope, limits, MemoryLedger(), clock, SIMULATED)
-    except BaseException:
+    with column.held(bare):
+        scope = open_microscope(bare, seed=settings.seed, clock=clock)
+        try:
+            limits = _box(settings.limits, wish, assumed, scope.state())
+            if not apart(settings):
+                return Guard(scope, limits, MemoryLedger(), clock, SIMULATED)
+        except BaseException:
+            scope.close()
+            raise
         scope.close()
-        raise
-    scope.close()
     plan = Plan(
         instrument=bare,
         limits=limits,

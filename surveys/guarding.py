@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from configs.load import ConfigError
+from instruments import column
 from instruments.checks import READS
 from instruments.clock import Clock, RealClock, SimulatedClock
 from instruments.crew import Plan
@@ -80,15 +81,23 @@ def open_guarded(settings: SurveySettings, place: SurveyFolder, truth: Path, sta
         return client, client.clock
     clock: Clock = (RealClock if getattr(settings.instrument, "real_time", True) else SimulatedClock)(start_s)
     advises = settings.autonomy == "advise"
-    if advises and isinstance(settings.instrument, RemoteSettings):
-        microscope: Microscope = looked_at(settings.instrument, clock)
-    else:
-        microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
+    held = column.take(settings.instrument)
+    try:
+        if advises and isinstance(settings.instrument, RemoteSettings):
+            microscope: Microscope = looked_at(settings.instrument, clock)
+        else:
+            microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
+    except BaseException:
+        held.release()
+        raise
     try:
         ledger = SqliteLedger(place.ledger)
         if advises:
-            return HandsOff(ReadOnly(microscope), settings.limits, ledger, clock, SIMULATED), clock  # exposes nothing
+            return HandsOff(
+                ReadOnly(microscope, held), settings.limits, ledger, clock, SIMULATED
+            ), clock  # exposes nothing
         return Guard(microscope, settings.limits, ledger, clock, SIMULATED), clock
     except BaseException:
         microscope.close()
+        held.release()
         raise

@@ -8,6 +8,7 @@ from instruments.errors import NotSupported
 from instruments.guard import Guard
 
 if TYPE_CHECKING:
+    from instruments.column import Column
     from instruments.protocol import Microscope
     from instruments.types import Exposure, Optics, StagePosition, State
 
@@ -17,8 +18,8 @@ P = TypeVar("P")
 class ReadOnly:
     """Implements ``Microscope``; what would write to the driver is refused, blanking is left to the operator."""
 
-    def __init__(self, microscope: Microscope) -> None:
-        self._microscope = microscope
+    def __init__(self, microscope: Microscope, held: Column) -> None:
+        self._microscope, self._column = microscope, held
 
     def state(self) -> State:
         return self._microscope.state()
@@ -36,7 +37,8 @@ class ReadOnly:
         """Nothing: the beam is the operator's."""
 
     def close(self) -> None:
-        """Nothing: closing would blank."""
+        """Let go of the column, and no more: closing the driver would blank."""
+        self._column.release()
 
     def power(self, kind: type[P]) -> P | None:
         """None: powers write."""
