@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Frames are small: more threads would only wait for each other, and results would depend on their number.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help night test slow coverage check notebooks benchmarks bundle driver-zip clean
+.PHONY: help night test slow coverage check nexus notebooks benchmarks bundle driver-zip clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -45,6 +45,14 @@ check: .venv/dev  ## Format, types, layers, security
 
 rllib: .venv-rllib/made  ## RLlib's adapter, in an environment of its own
 	.venv-rllib/bin/python -m pytest -p no:cacheprovider tests/training/test_training_rllib.py
+
+nexus: .venv-nexus/made .venv/dev  ## Exports judged by others: pynx validate and the rocrate library, in an environment of their own
+	$(BIN)/pytest tests/archive/test_archive_export_judged.py
+
+.venv-nexus/made: Makefile
+	test -x .venv-nexus/bin/python || $(PYTHON) -m venv .venv-nexus
+	.venv-nexus/bin/python -m pip install --quiet 'pynxtools==0.16.0' 'rocrate==0.16.0'
+	touch $@
 
 .venv-rllib/made: pyproject.toml constraints.txt
 	test -x .venv-rllib/bin/python || $(PYTHON) -m venv .venv-rllib

@@ -20,6 +20,7 @@ from archive.durable import make_folder, write_atomically
 from archive.errors import FolderError, FolderInUse
 from archive.room import MEBIBYTE
 from archive.schema import UPGRADES, dump, parse
+from archive.software import commit
 from instruments.ledger_sqlite import free_bytes
 
 if TYPE_CHECKING:
@@ -166,6 +167,8 @@ def holder(path: Path) -> int | None:
 def versions() -> dict[str, str]:
     """Versions of Python, the system and the packages that shape a record; what is not installed is left out."""
     found = {"python": platform.python_version(), "system": platform.platform()}
+    if (source := commit()) is not None:
+        found["adaptem commit"] = source
     for package in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)

@@ -7,6 +7,7 @@ import re
 
 from pydantic import field_validator
 
+from configs.elements import element
 from configs.settings import Settings
 
 
@@ -21,6 +22,10 @@ class Who(Settings):
     """Proposal, project or booking number."""
     sample: str | None = None
     """The sample's name or identifier in the laboratory."""
+    elements: tuple[str, ...] | None = None
+    """What it is made of, support included: [Sr, Ti, O]. Records are searched by it, and NeXus asks for it."""
+    prepared: dt.date | None = None
+    """The day on which the sample was prepared."""
     licence: str | None = None
     """Terms of the data, as an SPDX expression: CC-BY-4.0."""
     embargo: dt.date | None = None
@@ -37,6 +42,11 @@ class Who(Settings):
         if orcid[-1] != orcid_check_digit(orcid[:-1]):
             raise ValueError("the check digit does not agree, so at least one digit is wrong; compare with orcid.org")
         return orcid
+
+    @field_validator("elements")
+    @classmethod
+    def _elements(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if value is None else tuple(dict.fromkeys(element(symbol) for symbol in value))
 
     @field_validator("licence")
     @classmethod

@@ -10,6 +10,7 @@ import typer
 from console import (
     answers,
     calibrate,
+    export,
     files,
     instruments,
     look,
@@ -59,6 +60,7 @@ for group in (
     answers,
     look,
     review,
+    export,
     files,
     see,
     safety,
