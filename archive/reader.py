@@ -80,6 +80,7 @@ class SurveyReader:
             end_s=row.frame.end_s,
             electrons=row.frame.electrons,
             holder=row.frame.holder,
+            doubts=row.frame.doubts,
         )
 
     def close(self) -> None:

@@ -206,6 +206,15 @@ class Rows:
         sql = "SELECT * FROM frames ORDER BY exposure DESC, rowid LIMIT ?"
         return tuple(map(StoredSignal.of, self._query(sql, -1 if count is None else count)))
 
+    def doubted(self) -> tuple[int, str | None]:
+        """How many frames the instrument itself doubts, and what it says of the latest."""
+        number, frame = self._query(
+            """SELECT count(*), (SELECT frame FROM exposures WHERE frame LIKE ?1 ORDER BY id DESC LIMIT 1)
+               FROM exposures WHERE frame LIKE ?1""",
+            '%"doubts":["%',
+        )[0]
+        return number, None if frame is None else parse(FRAME, frame).doubts[0]
+
     def places(self) -> Iterator[tuple[str, str, int, int]]:
         """(signal, stream, first, count) of everything that is stored: where it lies, and no more."""
         for row in self._query("SELECT signal, stream, first, count FROM frames ORDER BY exposure DESC, rowid"):

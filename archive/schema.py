@@ -128,6 +128,7 @@ class FrameRecord:
     end_s: float
     electrons: float
     holder: Mapping[str, Reading]
+    doubts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, frame: Frame) -> FrameRecord:
@@ -139,6 +140,7 @@ class FrameRecord:
             end_s=frame.end_s,
             electrons=frame.electrons,
             holder=frame.holder,
+            doubts=frame.doubts,
         )
 
 

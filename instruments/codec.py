@@ -109,6 +109,7 @@ def frame(value: Frame) -> tuple[Json, list[npt.NDArray[Any]]]:
         "end_s": number(value.end_s),
         "electrons": number(value.electrons),
         "holder": readings(value.holder),
+        "doubts": list(value.doubts),
         "signals": [
             {
                 "name": name,
@@ -141,6 +142,7 @@ def frame_of(exposure: Exposure, data: Json, arrays: Arrays, later_s: float = 0.
         end_s=data["end_s"] + later_s,
         electrons=data["electrons"],
         holder=readings_of(data.get("holder") or {}),
+        doubts=tuple(map(str, data.get("doubts") or ())),
     )
 
 

@@ -217,6 +217,8 @@ class Frame:
     electrons: float
     """Sent onto the specimen, by the best knowledge of the instrument (declared maximum if unknown)."""
     holder: Mapping[str, Reading] = field(default_factory=lambda: _NOTHING)
+    doubts: tuple[str, ...] = ()
+    """What the instrument itself says against it: a simulated one where its model is not known to hold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ def summarise(meta: Meta, rows: Rows, *, running: bool = False) -> dict[str, Any
     plan, did = planned(meta.config), done(steps, waits)
     specimens = sorted({step.specimen for step in steps})
     only = specimens[0] if len(specimens) == 1 else None
+    doubted, why = rows.doubted()
     return {
         "report_version": REPORT_VERSION,
         "survey": meta.config.get("name", "survey"),
@@ -52,6 +53,7 @@ def summarise(meta: Meta, rows: Rows, *, running: bool = False) -> dict[str, Any
             "policies": sorted({step.decision.policy for step in steps if step.decision.policy}),
             "versions": dict(meta.versions),
             "record": f"schema version {meta.schema_version}",
+            "frames the instrument doubts": f"{doubted}; of the latest: {why}" if doubted else "none",
         },
         "config": meta.config,
     }

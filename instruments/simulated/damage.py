@@ -22,6 +22,19 @@ _MOST_AT_ONCE = 1 << 24
 """Exposures times places that are gone through one by one; beyond, not every place is."""
 
 
+def standing(before_e_per_A2: Floats, own_e_per_A2: float, rate_A2_per_e: float) -> Floats:
+    """What is left (H, W) of what fades as exp(−rate · fluence), on average while a frame adds its own.
+
+    exp(−rate F) · (1 − exp(−rate ΔF)) / (rate ΔF): each pixel is read while its own dose comes.
+
+    >>> standing(np.array([0.0, 100.0]), 0.0, 0.01).round(3), standing(np.array([0.0]), 100.0, 0.01).round(3)
+    (array([1.   , 0.368]), array([0.632]))
+    """
+    more = own_e_per_A2 * rate_A2_per_e
+    left: Floats = np.exp(before_e_per_A2 * np.float32(-rate_A2_per_e))
+    return left * np.float32(-math.expm1(-more) / more) if more > 0 else left
+
+
 class FluenceMap:
     """Local fluence: exact at a point, to ``_GRAIN_NM`` for a whole canvas. Memory grows with the area exposed."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -14,9 +14,12 @@ from instruments.simulated.agreement import doubt
 from instruments.simulated.renderer import Camera, Renderer, Views, open_device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from instruments.simulated.recipe import Recipe
+
+    Rings: TypeAlias = Mapping[str, tuple[float, float] | None]
+    """Inner and outer angle in mrad by detector; None: the screen of a wide beam."""
 
 _MOST = 64
 """Kinds of frame that are kept."""
@@ -57,6 +60,11 @@ class Darkroom:
             tilt_deg=0.0 if film is None or film.material != material else film.mistilt_deg,
         )
 
+    def doubts(self, camera: Camera, defocus_nm: float, rings: Rings) -> tuple[str, ...]:
+        """``beyond_range`` of every detector that has something to say, its name before it."""
+        found = {name: self.beyond_range(camera, defocus_nm, ring) for name, ring in rings.items()}
+        return tuple(f"{name}: {why}" for name, why in found.items() if why is not None)
+
     def _renderer(self, camera: Camera) -> Renderer:
         with self._lock:  # worlds in several threads ask for thicknesses while one of them renders
             if camera not in self._renderers:
@@ -72,6 +80,8 @@ class Developer(Protocol):
     def shares(self, camera: Camera, views: Views) -> torch.Tensor: ...
 
     def thickness_nm(self, camera: Camera) -> float: ...
+
+    def doubts(self, camera: Camera, defocus_nm: float, rings: Rings) -> tuple[str, ...]: ...
 
 
 @dataclass(slots=True)
@@ -90,7 +100,10 @@ class Studio:
     """
 
     def __init__(self, device: str = "cpu") -> None:
-        """Raises ConfigError where the device is not there."""
+        """``device``: auto, cpu or cuda; dark fields are rendered there, all else on the CPU.
+
+        Raises ConfigError where the device is not there.
+        """
         self._device = device
         open_device(device)
         self._rooms: dict[str, Darkroom] = {}
@@ -163,6 +176,9 @@ class _Counter:
 
     def thickness_nm(self, camera: Camera) -> float:
         return self._room.thickness_nm(camera)
+
+    def doubts(self, camera: Camera, defocus_nm: float, rings: Rings) -> tuple[str, ...]:
+        return self._room.doubts(camera, defocus_nm, rings)
 
 
 def _together(parts: Sequence[Views]) -> Views:

@@ -9,16 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln, ndtri, xlogy
 
+from instruments.simulated.hashing import Floats, uniform
+
 if TYPE_CHECKING:
     from instruments.simulated.detector_settings import DetectorSettings
     from instruments.simulated.drawing import Materials
-    from instruments.simulated.hashing import Floats
+    from instruments.simulated.numbers import Ratio
 
 PATHS_NM = {
     "HAADF": {"film": 1500.0, "light": 420.0, "heavy": 95.0},
     "BF": {"film": 160.0, "light": 110.0, "heavy": 45.0},
 }
 """Mean free path for scattering onto the annulus, and out of the bright-field disc, by material."""
+_DEAD = 411
 _MANY = 16.0
 _STEPS, _QUANTILES = 8, 4096
 
@@ -35,6 +38,14 @@ def bf(materials: Materials) -> Floats:
 
 DETECTORS = {"HAADF": haadf, "BF": bf}
 """Every detector that is in: the share of the electrons it gets."""
+
+
+def alive(seed: int, shape: tuple[int, ...], dead: Ratio) -> Floats:
+    """(rows, columns) 1 where a camera's pixel counts, 0 for the share ``dead`` of them that do not."""
+    if dead == 0:
+        return np.ones(shape, dtype=np.float32)
+    row, column = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
+    return (uniform(seed, _DEAD, row, column) >= dead).astype(np.float32)
 
 
 def _depth(materials: Materials, detector: str) -> Floats:

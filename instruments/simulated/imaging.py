@@ -27,12 +27,14 @@ def render(
     exposure: Exposure,
     centre_nm: tuple[float, float],
     *,
+    own_e_per_A2: float = 0.0,
     row_drift_nm: tuple[float, float] = (0.0, 0.0),
     thicker: Ratio = 1.0,
 ) -> dict[str, Floats]:
     """Noiseless images by detector, (H, W) shares of the electrons sent, between 0 and 1.
 
-    ``centre_nm`` is the place under the middle of the frame, ``row_drift_nm`` how far it moves while one row is scanned
+    ``centre_nm`` is the place under the middle of the frame, ``own_e_per_A2`` what the frame itself does to what it
+    shows, ``row_drift_nm`` how far it moves while one row is scanned
     (which shears the frame), ``thicker`` the path through a tilted specimen over its thickness.
     """
     height, width = exposure.shape
@@ -54,7 +56,7 @@ def render(
         pixel_nm=pixel,
         shape=shape,
     )
-    materials = specimen.project(canvas, fluence.on(canvas))
+    materials = specimen.project(canvas, fluence.on(canvas), own_e_per_A2)
     if thicker != 1.0:
         for material in (materials.film_nm, materials.light_nm, materials.heavy_nm):
             material *= np.float32(thicker)

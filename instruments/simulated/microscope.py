@@ -140,11 +140,13 @@ class SimulatedMicroscope:
             raise BusyError("an exposure was asked and nothing is on the stage: load a specimen")
         start_s = world.now_s()
         world.wait_unless_blanked(world.settings.overhead_s, calls)
-        frames = []
+        frames, doubts = [], dict[str, None]()
         for n in range(exposure.frames):
             if n:
                 world.wait_unless_blanked(exposure.interval_s, calls)
-            frames.append(self._expose(exposure, names, calls))
+            counts, doubted = self._expose(exposure, names, calls)
+            frames.append(counts)
+            doubts |= dict.fromkeys(doubted)
         if breaks:
             raise Disconnected("the connection broke in an exposure: its dose is spent, its frame is lost; reconnect")
         if world.faults.on("camera_timeout", world.now_s()):
@@ -159,6 +161,7 @@ class SimulatedMicroscope:
             end_s=world.now_s(),
             electrons=exposure.electrons(world.optics.current_pA or 0.0),
             holder=world.holder_readings(),
+            doubts=tuple(doubts),
         )
 
     def blank(self) -> None:
@@ -171,8 +174,10 @@ class SimulatedMicroscope:
     def power(self, kind: type[P]) -> P | None:
         return cast("P | None", offered(kind, self._world))
 
-    def _expose(self, exposure: Exposure, names: tuple[str, ...], calls: int) -> dict[str, Counts]:
-        """One frame: what it will show, the beam on the specimen, what the detectors counted."""
+    def _expose(
+        self, exposure: Exposure, names: tuple[str, ...], calls: int
+    ) -> tuple[dict[str, Counts], tuple[str, ...]]:
+        """One frame: what it will show, the beam on the specimen, what the detectors counted; what is doubted of it."""
         world = self._world
         rows = exposure.shape[0]
         beam_on_s = exposure.beam_on_s / exposure.frames
@@ -184,6 +189,7 @@ class SimulatedMicroscope:
             centre_nm=(x, y),
             probe=world.probe(start_s + 0.5 * beam_on_s),
             fluence=world.fluence,
+            own_e_per_A2=reaches * exposure.fluence_e_per_A2(world.optics.current_pA or 0.0) / exposure.frames,
             number=world.unblankings + 1,
             time_s=start_s + 0.5 * beam_on_s,
             row_drift_nm=((x1 - x0) / rows, (y1 - y0) / rows),
@@ -211,7 +217,7 @@ class SimulatedMicroscope:
                 "its dose until then is spent, its frame is lost"
             )
         sent = (world.optics.current_pA or 0.0) * ELECTRONS_PER_PA_S * exposure.dwell_us * 1e-6 * reaches
-        return world.scene.read(shares, sent, world.unblankings)
+        return world.scene.read(shares, sent, world.unblankings), world.scene.doubts(sight, names)
 
     def _signal(self, name: str, frames: list[Counts], exposure: Exposure) -> Signal:
         pixel, detector = exposure.pixel_size_nm, self._world.settings.detectors().get(name)

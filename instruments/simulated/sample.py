@@ -15,7 +15,7 @@ from instruments.simulated.brightfield import Phases
 from instruments.simulated.coherent import Illumination
 from instruments.simulated.darkroom import Darkroom, Developer
 from instruments.simulated.detector_settings import USUAL_MRAD
-from instruments.simulated.detectors import read_out
+from instruments.simulated.detectors import alive, read_out
 from instruments.simulated.diffraction import patterns_at, places_of
 from instruments.simulated.evolving import Evolving, with_evolving
 from instruments.simulated.features import particles
@@ -55,8 +55,8 @@ _STREAMS = {name: number for number, name in enumerate(_DETECTORS)} | {"CTEM": 0
 """Of noise, one for each of those that are in at a time."""
 _TYPES = {"EELS": np.uint32}
 """A zero loss holds nearly all electrons of a pixel."""
-_DEAD, _LEAN = 411, 412
-"""Streams of randomness."""
+_LEAN = 412
+"""Stream of randomness."""
 
 
 def recipe_of(settings: SampleSettings) -> Recipe:
@@ -124,7 +124,7 @@ class Sample:
             spreads = wide.focal_spread_nm, wide.illumination_mrad
             beam = Illumination(self._settings.column.voltage_kV, *spreads, wide.objective_mrad)
             image = self.wide_field(sight, beam)
-            return {"CTEM": image * self._alive(image.shape, wide.dead_fraction)}
+            return {"CTEM": image * alive(self._seed, image.shape, wide.dead_fraction)}
         views, camera = self._views(sight), self._camera(sight)
         done = self._harm(sight, views, camera)
         thick_nm = self._darkroom.thickness_nm(camera) * sight.thicker
@@ -155,7 +155,7 @@ class Sample:
                 done=done,
                 moved_px=moved,
             )
-            seen *= self._alive(seen.shape[-2:], self._settings.camera.dead_fraction)
+            seen *= alive(self._seed, seen.shape[-2:], self._settings.camera.dead_fraction)
             shares["camera"] = self._behind_bars(seen, views, camera)
         return shares
 
@@ -248,13 +248,6 @@ class Sample:
         through = passed(self._recipe.bars, place, turn, camera.pixel_nm, camera.shape, seed)
         return np.asarray(image * through.reshape(*through.shape, *(1,) * (image.ndim - 2)))
 
-    def _alive(self, shape: tuple[int, ...], dead: float) -> Floats:
-        """(rows, columns) 1 where a camera's pixel counts, ``dead`` of them do not."""
-        if dead == 0:
-            return np.ones(shape, dtype=np.float32)
-        row, column = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
-        return (uniform(self._seed, _DEAD, row, column) >= dead).astype(np.float32)
-
     def _camera(self, sight: Sight) -> Camera:
         return Camera(
             shape=sight.exposure.shape,
@@ -291,9 +284,13 @@ class Sample:
         return guests
 
     def _harm(self, sight: Sight, views: Views, camera: Camera) -> Harm | None:
-        """What earlier exposures have done under this frame; None where there was none."""
-        x_nm, y_nm = places_of(views, camera).T.reshape(2, *camera.shape)
-        fluence = sight.fluence.under(x_nm, y_nm)
-        if fluence is None:
-            return None
-        return harm(self._recipe, fluence, self._settings.column.voltage_kV, self._contamination_nm)
+        """What earlier exposures have done under this frame, and what it does itself."""
+        before = sight.fluence.under(*places_of(views, camera).T.reshape(2, *camera.shape))
+        beside = self._settings.column.voltage_kV, self._contamination_nm
+        return harm(self._recipe, before, sight.own_e_per_A2, camera.shape, beside)
+
+    def doubts(self, sight: Sight, names: tuple[str, ...]) -> tuple[str, ...]:
+        """As ``Scene.doubts``: crystals beyond the range in which they agree with multislice."""
+        rings = {name: self._rings[name] for name in names if name in self._rings}
+        wide = self._settings.ctem is not None
+        return self._darkroom.doubts(self._camera(sight), sight.probe.defocus_nm, {"CTEM": None} if wide else rings)

@@ -41,12 +41,15 @@ class Sight:
     """The place under the middle of the frame."""
     probe: Probe
     fluence: FluenceMap
+    """Before this frame."""
     number: int
     """Of the frame: its noise is its own."""
     time_s: float = 0.0
     """On the instrument's clock, in the middle of the frame."""
     row_drift_nm: tuple[float, float] = (0.0, 0.0)
     """How far the place moves while one row is scanned."""
+    own_e_per_A2: float = 0.0
+    """The fluence that this frame itself brings."""
     thicker: Ratio = 1.0
     """The path through a tilted specimen over its thickness."""
     tilts_rad: tuple[float, float] = (0.0, 0.0)
@@ -72,6 +75,10 @@ class Scene(Protocol):
         """What the detectors say when so many electrons meet each pixel of frame ``number``."""
         ...
 
+    def doubts(self, sight: Sight, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Why a frame is beyond what the model is known to hold for, by detector; none where it is not known to be."""
+        ...
+
     def inner_axes(self, name: str) -> tuple[Axis, ...]:
         """Axes of what a detector gives at one pixel; none where that is a number."""
         ...
@@ -94,6 +101,7 @@ class ProceduralScene:
             sight.probe,
             sight.exposure,
             sight.centre_nm,
+            own_e_per_A2=sight.own_e_per_A2,
             row_drift_nm=sight.row_drift_nm,
             thicker=sight.thicker,
         )
@@ -104,6 +112,9 @@ class ProceduralScene:
             name: read_out(count(shares[name] * np.float32(sent_electrons), rng), detector, rng)
             for name, detector in self._settings.detectors().items()
         }
+
+    def doubts(self, sight: Sight, names: tuple[str, ...]) -> tuple[str, ...]:
+        return ()
 
     def inner_axes(self, name: str) -> tuple[Axis, ...]:
         return ()

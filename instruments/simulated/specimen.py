@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
+from instruments.simulated.damage import standing
 from instruments.simulated.drawing import Materials, draw
 from instruments.simulated.hashing import Floats, smooth_noise, uniform
 from instruments.simulated.projection import Canvas, Ellipsoids, join
@@ -28,6 +29,8 @@ _LARGEST: float = 2.5
 """Radius at most, in medians."""
 BLOCK_CELLS = 8
 BLOCK_NM = BLOCK_CELLS * CELL_NM
+_SLIGHT: float = 2e-3
+"""Of the critical fluence: a frame on a fresh place that brings less is not thought to harm what it shows."""
 _CLUMP_NM: float = 160.0
 _THICK, _WAVE, _CLUMP, _HEAVY, _LIGHT, _GRAIN = 0, 1, 2, 3, 4, 7  # 5 and 6 are those of the relief
 """Streams of randomness; each finer grain takes the next."""
@@ -55,13 +58,14 @@ class Specimen:
         """Rare features whose centres lie in a rectangle of places."""
         return rare_features(self._settings, self._seed, x_range_nm, y_range_nm)
 
-    def project(self, canvas: Canvas, fluence_e_per_A2: Floats | None) -> Materials:
-        """Nanometres of film, light and heavy material under every pixel, after what the beam has done."""
+    def project(self, canvas: Canvas, before_e_per_A2: Floats | None, own_e_per_A2: float = 0.0) -> Materials:
+        """Nanometres of film, light and heavy material under every pixel, after what the beam has done, and does."""
         settings = self._settings
         order = None
         film = self._film(canvas)
-        if fluence_e_per_A2 is not None:
-            order = np.exp(fluence_e_per_A2 * np.float32(-1 / settings.critical_fluence_e_per_A2))
+        if before_e_per_A2 is not None or own_e_per_A2 > _SLIGHT * settings.critical_fluence_e_per_A2:
+            before = np.zeros(canvas.shape, dtype=np.float32) if before_e_per_A2 is None else before_e_per_A2
+            order = standing(before, own_e_per_A2, 1 / settings.critical_fluence_e_per_A2)
         if canvas.pixel_nm > COARSE_PX_NM:
             light, heavy = self._mean(canvas)
             rare: tuple[Feature, ...] = ()

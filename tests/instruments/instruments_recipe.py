@@ -38,12 +38,15 @@ def focused(made: World, by_nm: float = 0.0) -> SimulatedMicroscope:
     return scope
 
 
-def look(made: World, exposure: Exposure, *names: str, fluence: FluenceMap | None = None) -> dict[str, np.ndarray]:
+def look(
+    made: World, exposure: Exposure, *names: str, fluence: FluenceMap | None = None, own_e_per_A2: float = 0.0
+) -> dict[str, np.ndarray]:
     sight = Sight(
         exposure=exposure,
         centre_nm=made.place_nm(),
         probe=made.probe(),
         fluence=fluence or FluenceMap(),
         number=1,
+        own_e_per_A2=own_e_per_A2,
     )
     return dict(made.scene.look(sight, names))

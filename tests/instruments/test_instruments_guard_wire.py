@@ -47,12 +47,13 @@ def test_everything_comes_back_as_it_was_sent() -> None:
     image = Signal(np.ones((2, 3)), (Axis("row", 1.0, "nm"), Axis("column", 1.0, "nm")), "counts", {"gain": 1.0})
     frame = Frame(
         exposure=EXPOSURE, signals={"HAADF": image}, stage=STAGE, optics=Optics(), start_s=0.0, end_s=1.0,
-        electrons=float(np.float32(5.0)), holder={},
+        electrons=float(np.float32(5.0)), holder={}, doubts=("too thick",),
     )  # fmt: skip
     about, arrays = codec.frame(frame)
     back = codec.frame_of(EXPOSURE, about, arrays, 100.0)
     assert (back.start_s, back.electrons, back.signals["HAADF"].axes) == (100.0, 5.0, image.axes)
     assert np.array_equal(back.signals["HAADF"].data, image.data)
+    assert back.doubts == ("too thick",)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,45 @@ def test_the_beam_takes_the_structure_where_it_was_and_nowhere_else():
     assert made.true_fluence_e_per_A2(x_nm, y_nm) > 0
 
 
+def test_a_frame_harms_what_it_shows():
+    """One frame shows what two of half the dose show on average, on a fresh place and on one that was exposed."""
+    tender = named("srtio3_on_ge").model_copy(update={"critical_fluence_e_per_A2": 300.0, "mass_loss": 0.3})
+    made = world({"recipe": tender, "contamination_nm": 2.0}, bf={})
+    focused(made)
+    x_nm, y_nm = made.place_nm()
+    here = Footprint(x_nm=x_nm, y_nm=y_nm, width_nm=4.0, height_nm=4.0)
+
+    def seen(before: float, own: float) -> np.ndarray:
+        fluence = FluenceMap()
+        if before:
+            fluence.add(here, before)
+        shares = look(made, ATOMS, "HAADF", "BF", fluence=fluence, own_e_per_A2=own)
+        return np.stack([shares["HAADF"], shares["BF"]])
+
+    for before in (0.0, 200.0):
+        # a dark field is nearly linear in what is left; a bright field, of the mean phase, to a fifth of what changes
+        steps = [seen(before + 100.0 * n, 100.0) for n in range(5)]
+        whole, blind = seen(before, 500.0), seen(before, 0.0)
+        lost = np.abs(blind - np.mean(steps, axis=0)).max((1, 2))
+        assert (np.abs(whole - np.mean(steps, axis=0)).max((1, 2)) < (0.1, 0.25) * lost).all()
+    assert seen(0.0, 3000.0)[0].std() < 0.25 * seen(0.0, 0.0)[0].std()  # (1 − exp(−10)) / 10 of the order
+    faint = ATOMS.fluence_e_per_A2(1e-4)
+    assert np.array_equal(seen(0.0, faint), seen(0.0, 0.0))
+
+
+def test_a_frame_beyond_the_range_of_its_model_says_so():
+    """Far out of focus, or a ring that was never compared: doubted, each detector for itself."""
+    thin = named("srtio3_on_ge")
+    scope = focused(world({"recipe": thin, "contamination_nm": 0.0}))
+    exposure = replace(ATOMS, signals=("HAADF", "ADF"))
+    told = scope.acquire(exposure).doubts
+    assert [one.partition(":")[0] for one in told if "never compared" in one] == ["ADF"]
+    far = focused(world({"recipe": thin, "contamination_nm": 0.0}), 60.0).acquire(replace(exposure, signals=("HAADF",)))
+    assert far.doubts
+    assert far.doubts[0].startswith("HAADF: ")
+    assert focused(world("au_on_carbon")).acquire(WIDE).doubts == ()  # no atoms are shown
+
+
 def test_knock_on_needs_the_voltage_and_carbon_comes_to_stay():
     fluence = FluenceMap()
     fluence.add(Footprint(x_nm=0.0, y_nm=0.0, width_nm=500.0, height_nm=500.0), 3e6)

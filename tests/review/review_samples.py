@@ -34,7 +34,7 @@ class MadeUp:
     def look(
         self, purpose: Purpose = Purpose.DETAIL, *, x_nm: float = 0.0, y_nm: float = 0.0, specimen: str = "a",
         rotation_deg: float = 0.0, committed: bool = True, fault: Fault | None = None, tag: Tag = CHOSEN,
-        interest: float | None = None, target: int = 0,
+        interest: float | None = None, target: int = 0, doubts: tuple[str, ...] = (),
     ) -> int:  # fmt: skip
         """One step with one exposure of 16 nm; its frame is kept unless it is not ``committed``. Returns its id."""
         exposure = replace(EXPOSURE, rotation_deg=rotation_deg)
@@ -42,7 +42,8 @@ class MadeUp:
         number = self.record.intent(exposure, purpose=purpose, tags=(tag,), footprint=place, specimen=specimen)
         stage = StagePosition(x_nm=x_nm, y_nm=y_nm)
         if committed:
-            self.record.commit(number, replace(frame(number), exposure=replace(exposure, id=number), stage=stage))
+            taken = replace(frame(number), exposure=replace(exposure, id=number), stage=stage, doubts=doubts)
+            self.record.commit(number, taken)
         else:
             self.record.fail(number, "the detector was silent", spent=True)
         done = ExposureRecord(

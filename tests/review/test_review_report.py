@@ -276,6 +276,18 @@ def test_numbers_that_are_not_finite_make_no_broken_json(made_up):
     assert json.loads(text)["flags"][0]["score"] is None
 
 
+def test_frames_that_the_instrument_doubts_are_counted(made_up):
+    made_up.look()
+    assert written(made_up.folder.path)[1]["provenance"]["frames the instrument doubts"] == "none"
+    numbers = [made_up.look(doubts=(f"HAADF: {nm} nm is too thick", "BF: so it is")) for nm in (8, 9)]
+    page, content = written(made_up.folder.path)
+    told = "2; of the latest: HAADF: 9 nm is too thick"
+    assert content["provenance"]["frames the instrument doubts"] == told
+    assert told in page.text
+    with SurveyReader(made_up.folder.path) as reader:
+        assert reader.recorded(numbers[0]).doubts == ("HAADF: 8 nm is too thick", "BF: so it is")
+
+
 def test_a_report_beside_a_writer_leaves_its_lock_alone(made_up):
     made_up.look()
     written(made_up.folder.path)
