@@ -16,6 +16,7 @@ from instruments.errors import InstrumentError
 from surveys.advice import advise
 from surveys.calibrated import check_at_start
 from surveys.endings import Ending, Reason, Summary, reason_of
+from surveys.expectation import Expectation
 from surveys.health import Health
 from surveys.recovery import Recovery, Verb
 from surveys.replies import carry_out
@@ -83,7 +84,7 @@ def _specimens(night: Night, health: Health, on_step: Callable[[Step, Progress],
 def survey(night: Night, session: Session, health: Health, on_step: Callable[[Step, Progress], None]) -> Ending:
     """One specimen, until its budget is spent, its aim met, or somebody or something says stop."""
     turns = Turns(night, session, health)
-    recovery = Recovery(night.settings.recovery)
+    recovery, expectation = Recovery(night.settings.recovery), Expectation(night, session.name)
     try:
         while (ending := turns.over()) is None:
             act = turns.next()
@@ -92,6 +93,7 @@ def survey(night: Night, session: Session, health: Health, on_step: Callable[[St
             step = act()
             session.take_in(step)
             turns.teach(step)
+            expectation.compare(step)
             progress = session.progress()
             on_step(step, progress)
             health.tell("running", specimen=session.name, step=step.number, done_ratio=progress.done_ratio)

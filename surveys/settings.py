@@ -24,6 +24,7 @@ from envs.scoring import ScorerSettings
 from instruments.drivers import registry
 from instruments.limits import Limits
 from surveys.controls import ControlSettings
+from surveys.expectation import ExpectationSettings
 from surveys.flagging import FlaggingSettings
 from surveys.geometry import FEWEST_SITE_PX, completed
 from surveys.recovery import RecoverySettings
@@ -175,6 +176,8 @@ class SurveySettings(Settings):
     controls: ControlSettings = ControlSettings()
     flagging: FlaggingSettings = FlaggingSettings()
     recovery: RecoverySettings = RecoverySettings()
+    expectation: ExpectationSettings | None = None
+    """What the detail looks should show, as `adaptem plan` wrote it; a departure is recorded. None: nothing."""
     autonomy: Autonomy = "auto"
     """advise: moves nothing, writes down what it would do beside what the operator does; confirm: asks before every
     action; auto: runs alone, inside the limits."""

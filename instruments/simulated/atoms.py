@@ -131,6 +131,24 @@ def _grain_columns(out, view, box, seed, film, lattices, sites, doped, paths, po
 
 
 @numba.njit(cache=True)
+def doped_cells(seed, first_i, last_i, first_j, last_j, holds, vacancy, dopant):
+    """(3, N) cells and sites that the painter of atoms draws with the dopant."""
+    found = [(0, 0, 0) for _ in range(0)]
+    start = key(seed, films.S_SITE) ^ at(key(seed, films.S_GRAIN), 0, 0)
+    for i in range(first_i, last_i):
+        for j in range(first_j, last_j):
+            bits = at(start, i, j)
+            for n in range(len(holds)):
+                chance = unit(at(bits, n, 0))
+                if holds[n] and chance >= vacancy and chance > 1 - dopant:
+                    found.append((i, j, n))
+    out = np.empty((3, len(found)), dtype=np.int64)
+    for k in range(len(found)):
+        out[0, k], out[1, k], out[2, k] = found[k]
+    return out
+
+
+@numba.njit(cache=True)
 def _waves(view, shape, margin, start, wave_nm):
     """The nodes of the film's thickness under a view and so many pixels round it; none of waves without end."""
     far = margin * (abs(view[2]) + abs(view[3]) + abs(view[4]) + abs(view[5]))

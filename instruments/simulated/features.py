@@ -6,7 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from instruments.simulated import shapes
+from instruments.simulated.atoms import doped_cells
+from instruments.simulated.crystals import CRYSTALS, columns
 from instruments.simulated.packing import populations as rows_of
 
 if TYPE_CHECKING:
@@ -58,6 +62,41 @@ def particles(
                     identity = number << 58 | (i & _INDEX) << 29 | j & _INDEX
                     found.append(Particle(identity, name, x, y, 2 * radius, 2 * radius * aspect, turn, population.rare))
     return tuple(found)
+
+
+def dopants_nm(
+    recipe: Recipe, seed: int, x_range_nm: tuple[float, float], y_range_nm: tuple[float, float]
+) -> tuple[tuple[float, float], ...]:
+    """Places of the columns that hold the dopant, in a rectangle, of a film that is one undisturbed crystal.
+
+    Raises ValueError where the film is none: grains, dislocations and antiphase domains move columns about.
+    """
+    film = recipe.film
+    if film is None or recipe.materials[film.material].crystal is None:
+        raise ValueError(f"dopants of {recipe.title!r} were asked, and its film is no crystal")
+    if film.grain_nm or film.dislocation_nm or film.antiphase_nm:
+        raise ValueError(f"dopants of {recipe.title!r} were asked, and its film is not one undisturbed crystal")
+    material = recipe.materials[film.material]
+    seen = columns(CRYSTALS[str(material.crystal)], material.zone)
+    turn = math.radians(film.angle_deg)
+    cos, sin = math.cos(turn), math.sin(turn)
+    (ax, ay), (bx, by) = ((cos * x - sin * y, sin * x + cos * y) for x, y in seen.cell_nm)
+    det = ax * by - ay * bx
+    corners = [(x, y) for x in x_range_nm for y in y_range_nm]
+    along = [(x * by - y * bx) / det for x, y in corners]
+    across = [(y * ax - x * ay) / det for x, y in corners]
+    cells = (
+        math.floor(min(along)) - 1,
+        math.ceil(max(along)) + 1,
+        math.floor(min(across)) - 1,
+        math.ceil(max(across)) + 1,
+    )
+    holds = np.array([element == material.doped for element in seen.elements])
+    i, j, n = (found.astype(np.float64) for found in doped_cells(seed, *cells, holds, film.vacancy, film.dopant))
+    u, v = np.array(seen.places)[n.astype(np.int64)].T
+    x, y = (i + u) * ax + (j + v) * bx, (i + u) * ay + (j + v) * by
+    inside = (x >= x_range_nm[0]) & (x < x_range_nm[1]) & (y >= y_range_nm[0]) & (y < y_range_nm[1])
+    return tuple(zip(x[inside].tolist(), y[inside].tolist(), strict=True))
 
 
 def nearest(recipe: Recipe, seed: int, width_nm: float) -> tuple[float, float]:

@@ -104,6 +104,11 @@ def core_onset_eV(element: str) -> float | None:
     return min((float(energy) for energy in bound if energy >= _SHALLOW_EV), default=None)
 
 
+def edges_eV(element: str) -> dict[str, float]:
+    """Tabulated binding energies by shell (Elam, Ravel & Sieber, Radiat. Phys. Chem. 63 (2002) 121)."""
+    return {name: float(edge.energy) for name, edge in xraydb.xray_edges(element).items()}
+
+
 @lru_cache(maxsize=128)
 def core_strength(element: str) -> tuple[Array, Array]:
     """Energies in eV and oscillator strength df/dE per eV of an atom's core shells, (N,) each.

@@ -64,8 +64,13 @@ def pack(recipe: Recipe, weights: dict[str, Array]) -> Packed:
             row[[atoms.AX, atoms.AY]], row[[atoms.BX, atoms.BY]] = seen.cell_nm
             row[[atoms.FIRST, atoms.LAST]] = len(sites), len(sites) + len(seen.elements)
             lattices.append(row)
-            sites += _sites(seen, weights, None, None)
-            doped += [row[2:] for row in _sites(seen, weights, material.doped, material.dopant)]
+            pure = _sites(seen, weights, None, None)
+            full = _sites(seen, weights, material.doped, material.dopant)
+            sites += pure
+            doped += [
+                bare[2:] + _share(recipe, count / seen.repeat_nm) * (row[2:] - bare[2:])
+                for bare, row, count in zip(pure, full, seen.atoms, strict=True)
+            ]
     signals = len(next(iter(weights.values())))
     paths = [sum(n * weights[element] for element, n in composition(m).items()) for m in recipe.materials.values()]
     rows = populations(recipe)
@@ -119,6 +124,14 @@ def _sites(seen: Columns, weights: dict[str, Array], doped: str | None, dopant: 
         weight = weights[dopant if dopant is not None and element == doped else element]
         rows.append(np.concatenate([place, count / seen.repeat_nm * weight]))
     return rows
+
+
+def _share(recipe: Recipe, atoms_per_nm: float) -> float:
+    """Of a doped column's atoms, how many are the dopant."""
+    film = recipe.film
+    if film is None or film.dopant_atoms is None:
+        return 1.0
+    return min(1.0, film.dopant_atoms / (atoms_per_nm * film.thickness_nm))
 
 
 def _film(recipe: Recipe, names: list[str], index: dict[str, int]) -> Array:

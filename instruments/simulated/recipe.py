@@ -98,6 +98,8 @@ class Film(Settings):
     """Share of the columns that lack half their atoms."""
     dopant: Fraction = 0.0
     """Share of the columns that hold the dopant."""
+    dopant_atoms: Annotated[int, Field(gt=0)] | None = None
+    """How many of such a column's atoms are the dopant; None: all."""
     dislocation_nm: NotNegative = 0.0
     """Distance of pairs of threading dislocations; 0 is none."""
     antiphase_nm: NotNegative = 0.0

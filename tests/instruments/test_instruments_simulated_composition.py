@@ -13,7 +13,7 @@ import torch
 
 from configs.errors import ConfigError
 from instruments.simulated.composition import Composition, Matter
-from instruments.simulated.features import particles
+from instruments.simulated.features import dopants_nm, particles
 from instruments.simulated.library import SPECIMENS, named
 from instruments.simulated.packing import composition
 from instruments.simulated.recipe import Film, Material, Population, Recipe
@@ -217,3 +217,22 @@ def test_matter_that_is_none_is_refused():
         Matter(**{**good, "thickness_nm": torch.ones(1, 2, 2, 2)})
     with pytest.raises(ConfigError, match="give float32 of"):
         Matter(**{**good, "atoms_per_nm2": torch.ones(1, 1, 2, 2, dtype=torch.float64)})
+
+
+def test_dopants_lie_where_the_truth_says_and_are_as_many_as_asked() -> None:
+    """One La in a column of ten Sr: the matter that is exchanged, and where."""
+    recipe = titanate(dopant=0.08, dopant_atoms=1)
+    camera = Camera(shape=(96, 96), pixel_nm=0.05, source_size_nm=0.0)
+    seen = replace(views(), places_nm=np.zeros((1, 2)))
+    known = dopants_nm(recipe, 3, (-2.0, 2.0), (-2.0, 2.0))
+    found = atoms(Composition(recipe, camera).matter(seen), "La")[0].numpy()
+    total = found.sum() * 0.05**2
+    everywhere = len(dopants_nm(recipe, 3, (-2.4, 2.4), (-2.4, 2.4)))
+    assert len(known) >= 2
+    assert total == pytest.approx(everywhere, abs=0.8), "one atom a column; some lie across the border"
+    for x, y in known:
+        column, row = round(47.5 - x / 0.05), round(47.5 - y / 0.05)
+        near = found[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4].sum() * 0.05**2
+        assert near == pytest.approx(1.0, abs=0.35)
+    with pytest.raises(ValueError, match="not one undisturbed crystal"):
+        dopants_nm(titanate(dopant=0.02, grain_nm=50.0), 3, (0.0, 1.0), (0.0, 1.0))

@@ -1,0 +1,132 @@
+"""From a plan to a survey that runs: the config of a technique's row."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from surveys.design_bench import settings_for, sparse
+from surveys.design_detectors import COARSE_NM, FINE_NM
+from surveys.design_posed import posed
+from surveys.geometry import FEWEST_SITE_PX
+from surveys.settings import SurveySettings
+
+if TYPE_CHECKING:
+    from surveys.design import Plan, Row
+
+_OVERVIEW_SITES = 4
+_MOST_SITES = 64
+"""Along and across the area."""
+_OVERVIEW_PX = 256
+_OVERVIEW_SHARE = 0.05
+"""Of the detail look's fluence that an overview may take."""
+_HEADROOM = 2.0
+"""Of the limits over what is planned: looks overlap, and controls are made beside."""
+_E_PER_PA_US = 6.241509
+
+
+def survey_of(plan: Plan, row: Row) -> dict[str, Any]:
+    """A survey that looks for the feature as the row proposes, on a simulated specimen that holds some, as a config.
+
+    Raises pydantic's ValidationError where the settings do not make a survey.
+    """
+    question, proposal = plan.question, row.proposal
+    recipes = posed(question, *sparse(question, proposal))
+    instrument = settings_for(question, proposal, recipes.with_feature).model_dump(mode="json", exclude_defaults=True)
+    column = instrument.setdefault("column", {})
+    column |= {"current_pA": row.current_pA, "max_current_pA": max(500.0, 2 * row.current_pA)}
+    column |= {"focus_offset_nm": 0.0, "stig_offset_nm": 0.0}
+    instrument |= {
+        "kind": "simulated",
+        "stage": {"drift_nm": 0.0, "reach_nm": 0.0, "creep_nm": 0.0, "readback_nm": 0.0, "backlash_nm": 0.0},
+        "field_of_view_nm": [0.5, 20000.0],
+        "dwell_us": [1e-7, 1e7],
+    }
+    across = max(1, min(math.ceil(question.limits.field_nm / proposal.field_nm), _MOST_SITES))
+    sites = min(_OVERVIEW_SITES, across)
+    pixels = _overview_px(proposal.field_nm * sites, sites)
+    overview_us = _OVERVIEW_SHARE * row.fluence_e_per_A2 * 100 * (proposal.field_nm * sites / pixels) ** 2
+    overview_us /= _E_PER_PA_US * row.current_pA
+    named = proposal.detector in ("camera", "EELS", "EDS")
+    electrons = row.fluence_e_per_A2 * 100 * proposal.field_nm**2 * across**2
+    data: dict[str, Any] = {
+        "name": question.name,
+        "seed": question.seed,
+        "instrument": instrument,
+        "specimens": [
+            {"name": "film", "area": {"width_nm": across * proposal.field_nm, "height_nm": across * proposal.field_nm}}
+        ],
+        "current_pA": row.current_pA,
+        "looks": {
+            "overview": {"sites": sites, "shape": [pixels, pixels], "dwell_us": overview_us},
+            "detail": {
+                "field_of_view_nm": proposal.field_nm,
+                "shape": [proposal.frame_px, proposal.frame_px],
+                "dwell_us": row.dwell_us,
+                "frames": row.frames,
+                **({"signals": ["HAADF", proposal.detector]} if named else {}),
+            },
+        },
+        "budget": {"hours": max(_HEADROOM * row.hours, 0.2), "electrons": _HEADROOM * electrons},
+        "limits": {
+            "backlash_nm": 0.0,
+            "stage_uncertainty_nm": 0.0,
+            "reach_tolerance_nm": 0.1,
+            "max_current_pA": 1.2 * row.current_pA,
+            "max_fluence_e_per_A2": _HEADROOM * row.fluence_e_per_A2,
+            "field_of_view_nm": [0.5, 20000.0],
+            "dwell_us": [1e-7, 1e7],
+        },
+        "skills": {"refocus": None},
+        "controls": {"count": 1},
+        "expectation": expected(plan, row),
+    }
+    told: dict[str, Any] = _short(data)
+    SurveySettings.model_validate(told)
+    return told
+
+
+def rounded(value: float) -> float:
+    """To six digits.
+
+    >>> rounded(45151.97840371853)
+    45152.0
+    """
+    return float(f"{value:.6g}")
+
+
+def _short(value: Any) -> Any:
+    """The same with six digits of each number."""
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_short(each) for each in value]
+    return rounded(value) if isinstance(value, float) else value
+
+
+def expected(plan: Plan, row: Row) -> dict[str, Any]:
+    """What the plan says that a detail look will show, for the survey to compare."""
+    proposal = row.proposal
+    sent = row.fluence_e_per_A2 * 100 * proposal.pixel_nm**2
+    return {
+        "technique": proposal.technique,
+        "signal": proposal.detector,
+        "electrons_per_px": proposal.share * sent / row.frames,
+        "fluence_e_per_A2": row.fluence_e_per_A2,
+        "feature_snr": proposal.curve.snr(row.fluence_e_per_A2),
+        "lost": row.lost,
+        "detection": [
+            [rounded(float(dose)), round(proposal.curve.probability(float(dose)), 4)]
+            for dose in np.geomspace(row.fluence_e_per_A2 / 10, row.fluence_e_per_A2 * 10, 11)
+        ],
+    }
+
+
+def _overview_px(field_nm: float, sites: int) -> int:
+    """Pixels across an overview: enough for each site, and either fine or coarse enough for the model."""
+    pixels = max(_OVERVIEW_PX, sites * FEWEST_SITE_PX)
+    if FINE_NM < field_nm / pixels < COARSE_NM:
+        pixels = max(sites * FEWEST_SITE_PX, math.floor(field_nm / COARSE_NM))
+    return 2 * (pixels // 2)
