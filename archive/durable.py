@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from archive.errors import JournalError
+    from archive.errors import ArchiveError
 
 _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
@@ -55,7 +55,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 @contextmanager
 def transaction(
-    database: sqlite3.Connection, refused: Callable[[sqlite3.Error], JournalError]
+    database: sqlite3.Connection, refused: Callable[[sqlite3.Error], ArchiveError]
 ) -> Iterator[sqlite3.Connection]:
     """All of it durable, or none of it. Raises what ``refused`` makes of SQLite's error."""
     try:

@@ -112,11 +112,14 @@ def _run(night: Night, *, json: bool) -> None:
         page = str(write_report(night.folder))
     except (ArchiveError, OSError) as error:  # the record is whole all the same
         page, code = f"not written ({error}); `adaptem report {night.folder}` writes it later", code or Exit.FAILED
+    from surveys.remembering import remember
+
+    kept = remember(night.folder, night.settings.library)
     if json:
         told = {"exit": int(code), "reason": summary.reason, "message": summary.message, "flags": summary.flags}
-        show(told | {"folder": str(night.folder), "report": page}, line=True)
+        show(told | {"folder": str(night.folder), "report": page, "library": kept}, line=True)
     else:
         on = f"; `adaptem resume {night.folder}` goes on" if summary.exit_code else ""
-        say(f"{summary.message}; {counted(summary.flags, 'flag')}{on}\nreport: {page}")
+        say(f"{summary.message}; {counted(summary.flags, 'flag')}{on}\nlibrary: {kept}\nreport: {page}")
     if code:
         raise typer.Exit(code)

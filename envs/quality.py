@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from instruments.types import Frame
+
+Ratio: TypeAlias = float
+
+LEAST_SNR: Ratio = 0.5
+"""Of a frame that is of use: its structure against its noise, both as standard deviations of a pixel."""
+MOST_SATURATED: Ratio = 0.01
+"""Share of pixels at the frame's maximum."""
 
 
 def frame_quality(image: npt.NDArray[np.float32]) -> dict[str, float]:
@@ -52,3 +62,13 @@ def sees_no_beam(frame: Frame) -> bool:
         if above > 5.0 * float(counts.std(dtype=np.float64)) / counts.size**0.5:
             return False
     return True
+
+
+def usable(quality: Mapping[str, float]) -> bool:
+    """Whether a frame of this quality is of use: not blank, not saturated, structure above half the noise."""
+    return (
+        not quality["blank"]
+        and quality["saturated_fraction"] < MOST_SATURATED
+        and quality["snr"] >= LEAST_SNR
+        and math.isfinite(quality["snr"])
+    )

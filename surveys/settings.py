@@ -128,6 +128,14 @@ class MotionSettings(Settings):
     """Per change of tilt in a series."""
 
 
+class LibrarySettings(Settings):
+    """The library of prior experiments, to which a survey is added when it has ended."""
+
+    keep: bool = True
+    file: Path | None = None
+    """Left out: library.sqlite beside the survey's folder, one for all surveys there."""
+
+
 class BudgetSettings(Settings):
     """What the night may spend, on each specimen. Whatever is spent first ends the survey of that specimen."""
 
@@ -181,6 +189,7 @@ class SurveySettings(Settings):
     autonomy: Autonomy = "auto"
     """advise: moves nothing, writes down what it would do beside what the operator does; confirm: asks before every
     action; auto: runs alone, inside the limits."""
+    library: LibrarySettings = LibrarySettings()
     confirm_deadline_s: PositiveFloat = 300.0
     """Without an answer for so long, park with the beam blanked until one comes."""
     decision_time_s: NonNegativeFloat = 0.1

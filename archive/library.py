@@ -1,0 +1,296 @@
+"""The library of prior experiments: one SQLite file that several processes may read and add to.
+
+Durable when ``add`` returns (WAL, ``synchronous=FULL``), never on the way of an acquisition. What is known of it from
+others comes by ``library_exchange``; the questions that are more than a look-up stand in ``library_search`` and
+``library_recommend``.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from archive.durable import sync_folder, transaction
+from archive.journal import utc_now
+from archive.library_records import (
+    Experiment,
+    LibraryError,
+    Result,
+    canonical,
+    checked,
+    checked_result,
+    experiment_of,
+    result_of,
+)
+from archive.library_rows import embed, insert
+from archive.library_schema import upgrade
+from archive.library_vectors import Matrix, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+
+    import numpy.typing as npt
+
+    from archive.library_records import Vector
+
+Added: TypeAlias = Literal["new", "same", "revised", "conflict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An experiment with its place in this library."""
+
+    id: int
+    experiment: Experiment
+    origin: str
+    """Id of the library that it was first added to."""
+    added_utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an import comes from."""
+
+    sha256: str
+    name: str
+    origin: str
+    """Id of the library that it was exported from."""
+    author: str | None
+    licence: str | None
+
+
+class Library:
+    """Opens or makes a library. Raises LibraryError where that fails, or the file is of a newer adaptem."""
+
+    def __init__(self, path: Path, *, create: bool = True, now_utc: Callable[[], datetime] = utc_now) -> None:
+        self.path = path
+        self._now_utc = now_utc
+        self._matrices: dict[str, Matrix] = {}
+        if not create and not path.is_file():
+            raise LibraryError(f"asked for the library {path}, found none: `adaptem library add` makes one")
+        new = not path.exists()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.database = sqlite3.connect(path, isolation_level=None, timeout=30.0)
+        except (OSError, sqlite3.Error) as error:
+            raise LibraryError(
+                f"asked to open the library {path}, found: {error}; name another with --library"
+            ) from error
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            self.database.close()
+            raise LibraryError(
+                f"asked to open {path} as a library, found: {error}; name another with --library, or restore a copy"
+            ) from error
+        except BaseException:
+            self.database.close()
+            raise
+        if new:
+            sync_folder(path.parent)
+
+    def _open(self) -> None:
+        (mode,) = self.database.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            raise LibraryError(
+                f"{self.path} cannot use SQLite's write-ahead log (found {mode}): put it on a local disk"
+            )
+        self.database.execute("PRAGMA synchronous=FULL")
+        upgrade(self.database, self.path)
+        self.database.execute("INSERT OR IGNORE INTO meta VALUES ('library', ?)", (uuid.uuid4().hex,))
+        self.database.execute("INSERT OR IGNORE INTO meta VALUES ('replaced', '0')")
+
+    @property
+    def id(self) -> str:
+        """Of this library, wherever its file is moved."""
+        return str(self.database.execute("SELECT value FROM meta WHERE key = 'library'").fetchone()[0])
+
+    def __len__(self) -> int:
+        return int(self.database.execute("SELECT count(*) FROM experiments").fetchone()[0])
+
+    def add(
+        self,
+        experiment: Experiment,
+        embeddings: Mapping[str, npt.ArrayLike] | None = None,
+        *,
+        origin: str | None = None,
+    ) -> Added:
+        """Keep an experiment, durably. ``embeddings``: a vector a model. ``origin``: the library it comes from.
+
+        new: it was not known. same: the same content is there, and nothing was done. revised: the same experiment, of
+        the same origin, told anew with at least as many frames, and replaced. conflict: told otherwise by another
+        origin, or with fewer frames; ours stays, theirs is kept aside. Raises LibraryError.
+        """
+        checked(experiment)
+        with self._transaction() as database:
+            return self._add(database, experiment, embeddings or {}, origin or self.id)
+
+    def add_result(self, result: Result, *, origin: str | None = None) -> Added:
+        """Keep what another technique says of a specimen: new, or the same as is there. Raises LibraryError."""
+        checked_result(result)
+        with self._transaction() as database:
+            return self._add_result(database, result, origin or self.id)
+
+    def add_all(
+        self,
+        experiments: Iterable[tuple[Experiment, Mapping[str, Vector], str]],
+        results: Iterable[tuple[Result, str]] = (),
+        *,
+        source: Source | None = None,
+    ) -> dict[str, int]:
+        """Many at once, all or none, each with its origin; how many were new, same, revised, in conflict.
+
+        ``source``: the bundle or library that they come from. What claims to be of this library's origin revises
+        nothing then.
+        """
+        counts = dict.fromkeys(("new", "same", "revised", "conflict"), 0)
+        with self._transaction() as database:
+            for experiment, vectors, origin in experiments:
+                foreign = source is not None
+                counts[self._add(database, checked(experiment), vectors, origin, foreign=foreign)] += 1
+            for result, origin in results:
+                counts[self._add_result(database, checked_result(result), origin)] += 1
+            if source is not None:
+                database.execute(
+                    "INSERT INTO imports (sha256, name, origin, author, licence, added_utc, counts)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (source.sha256, source.name, source.origin, source.author, source.licence, self._utc(),
+                     json.dumps(counts)),
+                )  # fmt: skip
+        return counts
+
+    def imports(self) -> list[tuple[str, Source, dict[str, int]]]:
+        """(when, from where, what came of it) of every import, the first first."""
+        rows = self.database.execute(
+            "SELECT added_utc, sha256, name, origin, author, licence, counts FROM imports ORDER BY id"
+        )
+        return [(row[0], Source(*row[1:6]), json.loads(row[6])) for row in rows]
+
+    def get(self, number: int) -> Kept:
+        """By its number in this library. Raises LibraryError."""
+        for kept in self.many((number,)):
+            return kept
+        raise LibraryError(f"asked for experiment {number}, found none of that number: see `adaptem library search`")
+
+    def find(self, uid: str) -> Kept | None:
+        """By what it is."""
+        row = self.database.execute("SELECT id FROM experiments WHERE uid = ?", (uid,)).fetchone()
+        return None if row is None else self.get(row[0])
+
+    def many(self, numbers: Collection[int]) -> list[Kept]:
+        """By their numbers, in the order asked; what is not there is left out."""
+        marks = ",".join("?" * len(numbers))
+        rows = self.database.execute(
+            f"SELECT id, data, origin, added_utc FROM experiments WHERE id IN ({marks})",  # noqa: S608 - marks alone
+            tuple(numbers),
+        )
+        found = {row[0]: Kept(row[0], experiment_of(row[1]), row[2], row[3]) for row in rows}
+        return [found[number] for number in numbers if number in found]
+
+    def all(self) -> Iterator[Kept]:
+        """Every one by its number, a page at a time."""
+        last = 0
+        while rows := self.database.execute(
+            "SELECT id, data, origin, added_utc FROM experiments WHERE id > ? ORDER BY id LIMIT 256", (last,)
+        ).fetchall():
+            yield from (Kept(row[0], experiment_of(row[1]), row[2], row[3]) for row in rows)
+            last = rows[-1][0]
+
+    def like(
+        self, model: str, vector: npt.ArrayLike, count: int = 10, among: Collection[int] | None = None
+    ) -> list[tuple[int, float]]:
+        """(number, distance in spreads) of the nearest by an embedding, exactly; ``among``: only these."""
+        matrix = self._matrices.setdefault(model, Matrix(model))
+        return matrix.nearest(self.database, vector, count, among)
+
+    def embeddings(self, number: int) -> dict[str, Vector]:
+        """A vector a model."""
+        rows = self.database.execute("SELECT model, vector FROM embeddings WHERE experiment = ?", (number,))
+        return {model: unpacked(blob) for model, blob in rows}
+
+    def results(self, specimen: str | None = None, quantity: str | None = None) -> list[tuple[Result, str]]:
+        """(result, origin) of a specimen, of a quantity, of both or of all."""
+        rows = self.database.execute(
+            "SELECT data, origin FROM results WHERE (?1 IS NULL OR specimen = ?1 COLLATE NOCASE)"
+            " AND (?2 IS NULL OR quantity = ?2 COLLATE NOCASE) ORDER BY specimen, quantity, id",
+            (specimen, quantity),
+        )
+        return [(result_of(data), origin) for data, origin in rows]
+
+    def conflicts(self) -> list[tuple[str, Experiment, str]]:
+        """(rule, theirs, origin) of what others told otherwise and was kept aside."""
+        rows = self.database.execute("SELECT rule, theirs, origin FROM conflicts ORDER BY id")
+        return [(rule, experiment_of(theirs), origin) for rule, theirs, origin in rows]
+
+    def close(self) -> None:
+        """Safe twice."""
+        self.database.close()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _add(
+        self,
+        database: sqlite3.Connection,
+        experiment: Experiment,
+        embeddings: Mapping[str, npt.ArrayLike],
+        origin: str,
+        *,
+        foreign: bool = False,
+    ) -> Added:
+        content = experiment.content
+        row = database.execute(
+            "SELECT id, content, origin, frames FROM experiments WHERE uid = ?", (experiment.uid,)
+        ).fetchone()
+        if row is None:
+            number = insert(database, experiment, content, origin, self._utc(), None)
+            embed(database, number, embeddings)
+            return "new"
+        number, there, first_origin, frames = row
+        if there == content:
+            return "same"
+        ours = foreign and origin == self.id
+        if first_origin == origin and not ours and (experiment.outcome.frames or 0) >= (frames or 0):
+            database.execute("DELETE FROM words WHERE rowid = ?", (number,))
+            for table, key in (("settings", "id"), ("embeddings", "experiment"), ("experiments", "id")):
+                database.execute(f"DELETE FROM {table} WHERE {key} = ?", (number,))  # noqa: S608 - our own words
+            insert(database, experiment, content, origin, self._utc(), number)
+            embed(database, number, embeddings)
+            database.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'replaced'")
+            return "revised"
+        rule = "ours, told otherwise" if ours else "another origin" if first_origin != origin else "fewer frames"
+        database.execute(
+            "INSERT OR IGNORE INTO conflicts (uid, theirs, origin, added_utc, rule) VALUES (?, ?, ?, ?, ?)",
+            (experiment.uid, canonical(experiment).decode(), origin, self._utc(), rule),
+        )
+        return "conflict"
+
+    def _add_result(self, database: sqlite3.Connection, result: Result, origin: str) -> Added:
+        changed = database.execute(
+            "INSERT OR IGNORE INTO results (content, origin, added_utc, specimen, quantity, technique, unit, value,"
+            " uncertainty, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (result.content, origin, self._utc(), result.specimen, result.quantity, result.technique, result.unit,
+             result.value, result.uncertainty, canonical(result).decode()),
+        )  # fmt: skip
+        return "new" if changed.rowcount == 1 else "same"
+
+    def _utc(self) -> str:
+        return self._now_utc().isoformat(timespec="seconds")
+
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self.database, self._refused)
+
+    def _refused(self, error: sqlite3.Error) -> LibraryError:
+        return LibraryError(f"asked to write {self.path}, found: {error}; nothing of this was kept")

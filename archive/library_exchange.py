@@ -1,0 +1,209 @@
+"""Libraries between laboratories: bundles that are written, checked and taken in whole or not at all.
+
+``experiments.jsonl`` and ``results.jsonl`` hold a record a line with its origin, ``embeddings/MODEL.f32`` vectors in
+the order of ``embeddings/MODEL.json``. Rules, by what an experiment is (``uid``) and what is told of it (``content``):
+
+- unknown: taken in, with the origin that it has.
+- the same content: nothing is done. So importing twice changes nothing.
+- the same experiment, told anew by the library that first told it, with at least as many frames: theirs replaces it.
+- otherwise a conflict: ours stays, theirs is kept aside in ``conflicts`` for a person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from archive.bundle import PART_BYTES, Member, crate, person, software, write_bundle
+from archive.bundle_reading import BundleError, open_bundle
+from archive.journal import utc_now
+from archive.library import Library, Source
+from archive.library_records import Experiment, LibraryError, Result, canonical, experiment_of, result_of
+from archive.library_schema import UPGRADES, schema_version
+from archive.library_vectors import unpacked
+from archive.software import commit, version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from archive.bundle_reading import Bundle
+    from archive.library_records import Vector
+
+FORMAT = "adaptem library 1"
+_MOST_LINE = 4 << 20
+_MOST_SIZE = 65_536
+
+
+def export_bundle(
+    library: Library,
+    path: Path,
+    numbers: Sequence[int] | None = None,
+    *,
+    licence_url: str | None = None,
+    author: str | None = None,
+    orcid_url: str | None = None,
+) -> int:
+    """Write the experiments of these numbers (None: all) with results of their specimens; how many. Raises OSError."""
+    kept = list(library.all()) if numbers is None else library.many(numbers)
+    specimens = {each.experiment.specimen for each in kept}
+    results = [
+        (result, origin) for result, origin in library.results() if numbers is None or result.specimen in specimens
+    ]
+    vectors: dict[str, list[tuple[str, Vector]]] = {}
+    for each in kept:
+        for model, vector in library.embeddings(each.id).items():
+            vectors.setdefault(model, []).append((each.experiment.uid, vector))
+    lines = b"".join(_line(each.origin, "experiment", each.experiment) for each in kept)
+    told = b"".join(_line(origin, "result", result) for result, origin in results)
+    members = [Member("experiments.jsonl", lines), Member("results.jsonl", told)]
+    for model, rows in vectors.items():
+        about = {"model": model, "size": len(rows[0][1]), "uids": [uid for uid, _ in rows]}
+        members.append(Member(f"embeddings/{model}.json", json.dumps(about).encode()))
+        members.append(Member(f"embeddings/{model}.f32", np.stack([v for _, v in rows]).astype("<f4").tobytes()))
+    write_bundle(path, members, _crate(library, len(kept), members, licence_url, author, orcid_url))
+    return len(kept)
+
+
+def import_bundle(library: Library, path: Path) -> dict[str, int]:
+    """Check a bundle and take it in, all or nothing; how many were new, same, revised, in conflict.
+
+    Raises BundleError, LibraryError.
+    """
+    with open_bundle(path) as bundle:
+        entities = bundle.crate()
+        root = entities["./"]
+        if root.get("additionalType") != FORMAT:
+            found = root.get("additionalType") or root.get("name")
+            raise BundleError(f"{path} is no bundle of a library that is known here ({found!r}); expected {FORMAT!r}")
+        origin = str(root.get("identifier", "unknown"))
+        vectors = _vectors(bundle)
+        experiments = [
+            (experiment, vectors.get(experiment.uid, {}), whose)
+            for experiment, whose in _records(bundle, "experiments.jsonl", "experiment")
+            if isinstance(experiment, Experiment)
+        ]
+        results = [
+            (result, whose)
+            for result, whose in _records(bundle, "results.jsonl", "result")
+            if isinstance(result, Result)
+        ]
+        who = entities.get(str((root.get("author") or {}).get("@id")), {})
+        source = Source(_digest(path), path.name, origin, who.get("name"), (root.get("license") or {}).get("@id"))
+        return library.add_all(experiments, results, source=source)
+
+
+def merge(library: Library, other: Path) -> dict[str, int]:
+    """Take in another library's file by the same rules; it is only read. Raises LibraryError."""
+    if not other.is_file():
+        raise LibraryError(f"asked to merge {other}, found no such file")
+    try:
+        with closing(sqlite3.connect(f"{other.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            found = schema_version(database)
+            if found != len(UPGRADES):
+                raise LibraryError(
+                    f"{other} has schema_version {found}, this adaptem merges {len(UPGRADES)}: bring both to one"
+                )
+            theirs: dict[int, dict[str, Vector]] = {}
+            for number, model, blob in database.execute("SELECT experiment, model, vector FROM embeddings"):
+                theirs.setdefault(number, {})[model] = unpacked(blob)
+            rows = database.execute("SELECT id, data, origin FROM experiments ORDER BY id").fetchall()
+            experiments = [(experiment_of(data), theirs.get(number, {}), origin) for number, data, origin in rows]
+            told = database.execute("SELECT data, origin FROM results ORDER BY id").fetchall()
+            results = [(result_of(data), origin) for data, origin in told]
+            (origin,) = database.execute("SELECT value FROM meta WHERE key = 'library'").fetchone()
+    except (sqlite3.Error, TypeError) as error:
+        raise LibraryError(f"asked to merge {other}, found: {error}; give a library's file") from error
+    return library.add_all(experiments, results, source=Source(_digest(other), other.name, origin, None, None))
+
+
+def _line(origin: str, kind: str, record: Experiment | Result) -> bytes:
+    return b'{"origin":' + json.dumps(origin).encode() + f',"{kind}":'.encode() + canonical(record) + b"}\n"
+
+
+def _records(bundle: Bundle, name: str, kind: str) -> Iterator[tuple[Experiment | Result, str]]:
+    """Every line, checked as if it were typed here."""
+    for number, line in enumerate(bundle.read(name).splitlines(), start=1):
+        where = f"{bundle.path}: {name}, line {number}"
+        if len(line) > _MOST_LINE:
+            raise BundleError(f"{where} has {len(line)} bytes: no record is so long")
+        try:
+            told = json.loads(line)
+            origin, data = str(told["origin"]), json.dumps(told[kind])
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{where} is no {kind} with its origin ({error})") from error
+        try:
+            yield (experiment_of(data) if kind == "experiment" else result_of(data)), origin
+        except LibraryError as error:
+            raise BundleError(f"{where}: {error}; nothing was taken in") from error
+
+
+def _vectors(bundle: Bundle) -> dict[str, dict[str, Vector]]:
+    """By uid and model."""
+    found: dict[str, dict[str, Vector]] = {}
+    for name in bundle.names:
+        if not (name.startswith("embeddings/") and name.endswith(".json")):
+            continue
+        about = bundle.json(name)
+        try:
+            model, size, uids = str(about["model"]), int(about["size"]), [str(uid) for uid in about["uids"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{name} in {bundle.path} does not say what its vectors are ({error})") from error
+        data = bundle.read(name.removesuffix(".json") + ".f32")
+        if not 0 < size <= _MOST_SIZE or len(data) != 4 * size * len(uids):
+            raise BundleError(
+                f"{name} in {bundle.path} promises {len(uids)} vectors of {size}, found {len(data)} bytes"
+            )
+        rows = np.frombuffer(data, "<f4").reshape(len(uids), size)
+        if np.isinf(rows).any():
+            raise BundleError(f"{name} in {bundle.path} holds vectors that are not finite")
+        for uid, row in zip(uids, rows, strict=True):
+            found.setdefault(uid, {})[model] = row.astype(np.float32)
+    return found
+
+
+def _crate(
+    library: Library,
+    count: int,
+    members: Sequence[Member],
+    licence_url: str | None,
+    author: str | None,
+    orcid_url: str | None,
+) -> dict[str, Any]:
+    who, program, now = (
+        person(author, orcid_url),
+        software(version(), commit()),
+        utc_now().isoformat(timespec="seconds"),
+    )
+    kinds = {".jsonl": "application/jsonl", ".json": "application/json", ".f32": "application/octet-stream"}
+    parts = [
+        {"@id": member.name, "@type": "File", "name": member.name}
+        | {"encodingFormat": kinds[member.name[member.name.rindex(".") :]]}
+        for member in members
+    ]
+    action = {
+        "@id": "#export", "@type": "CreateAction", "name": "Export of a library of experiments", "endTime": now,
+        "agent": {"@id": who["@id"]}, "instrument": {"@id": program["@id"]}, "result": [{"@id": "./"}],
+    }  # fmt: skip
+    return crate(
+        name=f"{count} electron microscopy experiments",
+        description="Conditions and outcomes of prior experiments, for adaptem; each keeps its own licence",
+        published_utc=now,
+        licence_url=licence_url,
+        parts=parts,
+        entities=[who, program, action],
+        root={"additionalType": FORMAT, "identifier": library.id, "author": {"@id": who["@id"]}},
+    )
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(PART_BYTES):
+            digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,95 @@
+"""The library's tables and their upgrade. ``PRAGMA user_version`` is its schema_version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archive.library_records import LibraryError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+UPGRADES: tuple[str, ...] = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE experiments (
+        id INTEGER PRIMARY KEY,
+        uid TEXT UNIQUE NOT NULL,
+        content TEXT NOT NULL,           -- SHA-256 of data
+        origin TEXT NOT NULL,            -- id of the library that it was first added to
+        added_utc TEXT NOT NULL,
+        kind TEXT NOT NULL, technique TEXT NOT NULL, specimen TEXT, created_utc TEXT,
+        voltage_kV REAL, current_pA REAL, dwell_us REAL, pixel_size_nm REAL, fluence_e_per_A2 REAL, temperature_K REAL,
+        frames INTEGER, usable_frames INTEGER,
+        data TEXT NOT NULL               -- archive.library_records.Experiment
+    );
+    CREATE INDEX experiments_by_content ON experiments (content);
+    CREATE INDEX experiments_by_specimen ON experiments (specimen);
+    CREATE INDEX experiments_by_technique ON experiments (technique);
+
+    -- Elements and technique are words too (zelsr, zteeels), so that one index answers them together.
+    CREATE VIRTUAL TABLE words USING fts5 (text, facets);
+    CREATE VIRTUAL TABLE terms USING fts5vocab (words, col);
+
+    -- Boxes without width, by logarithms: a range of settings is one query.
+    CREATE VIRTUAL TABLE settings USING rtree (
+        id, voltage_low, voltage_high, current_low, current_high, dwell_low, dwell_high, pixel_low, pixel_high,
+        fluence_low, fluence_high
+    );
+
+    CREATE TABLE embeddings (
+        experiment INTEGER NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (experiment, model)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE results (
+        id INTEGER PRIMARY KEY,
+        content TEXT UNIQUE NOT NULL,
+        origin TEXT NOT NULL,
+        added_utc TEXT NOT NULL,
+        specimen TEXT NOT NULL, quantity TEXT NOT NULL, technique TEXT NOT NULL, unit TEXT NOT NULL,
+        value REAL NOT NULL, uncertainty REAL,
+        data TEXT NOT NULL               -- archive.library_records.Result
+    );
+    CREATE INDEX results_by_specimen ON results (specimen);
+    CREATE INDEX results_by_quantity ON results (quantity, value);
+
+    CREATE TABLE conflicts (
+        id INTEGER PRIMARY KEY,
+        uid TEXT NOT NULL, theirs TEXT NOT NULL, origin TEXT NOT NULL, added_utc TEXT NOT NULL, rule TEXT NOT NULL,
+        UNIQUE (uid, theirs)
+    );
+
+    CREATE TABLE imports (
+        id INTEGER PRIMARY KEY,
+        sha256 TEXT NOT NULL, name TEXT NOT NULL, origin TEXT NOT NULL, author TEXT, licence TEXT,
+        added_utc TEXT NOT NULL, counts TEXT NOT NULL
+    );
+    """,
+)
+"""Script i brings a library from schema_version i to i + 1; version 0 is the empty file."""
+
+
+def upgrade(database: sqlite3.Connection, where: object, scripts: Sequence[str] = UPGRADES) -> None:
+    """Bring a library to the newest schema_version, whole or not at all. Raises LibraryError for a newer one."""
+    newest, version = len(scripts), schema_version(database)
+    if version > newest:
+        raise LibraryError(
+            f"the library {where} has schema_version {version} and this adaptem knows up to {newest}: install a newer "
+            "adaptem; nothing was changed"
+        )
+    if version == newest:
+        return
+    body = "\n".join(scripts[version:])
+    try:
+        database.executescript(f"BEGIN IMMEDIATE; {body}\n PRAGMA user_version = {newest}; COMMIT;")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def schema_version(database: sqlite3.Connection) -> int:
+    """0 is an empty file."""
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
