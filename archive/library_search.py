@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from configs.errors import ConfigError
 if TYPE_CHECKING:
     from archive.library import Kept, Library
 
-_RANKED = 2_000
-"""Of more finds than this the newest are given, not the best match: ranking them would take longer than it says."""
+_FEW = 2_000
+"""Of more finds by words than this the newest come first, not the best match; fewer by settings are all looked at."""
+_FAR = 1e8
 _SLACK = 1e-5
 """Of the tree, which keeps 32 bits; the exact numbers are compared afterwards."""
 _COLUMNS = (*SETTINGS, "temperature_K")
@@ -38,28 +40,37 @@ class Query:
 
 
 def search(library: Library, query: Query, count: int = 20) -> list[Kept]:
-    """The experiments that fit, the best match first, or the newest. Raises ConfigError."""
+    """The experiments that fit: the best match first where few fit the words, else the newest. Raises ConfigError."""
     return library.many(numbers(library, query, count))
 
 
 def numbers(library: Library, query: Query, count: int = 20) -> list[int]:
-    """The numbers of those that fit, as ``search``. Raises ConfigError."""
+    """The numbers of those that fit, as ``search``. Raises ConfigError.
+
+    Settings that few have lead: the tree gives them, and the words are looked for among them. Otherwise the words lead,
+    and each of theirs is looked up until ``count`` fit.
+    """
+    ask = library.database.execute
     match = _match(query)
-    tables, where, values = _conditions(query)
+    where, values = _exact(query)
+    tree, corners = _tree(query)
+    if tree:
+        few = [
+            row[0] for row in ask(" ".join(["SELECT id FROM settings WHERE", tree, "LIMIT ?"]), (*corners, _FEW + 1))
+        ]
+        if len(few) <= _FEW:
+            fit = " ".join(["SELECT e.id FROM experiments e WHERE e.id IN (SELECT value FROM json_each(?)) AND", where])
+            found = {row[0] for row in ask(fit, (json.dumps(few), *values))}
+            if match and found:
+                found &= {row[0] for row in ask("SELECT rowid FROM words WHERE words MATCH ?", (match,))}
+            return sorted(found, reverse=True)[:count]
     if not match:
-        parts = ["SELECT e.id FROM", tables, "WHERE", where, "ORDER BY e.id DESC LIMIT ?"]
-        return [row[0] for row in library.database.execute(" ".join(parts), (*values, count))]
-    many = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
-    (found,) = library.database.execute(many, (match, _RANKED)).fetchone()
-    order = "ORDER BY w.rank" if query.words and found < _RANKED else "ORDER BY w.rowid DESC"
-    parts = [
-        "SELECT e.id FROM words w CROSS JOIN",
-        tables,
-        "WHERE w.words MATCH ? AND e.id = w.rowid AND",
-        where,
-        order,
-    ]
-    return [row[0] for row in library.database.execute(" ".join([*parts, "LIMIT ?"]), (match, *values, count))]
+        parts = ["SELECT e.id FROM experiments e WHERE", where, "ORDER BY e.id DESC LIMIT ?"]
+        return [row[0] for row in ask(" ".join(parts), (*values, count))]
+    (hits,) = ask("SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)", (match, _FEW)).fetchone()
+    order = "ORDER BY w.rank LIMIT ?" if query.words and hits < _FEW else "ORDER BY w.rowid DESC LIMIT ?"
+    joined = "SELECT e.id FROM words w CROSS JOIN experiments e WHERE w.words MATCH ? AND e.id = w.rowid AND"
+    return [row[0] for row in ask(" ".join([joined, where, order]), (match, *values, count))]
 
 
 def _match(query: Query) -> str:
@@ -82,8 +93,8 @@ def _match(query: Query) -> str:
     return " AND ".join(parts)
 
 
-def _conditions(query: Query) -> tuple[str, str, list[Any]]:
-    """Tables, WHERE and values: the words of the first two are ours, whatever is asked."""
+def _exact(query: Query) -> tuple[str, list[Any]]:
+    """WHERE and its values; its words are ours, whatever is asked."""
     where: list[str] = ["1"]
     values: list[Any] = []
     for name, (least, largest) in query.ranges.items():
@@ -93,24 +104,27 @@ def _conditions(query: Query) -> tuple[str, str, list[Any]]:
             raise ConfigError(f"{name} from {least:g} to {largest:g} was asked: nothing lies there")
         if any(bound is not None and not math.isfinite(bound) for bound in (least, largest)):
             raise ConfigError(f"{name} from {least} to {largest} was asked: give numbers")
-        low = -math.inf if least is None else least
-        high = math.inf if largest is None else largest
         where.append(f"e.{name} BETWEEN ? AND ?")
-        values += [low, high]
-        if name in SETTINGS:
-            column = name.split("_")[0]
-            where.append(f"s.{column}_low >= ? AND s.{column}_high <= ?")
-            values += [
-                tree_place(low) - _SLACK if least is not None else -1e8,
-                tree_place(high) + _SLACK if largest is not None else 1e8,
-            ]
+        values += [-math.inf if least is None else least, math.inf if largest is None else largest]
     if query.kind is not None:
         where.append("e.kind = ?")
         values.append(query.kind)
-    joined = any(name in SETTINGS for name in query.ranges)
-    if joined:
-        where.append("s.id = e.id")
-    return ("settings s CROSS JOIN experiments e" if joined else "experiments e"), " AND ".join(where), values
+    return " AND ".join(where), values
+
+
+def _tree(query: Query) -> tuple[str, list[float]]:
+    """The same for the tree of settings, a little wider; empty where no setting of the tree is asked for."""
+    where, corners = [], []
+    for name in SETTINGS:
+        least, largest = query.ranges.get(name, (None, None))
+        if least is not None or largest is not None:
+            column = name.split("_")[0]
+            where.append(f"{column}_low >= ? AND {column}_high <= ?")
+            corners += [
+                -_FAR if least is None else tree_place(least) - _SLACK,
+                _FAR if largest is None else tree_place(largest) + _SLACK,
+            ]
+    return " AND ".join(where), corners
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
