@@ -70,13 +70,15 @@ def table(outcomes: Sequence[Outcome], choices: Mapping[str, Choice]) -> list[di
         rows.append(row(these, "estimator", 4, "C10, 1.48 median |z|", 1.4826 * abs(off / std)[seen, 0], np.median))
         rows.append(row(these, "estimator", 4, "C10 off by over 3 std", abs(off / std)[seen, 0] > 3, np.mean))
     rows.append(row(task, "estimator", 4, "CPU seconds, median", np.array([f.cpu_s for f in found]), np.median))
-    errors = np.array([each.swept_nm for each in outcomes])[sound]
-    for k, (name, choice) in enumerate(choices.items()):
-        images = sum(sweep.images for sweep in choice[0])
-        for what, error in (("C10", abs(errors[:, k, 0])), ("C12", np.hypot(errors[:, k, 1], errors[:, k, 2]))):
-            if what == "C10" or len(choice[0]) > 1:
-                rows.append(row(f"{task}, sound views", name, images, f"{what} error in nm, median", error, np.median))
-                rows.append(row(f"{task}, sound views", name, images, f"{what} error in nm, 95 %", error, P95))
+    swept_nm = np.array([each.swept_nm for each in outcomes])
+    for where, views in (("sound views", sound), ("sound views that the estimator does not refuse", sound & settled)):
+        errors, these = swept_nm[views], f"{task}, {where}"
+        for k, (name, choice) in enumerate(choices.items()):
+            images = sum(sweep.images for sweep in choice[0])
+            for what, error in (("C10", abs(errors[:, k, 0])), ("C12", np.hypot(errors[:, k, 1], errors[:, k, 2]))):
+                if what == "C10" or len(choice[0]) > 1:
+                    rows.append(row(these, name, images, f"{what} error in nm, median", error, np.median))
+                    rows.append(row(these, name, images, f"{what} error in nm, 95 %", error, P95))
     return rows
 
 

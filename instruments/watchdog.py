@@ -18,9 +18,11 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 from instruments.errors import InstrumentError
+from instruments.server.log import Log
 from instruments.server_link import Link
 
 if TYPE_CHECKING:
@@ -148,12 +150,16 @@ def main() -> None:
     guard, runner = (socket.socket(fileno=order["sockets"][name]) for name in ("watch", "life"))
     about = (order["guard_pid"], order["server"]["port"], order["token"], order["who"])
     Watchdog(guard, runner, *about).run()
+    _log().flush()
+
+
+@cache
+def _log() -> Log:
+    return Log()
 
 
 def _say(line: str) -> None:
-    with suppress(OSError, ValueError):  # a log that cannot be written is no reason not to blank
-        sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} watchdog: {line}\n")
-        sys.stderr.flush()
+    _log().say(f"watchdog: {line}")
 
 
 if __name__ == "__main__":

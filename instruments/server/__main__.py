@@ -14,10 +14,10 @@ import secrets
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
+from .log import Log
 from .serving import DriverServer
 
 
@@ -36,7 +36,8 @@ def main() -> None:
     options = parser.parse_args()
     settings = json.loads(Path(options.settings).read_text(encoding="utf-8")) if options.settings else {}
     driver = _module(options.driver).open_driver(settings)
-    server = DriverServer(driver, token_of(Path(options.token_file)), options.name, options.overhead_s, say=_say)
+    log = Log()
+    server = DriverServer(driver, token_of(Path(options.token_file)), options.name, options.overhead_s, say=log.say)
     port = server.listen(options.port)
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         if hasattr(signal, name):
@@ -45,6 +46,7 @@ def main() -> None:
         threading.Thread(target=_await_end, args=(server,), daemon=True).start()
     print(json.dumps({"port": port}), flush=True)
     server.run()
+    log.flush()
 
 
 def _name(text: str) -> str:
@@ -79,13 +81,6 @@ def _await_end(server: DriverServer) -> None:
     while sys.stdin.buffer.read(4096):
         pass
     server.leave("whoever started the server is gone")
-
-
-def _say(line: str) -> None:
-    try:
-        print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), line, file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        pass  # a log that cannot be written is no reason to stop seeing to the beam
 
 
 if __name__ == "__main__":

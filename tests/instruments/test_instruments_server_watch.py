@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from instruments import watchdog
-from instruments.server import __main__ as command
+from instruments.server.log import MOST, Log
 from instruments.server.serving import DriverServer
 from instruments.server.session import duration_s
 from instruments.server.wire import receive, send
@@ -127,7 +127,49 @@ def test_what_a_process_has_to_say_may_have_no_reader(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("sys.stderr", Full())
     watchdog._say("blanked")
-    command._say("blanked")
+    log = Log()
+    log.say("blanked")
+    log.flush()
+
+
+def test_a_console_that_takes_no_text_does_not_hold_the_watch(serve: Any) -> None:
+    """As one does in which somebody marks text: the silence is noticed all the same, and what was said comes later."""
+
+    class Held:
+        def __init__(self) -> None:
+            self.go_on = threading.Event()
+            self.lines: list[str] = []
+
+        def write(self, text: str) -> int:
+            self.go_on.wait()
+            self.lines.append(text)
+            return len(text)
+
+        def flush(self) -> None:
+            pass
+
+    console, driver = Held(), BareDriver()
+    log = Log(console)
+    log.say("before")
+    _, port = serve(driver, log.say)
+    pilot = Link(port, TOKEN, "pilot", "somebody")
+    send(pilot._socket, LONG)
+    lit(driver)
+    goes_off(driver)
+    pilot.close()
+    for number in range(2 * MOST):
+        log.say(f"line {number}")
+    assert console.lines == []
+    console.go_on.set()
+    give_up_s = time.monotonic() + 10.0
+    while not (log.say("after"), "dropped" in "".join(console.lines))[1]:
+        assert time.monotonic() < give_up_s
+        time.sleep(0.01)
+    log.flush()
+    text = "".join(console.lines)
+    assert "before" in text
+    assert "line 0" in text
+    assert "no heartbeat" in text
 
 
 def test_a_watch_that_fails_blanks_and_goes_on(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:

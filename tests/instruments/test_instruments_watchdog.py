@@ -10,6 +10,11 @@ import pytest
 from instruments import watchdog
 
 
+def said(capfd: Any) -> str:
+    watchdog._log().flush()
+    return str(capfd.readouterr().err)
+
+
 def test_a_watchdog_says_what_keeps_it_from_blanking(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     monkeypatch.setattr(watchdog, "_KEEP_TRYING_S", 0.3)
     ends = [socket.socketpair(), socket.socketpair()]
@@ -23,7 +28,7 @@ def test_a_watchdog_says_what_keeps_it_from_blanking(monkeypatch: pytest.MonkeyP
         ends[0][0].recv(1)
     monkeypatch.setattr(dog, "_ask", lambda wish: {"blanked": False})
     dog._blank("the guard is gone")
-    told = capfd.readouterr().err
+    told = said(capfd)
     assert "is not reached to blank" in told
     assert "blanking has failed" in told
     monkeypatch.setattr(watchdog, "_KEEP_TRYING_S", 600.0)
@@ -32,10 +37,10 @@ def test_a_watchdog_says_what_keeps_it_from_blanking(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(dog, "_ask", lambda wish: asked.append(wish) or {"blanked": None})
     dog._blank("the guard is gone")  # comes to an end: some blankers never read
     assert len(asked) > 1
-    assert "the blanker does not read" in capfd.readouterr().err
+    assert "the blanker does not read" in said(capfd)
     monkeypatch.setattr(dog, "_ask", lambda wish: {"taken_over": True})
     dog._blank("the guard is gone")
-    assert "another survey has the instrument" in capfd.readouterr().err
+    assert "another survey has the instrument" in said(capfd)
     for pair in ends:
         for end in pair:
             end.close()
