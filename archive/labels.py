@@ -17,6 +17,7 @@ from archive.durable import sync_folder, transaction
 from archive.errors import JournalError
 from archive.journal import utc_now
 from archive.schema import upgrade
+from archive.standing import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ _UPGRADES = (
         batch TEXT NOT NULL REFERENCES batches (id),
         position INTEGER NOT NULL,
         place TEXT NOT NULL,             -- the same place, whoever judges it
-        data TEXT NOT NULL,              -- review.places.Place: the browser does not see it before the batch is locked
+        data TEXT NOT NULL,              -- surveys.places.Place: the browser does not see it before the batch is locked
         UNIQUE (batch, position)
     ) WITHOUT ROWID;
 
@@ -67,6 +68,14 @@ _UPGRADES = (
     CREATE TRIGGER events_last BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'label events are never removed'); END;
 
     CREATE TABLE sessions (digest TEXT PRIMARY KEY, created_utc TEXT NOT NULL) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE wanted (                -- what a person asked more of, once it was revealed
+        id TEXT PRIMARY KEY,             -- made by the browser
+        item TEXT NOT NULL REFERENCES items (id),
+        name TEXT NOT NULL,              -- what the person calls it; empty: asked no more
+        utc TEXT NOT NULL
+    );
     """,
 )
 
@@ -217,6 +226,25 @@ class LabelJournal:
         """In the order in which they were kept, of one batch or of all."""
         rows = self._database.execute("SELECT * FROM events WHERE ?1 IS NULL OR batch = ?1 ORDER BY seq", (batch,))
         return tuple(KeptEvent(**{**dict(row), "shown": json.loads(row["shown"])}) for row in rows.fetchall())
+
+    def want(self, wish: str, item: str, name: str) -> None:
+        """Ask for more places like an item, under a name of the person's; an empty name takes it back.
+
+        A ``wish`` that is there already is kept as it was. Raises KeyError for an item that was never given, ValueError
+        for one of a batch that is not locked: what the machine thought is not known before.
+        """
+        if not locked(self.events(self.item(item).batch)):
+            raise ValueError("its batch is not locked yet")
+        with self._transaction() as database:
+            database.execute(
+                "INSERT INTO wanted (id, item, name, utc) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                (wish, item, name.strip(), self._utc()),
+            )
+
+    def wanted(self) -> tuple[tuple[Item, str], ...]:
+        """Each item that a person asked more of, with the name last given to it."""
+        last = dict(self._database.execute("SELECT item, name FROM wanted ORDER BY rowid").fetchall())
+        return tuple((self.item(item), name) for item, name in last.items() if name)
 
     def admit(self, digest: str) -> None:
         """Remember a session by the digest of its secret, so that an open page goes on after a restart."""

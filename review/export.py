@@ -7,9 +7,8 @@ import io
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from archive.standing import locked, standing
-from envs.step import Stream
-from review.places import PLACE
 from review.words import as_json
+from surveys.places import PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +58,7 @@ def label_rows(journal: LabelJournal) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "reviewer": batch.reviewer, "blind": verdicts.blind, "revised": verdicts.revised,
-                    "note": verdicts.note, "trains": place.streams == (Stream.POLICY.value,),
+                    "note": verdicts.note, "trains": place.trains,
                     "streams": place.streams, "inclusion_probability": place.inclusion_probability,
                     "specimen": place.specimen, "target": place.target, "x_nm": place.x_nm, "y_nm": place.y_nm,
                     "width_nm": place.width_nm, "height_nm": place.height_nm, "exposure_id": place.exposure_id,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from review.places import Place
+    from surveys.places import Place
 
 View: TypeAlias = Literal["thumb", "place", "around"]
 Contrast: TypeAlias = Literal["same", "own"]

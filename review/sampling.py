@@ -13,7 +13,7 @@ from envs.step import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from review.places import Place
+    from surveys.places import Place
 
 BATCH_SIZE = 40
 """Places in a batch: some minutes of work, few enough that attention lasts to its end."""

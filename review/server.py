@@ -18,9 +18,9 @@ from archive.errors import JournalError
 from archive.labels import LabelEvent
 from archive.standing import standing
 from review.gallery import Contrast, Gallery, View, site_of
-from review.places import PLACE
 from review.tally import tally
 from review.words import counted, length, named, quantity, share
+from surveys.places import PLACE
 
 if TYPE_CHECKING:
     from archive.labels import Batch
@@ -74,6 +74,14 @@ class Events(Told):
     events: Annotated[list[EventIn], Field(min_length=1, max_length=200)]
 
 
+class Wish(Told):
+    """More places like one; an empty name takes it back."""
+
+    id: Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    item: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    name: Annotated[str, Field(max_length=60)]
+
+
 class Reviewer(Told):
     """Who judges."""
 
@@ -121,6 +129,7 @@ class _Routes:
         ):  # fmt: skip
             self.router.add_api_route(path, answer, methods=["GET"], response_model=None)
         self.router.add_api_route("/api/events", self.keep, methods=["POST"], response_model=None)
+        self.router.add_api_route("/api/wanted", self.want, methods=["POST"], response_model=None)
         self.router.add_api_route("/api/reviewer", self.name, methods=["POST"], response_model=None)
 
     async def start(self, request: Request) -> Response:
@@ -157,6 +166,7 @@ class _Routes:
             request,
             batch=batch,
             rows=rows,
+            wanted={item.id: name for item, name in self._study.journal.wanted()},
             figures=self._tally(),
         )
 
@@ -192,6 +202,19 @@ class _Routes:
         except KeyError as error:
             raise HTTPException(404, f"no batch or item {error}") from None
         return JSONResponse({"kept": [event.id for event in events]})
+
+    async def want(self, told: Wish) -> Response:
+        """More like this, for the next survey; of what the policy chose alone, and only after the reveal."""
+        try:
+            place = PLACE.validate_python(dict(self._study.journal.item(told.item).data))
+            if not place.trains:
+                raise HTTPException(422, "it is of the audit set, which never teaches")
+            self._study.journal.want(told.id, told.item, told.name)
+        except KeyError:
+            raise HTTPException(404, "no such item") from None
+        except ValueError as error:
+            raise HTTPException(409, str(error)) from None
+        return JSONResponse({"kept": told.id})
 
     async def name(self, told: Reviewer) -> Response:
         """From now on this browser judges for another person."""

@@ -12,15 +12,15 @@ from archive.folder import holder, read_meta, versions
 from archive.labels import LabelJournal
 from archive.rows import Rows, open_read_only
 from archive.standing import locked, standing
-from review.places import places_of, trees_of
 from review.sampling import BATCH_SIZE, compose, ids, shuffled
+from surveys.places import places_of, trees_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from archive.labels import Batch
-    from review.places import Place
+    from surveys.places import Place
 
 
 def _chance() -> int:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from archive.standing import locked, standing
 from envs.step import Stream
-from review.places import PLACE, Place
 from review.statistics import (
     clopper_pearson,
     cohens_kappa,
@@ -18,6 +17,7 @@ from review.statistics import (
     least_recall,
     most_missed,
 )
+from surveys.places import PLACE, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -12,6 +12,7 @@ from configs.load import ConfigError
 from configs.settings import unknown
 from envs.scoring import scorer_problems
 from surveys.controls import draw
+from surveys.learned import learned_problems
 from surveys.task import survey_looks, survey_task
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def plan(settings: SurveySettings) -> Plan:
             draw(tasks[-1].tree.leaves.tolist(), settings.controls, settings.seed, number)
         except (ValueError, ConfigError) as error:
             problems.append(f"specimens.{number} ({specimen.name}): {error}")
-    problems += _overlaps(settings) + scorer_problems(settings.scorer)
+    problems += _overlaps(settings) + (scorer_problems(settings.scorer) or learned_problems(settings))
     looks = [_look_plan(look, settings) for look in survey_looks(settings)]
     problems += _problems(settings, looks) + _signal_problems(settings)
     if problems:

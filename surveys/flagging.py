@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -12,8 +13,10 @@ from pydantic import Field
 from configs.load import Settings
 from envs.explanations import ExplainingScorer, Explanation
 from surveys.judging import judge_places
+from surveys.portraits import Portraits
 from surveys.ranking import diverse_order
 from surveys.regions import centre_nm, gathered, surprise
+from surveys.sights import sights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from envs.step import Step
     from envs.targets import TargetTree
     from surveys.judging import Judged
+    from surveys.learned import Learned
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
@@ -29,6 +33,7 @@ Ratio: TypeAlias = float
 _TELLING_SPREADS = 1.5
 _MOST_DEPARTURES = 3
 OVERVIEW_ONLY = "overview only"
+LIKE = "asked for"
 
 
 class FlaggingSettings(Settings):
@@ -40,6 +45,9 @@ class FlaggingSettings(Settings):
     """0 ranks by surprise alone; 1 shows a twin of a shown flag last."""
     most_flags: int = Field(200, ge=1)
     """No more are reported; the most unusual stay."""
+    learned: Path | None = None
+    """Folder of `adaptem learn`: flags are ranked by the verdict to expect from what people said of earlier surveys,
+    and places like those that they asked more of are flagged as well. None = ranked by surprise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +89,11 @@ class Flag:
     """By descriptor, shares of the first site's distance from the ordinary places most like it; they sum to 1."""
     rank: int
     """1 = shown first."""
+    expected_verdict: Ratio | None = None
+    """From 1 to 5, by what people said of earlier surveys: then ranked by this. None = nothing was learned."""
     tags: tuple[str, ...] = ()
-    """Streams that showed it (policy, control, …), and "overview only" where no look of its own was made."""
+    """Streams that showed it (policy, control, …); "overview only" where no look of its own was made; "asked for" where
+    it is not unusual, but like what a person wanted more of."""
 
 
 def flag_survey(
@@ -91,11 +102,13 @@ def flag_survey(
     settings: FlaggingSettings,
     tree: TargetTree,
     describe_control: Callable[[Step], Description | None] | None = None,
+    learned: Learned | None = None,
 ) -> list[Flag]:
     """Flags of one specimen, in the order to show them.
 
     ``scorer``: as it stands after the survey; it is not changed. ``describe_control``: describes the frame of a control
-    step, which the environment does not; None = controls are not judged.
+    step, which the environment does not; None = controls are not judged. ``learned``: from labels of earlier surveys,
+    ranks what is flagged and flags what is like that which a person asked more of; None = neither.
     Raises ValueError for steps of several specimens.
     """
     made = list(steps)
@@ -108,7 +121,31 @@ def flag_survey(
     where = {sight.descriptors: sight.target for shown in judged.shows.values() for sight in shown}
     flags = [_flag(members, judged, judge, where, tree, specimens[0]) for members in regions]
     flags.sort(key=lambda flag: (-flag.surprise, flag.sites[0].target))
-    return _ranked(flags[: settings.most_flags], settings)
+    flags = flags[: settings.most_flags]
+    if learned is None:
+        return ranked(flags, settings)
+    portraits = Portraits(sights(made), judge.names)
+    wanted = learned.alike(portraits, sorted(set(portraits.targets) & set(judged.places) - set(judged.called)))
+    flags += [
+        _asked_for(_flag([target], judged, judge, where, tree, specimens[0]), name) for target, name in wanted.items()
+    ]
+    return ranked(expected(flags, portraits, learned), settings)
+
+
+def expected(flags: Sequence[Flag], portraits: Portraits, learned: Learned) -> list[Flag]:
+    """The flags of one specimen, each with the verdict to expect of it."""
+    if not flags:
+        return []
+    first = [flag.sites[0].target for flag in flags]
+    verdicts = learned.verdicts(portraits, first, np.array([flag.surprise for flag in flags])).clip(1.0, 5.0)
+    return [replace(flag, expected_verdict=float(told)) for flag, told in zip(flags, verdicts, strict=True)]
+
+
+def _asked_for(flag: Flag, name: str) -> Flag:
+    """Not unusual enough to be flagged for that, but like what a person wanted to see more of."""
+    return replace(
+        flag, reason=f"Like the places that a person called {name!r}. {flag.reason}", tags=(*flag.tags, LIKE)
+    )
 
 
 def _flag(
@@ -180,17 +217,21 @@ def _reason(explanation: Explanation, look: str, by_region: bool, nearest: int |
     return text + f". The ordinary place most like it is at x {alike.x_nm:.0f} nm, y {alike.y_nm:.0f} nm."
 
 
-def _ranked(flags: list[Flag], settings: FlaggingSettings) -> list[Flag]:
-    """Ranked by how surprising they are and how little they repeat what is already shown."""
+def ranked(flags: Sequence[Flag], settings: FlaggingSettings) -> list[Flag]:
+    """Ranked by the verdict to expect, else by how surprising they are, and by how little they repeat what is shown."""
     if not flags:
         return []
     names = sorted({name for flag in flags for name in flag.contributions})
     why = np.array([[flag.contributions.get(name, 0.0) for name in names] for flag in flags])
     order = diverse_order(
-        np.array([flag.surprise for flag in flags]),
+        np.array([_relevance(flag) for flag in flags]),
         why,
         np.array([(flag.x_nm, flag.y_nm) for flag in flags]),
         near_nm=flags[0].sites[0].width_nm,
         diversity=settings.diversity,
     )
     return [replace(flags[index], rank=rank) for rank, index in enumerate(order, start=1)]
+
+
+def _relevance(flag: Flag) -> float:
+    return flag.surprise if flag.expected_verdict is None else (flag.expected_verdict - 1.0) / 4.0

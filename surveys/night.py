@@ -29,6 +29,7 @@ from instruments.protocol import Guarded
 from surveys.calibrated import check_measured
 from surveys.dryrun import plan
 from surveys.guarding import open_guarded, waived
+from surveys.learned import Learned, load_learned
 from surveys.loading import bring
 from surveys.requests import forget_stale
 from surveys.resume import report_cut_off
@@ -64,6 +65,8 @@ class Night:
     people: Clock
     """The one that people live by: pauses and deadlines for answers."""
     stop: Interruption
+    learned: Learned | None = None
+    """What labels of earlier surveys taught; None = flags are ranked by surprise."""
 
     @property
     def folder(self) -> Path:
@@ -216,6 +219,7 @@ def _assemble(
         record.expect(_large_signals(guard))
         forget_stale(record)
         _tell_damages(record, clock.now_s())
+        learned = _learned(settings, record, clock.now_s())
         undone.pop_all()
     return Night(
         settings=settings,
@@ -226,7 +230,18 @@ def _assemble(
         clock=clock,
         people=people or RealClock(),
         stop=Interruption(),
+        learned=learned,
     )
+
+
+def _learned(settings: SurveySettings, record: SurveyRecorder, now_s: float) -> Learned | None:
+    """As it is now, whatever becomes of its folder in the night; which version it was is in the record."""
+    if settings.flagging.learned is None:
+        return None
+    found = load_learned(settings.flagging.learned)
+    told = f"flags are ranked by {settings.flagging.learned}, version {found.version}"
+    record.event("learned", told, time_s=now_s, data={"version": found.version, "hash": found.hash})
+    return found
 
 
 def _large_signals(guard: Guarded) -> dict[str, int]:

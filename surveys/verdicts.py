@@ -34,10 +34,22 @@ def flag_specimen(night: Night, session: Session) -> list[Flag]:
         return situation.scorer.describe(frame, [window for _, window in cells])
 
     steps = night.record.rows.steps(session.name)
-    return flag_survey(steps, situation.scorer, night.settings.flagging, situation.task.tree, describe)
+    return flag_survey(
+        steps, situation.scorer, night.settings.flagging, situation.task.tree, describe, learned=night.learned
+    )
 
 
 def rank_together(flags: Iterable[Flag]) -> list[Flag]:
-    """Flags of several specimens in one order: by their rank at home, the less likely by chance first."""
-    ordered = sorted(flags, key=lambda flag: (flag.rank, flag.q_value))
+    """Flags of several specimens in one order, each specimen's own kept.
+
+    By their rank at home, the less likely by chance first; where labels have taught what to expect, the specimen whose
+    next flag promises more comes first.
+    """
+    queues: dict[str, list[Flag]] = {}
+    for flag in sorted(flags, key=lambda flag: flag.rank):
+        queues.setdefault(flag.specimen, []).append(flag)
+    ordered: list[Flag] = []
+    while waiting := [queue[0] for queue in queues.values() if queue]:
+        best = min(waiting, key=lambda flag: (-(flag.expected_verdict or 0.0), flag.rank, flag.q_value))
+        ordered.append(queues[best.specimen].pop(0))
     return [replace(flag, rank=rank) for rank, flag in enumerate(ordered, start=1)]

@@ -33,14 +33,15 @@ export function isEmpty() {
 export function add(event) {
   // Sorted by when they were made, also within one millisecond and after a reload.
   last = Math.max(last + 1, Date.now() * 1000);
-  const id = crypto.randomUUID ? crypto.randomUUID() : randomId();
+  const id = newId();
   localStorage.setItem(`${PREFIX}${last}:${id}`, JSON.stringify({ ...event, id }));
   tell();
   void flush();
 }
 
 // Over http only loopback is a secure context, where randomUUID is; --allow-remote has none.
-function randomId() {
+export function newId() {
+  if (crypto.randomUUID) return crypto.randomUUID();
   const hex = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }

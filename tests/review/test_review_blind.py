@@ -16,9 +16,9 @@ from PIL import Image
 from review_browser import event, served, survey
 
 from envs.step import Tag
-from review.places import Place
 from review.sampling import shuffled
 from surveys.flagging import Flag, Site
+from surveys.places import Place
 
 SAID = {"id", "verdict", "note", "order"}
 """All that an item of a blind batch may have."""

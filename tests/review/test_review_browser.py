@@ -167,3 +167,24 @@ def test_a_verdict_on_a_picture_that_had_not_come_is_marked(page, tmp_path):
         page.keyboard.press("1")
         saved(page)
         assert [row.shown["seen"] for row in study.journal.events()] == [False, True]
+
+
+def test_more_like_this_is_asked_for_after_the_reveal(page, tmp_path):
+    with served(survey(tmp_path / "night")) as (study, server, _):
+        opened(page, server)
+        for _ in range(page.locator("#grid li").count()):
+            page.keyboard.press("5")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/result")
+        assert page.locator(".more").count() == 6  # flags alone: neither controls nor seeded positives
+        page.locator(".more").first.click()
+        page.fill("#called", "<b>void</b>")
+        page.click("#wanting button[value=keep]")
+        page.wait_for_function("() => document.querySelector('.called').textContent === '<b>void</b>'")
+        ((item, name),) = study.journal.wanted()
+        assert name == "<b>void</b>" and item.data["flag"]["rank"] == 1
+        page.reload()
+        page.locator(".more").first.click()
+        page.click("#no-more")
+        page.wait_for_function("() => document.querySelector('.called').textContent === ''")
+        assert study.journal.wanted() == ()

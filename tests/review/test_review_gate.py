@@ -158,3 +158,21 @@ def test_a_session_outlives_the_server_and_not_the_day(tmp_path):
     clock[0] = now + SESSION + timedelta(seconds=1)
     assert not doors.knows(cookie)
     journal.close()
+
+
+def test_more_is_asked_only_of_what_the_policy_chose_and_after_the_reveal(tmp_path):
+    with served(survey(tmp_path / "night")) as (study, _, browser):
+        batch = browser.batch()
+        ids = {study.journal.item(item["id"]).place: item["id"] for item in browser.items(batch)}
+        flag = next(ids[place.key] for place in study.places if place.trains)
+        control = next(ids[place.key] for place in study.places if not place.trains)
+        wish = {"id": "0" * 8 + "-0000" * 3 + "-" + "0" * 12, "name": "void"}
+
+        def want(**changes):
+            return browser.ask("/api/wanted", "POST", wish | changes)[0]
+
+        assert want(item=flag) == 409  # not locked yet
+        browser.post(event(batch, None, "lock"))
+        assert want(item=control) == 422 and want(item="0" * 32) == 404 and want(item=flag, more=1) == 422
+        assert study.journal.wanted() == ()
+        assert want(item=flag) == 200 and [name for _, name in study.journal.wanted()] == ["void"]

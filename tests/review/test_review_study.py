@@ -7,10 +7,10 @@ from review_browser import event, survey
 
 from archive.labels import LabelEvent
 from archive.reader import SurveyReader
-from review.places import places_of
 from review.sampling import compose
 from review.study import Study
 from review.tally import tally
+from surveys.places import places_of
 
 
 @pytest.fixture

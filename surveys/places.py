@@ -46,6 +46,14 @@ class Place:
         """The same for every reviewer."""
         return f"{self.specimen}/{self.target}"
 
+    @property
+    def trains(self) -> bool:
+        """Whether a label of it may teach a model: chosen by the policy, and neither control nor seeded positive.
+
+        Those two are the audit set. A model that had seen them would be judged by what it knows.
+        """
+        return self.streams == (Stream.POLICY.value,)
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

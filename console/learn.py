@@ -1,0 +1,73 @@
+"""Commands that turn labels into what the next survey ranks by: learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.exits import plain_errors, say, show
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+STORE = Path("learned")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(learn)
+
+
+def learn(
+    surveys: Annotated[list[Path], typer.Argument(help="Folders of surveys that were judged.", show_default=False)],
+    into: Annotated[Path, typer.Option(help="Folder of the versions, for `flagging: {learned: FOLDER}`.")] = STORE,
+    labels: Annotated[
+        Path | None, typer.Option(help="The file of the labels, where a single survey has them elsewhere.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
+) -> None:
+    """Learn from what people said, blind, how to rank the flags of the next survey. Random controls teach nothing."""
+    with plain_errors():
+        from configs.errors import ConfigError
+
+        if labels is not None and len(surveys) > 1:
+            raise ConfigError("--labels is the file of one survey: name that one alone")
+        feedback, learning = _learning("training.feedback"), _learning("training.learning")
+        found = feedback.lessons(surveys, {surveys[0]: labels} if labels is not None else None)
+        done = learning.learn(found, into)
+        tracked = _tracked(done, into)
+        if json:
+            show({"version": done.version, "live": done.live, "why": done.why, "evaluation": done.evaluation,
+                  "lessons": len(found.teaching), "audit": len(found.audit), "mlflow_run": tracked})  # fmt: skip
+            return
+        say(
+            f"{done.folder}: learned from {len(found.teaching)} places; {len(found.audit)} of the audit set only judged"
+        )
+        say(f"{'live' if done.live else 'not live, the version before it stays'}: {done.why}")
+        if done.live:
+            say(f"next: put `flagging: {{learned: {into}}}` into the config of the next survey")
+
+
+def _tracked(done: Any, store: Path) -> str | None:
+    """Its run in MLflow; None where that is not installed."""
+    try:
+        tracking = _learning("training.tracked_learning")
+    except LookupError:
+        return None
+    run: str = tracking.track(done, store)
+    return run
+
+
+def _learning(module: str) -> ModuleType:
+    from importlib import import_module
+
+    from configs.errors import ConfigError
+
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == "mlflow":
+            raise LookupError from error
+        raise ConfigError(f"learning needs {error.name}, which is not installed: pip install 'adaptem[see]'") from error

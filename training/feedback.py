@@ -1,0 +1,142 @@
+"""What people said of earlier surveys, as rows that teach and rows that judge what was taught.
+
+labels.sqlite ─► locked batches, blind verdicts ─┬─► chosen by the policy ─► lessons
+steps ─► portraits of the places ────────────────┴─► controls, seeded     ─► audit set: never a lesson
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from archive.folder import read_meta
+from archive.labels import LabelJournal
+from archive.rows import Rows, open_read_only
+from archive.standing import locked, standing
+from configs.errors import ConfigError
+from envs.scoring import make_scorer
+from surveys.places import PLACE
+from surveys.portraits import Portraits
+from surveys.settings import SurveySettings
+from surveys.sights import sights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from archive.labels import Batch
+    from surveys.places import Place
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+LABELS = "labels.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One place, and what people said of it, blind."""
+
+    survey: str
+    specimen: str
+    target: int
+    row: Array
+    """(2F,), of ``surveys.portraits``."""
+    surprise: float
+    """Of its flag; 0 for a place that was not flagged."""
+    verdict: float
+    """From 1 to 5; of several people the mean."""
+
+
+@dataclass(slots=True)
+class Lessons:
+    """Of one survey or several."""
+
+    columns: tuple[str, ...] = ()
+    teaching: list[Lesson] = field(default_factory=list)
+    audit: list[Lesson] = field(default_factory=list)
+    """Controls and seeded positives: nothing is ever fitted to them."""
+    wanted: list[tuple[str, Lesson]] = field(default_factory=list)
+    """What a person asked more of, by the name given to it."""
+    read: dict[str, int] = field(default_factory=dict)
+    """By survey, the last event of its journal of labels that is in here."""
+
+
+def lessons(folders: Sequence[Path], labels: Mapping[Path, Path] | None = None) -> Lessons:
+    """Everything that the labels of these surveys say.
+
+    ``labels``: the file of a survey whose labels are not in its folder. Raises FolderError, JournalError, ConfigError.
+    """
+    found = Lessons()
+    for folder in folders:
+        path = (labels or {}).get(folder, folder / LABELS)
+        read_meta(folder)
+        if not path.is_file():
+            raise ConfigError(f"{path} is not there: nobody has judged this survey yet; `adaptem review {folder}`")
+        with closing(LabelJournal(path)) as journal:
+            _add(found, folder, journal)
+    return found
+
+
+def _add(found: Lessons, folder: Path, journal: LabelJournal) -> None:
+    portraits, columns = _portraits(folder)
+    if found.columns and columns != found.columns:
+        raise ConfigError(f"{folder} was described by another scorer than the surveys before it: learn from it apart")
+    found.columns = columns
+    name = str(folder.resolve())
+    events = journal.events()
+    found.read[name] = events[-1].seq if events else 0
+    said: dict[str, list[float]] = {}
+    places: dict[str, Place] = {}
+    for place, verdict in _verdicts(journal):
+        said.setdefault(place.key, []).append(verdict)
+        places[place.key] = place
+    for key, place in places.items():
+        lesson = _lesson(name, place, portraits, float(np.mean(said[key])))
+        if lesson is not None:
+            (found.teaching if place.trains else found.audit).append(lesson)
+    for item, wanted in journal.wanted():
+        place = PLACE.validate_python(dict(item.data))
+        lesson = _lesson(name, place, portraits, 5.0) if place.trains else None
+        if lesson is not None:
+            found.wanted.append((wanted, lesson))
+
+
+def _portraits(folder: Path) -> tuple[dict[str, Portraits], tuple[str, ...]]:
+    """By specimen, and what their numbers are."""
+    meta = read_meta(folder)
+    settings = SurveySettings.model_validate(meta.config)
+    names = make_scorer(settings.scorer).names
+    with closing(open_read_only(folder / "journal.sqlite")) as database:
+        rows = Rows(database)
+        made = {one.name: Portraits(sights(list(rows.steps(one.name))), names) for one in settings.specimens}
+    return made, next(iter(made.values())).columns
+
+
+def _verdicts(journal: LabelJournal) -> Iterator[tuple[Place, float]]:
+    """Blind verdicts of locked batches; one that was given before its picture had come is worth nothing."""
+    for batch in journal.batches():
+        events = journal.events(batch.id)
+        if not locked(events):
+            continue
+        seen = {e.item: bool(e.shown.get("seen", True)) for e in events if e.kind == "verdict" and e.phase == "blind"}
+        yield from _of_batch(batch, {item: told.blind for item, told in standing(events).items() if seen.get(item)})
+
+
+def _of_batch(batch: Batch, blind: Mapping[str, int | None]) -> Iterator[tuple[Place, float]]:
+    for item in batch.items:
+        verdict = blind.get(item.id)
+        if verdict is not None:
+            yield PLACE.validate_python(dict(item.data)), float(verdict)
+
+
+def _lesson(survey: str, place: Place, portraits: Mapping[str, Portraits], verdict: float) -> Lesson | None:
+    """None for a place that no look of the policy showed."""
+    shown = portraits.get(place.specimen)
+    if shown is None or place.target not in shown.targets:
+        return None
+    surprise = float((place.flag or {}).get("surprise") or 0.0)
+    return Lesson(survey, place.specimen, place.target, shown.row(place.target), surprise, verdict)
