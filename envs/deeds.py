@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from envs.step import Purpose
     from envs.targets import Target
     from instruments.types import Frame
+
+SKILL_FAILED = "SkillFailed"
+"""Of ``Fault.error``: no error of an instrument, but a skill's own."""
 
 _SAME_TILT_DEG = 0.01
 
@@ -104,12 +109,20 @@ def judge(situation: Situation, look: Look, target: Target, frame: Frame) -> Sco
 
 
 def use_skill(situation: Situation, exposer: Exposer, deed: Deed, number: int) -> None:
-    """Run a skill at the present place. One that did not reach what it is for gives a ``ReachError`` fault."""
+    """Run a skill at the present place. One that did not reach what it is for gives a ``ReachError`` fault.
+
+    One that has a defect gives a ``SKILL_FAILED`` fault: skills come from users' files, and a night goes on without.
+    """
     skill = situation.skills[number]
     try:
         result = skill.run(situation.guard, exposer.expose)
     except InstrumentError as error:
         _note(deed, error)
+        return
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+        deed.fault = Fault(error=SKILL_FAILED, message=f"{skill.name} has a defect: {told}; mend it, or leave it out")
         return
     deed.optics, deed.stage = result.optics, result.stage
     deed.skill_data = dict(result.data)

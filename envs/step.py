@@ -125,7 +125,7 @@ class Fault:
     """An action that failed is an outcome too."""
 
     error: str
-    """Name of the class in ``instruments.errors``."""
+    """Name of the class in ``instruments.errors``, or ``envs.deeds.SKILL_FAILED``."""
     message: str
     latching: bool = False
     until_s: float | None = None

@@ -16,6 +16,7 @@ from pydantic import PositiveFloat, PositiveInt
 
 from configs.load import Settings
 from envs.belief import MASKED
+from envs.deeds import SKILL_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +70,7 @@ TABLE: Mapping[str, Rule] = {
     LATCHING: Rule(Verb.STOP),
     BLANK: Rule(Verb.PARK),
     DRIFT: Rule(Verb.PARK),
+    SKILL_FAILED: Rule(Verb.SKIP),
     MASKED_ACTION: Rule(Verb.SKIP),
 }
 """By the class of ``Fault.error``, or the name of what was wrong with a frame; anything else is parked upon."""

@@ -62,6 +62,11 @@ class Breathe:
         return SkillResult(ok=True, message="breathed")
 
 
+class Choke(Breathe):
+    def run(self, guard, expose):
+        return {}["breath"]
+
+
 def fewer_tries(task):
     return replace(task, tries=1, budget=Budget(time_s=task.budget.time_s / 2, electrons=task.budget.electrons))
 
@@ -112,6 +117,22 @@ def test_a_scorer_a_skill_and_a_task_of_ones_own_fly(tmp_path):
     scores = [step.score for step in steps if step.score is not None]
     assert scores and all(len(row) == 1 for score in scores for row in score.descriptors)
     assert max(value for score in scores for value in score.interest) > 0
+
+
+def test_a_defect_in_a_skill_costs_a_step_and_not_the_night(tmp_path):
+    own = f"{tmp_path}/own.py:Choke"
+    night = open_night(settings(tmp_path, skills={"refocus": None, "own": [{"name": own}]}), tmp_path / "night")
+    summary = run_survey(night)
+    night.close()
+    with SurveyReader(tmp_path / "night") as survey:
+        steps = list(survey.steps(night.settings.specimens[0].name))
+        replies = [event.message for event in survey.rows.events("reply")]
+    assert summary.reason == "complete"
+    assert steps[0].fault is not None
+    assert steps[0].fault.error == "SkillFailed"
+    assert "breathe has a defect: KeyError: 'breath' (own.py, line" in steps[0].fault.message
+    assert any(message.startswith("skip: breathe has a defect") for message in replies)
+    assert all(step.fault is None for step in steps[1:])
 
 
 def test_what_is_none_is_refused_before_the_night(tmp_path):
