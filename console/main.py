@@ -24,6 +24,7 @@ from console import (
     see,
     simulate,
     start,
+    track,
     train,
 )
 
@@ -71,6 +72,7 @@ for group in (
     plan,
     safety,
     simulate,
+    track,
     train,
     policies,
 ):

@@ -1,4 +1,4 @@
-"""Decisions at a microscope for gymnasium: ``make("envs:adaptem/Survey-v0")``, ``Focus-v0``, ``Holes-v0``."""
+"""Decisions at a microscope for gymnasium: ``make("envs:adaptem/Survey-v0")``, ``Focus-``, ``Holes-``, ``Track-v0``."""
 
 from gymnasium.envs.registration import register
 
@@ -9,3 +9,4 @@ register(
     vector_entry_point="envs.focus_worlds:make_focus_vector_env",
 )
 register(id="adaptem/Holes-v0", entry_point="envs.hole_env:make_hole_env")
+register(id="adaptem/Track-v0", entry_point="envs.track_worlds:make_track_env")

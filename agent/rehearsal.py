@@ -1,0 +1,96 @@
+"""Before the start: whether the dose that is allowed can tell the laws apart, by playing each of them through.
+
+A law's parameters are drawn, the looks are taken in turn within the budget, and what they would tell is given to the
+same filter that will judge the specimen. Nothing moves and nothing is exposed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from agent.tracking import Tracker
+from envs.particles import Measured
+from models.kinetics import shown, values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.tracking import Forecast
+    from agent.tracking_mission import Mission
+    from models.kinetics import Law
+
+Ratio: TypeAlias = float
+
+_TYPICAL = 1.0
+"""Parameters are drawn within so many standard deviations of the middle."""
+_SETS = 96
+_WORTH_TOLD: Ratio = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """One law, played through."""
+
+    law: str
+    probability: Ratio
+    """That the filter gave to it at the end, in the mean."""
+    likeliest: str
+    """The law that it was taken for most often where it was taken for another; empty: never."""
+    looks: int
+    """That the budget paid."""
+
+    @property
+    def told(self) -> bool:
+        """Whether it would be told from the others."""
+        return self.probability >= _WORTH_TOLD
+
+
+def rehearse(mission: Mission, forecast: Forecast, plays: int = 2) -> Iterable[Rehearsed]:
+    """Every law of the mission in turn."""
+    for law in mission.laws:
+        found, others, looks = [], [], 0
+        for play in range(plays):
+            known, looks = _play(mission, forecast, law, play)
+            probabilities = known.filter.probabilities()
+            best = int(np.argmax(probabilities))
+            found.append(float(probabilities[known.filter.names.index(law.name)]))
+            if known.filter.names[best] != law.name:
+                others.append(known.filter.names[best])
+        yield Rehearsed(law.name, float(np.mean(found)), max(others, key=others.count, default=""), looks)
+
+
+def _play(mission: Mission, forecast: Forecast, law: Law, play: int) -> tuple[Tracker, int]:
+    rng = np.random.default_rng([mission.seed, play, sum(map(ord, law.name))])
+    values = values_of(law, np.clip(rng.standard_normal((1, len(law.parameters))), -_TYPICAL, _TYPICAL))
+    state, known = law.start(values), Tracker(replace(mission, sets=_SETS, seed=play), forecast)
+    order = _in_turn(mission)
+    each = float(np.mean([mission.electrons_of(mission.looks[n]) for n, _ in order])) if order else np.inf
+    count = min(int(mission.electrons / each), round(mission.horizon_s / mission.tick_s)) if order else 0
+    for n in range(count):
+        look_n, place = order[n % len(order)]
+        look = mission.looks[look_n]
+        electrons = mission.electrons_of(look)
+        view = mission.view(look, place)
+        truth = shown(law.sizes(state, values, view), view)[0]
+        sds = mission.sensors[look.signal].sds(look, electrons, truth)
+        told = np.where(np.isfinite(sds), truth + np.nan_to_num(sds) * rng.standard_normal(len(sds)), np.nan)
+        measured = Measured(told, sds, 0, view.smallest_nm, view.volume_floor_nm)
+        known.observe(mission.reading(look, place, known.now_s, measured))
+        for duration_s, conditions in forecast(known.now_s, mission.horizon_s * (n + 1) / count):
+            state = law.advance(state, values, duration_s, conditions)
+            known.wait(duration_s, conditions)
+    return known, count
+
+
+def _in_turn(mission: Mission) -> list[tuple[int, int]]:
+    """(look, place): of each signal the cheapest look, one place after another."""
+    cheapest: dict[str, int] = {}
+    for n, look in enumerate(mission.looks):
+        best = cheapest.get(look.signal)
+        if best is None or mission.electrons_of(look) < mission.electrons_of(mission.looks[best]):
+            cheapest[look.signal] = n
+    affordable = [n for n in cheapest.values() if mission.electrons_of(mission.looks[n]) <= mission.electrons]
+    return [(n, place) for place in range(len(mission.places_nm)) for n in affordable]

@@ -1,0 +1,292 @@
+"""One followed process on particles that are not rendered: what a policy looked at, and what was known at its end.
+
+Readings are what a look would show of the particles in view, with noise of the size that the sensor states, and the
+world's own errors of pixel size and gain: held against rendered frames by ``--only calibration``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from agent.tracking import Tracker
+from agent.tracking_mission import Choice, Mission
+from benchmarks.tracking_draws import HORIZON_S, Array
+from benchmarks.tracking_worlds import PLACES_NM, World
+from envs.particles import Measured
+from envs.tracked import TrackLook
+from models.changes import Steady
+from models.kinetics import Sizes, shown
+from models.kinetics_forecast import half_time
+from models.kinetics_laws import all_laws
+from models.kinetics_nuisance import CHANNELS, Calibration, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from envs.tracked import Sensor
+
+Ratio: TypeAlias = float
+
+LOOKS = (
+    TrackLook(name="quick image", signal="HAADF", field_of_view_nm=400.0, pixels=128, dwell_us=1.0),
+    TrackLook(name="image", signal="HAADF", field_of_view_nm=400.0, pixels=256, dwell_us=1.0),
+    TrackLook(name="wide image", signal="HAADF", field_of_view_nm=600.0, pixels=256, dwell_us=2.0),
+    TrackLook(name="loss spectra", signal="EELS", field_of_view_nm=400.0, pixels=16, dwell_us=250.0),
+    TrackLook(name="X-ray spectra", signal="EDS", field_of_view_nm=400.0, pixels=16, dwell_us=250.0),
+)
+QUICK, IMAGE, WIDE, LOSS, XRAY = range(len(LOOKS))
+CURRENT_PA = 50.0
+TICK_S = 5.0
+CALIBRATION = Calibration()
+SETS = 128
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is wrong with an instrument: logarithms of pixel size, and of the gain of each channel."""
+
+    pixel: float
+    gains: tuple[float, ...]
+
+
+def drawn_wrong(seed: int) -> Wrong:
+    rng = np.random.default_rng([seed, 77])
+    pixel = CALIBRATION.pixel_size * rng.standard_normal()
+    return Wrong(float(pixel), tuple(float(CALIBRATION.gain * z) for z in rng.standard_normal(len(CHANNELS))))
+
+
+def ten_percent(seed: int) -> Wrong:
+    rng = np.random.default_rng([seed, 78])
+    signs = rng.choice((-1.0, 1.0), 1 + len(CHANNELS)) * np.log(1.1)
+    return Wrong(float(signs[0]), tuple(float(s) for s in signs[1:]))
+
+
+@dataclass
+class Seen:
+    """What the microscope would tell of a world."""
+
+    world: World
+    mission: Mission
+    wrong: Wrong
+    rng: np.random.Generator
+
+    def truth(self, look: TrackLook, place: int, t_s: float) -> Array:
+        """(descriptors,) of the particles in view, as the look would show them without noise."""
+        x, y = self.mission.places_nm[place]
+        half = look.field_of_view_nm / 2
+        radii, fraction = self.world.particles((x - half, x + half), (y - half, y + half), t_s)
+        view = self.mission.view(look, place)
+        if not len(radii):
+            radii, fraction = np.zeros(1), np.zeros(1)
+        cubes = radii**3
+        part = float((fraction * cubes).sum() / max(cubes.sum(), 1e-12))
+        number = float((radii > 0).sum()) / view.area_um2
+        sizes = Sizes(np.array([number]), radii[None], np.full(len(radii), 1 / len(radii)), np.array([part]))
+        return shown(sizes, view)[0]
+
+    def take(self, look: TrackLook, place: int, t_s: float) -> Measured:
+        sensor: Sensor = self.mission.sensors[look.signal]
+        electrons = self.mission.electrons_of(look)
+        truth = self.truth(look, place, t_s)
+        sds = sensor.sds(look, electrons, truth)
+        sight = sensor.sight(look, electrons)
+        off = np.zeros(len(truth))
+        off[0], off[1] = -2 * self.wrong.pixel, self.wrong.pixel
+        off[3] = self.wrong.gains[CHANNELS.index(sight.channel)]
+        values = np.where(np.isfinite(sds), truth + off + np.nan_to_num(sds) * self.rng.standard_normal(5), np.nan)
+        return Measured(values, sds, 0, sight.smallest_nm, sight.volume_floor_nm)
+
+
+Policy: TypeAlias = "Callable[[Tracker, int, list[Reading]], Choice]"
+
+
+@dataclass
+class Run:
+    """One world, one policy."""
+
+    tracker: Tracker
+    looks: list[tuple[float, str, int]] = field(default_factory=list)
+    latency_s: list[float] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+
+
+def mission_of(world: World, sensors: dict[str, Sensor], electrons: float, seed: int, oracle: bool = False) -> Mission:
+    laws = [law for law in all_laws(world.expected) if not oracle or law.name == world.law]
+    return Mission(
+        laws=laws,
+        looks=LOOKS,
+        sensors=sensors,
+        places_nm=PLACES_NM,
+        current_pA=CURRENT_PA,
+        electrons=electrons,
+        horizon_s=HORIZON_S,
+        tick_s=TICK_S,
+        calibration=CALIBRATION,
+        sets=SETS,
+        seed=seed,
+    )
+
+
+def follow(world: World, mission: Mission, policy: Policy, wrong: Wrong, seed: int) -> Run:
+    tracker = Tracker(mission, world.coming)
+    run = Run(tracker)
+    seen = Seen(world, mission, wrong, np.random.default_rng([seed, 79]))
+    for tick in range(round(HORIZON_S / TICK_S)):
+        began_s = time.perf_counter()
+        choice = policy(tracker, tick, run.readings)
+        if choice.look is not None and tracker.spent + choice.electrons <= mission.electrons * (1 + 1e-9):
+            look = mission.looks[choice.look]
+            measured = seen.take(look, choice.place, tracker.now_s)
+            reading = mission.reading(look, choice.place, tracker.now_s, measured)
+            tracker.observe(reading)
+            run.readings.append(reading)
+            run.looks.append((tracker.now_s, look.name, choice.place))
+        run.latency_s.append(time.perf_counter() - began_s)
+        t_s = tick * TICK_S
+        for duration_s, conditions in world.coming(t_s, t_s + TICK_S):
+            tracker.wait(duration_s, conditions)
+    return run
+
+
+def _chosen(tracker: Tracker, look: int, place: int, why: str) -> Choice:
+    return Choice(look, place, 0.0, tracker.mission.electrons_of(tracker.mission.looks[look]), why)
+
+
+_NOTHING = Choice(None, 0, 0.0, 0.0, "not yet")
+
+
+def agent(tracker: Tracker, tick: int, readings: list[Reading]) -> Choice:
+    del tick, readings
+    return tracker.act()
+
+
+def in_turn(*looks: int, places: tuple[int, ...] = (0, 1, 2)) -> Policy:
+    """Evenly over the time, one look after another, so that the budget lasts."""
+
+    def policy(tracker: Tracker, tick: int, readings: list[Reading]) -> Choice:
+        mission = tracker.mission
+        each = float(np.mean([mission.electrons_of(mission.looks[n]) for n in looks]))
+        count = max(int(mission.electrons / each * (1 + 1e-9)), 1)
+        due = len(readings) * HORIZON_S / count
+        if tick * TICK_S + 1e-9 < due or len(readings) >= count:
+            return _NOTHING
+        n = len(readings)
+        return _chosen(tracker, looks[n % len(looks)], places[(n // len(looks)) % len(places)], "in turn")
+
+    return policy
+
+
+def triggered() -> Policy:
+    """Images of one place, slowly; after a change of number, size or volume, at a rate of false alarms of 5 %, four
+    times as fast for a tenth of the time.
+    """
+    steady: dict[int, Steady] = {}
+    state = {"fast_until": -1.0, "seen": 0, "last": -1e9}
+
+    def policy(tracker: Tracker, tick: int, readings: list[Reading]) -> Choice:
+        mission, t_s = tracker.mission, tick * TICK_S
+        for reading in readings[int(state["seen"]) :]:
+            for n in (0, 1, 3):
+                if np.isfinite(reading.values[n]):
+                    watch = steady.setdefault(n, Steady(60, 0.05 / 3))
+                    if watch.learn(float(reading.values[n]), float(reading.sds[n])):
+                        state["fast_until"] = t_s + 0.1 * HORIZON_S
+        state["seen"] = len(readings)
+        count = mission.electrons / mission.electrons_of(mission.looks[IMAGE])
+        slow_s = 2 * HORIZON_S / count
+        every_s = slow_s / 4 if t_s < state["fast_until"] else slow_s
+        if t_s - state["last"] < every_s - 1e-9:
+            return _NOTHING
+        state["last"] = t_s
+        return _chosen(tracker, IMAGE, 0, "triggered")
+
+    return policy
+
+
+def without_theory(tracker: Tracker, tick: int, readings: list[Reading]) -> Choice:
+    """Where trends know least of what a look tells, for its electrons; evenly over the time."""
+    mission = tracker.mission
+    if tracker.spent > mission.electrons * (tick + 1) * TICK_S / HORIZON_S or tracker.spent >= mission.electrons:
+        return _NOTHING
+    best, chosen = -1.0, _NOTHING
+    for n, look in enumerate(mission.looks):
+        electrons = mission.electrons_of(look)
+        if tracker.spent + electrons > mission.electrons:
+            continue
+        for place in range(len(mission.places_nm)):
+            mean, variance = tracker.trend.foretell(place, tracker.now_s)
+            sds = mission.sensors[look.signal].sds(look, electrons, mean)
+            told = np.isfinite(sds)
+            nats = 0.5 * float(np.log1p(variance[told] / sds[told] ** 2).sum())
+            if nats / electrons > best:
+                best, chosen = nats / electrons, _chosen(tracker, n, place, "where trends know least")
+    return chosen
+
+
+def only_images(mission: Mission) -> Mission:
+    return replace(mission, looks=tuple(look for look in LOOKS if look.signal == "HAADF"))
+
+
+def judge(world: World, run: Run) -> dict[str, float]:
+    """What was right at the end."""
+    known = run.tracker.filter
+    probabilities = known.probabilities()
+    found: dict[str, float] = {
+        "none": float(run.tracker.none.said),
+        "electrons": run.tracker.spent,
+        "looks": float(len(run.looks)),
+        "latency_ms": 1e3 * float(np.median(run.latency_s)),
+        "right": float(world.law is not None and known.names[int(np.argmax(probabilities))] == world.law),
+        "probability": float(probabilities[known.names.index(world.law)]) if world.law is not None else 0.0,
+    }
+    if world.law is None:
+        return found
+    law = next(law for law in known.laws if law.name == world.law)
+    widths = {parameter.name: parameter for parameter in law.parameters}
+    errors, covered = [], []
+    for each in known.estimates(world.law):
+        if each.name not in world.truth:
+            continue
+        truth, prior = world.truth[each.name], widths[each.name]
+        off = np.log(each.mean / truth) if prior.log else each.mean - truth
+        errors.append(float(off) / prior.width)
+        covered.append(each.low <= truth <= each.high)
+    found["error"] = float(np.sqrt(np.mean(np.square(errors))))
+    found["covered"] = float(np.sum(covered))
+    found["parameters"] = float(len(covered))
+    told = half_time(known, world.law, world.main, world.coming(0.0, HORIZON_S))
+    truth_s = true_half_time(world)
+    found["half_s"] = abs(told.middle_s - truth_s)
+    found["half_covered"] = float(told.low_s <= truth_s <= told.high_s)
+    return found
+
+
+def true_half_time(world: World) -> float:
+    """When the main descriptor of everything in reach has done half of its change within the horizon."""
+    times = np.linspace(0.0, HORIZON_S, 121)
+    values = []
+    for t_s in times:
+        radii, fraction = world.particles((-800.0, 800.0), (-800.0, 800.0), float(t_s))
+        cubes = float((radii**3).sum())
+        match world.main:
+            case 0:
+                values.append(float((radii > 0).sum()))
+            case 3:
+                values.append(cubes)
+            case _:
+                values.append(float((fraction * radii**3).sum()) / max(cubes, 1e-12))
+    return crossing(times, np.array(values))
+
+
+def crossing(times: Array, values: Array) -> float:
+    """First time at which half of the whole change is done."""
+    done = (values - values[0]) / (values[-1] - values[0]) if values[-1] != values[0] else np.zeros(len(values))
+    n = int(np.argmax(done >= 0.5))
+    if n == 0:
+        return float(times[-1])
+    part = (0.5 - done[n - 1]) / (done[n] - done[n - 1])
+    return float(times[n - 1] + part * (times[n] - times[n - 1]))

@@ -1,0 +1,116 @@
+"""The command ``track``: follow a specimen that changes, and say by which law."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from console.exits import plain_errors, say, show
+
+Config = Annotated[Path, typer.Argument(help="A config of what is followed (YAML).", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to; by itself NAME-001 and so on in `out`.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's command."""
+    app.command()(track)
+
+
+def track(
+    config: Config,
+    folder: Out = None,
+    rehearse: Annotated[
+        bool, typer.Option("--dry-run", help="Touch nothing: say whether this dose can tell the laws apart.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say the end only.")] = False,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=c. May be repeated.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
+) -> None:
+    """Follow a specimen that changes with the signals that tell most; report by which law, how fast, how sure."""
+    with plain_errors():
+        from configs.load import load
+
+        prepared, wanted = _tracking("surveys.tracking_prepare"), _tracking("surveys.tracking_settings").TrackSettings
+        settings = load(config, wanted, tuple(sets or ()))
+        tell = (lambda _: None) if quiet or json else say
+        tell("measuring what the signals show of pure material")
+        following = prepared.prepare(settings)
+        told = _rehearsed(prepared, following, tell) if settings.rehearsals or rehearse else []
+        if rehearse:
+            if json:
+                show({"rehearsed": told})
+            return
+        place = folder or _free(settings.out, settings.name)
+        found = _tracking("surveys.tracking").run_tracking(following, place, tell)
+        from review.tracking import write_tracking_report
+
+        page = write_tracking_report(place, told)
+        if json:
+            show({"folder": str(place), "rehearsed": told, **{k: v for k, v in found.items() if k != "laws"}})
+            return
+        for line in _lines(found):
+            say(line)
+        say(f"report: {page}")
+
+
+def _rehearsed(prepared: Any, following: Any, tell: Any) -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    told, weak = [], []
+    for each in prepared.rehearsed(following):
+        told.append({**asdict(each), "told": each.told})
+        if not each.told:
+            weak.append(each)
+        taken = f", taken for {each.likeliest}" if each.likeliest else ""
+        tell(f"rehearsed {each.law}: {each.probability:.2f} at the end of {each.looks} looks{taken}")
+    if weak:
+        names = "; ".join(each.law for each in weak)
+        tell(
+            f"this dose may be too small to tell: {names}. Raise `electrons` ({following.settings.electrons:.3g}), or "
+            "expect these to be mistaken for others"
+        )
+    return told
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines = []
+    if found["none_of_these"]:
+        lines.append(
+            "none of these laws explains what was seen: the evidence against all of them is e^"
+            f"{found['log_evidence_against_all']:.1f}, the alarm at e^{found['log_threshold']:.1f}"
+        )
+    for law in found["laws"]:
+        lines.append(f"{law['law']}: probability {law['probability']:.3f}")
+        lines += [
+            f"  {each['name']} {each['mean']:.4g} (90 %: {each['low']:.4g} to {each['high']:.4g})"
+            for each in law["parameters"]
+        ]
+    lines += [f"changed without being foretold: {c['t_s']:.0f} s, place {c['place']}" for c in found["changes"]]
+    lines.append(found["dose_told"])
+    if found["fallbacks"]:
+        lines.append(f"{found['fallbacks']} decisions came too late and were taken in turn")
+    lines += [f"the holder gave no {name} in {count} readings" for name, count in found["holder_gaps"].items()]
+    lines.append(f"{found['looks']} looks, {found['electrons']:.3g} electrons")
+    return lines
+
+
+def _free(out: Path, name: str) -> Path:
+    number = 1
+    while (folder := out / f"{name}-{number:03d}").exists() or folder.with_name(f"{folder.name}.truth.jsonl").exists():
+        number += 1
+    return folder
+
+
+def _tracking(module: str) -> Any:
+    """A module that needs the simulator. Raises ConfigError where that is not installed."""
+    from configs.errors import ConfigError
+
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"following needs {error.name}, which is not installed: pip install 'adaptem[simulate]'"
+        ) from error

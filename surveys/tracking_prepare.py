@@ -1,0 +1,131 @@
+"""Before a specimen is followed: standards, laws, priors, and whether the dose can tell them apart."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.rehearsal import Rehearsed, rehearse
+from agent.tracking_mission import Mission
+from configs.load import ConfigError
+from envs.track_standards import standards
+from envs.tracked import Sensor
+from instruments.simulated.settings import SimulatedSettings
+from models.kinetics_laws import all_laws
+from surveys.tracking_settings import TrackSettings
+
+if TYPE_CHECKING:
+    from envs.tracked import TrackLook
+    from models.kinetics import Conditions
+
+
+@dataclass(frozen=True)
+class Following:
+    """All that a run needs."""
+
+    settings: TrackSettings
+    mission: Mission
+    sensors: Mapping[str, Sensor]
+
+
+def prepare(settings: TrackSettings) -> Following:
+    """What signals show is measured, laws and priors are made; nothing of the specimen is touched.
+
+    Raises ConfigError: nothing is known of what a signal shows of pure material, or no look can be paid.
+    """
+    instrument = settings.instrument
+    if not isinstance(instrument, SimulatedSettings):
+        raise ConfigError(
+            f"instrument.kind {getattr(instrument, 'kind', '')!r}: what signals show of pure material is measured by "
+            "adaptem on simulated instruments only, so far; follow a simulated one"
+        )
+    looks = settings.track_looks()
+    known = {**instrument.detectors(), **instrument.slow_detectors()}
+    if missing := sorted({look.signal for look in looks} - set(known)):
+        raise ConfigError(f"looks read {', '.join(missing)}; this instrument has {', '.join(known)}")
+    reads = start_conditions(settings)
+    drives = [settings.expected.supply] + ["temperature_K"] * (settings.expected.temperature_K is not None)
+    if missing := [name for name in drives if name is not None and name not in reads]:
+        raise ConfigError(
+            f"expected: {', '.join(missing)} drives the process, and this holder reads {', '.join(reads) or 'nothing'}"
+        )
+    sensors = standards(instrument, looks)
+    mission = Mission(
+        laws=all_laws(settings.priors()),
+        looks=looks,
+        sensors=sensors,
+        places_nm=settings.places_nm(),
+        current_pA=instrument.column.current_pA,
+        electrons=settings.electrons - _for_controls(settings, instrument.column.current_pA),
+        horizon_s=settings.horizon_s,
+        tick_s=settings.tick_s,
+        max_fluence_e_per_A2=settings.limits.max_fluence_e_per_A2,
+        calibration=settings.errors(),
+        false_alarms=settings.false_alarms,
+        sets=settings.sets,
+        seed=settings.seed,
+        axis_deg=settings.axis_deg,
+    )
+    cheapest = min(mission.electrons_of(look) for look in looks)
+    if cheapest > mission.electrons:
+        raise ConfigError(
+            f"electrons {settings.electrons:g}: beside the controls no look can be paid; the cheapest takes "
+            f"{cheapest:.3g}: raise it, or lower controls.times"
+        )
+    return Following(settings, mission, sensors)
+
+
+def control_look(settings: TrackSettings) -> TrackLook:
+    """What control places are looked at with."""
+    looks = {look.name: look for look in settings.track_looks()}
+    if settings.controls.look is not None:
+        return looks[settings.controls.look]
+    return min(looks.values(), key=lambda look: look.exposure.beam_on_s)
+
+
+def _for_controls(settings: TrackSettings, current_pA: float) -> float:
+    count = len(settings.controls.places) * settings.controls.times
+    return count * control_look(settings).exposure.electrons(current_pA)
+
+
+def expected_conditions(
+    settings: TrackSettings, held: Mapping[str, float], from_s: float, to_s: float
+) -> list[tuple[float, Conditions]]:
+    """(duration, conditions) as the programme will have them, from what is held now."""
+    edges = [from_s, *sorted({o.at_s for o in settings.program if from_s < o.at_s < to_s}), to_s]
+    found: list[tuple[float, Conditions]] = []
+    now = dict(held)
+    for start_s, end_s in itertools.pairwise(edges):
+        for order in sorted(settings.program, key=lambda o: o.at_s):
+            if from_s < order.at_s <= start_s + 1e-9:
+                now[order.condition] = order.value
+        if end_s > start_s:
+            found.append((end_s - start_s, dict(now)))
+    return found
+
+
+def rehearsed(following: Following) -> Iterable[Rehearsed]:
+    """Each law, played through with this dose, under the programme."""
+    settings = following.settings
+    start = start_conditions(settings)
+
+    def forecast(from_s: float, to_s: float) -> list[tuple[float, Conditions]]:
+        return expected_conditions(settings, _at(settings, start, from_s), from_s, to_s)
+
+    return rehearse(following.mission, forecast, settings.rehearsals)
+
+
+def start_conditions(settings: TrackSettings) -> dict[str, float]:
+    """Of the holder, before it is ordered anything."""
+    holder = settings.instrument.holder if isinstance(settings.instrument, SimulatedSettings) else None
+    return {} if holder is None else {name: each.start for name, each in holder.conditions.items()}
+
+
+def _at(settings: TrackSettings, start: Mapping[str, float], t_s: float) -> dict[str, float]:
+    now = dict(start)
+    for order in sorted(settings.program, key=lambda o: o.at_s):
+        if order.at_s <= t_s + 1e-9:
+            now[order.condition] = order.value
+    return now

@@ -1,0 +1,192 @@
+"""Everything that can be said about following one specimen, in a YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeAlias
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializeAsAny,
+    model_validator,
+)
+
+from configs.load import ConfigError, Settings
+from configs.who import Who
+from envs.tracked import TrackLook
+from instruments.drivers import registry
+from instruments.limits import Limits
+from models.kinetics import Expected
+from models.kinetics_nuisance import Calibration
+
+Ratio: TypeAlias = float
+Share = Annotated[Ratio, Field(gt=0, lt=1)]
+
+
+def _instrument(value: Any) -> Settings:
+    if isinstance(value, Settings):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"an instrument is a block that begins with its kind ({', '.join(registry.kinds())})")
+    try:
+        return registry.parse(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+class LookSettings(Settings):
+    """One way of looking at a place; frames are square."""
+
+    signal: str
+    field_of_view_nm: PositiveFloat
+    pixels: PositiveInt
+    dwell_us: PositiveFloat
+
+
+class PlaceSettings(Settings):
+    """A place that is watched."""
+
+    x_nm: float
+    y_nm: float
+
+
+class ControlSettings(Settings):
+    """Places that only the runner looks at, so that what the beam does can be told from what happens by itself."""
+
+    places: tuple[PlaceSettings, ...] = ()
+    look: str | None = None
+    """By name; None: the cheapest image."""
+    times: PositiveInt = 2
+    """How often each is exposed, evenly over the time, first at the beginning and last at the end; 2 at least."""
+
+    @model_validator(mode="after")
+    def _twice(self) -> Self:
+        if self.places and self.times < 2:
+            raise ValueError(f"controls.times is {self.times}: a change shows in two exposures at least")
+        return self
+
+
+class OrderSettings(Settings):
+    """What the holder is ordered to do, and when; the guard's limits.conditions must allow it."""
+
+    at_s: NonNegativeFloat
+    condition: str
+    value: float
+    """In the unit at the end of the condition's name."""
+
+
+class ExpectedSettings(Settings):
+    """What is known before anything is seen, by orders of magnitude: the priors of every law."""
+
+    number_per_um2: PositiveFloat = 300.0
+    radius_nm: PositiveFloat = 6.0
+    span_nm: PositiveFloat | None = None
+    """Way of a front over the places; None: from the first place to the last, and a field of view."""
+    temperature_K: PositiveFloat | None = None
+    """Where rates are given, where heat drives the process."""
+    supply: str | None = None
+    """The condition that rates are proportional to."""
+    supply_at: PositiveFloat = 1.0
+    activation_eV: PositiveFloat = 1.5
+
+
+class CalibrationSettings(Settings):
+    """How well the instrument is known: standard deviations, relative."""
+
+    pixel_size: Share = 0.04
+    gain: Share = 0.10
+
+
+class TrackSettings(Settings):
+    """One specimen, followed."""
+
+    name: str = Field("track", pattern=r"^[\w.-]+$")
+    seed: NonNegativeInt = 0
+    who: Who = Who()
+    out: Path = Path("surveys_data")
+    instrument: Annotated[SerializeAsAny[Settings], BeforeValidator(_instrument)]
+    limits: Limits
+    specimen: str = Field("specimen", pattern=r"^[\w.-]+$")
+    places: Annotated[tuple[PlaceSettings, ...], Field(min_length=1)]
+    looks: Annotated[dict[str, LookSettings], Field(min_length=1)]
+    """By name. Of each signal that is named something must be known of pure material: on a simulated instrument it is
+    measured on simulated standards first."""
+    controls: ControlSettings = ControlSettings()
+    program: tuple[OrderSettings, ...] = ()
+    steady: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """By condition: a reading that differs by less is taken for the sensor's noise. Left out: a thousandth of it."""
+    expected: ExpectedSettings = ExpectedSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    axis_deg: float = 0.0
+    """Along which a front would run, counter-clockwise from +x."""
+    horizon_s: PositiveFloat
+    tick_s: PositiveFloat = 5.0
+    electrons: PositiveFloat
+    """To spend in all, controls included."""
+    sets: Annotated[int, Field(ge=32, le=4096)] = 192
+    """Parameter sets of each law."""
+    false_alarms: Share = 0.05
+    """Of saying that none of the laws explains what is seen, in a whole run; and of changes."""
+    decision_deadline_s: PositiveFloat = 2.0
+    """An agent that takes longer is not waited for: the next look is then taken in turn."""
+    rehearsals: NonNegativeInt = 1
+    """How often each law is played through before the start, to see whether the dose can tell it; 0: not."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.controls.look is not None and self.controls.look not in self.looks:
+            raise ValueError(f"controls.look is {self.controls.look!r}; the looks are {', '.join(self.looks)}")
+        if self.tick_s > self.horizon_s:
+            raise ValueError(f"tick_s {self.tick_s} is longer than horizon_s {self.horizon_s}: lower it")
+        if self.expected.temperature_K is None and self.expected.supply is None:
+            raise ValueError(
+                "expected names neither temperature_K nor supply: say what drives the process, or no law can follow "
+                "the holder"
+            )
+        for order in self.program:
+            if order.condition not in self.limits.conditions:
+                raise ValueError(
+                    f"program orders {order.condition}, which limits.conditions does not allow: add it there"
+                )
+        return self
+
+    def track_looks(self) -> tuple[TrackLook, ...]:
+        """In the order of the file."""
+        return tuple(
+            TrackLook(
+                name=name,
+                signal=each.signal,
+                field_of_view_nm=each.field_of_view_nm,
+                pixels=each.pixels,
+                dwell_us=each.dwell_us,
+            )
+            for name, each in self.looks.items()
+        )
+
+    def places_nm(self) -> tuple[tuple[float, float], ...]:
+        return tuple((place.x_nm, place.y_nm) for place in self.places)
+
+    def priors(self) -> Expected:
+        """Of every law."""
+        widest = max(look.field_of_view_nm for look in self.looks.values())
+        reach = max(p.x_nm for p in self.places) - min(p.x_nm for p in self.places) + widest
+        known = self.expected
+        return Expected(
+            horizon_s=self.horizon_s,
+            number_per_um2=known.number_per_um2,
+            radius_nm=known.radius_nm,
+            span_nm=known.span_nm or 1.2 * reach,
+            temperature_K=known.temperature_K,
+            supply=known.supply,
+            supply_at=known.supply_at,
+            activation_eV=known.activation_eV,
+        )
+
+    def errors(self) -> Calibration:
+        """Of the instrument."""
+        return Calibration(pixel_size=self.calibration.pixel_size, gain=self.calibration.gain)
