@@ -96,6 +96,7 @@ def _limits(task: SurveyTask, settings: SimulatedSettings) -> Limits:
         x_nm=(float(tree.x_nm.min()) - _MARGIN_NM, float(tree.x_nm.max()) + _MARGIN_NM),
         y_nm=(float(tree.y_nm.min()) - _MARGIN_NM, float(tree.y_nm.max()) + _MARGIN_NM),
         alpha_deg=settings.stage.alpha_deg,
+        off_axis_nm=settings.stage.eucentric_offset_nm,
         backlash_nm=2 * settings.stage.backlash_nm,
         stage_uncertainty_nm=settings.stage.reach_nm + settings.stage.creep_nm,
         field_of_view_nm=settings.field_of_view_nm,

@@ -93,7 +93,9 @@ def margin_nm(stage: StagePosition, limits: Limits) -> float:
     597.350269
     """
     tilts = (math.radians(tilt) for tilt in (stage.alpha_deg, stage.beta_deg) if tilt is not None)
-    return limits.stage_uncertainty_nm + round(limits.off_axis_nm * sum(abs(math.tan(tilt)) for tilt in tilts), 6)
+    return limits.stage_uncertainty_nm + round(
+        (limits.off_axis_nm or 0.0) * sum(abs(math.tan(tilt)) for tilt in tilts), 6
+    )
 
 
 def swept(booked: Footprint, end: StagePosition) -> Footprint:

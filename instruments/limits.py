@@ -78,9 +78,9 @@ class Limits(Settings):
 
     Footprints grow by it on every side, and read-backs that differ by more are of a stage that moves.
     """
-    off_axis_nm: float = Field(default=0.0, ge=0)
+    off_axis_nm: float | None = Field(default=None, ge=0)
     """How far a place may lie above or below the axes of tilt: tilted, it may have swung aside by this times the
-    tangent, and footprints grow by that as well. 0 is right for a stage that is never tilted, or kept eucentric."""
+    tangent, and footprints grow by that as well. To be said where the stage may tilt; 0: it is kept eucentric."""
     reach_tolerance_nm: float = Field(default=100.0, gt=0)
     """A stage read back further than this from its target has not arrived."""
     settle_timeout_s: float = Field(default=10.0, gt=0)
@@ -132,6 +132,15 @@ class Limits(Settings):
         for name, limit in (("vacuum", "max_vacuum_Pa"), ("emission", "min_emission_uA")):
             if name in self.waived and getattr(self, limit) is not None:
                 raise ValueError(f"{limit} judges the {name}, and waived does without it: leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _swing_known(self) -> Self:
+        if self.off_axis_nm is None and (self.alpha_deg, self.beta_deg) != (None, None):
+            raise ValueError(
+                "off_axis_nm is not said, and the stage may tilt: write how far a place may lie above or below the "
+                "axes of tilt (as far as z may go, or 0 where it is kept eucentric); dose is booked that much wider"
+            )
         return self
 
     @model_validator(mode="after")

@@ -59,6 +59,7 @@ class Bench:
             y_nm=settings.stage.y_nm,
             alpha_deg=(-30.0, 30.0),
             beta_deg=(-20.0, 20.0),
+            off_axis_nm=0.0,
             backlash_nm=120.0,
             stage_uncertainty_nm=20.0,
             max_current_pA=500.0,

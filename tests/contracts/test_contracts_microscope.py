@@ -30,6 +30,7 @@ LIMITS = Limits(
     x_nm=(-5e3, 5e3),
     y_nm=(-5e3, 5e3),
     alpha_deg=(-20.0, 20.0),
+    off_axis_nm=0.0,
     backlash_nm=120.0,
     stage_uncertainty_nm=15.0,
     max_current_pA=60.0,

@@ -45,6 +45,7 @@ LIMITS = Limits(
     x_nm=(-2000.0, 2000.0),
     y_nm=(-2000.0, 2000.0),
     alpha_deg=(-20.0, 20.0),
+    off_axis_nm=0.0,
     backlash_nm=100.0,
     stage_uncertainty_nm=40.0,
     max_current_pA=60.0,

@@ -13,7 +13,7 @@ from instruments.simulated.settings import Fault
 TILTS_DEG = (-20.0, 0.0, 20.0)
 LOOKS = (TASK.looks[0], replace(TASK.looks[1], tilts_deg=TILTS_DEG, tilt_s=2.0))
 SERIES = replace(TASK, looks=LOOKS)
-LIMITS = {"alpha_deg": (-60.0, 60.0)}
+LIMITS = {"alpha_deg": (-60.0, 60.0), "off_axis_nm": 0.0}
 
 
 def test_a_series_is_exposed_at_every_tilt_and_the_least_tilted_is_judged():

@@ -96,6 +96,7 @@ def limits(**changes: Any) -> Limits:
         "y_nm": (-10_000.0, 10_000.0),
         "z_nm": (-10_000.0, 10_000.0),
         "alpha_deg": (-60.0, 60.0),
+        "off_axis_nm": 0.0,
         "backlash_nm": 500.0,
         "stage_uncertainty_nm": 10.0,
         "max_current_pA": 200.0,

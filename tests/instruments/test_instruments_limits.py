@@ -31,6 +31,8 @@ def at(**axes: Any) -> StagePosition:
         ({"max_electrons": math.inf}, "finite"),
         ({"max_current_pA": 0.0}, "greater than 0"),
         ({"backlash_nm": -1.0}, "greater than or equal"),
+        ({"off_axis_nm": None}, "off_axis_nm is not said, and the stage may tilt"),
+        ({"off_axis_nm": None, "alpha_deg": None, "beta_deg": (-1.0, 1.0)}, "dose is booked that much wider"),
         ({"z_tilt": ((0.0, 0.0), (1.0, 1.0))}, "convex"),
         ({"z_tilt": ((0.0, 0.0), (4.0, 0.0), (1.0, 1.0), (0.0, 4.0))}, "convex"),
         ({"z_tilt": ((0.0, 0.0), (1.0, 0.0), (2.0, 0.0), (0.0, 1.0))}, "convex"),
@@ -40,6 +42,10 @@ def at(**axes: Any) -> StagePosition:
 def test_limits_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         limits(**changes)
+
+
+def test_a_stage_that_does_not_tilt_swings_nothing() -> None:
+    assert limits(off_axis_nm=None, alpha_deg=None).off_axis_nm is None
 
 
 def test_what_has_no_safe_guess_has_no_default() -> None:

@@ -117,8 +117,8 @@ def test_a_tilt_series_needs_limits_that_allow_it_and_is_priced_whole():
     with pytest.raises(ConfigError, match="holder is not to tilt"):
         plan(small(looks=looks))
     with pytest.raises(ConfigError, match=r"\[-20.0\] outside limits.alpha_deg, -10 to 30"):
-        plan(small(looks=looks, limits={"alpha_deg": [-10.0, 30.0]}))
-    series, single = plan(small(looks=looks, limits={"alpha_deg": [-30.0, 30.0]})), plan(small())
+        plan(small(looks=looks, limits={"alpha_deg": [-10.0, 30.0], "off_axis_nm": 0.0}))
+    series, single = plan(small(looks=looks, limits={"alpha_deg": [-30.0, 30.0], "off_axis_nm": 0.0})), plan(small())
     assert series.looks[1].electrons == pytest.approx(3 * single.looks[1].electrons)
     assert series.looks[1].bytes == 3 * single.looks[1].bytes
     assert series.looks[1].whole_s > 3 * single.looks[1].whole_s
