@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, HTTPException, Path, Request
 from fastapi.exceptions import RequestValidationError
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from archive.errors import JournalError
 from archive.labels import LabelEvent
 from archive.standing import standing
+from review.atlas_routes import AtlasRoutes
 from review.gallery import Contrast, Gallery, View, site_of
+from review.pages import REVIEWER, Pages
 from review.tally import tally
-from review.words import counted, length, named, quantity, share
 from surveys.places import PLACE
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from review.study import Study
 
 _STATIC = FilePath(__file__).with_name("static")
-_REVIEWER = "adaptem_reviewer"
 Id = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 Text = Annotated[str, Field(max_length=4000)]
 Ratio = float
@@ -93,7 +90,9 @@ def make_app(study: Study, reviewer: str) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="adaptem review")
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(JournalError, _not_kept)
-    app.include_router(_Routes(study, reviewer).router)
+    pages = Pages(study, reviewer)
+    for routes in (_Routes(study, pages), AtlasRoutes(study, pages)):
+        app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     return app
 
@@ -111,16 +110,10 @@ async def _not_kept(_: Request, error: Exception) -> Response:
 class _Routes:
     """Labels are kept in the server's own thread, one after the other; pictures are drawn in another."""
 
-    def __init__(self, study: Study, reviewer: str) -> None:
+    def __init__(self, study: Study, pages: Pages) -> None:
         self._study = study
-        self._reviewer = reviewer
-        self._painter = ThreadPoolExecutor(1, thread_name_prefix="painter")
+        self._pages = pages
         self._gallery: Gallery | None = None
-        self._pages = Environment(
-            loader=PackageLoader("review"), autoescape=select_autoescape(), undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
-        )  # fmt: skip
-        self._pages.filters.update(counted=counted, nm=length, quantity=quantity, share=share, named=named)
         self.router = APIRouter()
         for path, answer in (
             ("/", self.start), ("/batches/{batch}", self.judge), ("/batches/{batch}/result", self.result),
@@ -134,12 +127,14 @@ class _Routes:
 
     async def start(self, request: Request) -> Response:
         """To the batch that waits, or a page that says why there is none."""
-        who = self._who(request)
+        who = self._pages.who(request)
         batch = self._study.batch_for(who)
         if batch is not None:
             return RedirectResponse(f"/batches/{batch.id}", 303)
         mine = self._study.journal.batches(who)
-        return self._page("nothing.html", request, running=self._study.running, done=mine, places=self._study.places)
+        return self._pages.page(
+            "nothing.html", request, running=self._study.running, done=mine, places=self._study.places
+        )
 
     async def judge(self, request: Request, batch: Id) -> Response:
         """The blind batch."""
@@ -147,7 +142,9 @@ class _Routes:
         if self._study.is_locked(batch):
             return RedirectResponse(f"/batches/{batch}/result", 303)
         items = self._study.blind(found)
-        return self._page("batch.html", request, batch=batch, items=items, first=not any(i["verdict"] for i in items))
+        return self._pages.page(
+            "batch.html", request, batch=batch, items=items, first=not any(i["verdict"] for i in items)
+        )
 
     async def batch(self, batch: Id) -> Response:
         """What was said so far."""
@@ -161,7 +158,7 @@ class _Routes:
         said = standing(self._study.journal.events(batch))
         rows = [(item, PLACE.validate_python(dict(item.data)), said.get(item.id)) for item in found.items]
         rows.sort(key=lambda row: (row[1].flag is None, (row[1].flag or {}).get("rank", 0), row[0].position))
-        return self._page(
+        return self._pages.page(
             "result.html",
             request,
             batch=batch,
@@ -172,7 +169,7 @@ class _Routes:
 
     async def figures(self, request: Request) -> Response:
         """The statistics of every batch that is locked."""
-        return self._page(
+        return self._pages.page(
             "figures.html",
             request,
             figures=self._tally(),
@@ -188,7 +185,7 @@ class _Routes:
             place = PLACE.validate_python(dict(self._study.journal.item(item).data))
         except KeyError:
             raise HTTPException(404) from None
-        drawn = await asyncio.get_running_loop().run_in_executor(self._painter, self._draw, place, view, contrast)
+        drawn = await self._pages.painted(lambda: self._draw(place, view, contrast))
         if drawn is None:
             raise HTTPException(404, "its frame is not there or damaged")
         kind = "image/webp" if view == "thumb" else "image/png"
@@ -219,14 +216,8 @@ class _Routes:
     async def name(self, told: Reviewer) -> Response:
         """From now on this browser judges for another person."""
         answer = JSONResponse({"name": told.name.strip()})
-        answer.set_cookie(_REVIEWER, told.name.strip().encode().hex(), httponly=True, samesite="strict")
+        answer.set_cookie(REVIEWER, told.name.strip().encode().hex(), httponly=True, samesite="strict")
         return answer
-
-    def _who(self, request: Request) -> str:
-        try:
-            return bytes.fromhex(request.cookies.get(_REVIEWER, "")).decode()[:80] or self._reviewer
-        except ValueError:
-            return self._reviewer
 
     def _batch(self, batch: str) -> Batch:
         try:
@@ -238,9 +229,3 @@ class _Routes:
         if self._gallery is None:  # here, in the painter's own thread
             self._gallery = Gallery(self._study.folder, self._study.places)
         return self._gallery.picture(place.exposure_id, place.specimen, site_of(place), view, contrast)
-
-    def _page(self, template: str, request: Request, **content: Any) -> HTMLResponse:
-        rendered = self._pages.get_template(template).render(
-            survey=self._study.name, reviewer=self._who(request), **content
-        )
-        return HTMLResponse(rendered)

@@ -13,7 +13,7 @@ from archive.labels import LabelJournal
 from archive.rows import Rows, open_read_only
 from archive.standing import locked, standing
 from review.sampling import BATCH_SIZE, compose, ids, shuffled
-from surveys.places import places_of, trees_of
+from surveys.places import PLACE, places_of, trees_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +87,15 @@ class Study:
                 "note": said[item.id].note if item.id in said else "",
                 "order": last.get(item.id, 0),
             }
+            for item in batch.items
+        ]
+
+    def revealed(self, reviewer: str) -> list[Place]:
+        """Places of this person's locked batches: of those alone may be told who chose them, and why."""
+        return [
+            PLACE.validate_python(dict(item.data))
+            for batch in self.journal.batches(reviewer)
+            if self.is_locked(batch.id)
             for item in batch.items
         ]
 

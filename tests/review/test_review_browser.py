@@ -188,3 +188,32 @@ def test_more_like_this_is_asked_for_after_the_reveal(page, tmp_path):
         page.click("#no-more")
         page.wait_for_function("() => document.querySelector('.called').textContent === ''")
         assert study.journal.wanted() == ()
+
+
+def test_the_atlas_is_walked_through_by_mouse_list_and_link(page, tmp_path):
+    said = []
+    with served(survey(tmp_path / "night")) as (_, server, _browser):
+        opened(page, server)
+        page.on("console", lambda message: said.append(message.text))  # the batch's overviews are not there
+        page.click("text=Atlas")
+        page.wait_for_selector("body[data-whole]")
+        assert page.inner_text("[data-count=visited]") == "13" and page.inner_text("[data-count=flagged]") == "0"
+        page.wait_for_selector("canvas.boxes[data-drawn]")
+        page.select_option("#site-list", index=3)
+        page.wait_for_function("() => document.getElementById('chosen-picture').naturalWidth > 0")
+        title, link = page.inner_text("#chosen-title"), page.url
+        assert title.endswith("visited") and "#" in link
+        page.goto(server.address + "/figures")
+        page.goto(link)
+        page.wait_for_selector("#chosen:not([hidden])")
+        assert page.inner_text("#chosen-title") == title
+        page.wait_for_timeout(600)  # the zoom to it comes to rest: it is then in the middle
+        page.evaluate("() => document.getElementById('chosen').hidden = true")
+        box = page.locator("#atlas").bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_selector("#chosen:not([hidden])")
+        before = page.evaluate("() => atlas.drawn()")
+        page.uncheck("#layers input[value=visited]")
+        assert page.evaluate("() => atlas.drawn()") > before
+        assert said == []
+        assert all(url.startswith(server.address) for url in page.outside)
