@@ -166,6 +166,11 @@ class Rows:
         ):
             yield parse(STEP, row["data"])
 
+    def steps_after(self, seq: int, count: int) -> list[tuple[int, Step]]:
+        """The next steps after a row's number, each with its own: 1, 2, … over all specimens."""
+        rows = self._query("SELECT seq, data FROM steps WHERE seq > ? ORDER BY seq LIMIT ?", seq, count)
+        return [(row["seq"], parse(STEP, row["data"])) for row in rows]
+
     def step_count(self, specimen: str | None = None) -> int:
         return int(self._query("SELECT count(*) FROM steps WHERE ?1 IS NULL OR specimen = ?1", specimen)[0][0])
 

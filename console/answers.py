@@ -13,7 +13,7 @@ from console.exits import plain_errors, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from surveys.requests import Wish
+    from surveys.asking import Wish
 
 Folder = Annotated[Path, typer.Argument(help="The survey's folder.", show_default=False)]
 Proposal = Annotated[
@@ -71,7 +71,7 @@ def _answer(folder: Path, kind: Wish, proposal: int | None) -> None:
 
 def _ask(folder: Path, kind: Wish, data: Mapping[str, object]) -> None:
     with plain_errors():
-        from surveys.requests import ask_running
+        from surveys.asking import ask_running
 
         number = ask_running(folder, kind, data)
         words = ", ".join(f"{name} {value}" for name, value in data.items())

@@ -64,8 +64,8 @@ def resume(
     """Go on with a survey that is paused, or was stopped, killed or cut off. Nothing is exposed twice."""
     with plain_errors():
         from archive.folder import holder
+        from surveys.asking import ask
         from surveys.night import resume_night
-        from surveys.requests import ask
 
         if holder(folder) is not None:
             number = ask(folder, "resume")
@@ -82,7 +82,7 @@ def resume(
 def pause(folder: Folder) -> None:
     """Pause a running survey after its present step, beam blanked, until `resume` or `stop`."""
     with plain_errors():
-        from surveys.requests import ask_running
+        from surveys.asking import ask_running
 
         ask_running(folder, "pause")
         say(f"asked the survey in {folder} to pause; `adaptem resume {folder}` goes on")
@@ -91,7 +91,7 @@ def pause(folder: Folder) -> None:
 def stop(folder: Folder) -> None:
     """Blank the beam now, then finish the record. `adaptem resume` goes on later."""
     with plain_errors():
-        from surveys.requests import ask_to_stop
+        from surveys.asking import ask_to_stop
 
         say(ask_to_stop(folder))
 

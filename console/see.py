@@ -170,7 +170,7 @@ def _told_progress(chips: Sequence[Any]) -> Iterator[Any]:
 def _revisit(folder: Path, told: Sequence[Any], name: str, most: int) -> int:
     """Leave requests for the places of a class, the surest first: the runner and the guard decide."""
     from configs.errors import ConfigError
-    from surveys.requests import ask_running
+    from surveys.asking import ask_running
 
     found = sorted((each for each in told if each.said == name), key=lambda each: -each.margin)[:most]
     if not found:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, HTTPException, Path, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -16,11 +16,15 @@ from archive.labels import LabelEvent
 from archive.standing import standing
 from review.atlas_routes import AtlasRoutes
 from review.gallery import Contrast, Gallery, View, site_of
+from review.live_routes import LiveRoutes
 from review.pages import REVIEWER, Pages
 from review.tally import tally
+from review.told import Told
 from surveys.places import PLACE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from archive.labels import Batch
     from review.study import Study
 
@@ -28,12 +32,6 @@ _STATIC = FilePath(__file__).with_name("static")
 Id = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 Text = Annotated[str, Field(max_length=4000)]
 Ratio = float
-
-
-class Told(BaseModel):
-    """What a browser sends; an unknown field is refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Shown(Told):
@@ -85,13 +83,16 @@ class Reviewer(Told):
     name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"\S")]
 
 
-def make_app(study: Study, reviewer: str) -> FastAPI:
-    """The application, without its gate. ``reviewer``: who judges unless a browser says otherwise."""
+def make_app(study: Study, reviewer: str, leaving: Callable[[], bool] = lambda: False) -> FastAPI:
+    """The application, without its gate.
+
+    ``reviewer``: who judges unless a browser says otherwise. ``leaving``: whether the server is about to end.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="adaptem review")
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(JournalError, _not_kept)
     pages = Pages(study, reviewer)
-    for routes in (_Routes(study, pages), AtlasRoutes(study, pages)):
+    for routes in (_Routes(study, pages), AtlasRoutes(study, pages), LiveRoutes(study, pages, leaving)):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     return app

@@ -40,7 +40,8 @@ class Server:
         port = self._listening.getsockname()[1]
         self._doors = Doors(study.journal, port, utc_now)
         names = {socket.gethostname(), socket.getfqdn(), bound.host} if bound.remote else set()
-        gate = Gate(make_app(study, reviewer), self._doors, names=names, remote=bound.remote)
+        app = make_app(study, reviewer, lambda: self._server.should_exit)
+        gate = Gate(app, self._doors, names=names, remote=bound.remote)
         config = uvicorn.Config(
             gate, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none"
         )

@@ -99,6 +99,11 @@ class Study:
             for item in batch.items
         ]
 
+    def left_for(self, reviewer: str) -> int:
+        """How many places that can be judged this person has not judged in a locked batch."""
+        revealed = {place.key for place in self.revealed(reviewer)}
+        return sum(place.near and place.key not in revealed for place in self.places)
+
     def left_out(self) -> int:
         """Flags that only an overview shows: they would look unlike the controls, and so are not judged blind."""
         return sum(place.flag is not None and not place.near for place in self.places)

@@ -1,71 +1,23 @@
-"""What a person asks of a running survey: rows that other processes write and the runner reads once a turn.
+"""What a person asks of a running survey, as the runner hears it: rows of the journal, read once a turn.
 
-Asking needs no route to the instrument; whatever a request leads to, the guard still checks.
+``surveys.asking`` writes them. Whatever a request leads to, the guard still checks.
 """
 
 from __future__ import annotations
 
-import getpass
-import os
-import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archive.errors import FolderError
-from archive.folder import holder, read_meta
-from archive.journal import Journal
 from archive.recorder import SurveyRecorder
 from archive.rows import RequestRow
 from envs.actions import LookAt
 from envs.step import Decision
+from surveys.asking import WISHES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from envs.survey_env import SurveyEnv
-
-Wish: TypeAlias = Literal["pause", "resume", "stop", "skip", "look_here", "approve", "reject"]
-WISHES: tuple[str, ...] = get_args(Wish)
-
-
-def ask(folder: Path, kind: Wish, data: Mapping[str, object] | None = None, *, person: str | None = None) -> int:
-    """Leave a request for the survey in ``folder``; returns its number.
-
-    ``skip`` needs ``{"target": id}``, ``look_here`` needs ``{"x_nm": …, "y_nm": …}``; ``approve`` and ``reject`` need
-    ``{"proposal": number}``. Raises FolderError where there is no survey, ValueError for an unknown kind.
-    """
-    if kind not in WISHES:
-        raise ValueError(f"a request is one of {', '.join(WISHES)}, got {kind!r}")
-    read_meta(folder)
-    journal = Journal(folder / "journal.sqlite")
-    try:
-        return journal.request(kind, data, person=person or getpass.getuser())
-    finally:
-        journal.close()
-
-
-def ask_running(folder: Path, kind: Wish, data: Mapping[str, object] | None = None) -> int:
-    """The same, of a survey that must be there to hear it: FolderError where nothing runs."""
-    read_meta(folder)
-    if holder(folder) is None:
-        told = f"nothing runs in {folder}, so there is nothing to {kind.split('_')[0]}"
-        raise FolderError(f"{told}; `adaptem resume` goes on")
-    return ask(folder, kind, data)
-
-
-def ask_to_stop(folder: Path, *, person: str | None = None) -> str:
-    """Ask for the end, and knock on the running process so that it blanks at once; says what was done."""
-    read_meta(folder)
-    running = holder(folder)
-    if running is None:
-        return f"nothing runs in {folder}, so there is nothing to stop"
-    ask(folder, "stop", person=person)
-    if running:  # 0: it has not said yet who it is, and will read the request
-        os.kill(running, signal.SIGTERM)
-    return f"process {running} was told to blank and to finish its record"
 
 
 def forget_stale(record: SurveyRecorder) -> None:

@@ -122,9 +122,9 @@ class Turns:
         try:
             while True:
                 inbox.read(self._env, night.clock.now_s())
-                if inbox.stopped_by is not None or inbox.paused or night.stop.is_set():
+                if inbox.stopped_by is not None or inbox.paused or inbox.places or night.stop.is_set():
                     night.event("answered", f"proposal {number} is withdrawn", proposal=number)
-                    return None
+                    return None  # a person who asks for another place has redirected it there
                 if (verdict := inbox.verdict) is not None:
                     break
                 if not parked and night.people.now_s() >= deadline_s:

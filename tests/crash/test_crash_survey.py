@@ -19,7 +19,7 @@ from archive.reader import SurveyReader
 from instruments.clock import SimulatedClock
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.simulated.world import World
-from surveys.requests import ask_to_stop
+from surveys.asking import ask_to_stop
 
 if TYPE_CHECKING:
     from surveys.settings import SurveySettings

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import time
 from importlib.util import find_spec
 
 import pytest
@@ -20,7 +23,9 @@ pytest.importorskip("fastapi", reason="the extra 'review' is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (adaptem[dev])")
 
 from review_browser import served, survey  # noqa: E402 - after what it needs is known to be there
+from survey_samples import small  # noqa: E402
 
+from configs.load import dump  # noqa: E402
 from review.tally import judged_in  # noqa: E402
 
 if CHROMIUM is None:
@@ -217,3 +222,50 @@ def test_the_atlas_is_walked_through_by_mouse_list_and_link(page, tmp_path):
         assert page.evaluate("() => atlas.drawn()") > before
         assert said == []
         assert all(url.startswith(server.address) for url in page.outside)
+
+
+@pytest.fixture
+def asking(tmp_path):
+    """A survey in a process of its own, which asks before every action."""
+    path = tmp_path / "survey.yaml"
+    path.write_text(dump(small(autonomy="confirm", confirm_deadline_s=120.0)), encoding="utf-8")
+    words = [sys.executable, "-m", "console.main", "survey", str(path), "--out", str(tmp_path / "night"), "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        end_s = time.monotonic() + 60
+        while (
+            not (tmp_path / "night" / "journal.sqlite").is_file() or not (tmp_path / "night" / "health.json").is_file()
+        ):
+            assert time.monotonic() < end_s and process.poll() is None, "the survey did not begin"
+            time.sleep(0.1)
+        yield tmp_path / "night", process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_a_running_survey_is_watched_in_seven_tabs_approved_and_stopped(page, asking):
+    """Seven: a stream a tab would fill the six connections that a browser has for one server."""
+    folder, process = asking
+    with served(folder) as (_, server, _browser):
+        page.goto(server.link())
+        page.goto(server.address + "/live")
+        page.wait_for_selector("#proposal:not([hidden])")
+        tabs = [page.context.new_page() for _ in range(6)]
+        for tab in tabs:
+            tab.goto(server.address + "/live")
+            tab.wait_for_selector("body[data-ready]")
+        page.click("[data-ask=approve]")
+        for tab in (page, *tabs):
+            tab.wait_for_function("() => Number(document.body.dataset.steps) >= 1")
+        assert sum(tab.evaluate("() => document.body.dataset.stream === 'yes'") for tab in (page, *tabs)) == 1
+        page.close()  # the next tab takes the stream over, and nothing is lost
+        tab = tabs[0]
+        tab.wait_for_selector("#proposal:not([hidden])")
+        tab.wait_for_function("() => document.getElementById('proposal-words').textContent.startsWith('proposal 2:')")
+        tab.click("[data-ask=approve]")
+        tab.wait_for_function("() => Number(document.body.dataset.steps) >= 2")
+        tab.click("#stop")
+        tab.click("#stopping button[value=stop]")
+        assert process.wait(60) in (0, 5)
+        assert "stopped by" in (folder / "report.html").read_text()

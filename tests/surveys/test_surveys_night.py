@@ -19,9 +19,9 @@ from configs.load import ConfigError
 from envs.drift import shift_px
 from envs.step import Kind, Purpose
 from instruments.clock import SimulatedClock
+from surveys.asking import ask, ask_to_stop
 from surveys.endings import Reason
 from surveys.night import open_night, resume_night
-from surveys.requests import ask, ask_to_stop
 from surveys.resume import CUT_OFF
 from surveys.runner import run_survey
 

@@ -12,9 +12,9 @@ from configs.load import ConfigError
 from envs.step import Kind, Stream
 from instruments.clock import SimulatedClock
 from instruments.simulated.microscope import SimulatedMicroscope
+from surveys.asking import ask
 from surveys.endings import Reason
 from surveys.night import open_night, resume_night
-from surveys.requests import ask
 from surveys.runner import run_survey
 
 
