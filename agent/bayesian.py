@@ -9,7 +9,6 @@ It looks at everything from above first: a spectrum costs far more than that, an
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -18,11 +17,11 @@ from scipy.spatial import cKDTree
 
 from agent.scripted import focus_is_due, serpentine
 from agent.seeking import Seeker
-from agent.view import View, fingerprint, look_number, skill_number
+from agent.view import View, fingerprint, first_of, look_number, skill_number
 from envs.actions import Stop
 from envs.descriptors import shows_nothing, transformed
 from envs.property import NAME
-from envs.step import Candidate, Decision, Kind, Purpose
+from envs.step import Candidate, Kind, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from agent.seeking import Model, Pick
     from agent.settings import BayesianSettings
     from envs.actions import Catalogue
-    from envs.step import Step
+    from envs.step import Decision, Step
     from envs.tasks import SurveyTask
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -77,15 +76,17 @@ class Bayesian:
         view = View.of(observation, self._catalogue)
         refocus = skill_number(self._catalogue, view, "refocus")
         if refocus is not None and focus_is_due(view, self._settings.refocus_every):
-            return self._decide([self._candidate(refocus, "refocus")], f"every {self._settings.refocus_every} steps")
+            focus = Candidate(action=refocus, label="refocus")
+            return first_of([focus], self._name, f"every {self._settings.refocus_every} steps")
         above = view.fresh(self._overview)
         if len(above) and max(self._spent(view)) < self._settings.overview_share:
             order = above[serpentine(view.columns["x_nm"][above], view.columns["y_nm"][above])]
             found = [self._look(view, int(slot), self._overview) for slot in order[:CANDIDATES]]
-            return self._decide(found, f"structure first: {len(above)} overviews left")
+            return first_of(found, self._name, f"structure first: {len(above)} overviews left")
         ready = view.fresh(self._detail)
         if not len(ready):
-            return self._decide([self._candidate(self._catalogue.encode(Stop()), "stop")], "no look is left")
+            stop = Candidate(action=self._catalogue.encode(Stop()), label="stop")
+            return first_of([stop], self._name, "no look is left")
         where = {int(site): place for place, site in enumerate(self._known)}
         seen, values = self._history(where)
         known = ready[np.isin(ready, self._known)]
@@ -95,7 +96,8 @@ class Bayesian:
         picks = self._seeker.rank(seen, values, open_to, self._cost(view, known), CANDIDATES)
         found = [self._look(view, int(self._known[pick.place]), self._detail, pick) for pick in picks]
         best = picks[0]
-        return self._decide(found, f"{best.why}: {best.mean:.3g} ± {best.sd:.2g} expected, chosen by {best.worth:.2g}")
+        told = f"{best.why}: {best.mean:.3g} ± {best.sd:.2g} expected, chosen by {best.worth:.2g}"
+        return first_of(found, self._name, told)
 
     def observe(self, step: Step) -> None:
         """Keep structure and property, and choose the model's scales anew where it is time to."""
@@ -184,7 +186,7 @@ class Bayesian:
         why = f"{len(self._measured)} of the first {self._settings.first} measurements, far from each other"
         if self._silent:
             why += f"; {self._silent} looks told no property"
-        return self._decide([self._look(view, int(slot), self._detail) for slot in order[:CANDIDATES]], why)
+        return first_of([self._look(view, int(slot), self._detail) for slot in order[:CANDIDATES]], self._name, why)
 
     def _cost(self, view: View, sites: Ints) -> Array:
         """(Q,) of a detail look at each: its shares of the time and of the electrons that are left, added up."""
@@ -202,26 +204,10 @@ class Bayesian:
 
     def _look(self, view: View, slot: int, look: int, pick: Pick | None = None) -> Candidate:
         about = self._task.looks[look]
-        return self._candidate(
-            look_number(self._catalogue, slot, look),
-            f"{about.name} at {view.place(slot)}",
+        return Candidate(
+            action=look_number(self._catalogue, slot, look),
+            label=f"{about.name} at {view.place(slot)}",
             cost_s=float(view.columns["travel_s"][slot]) + about.duration_s,
             value=pick.mean if pick else 0.0,
             uncertainty=pick.sd if pick else 0.0,
-        )
-
-    def _candidate(
-        self, action: int, label: str, cost_s: float = 0.0, value: float = 0.0, uncertainty: float = 0.0
-    ) -> Candidate:
-        return Candidate(
-            action=action, label=label, value=value, uncertainty=uncertainty, cost_s=cost_s, probability=0.0
-        )
-
-    def _decide(self, found: list[Candidate], reason: str) -> Decision:
-        chosen, *others = found
-        return Decision(
-            action=chosen.action,
-            candidates=(replace(chosen, probability=1.0), *others),
-            policy=self._name,
-            reason=reason,
         )

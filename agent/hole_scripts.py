@@ -38,7 +38,7 @@ def imaging(observation: Seen, slot: int, good_probability: Ratio | None, policy
 
 def stopping(count: int, policy: str) -> Decision:
     """Of ``count`` holes none is left that could be imaged."""
-    chosen = Candidate(action=count, label="stop", value=0.0, uncertainty=0.0, cost_s=0.0, probability=1.0)
+    chosen = Candidate(action=count, label="stop", probability=1.0)
     return Decision(action=count, candidates=(chosen,), policy=policy, reason="no image is left that the time pays for")
 
 

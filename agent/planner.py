@@ -230,4 +230,4 @@ def _number(looks: tuple[Look, ...], purpose: Purpose) -> int | None:
 
 def _plain(action: int, label: str, cost_s: float) -> Candidate:
     """The only thing to do."""
-    return Candidate(action=action, label=label, value=0.0, uncertainty=0.0, cost_s=cost_s, probability=1.0)
+    return Candidate(action=action, label=label, cost_s=cost_s, probability=1.0)

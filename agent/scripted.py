@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from agent.view import View, fingerprint, look_number, skill_number
+from agent.view import View, fingerprint, first_of, look_number, skill_number
 from envs.actions import Stop
-from envs.step import Candidate, Decision, Purpose
+from envs.step import Candidate, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agent.settings import RandomSettings, RasterSettings
     from envs.actions import Catalogue, Look
-    from envs.step import Step
+    from envs.step import Decision, Step
 
     Slots: TypeAlias = npt.NDArray[np.intp]
     Order: TypeAlias = Callable[[View, Slots], Slots]
@@ -47,32 +46,22 @@ class ScriptedAgent:
         view = View.of(observation, self._catalogue)
         refocus = skill_number(self._catalogue, view, "refocus")
         if refocus is not None and focus_is_due(view, self._refocus_every):
-            return self._decide([self._candidate(refocus, "refocus")], f"every {self._refocus_every} steps")
+            focus = Candidate(action=refocus, label="refocus")
+            return first_of([focus], self._name, f"every {self._refocus_every} steps")
         for number, (look, order) in enumerate(zip(self._looks, self._orders, strict=True)):
             slots = view.fresh(number)
             if slots.size and (next_slots := order(view, slots)).size:
                 found = [self._look_at(view, number, look, slot) for slot in next_slots[:5].tolist()]
-                return self._decide(found, f"next {look.name} in order, {slots.size} left")
-        return self._decide([self._candidate(self._catalogue.encode(Stop()), "stop")], "no look is left")
+                return first_of(found, self._name, f"next {look.name} in order, {slots.size} left")
+        stop = Candidate(action=self._catalogue.encode(Stop()), label="stop")
+        return first_of([stop], self._name, "no look is left")
 
     def _look_at(self, view: View, number: int, look: Look, slot: int) -> Candidate:
-        return self._candidate(
-            look_number(self._catalogue, slot, number),
-            f"{look.name} at {view.place(slot)}",
+        return Candidate(
+            action=look_number(self._catalogue, slot, number),
+            label=f"{look.name} at {view.place(slot)}",
             value=float(view.columns["interest_above"][slot]),
             cost_s=float(view.columns["travel_s"][slot]) + look.duration_s,
-        )
-
-    def _candidate(self, action: int, label: str, value: float = 0.0, cost_s: float = 0.0) -> Candidate:
-        return Candidate(action=action, label=label, value=value, uncertainty=0.0, cost_s=cost_s, probability=0.0)
-
-    def _decide(self, found: list[Candidate], reason: str) -> Decision:
-        chosen, *others = found
-        return Decision(
-            action=chosen.action,
-            candidates=(dataclasses.replace(chosen, probability=1.0), *others),
-            policy=self._name,
-            reason=reason,
         )
 
     def observe(self, step: Step) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from envs.actions import LookAt, UseSkill
 from envs.observations import GLOBALS, TARGET_COLUMNS
+from envs.step import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from configs.load import Settings
     from envs.actions import Catalogue
+    from envs.step import Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,17 @@ def skill_number(catalogue: Catalogue, view: View, name: str) -> int | None:
         return None
     number = catalogue.skills.index(name)
     return catalogue.encode(UseSkill(number)) if view.skills[number] else None
+
+
+def first_of(found: Sequence[Candidate], policy: str, reason: str) -> Decision:
+    """The decision of a policy without chance for the first of what it considered."""
+    chosen, *others = found
+    return Decision(
+        action=chosen.action,
+        candidates=(replace(chosen, probability=1.0), *others),
+        policy=policy,
+        reason=reason,
+    )
 
 
 def fingerprint(settings: Settings) -> str:

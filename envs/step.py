@@ -80,12 +80,12 @@ class Candidate:
     action: int
     label: str
     """In words: what, where."""
-    value: Ratio
+    value: Ratio = 0.0
     """Predicted interest."""
-    uncertainty: Ratio
+    uncertainty: Ratio = 0.0
     """Standard deviation of the prediction."""
-    cost_s: float
-    probability: Ratio
+    cost_s: float = 0.0
+    probability: Ratio = 0.0
     """With which the policy would choose it (1 for the choice of a deterministic policy)."""
 
 
