@@ -30,6 +30,7 @@ def plan(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Image the feature in the simulator, and count how often it is found.")
     ] = False,
+    evidence: Annotated[bool, typer.Option("--evidence", help="Also list what each number rests on.")] = False,
     json: Annotated[Path | None, typer.Option("--json", help="Also write the numbers to this file.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for picture, numbers and survey config; by itself NAME-plan.")
@@ -73,6 +74,8 @@ def plan(
         if not output.is_terminal:
             output.width = WIDE
         _tell(made, checked)
+        for line in told.grounds(made) if evidence else ():
+            say(line)
         files = [place / "plan.png", place / "plan.json"]
         if made.best is not None:
             config = place / "survey.yaml"

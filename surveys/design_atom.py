@@ -53,7 +53,6 @@ def ring_changes(
     voltage_kV: float,
     convergence_mrad: float,
     defocus_nm: float,
-    displacement_nm: float,
     radii_nm: tuple[float, ...],
 ) -> Array:
     """(S, R) by how much an atom so far from the probe changes the share of electrons on S rings."""
@@ -65,7 +64,7 @@ def ring_changes(
     chi = math.pi * wavelength * defocus_nm * (kx**2 + ky**2)
     lens = lens / np.linalg.norm(lens) * np.exp(-1j * chi) * _SIZE_PX
     masks = np.array([_disc(outer, mrad, step) - _disc(inner, mrad, step) for inner, outer in rings_mrad])
-    through = _transmission(element, voltage_kV, displacement_nm)
+    through = _transmission(element, voltage_kV, 0.0)
     vacuum = np.tensordot(masks, np.abs(lens / _SIZE_PX) ** 2, axes=([1, 2], [0, 1]))
     found = []
     for radius in radii_nm:
@@ -86,13 +85,12 @@ def ctem_change(
     defocus_nm: float,
     objective_mrad: float,
     focal_spread_nm: float,
-    displacement_nm: float,
 ) -> tuple[Array, float]:
     """(Y, X) image of an atom less that of nothing, and its pixel size in nm; the atom at pixel (Y // 2, X // 2)."""
     kx, ky = _frequencies()
     k2, wavelength = kx**2 + ky**2, wavelength_nm(voltage_kV)
     passed = np.sqrt(k2) * wavelength * 1e3 <= objective_mrad
-    wave = np.fft.fft2(_transmission(element, voltage_kV, displacement_nm))
+    wave = np.fft.fft2(_transmission(element, voltage_kV, 0.0))
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     image = np.zeros(k2.shape)
     for node, weight in zip(nodes, weights / weights.sum(), strict=True):

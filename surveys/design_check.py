@@ -24,7 +24,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
 
 _LEVEL = 0.95
-_PLACES = {"HAADF": 6, "CTEM": 3, "BF": 2, "ABF": 2, "4D-STEM": 3, "EELS": 3, "EDS": 3}
+_PLACES = {"HAADF": 6, "CTEM": 3, "BF": 2, "ABF": 2, "4D-STEM": 2, "EELS": 3, "EDS": 3}
 """Fields of view that are rendered; each is counted many times."""
 TRIALS = 100
 
@@ -57,7 +57,7 @@ class Checked:
         return 1.0 if not missed else float(stats.beta.ppf(0.975, self.found + 1, missed))
 
     def __str__(self) -> str:
-        return f"{self.rate:.0%} ({self.low:.0%}…{self.high:.0%}), false {self.false_frames}/{self.clean_frames}"
+        return f"{self.rate:.0%} ({100 * self.low:.0f}–{100 * self.high:.0f})"
 
 
 def check(plan: Plan, row: Row, *, fluence_e_per_A2: float | None = None, trials: int = TRIALS) -> Checked | None:

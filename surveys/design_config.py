@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from envs.quality import frame_quality
+from instruments.simulated.scattering import cross_section_nm2
 from surveys.design_bench import settings_for, sparse
 from surveys.design_detectors import COARSE_NM, FINE_NM
+from surveys.design_optics import lattice_image, probe_in
 from surveys.design_posed import posed
 from surveys.geometry import FEWEST_SITE_PX
 from surveys.settings import SurveySettings
@@ -22,7 +26,9 @@ _MOST_SITES = 64
 _OVERVIEW_PX = 256
 _OVERVIEW_SHARE = 0.05
 """Of the detail look's fluence that an overview may take."""
-_HEADROOM = 2.0
+_SEEN_ELECTRONS = 20.0
+"""Sent on a pixel of an overview at least."""
+_HEADROOM = 2.5
 """Of the limits over what is planned: looks overlap, and controls are made beside."""
 _E_PER_PA_US = 6.241509
 
@@ -47,17 +53,18 @@ def survey_of(plan: Plan, row: Row) -> dict[str, Any]:
     across = max(1, min(math.ceil(question.limits.field_nm / proposal.field_nm), _MOST_SITES))
     sites = min(_OVERVIEW_SITES, across)
     pixels = _overview_px(proposal.field_nm * sites, sites)
-    overview_us = _OVERVIEW_SHARE * row.fluence_e_per_A2 * 100 * (proposal.field_nm * sites / pixels) ** 2
+    overview_nm2 = (proposal.field_nm * sites / pixels) ** 2
+    least = min(_SEEN_ELECTRONS / (100 * overview_nm2), row.fluence_e_per_A2)  # fewer would look like no beam
+    overview_us = max(_OVERVIEW_SHARE * row.fluence_e_per_A2, least) * 100 * overview_nm2
     overview_us /= _E_PER_PA_US * row.current_pA
+    side_nm = across * proposal.field_nm * (1 + 1e-5)  # rounded, frames still fit
     named = proposal.detector in ("camera", "EELS", "EDS")
     electrons = row.fluence_e_per_A2 * 100 * proposal.field_nm**2 * across**2
     data: dict[str, Any] = {
         "name": question.name,
         "seed": question.seed,
         "instrument": instrument,
-        "specimens": [
-            {"name": "film", "area": {"width_nm": across * proposal.field_nm, "height_nm": across * proposal.field_nm}}
-        ],
+        "specimens": [{"name": "film", "area": {"width_nm": side_nm, "height_nm": side_nm}}],
         "current_pA": row.current_pA,
         "looks": {
             "overview": {"sites": sites, "shape": [pixels, pixels], "dwell_us": overview_us},
@@ -86,6 +93,22 @@ def survey_of(plan: Plan, row: Row) -> dict[str, Any]:
     told: dict[str, Any] = _short(data)
     SurveySettings.model_validate(told)
     return told
+
+
+def _sharpness(plan: Plan, row: Row) -> dict[str, float]:
+    """Of a crystal's dark field, whose image is known: what the survey will measure of it, as it measures it."""
+    question, proposal = plan.question, row.proposal
+    ring = proposal.ring_mrad
+    if proposal.detector != "HAADF" or proposal.site is None or ring is None:
+        return {}
+    made, film = question.instrument, question.specimen
+    sections = {e: cross_section_nm2(e, *ring, made.voltage_kV, made.convergence_mrad) for e in film.density_per_nm3()}
+    probe = replace(probe_in(film, made), focus_nm=proposal.defocus_nm)
+    places = np.stack(np.meshgrid(*[np.arange(proposal.frame_px) * proposal.pixel_nm] * 2), axis=-1)
+    heaviest = max(sections, key=lambda e: sections[e])
+    image = lattice_image(film, sections, probe, places, left=ring, element=heaviest)
+    sent = row.fluence_e_per_A2 * 100 * proposal.pixel_nm**2 / row.frames
+    return {"sharpness": frame_quality((image * sent).astype(np.float32))["sharpness"]}
 
 
 def rounded(value: float) -> float:
@@ -117,6 +140,7 @@ def expected(plan: Plan, row: Row) -> dict[str, Any]:
         "fluence_e_per_A2": row.fluence_e_per_A2,
         "feature_snr": proposal.curve.snr(row.fluence_e_per_A2),
         "lost": row.lost,
+        **_sharpness(plan, row),
         "detection": [
             [rounded(float(dose)), round(proposal.curve.probability(float(dose)), 4)]
             for dose in np.geomspace(row.fluence_e_per_A2 / 10, row.fluence_e_per_A2 * 10, 11)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from instruments.physics import wavelength_nm
 from instruments.simulated.scattering import WIDEST_MRAD, cross_section_nm2
@@ -24,7 +25,7 @@ from surveys.design_detectors import (
     least_us,
 )
 from surveys.design_optics import lattice_image, lattice_of, probe_in, sites_nm, spread
-from surveys.design_proposal import Evidence, Proposal, Refused, filter_weights, offsets_nm, patch_px
+from surveys.design_proposal import Evidence, Proposal, Refused, filter_weights, offsets_nm, patch_px, tapered
 from surveys.design_question import DopantFeature, ParticleFeature, Question
 from surveys.design_statistics import Search, filtered
 
@@ -35,6 +36,9 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Ring: TypeAlias = tuple[float, float]
 
 _WEAK_RAD = 1.0
+_REACH_NM = 0.16
+"""Of a filter for what is scattered incoherently by one column."""
+_RADII, _RADIUS_STEP_NM = 24, 0.016
 _DEFOCI_NM = (0.0, -2.0, -4.0, -6.0, -8.0, -12.0)
 _PROBE = Evidence(
     "probe: overlap of two apertures, averaged over the film's depth; closed form (surveys.design_optics)",
@@ -70,9 +74,14 @@ def _best(ways: Iterator[Proposal]) -> Proposal:
 
 
 def _fine_nm(question: Question, wide_mrad: float) -> tuple[float, ...]:
-    """Pixels that carry what the aperture passes, and coarser ones."""
+    """Pixels that carry what the aperture passes, and coarser ones.
+
+    A whole number of them spans the lattice, so that columns are sampled alike.
+    """
     nyquist = wavelength_nm(question.instrument.voltage_kV) / (4e-3 * wide_mrad)
-    return tuple(sorted({round(min(nyquist * f, FINE_NM), 4) for f in (1.0, 1.5, 2.2)}))
+    period_nm = float(np.hypot(*lattice_of(question.specimen).cell_nm[0]))
+    parts = {math.ceil(period_nm / min(nyquist * f, FINE_NM)) for f in (1.0, 1.5, 2.2)}
+    return tuple(period_nm / n for n in sorted(parts))
 
 
 def _columns(question: Question, feature: DopantFeature, side_nm: float) -> Search:
@@ -94,11 +103,11 @@ def _dopant_annular(question: Question, feature: DopantFeature, technique: str, 
     change = feature.atoms * (sections[feature.element] - sections[feature.replaces]) * kept
     site = sites_nm(film, feature.replaces)[0]
     for pixel_nm in _fine_nm(question, made.convergence_mrad):
-        half = patch_px(0.14, pixel_nm)
+        half = patch_px(_REACH_NM, pixel_nm)
         offsets = offsets_nm(half, pixel_nm)
         signal = change * spread(probe, np.hypot(offsets[..., 0], offsets[..., 1]), left=ring, element=heaviest)
         background = kept * lattice_image(film, sections, probe, site + offsets, left=ring, element=heaviest)
-        weights = filter_weights(signal, background)
+        weights = tapered(filter_weights(signal, background), offsets, _REACH_NM)
         search = _columns(question, feature, (frame_px - 2 * half) * pixel_nm)
         read = READ_ELECTRONS if technique == "HAADF" else 0.0
         yield Proposal(
@@ -126,20 +135,33 @@ def _dopant_rings(question: Question, feature: DopantFeature, technique: str) ->
     alpha = made.convergence_mrad
     virtual: tuple[Ring, ...] = ((0.0, round(alpha / 2, 1)), (round(alpha / 2, 1), round(alpha, 1)))
     rings = {"BF": (made.bf_mrad,), "ABF": (made.abf_mrad,)}.get(technique, virtual)
-    radii = tuple(np.linspace(0.0, 0.36, 19).round(3).tolist())
+    radii = tuple((np.arange(_RADII) * _RADIUS_STEP_NM).round(4).tolist())
     lost = sum(
         n * film.thickness_nm * cross_section_nm2(e, alpha, WIDEST_MRAD, made.voltage_kV)
         for e, n in film.density_per_nm3().items()
     )
     for defocus_nm in _DEFOCI_NM:
         changes = [
-            ring_changes(e, rings, made.voltage_kV, alpha, defocus_nm, film.debye_waller_nm, radii)
+            ring_changes(e, rings, made.voltage_kV, alpha, defocus_nm, radii)
             for e in (feature.element, feature.replaces)
         ]
         for ring, change in zip(rings, (changes[0] - changes[1]) * feature.atoms * math.exp(-lost), strict=True):
             inner, outer = (min(angle, alpha) for angle in ring)
             share = (outer**2 - inner**2) / alpha**2 * math.exp(-lost)
-            yield from _phase_ways(question, feature, technique, (radii, change), share, defocus_nm, ring)
+            blurred = _blurred(radii, change, math.hypot(made.source_size_nm, film.debye_waller_nm))
+            yield from _phase_ways(question, feature, technique, (radii, blurred), share, defocus_nm, ring)
+
+
+def _blurred(radii_nm: tuple[float, ...], change: Array, blur_nm: float) -> Array:
+    """(R,) a round change seen with a source whose image is a Gaussian, or of an atom that trembles.
+
+    An atom stands still while an electron passes: images add up over its places (Einstein's model).
+    """
+    most = len(radii_nm) - 1
+    step_nm = radii_nm[1]
+    x, y = np.meshgrid(*[np.arange(-most, most + 1) * step_nm] * 2)
+    image = np.interp(np.hypot(x, y), radii_nm, change, right=0.0)
+    return np.asarray(ndimage.gaussian_filter(image, blur_nm / step_nm, mode="constant")[most, most:])
 
 
 def _dopant_wide(question: Question, feature: DopantFeature, technique: str) -> Iterator[Proposal]:
@@ -147,13 +169,13 @@ def _dopant_wide(question: Question, feature: DopantFeature, technique: str) -> 
     made, film = question.instrument, question.specimen
     for defocus_nm in _DEFOCI_NM[1:]:
         images = [
-            ctem_change(e, made.voltage_kV, defocus_nm, made.objective_mrad, made.focal_spread_nm, film.debye_waller_nm)
+            ctem_change(e, made.voltage_kV, defocus_nm, made.objective_mrad, made.focal_spread_nm)
             for e in (feature.element, feature.replaces)
         ]
         image, step_nm = (images[0][0] - images[1][0]) * feature.atoms, images[0][1]
         middle = image.shape[0] // 2
         radii = tuple((np.arange(29) * step_nm).tolist())
-        line = image[middle, middle : middle + 29]
+        line = _blurred(radii, image[middle, middle : middle + 29], film.debye_waller_nm)
         yield from _phase_ways(question, feature, technique, (radii, line), 1.0, defocus_nm, None)
 
 
@@ -172,7 +194,7 @@ def _phase_ways(
         half = patch_px(profile[0][-1], pixel_nm)
         offsets = offsets_nm(half, pixel_nm)
         signal = np.interp(np.hypot(offsets[..., 0], offsets[..., 1]), *profile, right=0.0)
-        weights = filter_weights(signal, np.full(signal.shape, share))
+        weights = tapered(filter_weights(signal, np.full(signal.shape, share)), offsets, profile[0][-1])
         search = _columns(question, feature, (frame_px - 2 * half) * pixel_nm)
         settings: dict[str, float | str] = {"defocus_nm": defocus_nm}
         if ring is not None:

@@ -12,6 +12,9 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
 
+_WHOLE: Ratio = 0.4
+"""Of its reach, a filter is as it is up to here."""
+
 
 class Detectability(Protocol):
     """How well something is seen, or measured, as the fluence grows."""
@@ -97,6 +100,16 @@ class Refused:
 def filter_weights(signal: Array, background: Array) -> Array:
     """Weights Δ / (b + Δ/2) of a matched filter in Poisson noise, as good without the feature as with it."""
     return np.asarray(signal / np.maximum(background + signal / 2, 1e-12))
+
+
+def tapered(weights: Array, offsets: Array, reach_nm: float) -> Array:
+    """Weights (h, w) that fall to 0 by the filter's end, for ``offsets`` (h, w, 2).
+
+    The sum over a frame's pixels then depends as little as an integral on where between them a column lies.
+    """
+    away = np.hypot(offsets[..., 0], offsets[..., 1]) / reach_nm
+    window = np.cos(np.clip((away - _WHOLE) / (1 - _WHOLE), 0.0, 1.0) * (math.pi / 2)) ** 2
+    return np.asarray(weights * window)
 
 
 def patch_px(reach_nm: float, pixel_nm: float, most: int = 24) -> int:

@@ -220,12 +220,12 @@ def _hosts(
 ) -> list[Array]:
     """Spectra whose amounts are not known: the filter must not see them."""
     film = question.specimen
-    own = []
+    own = [plain]  # another dose
     for element, density in film.density_per_nm3().items():  # a place with more of it
         more = {element: density * film.thickness_nm * 0.1}
         own.append(_spectrum(model, recipe, film.thickness_nm, more) - plain)
-    if technique == "EELS":  # height and, as of a power law, slope of the background; a thicker place
-        own += [plain, plain * np.linspace(-1.0, 1.0, len(plain))]
+    if technique == "EELS":  # as of a power law, another slope of the background; a thicker place
+        own.append(plain * np.linspace(-1.0, 1.0, len(plain)))
         own.append(_spectrum(model, recipe, 1.1 * film.thickness_nm, {}) - plain)
     return own
 

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
+from surveys.design_poisson import PoissonSum, grouped
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,7 +22,6 @@ ROSE: Ratio = 5.0
 """Rose's criterion: a signal five standard deviations above its noise is seen (Rose, Adv. Electronics 1 (1948) 131)."""
 _RANGE_E_PER_A2 = (1e-4, 1e16)
 _SCANNED = 100
-_NARROW: Ratio = 1e-6
 PER_A2 = 100.0
 """Å² in a nm²."""
 
@@ -55,22 +56,21 @@ class Search:
         return float(stats.norm.sf(level))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Curve:
-    """How a feature is told from its absence as the fluence grows; moments of a filter's output, per e/nm².
+    """How a feature is told from its absence as the fluence grows.
 
-    The output is T = Σ w n over counts n of a frame: a Poisson sum, whose cumulants grow with the fluence D, and where
-    atoms lie at random a part that no dose averages away, whose variance grows as D².
+    The output is T = Σ w n over counts n of a frame: Poisson numbers, each times a weight, whose cumulants grow with
+    the fluence D; where atoms lie at random a part that no dose averages away, whose variance grows as D²; and the
+    noise of the detector's electronics.
     """
 
-    shift: float
-    """Mean of T with the feature less that without, over D."""
-    noise: float
-    """Variance without, over D."""
-    noise_with: float
-    skew: float
-    """Third cumulant without, over D."""
-    skew_with: float
+    weights: Array
+    """(K,) that occur."""
+    rates: Array
+    """(K,) electrons counted with each, without the feature, per e/nm²."""
+    rates_with: Array
+    """(K,) with it."""
     structure: float = 0.0
     """Variance by the specimen's own irregularity, over D²."""
     read_noise: float = 0.0
@@ -78,24 +78,27 @@ class Curve:
     search: Search
     false_alarm: Ratio = 0.05
 
+    @property
+    def shift(self) -> float:
+        """Mean of T with the feature less that without, over D."""
+        return float(np.sum(self.weights * (self.rates_with - self.rates)))
+
     def snr(self, fluence_e_per_A2: float) -> Ratio:
         """d′, the shift over the standard deviation without the feature."""
-        dose = fluence_e_per_A2 * PER_A2
-        return self.shift * dose / math.sqrt(self._variance(dose, self.noise))
+        return self.shift * fluence_e_per_A2 * PER_A2 / self._sum(fluence_e_per_A2, self.rates).deviation
 
     def threshold(self, fluence_e_per_A2: float) -> float:
         """T above its mean without the feature, which a frame without it exceeds with the accepted chance."""
-        dose = fluence_e_per_A2 * PER_A2
-        variance = self._variance(dose, self.noise)
-        level = _upper(self.search.tail(self.false_alarm), self.skew * dose / variance**1.5)
-        return float(level * math.sqrt(variance))
+        return self._sum(fluence_e_per_A2, self.rates).quantile(self.search.tail(self.false_alarm))
 
     def probability(self, fluence_e_per_A2: float) -> Ratio:
         """Chance that the feature, where it is, exceeds the threshold."""
+        level = self.threshold(fluence_e_per_A2) - self.shift * fluence_e_per_A2 * PER_A2
+        return self._sum(fluence_e_per_A2, self.rates_with).beyond(level)
+
+    def _sum(self, fluence_e_per_A2: float, rates: Array) -> PoissonSum:
         dose = fluence_e_per_A2 * PER_A2
-        variance = self._variance(dose, self.noise_with)
-        level = (self.threshold(fluence_e_per_A2) - self.shift * dose) / math.sqrt(variance)
-        return _beyond(level, self.skew_with * dose / variance**1.5)
+        return PoissonSum(self.weights, rates * dose, self.structure * dose**2 + self.read_noise)
 
     def dose_e_per_A2(self, detection: Ratio) -> float:
         """Fluence that sees the feature with this chance; infinite where the specimen's own irregularity forbids it."""
@@ -117,22 +120,6 @@ class Curve:
         above = below + (high - low) / (_SCANNED - 1)
         return math.exp(optimize.brentq(lambda x: of(math.exp(x)) - wanted, below, above, xtol=1e-4))
 
-    def _variance(self, dose: float, noise: float) -> float:
-        return noise * dose + self.structure * dose**2 + self.read_noise
-
-
-def _upper(tail: Ratio, skewness: Ratio) -> Ratio:
-    """Standardised value exceeded with chance ``tail``; Pearson's type III has a Poisson sum's first three moments."""
-    if abs(skewness) < _NARROW:
-        return float(stats.norm.isf(tail))
-    return float(stats.pearson3.isf(tail, skewness))
-
-
-def _beyond(level: Ratio, skewness: Ratio) -> Ratio:
-    if abs(skewness) < _NARROW:
-        return float(stats.norm.sf(level))
-    return float(stats.pearson3.sf(level, skewness))
-
 
 def filtered(
     weights: Array,
@@ -152,11 +139,7 @@ def filtered(
     area = pixel_nm**2
     both = np.maximum(background + signal, 0.0)
     return Curve(
-        shift=float(np.sum(weights * signal) * area),
-        noise=float(np.sum(weights**2 * background) * area),
-        noise_with=float(np.sum(weights**2 * both) * area),
-        skew=float(np.sum(weights**3 * background) * area),
-        skew_with=float(np.sum(weights**3 * both) * area),
+        **grouped(weights.ravel(), background.ravel() * area, both.ravel() * area),
         structure=structure,
         read_noise=float(np.sum(weights**2) * read_electrons**2),
         search=search,

@@ -33,13 +33,13 @@ def cells(row: Row, checked: Checked | None, *, simulated: bool) -> dict[str, st
         "technique": proposal.technique + ("*" if proposal.doubt else ""),
         "how": settings,
         "pixels": f"{proposal.frame_px}² of {proposal.pixel_nm:.3g} nm",
-        "needs e/Å²": _number(row.needed_e_per_A2),
-        "±": f"×/÷{proposal.factor:g}",
+        "needs e/Å²": f"{_number(row.needed_e_per_A2)} ×÷{proposal.factor:g}",
         "Rose": _number(row.rose_e_per_A2),
         "finds": f"{row.probability:.0%}",
     }
     if simulated:
         found["simulated"] = "-" if checked is None else str(checked)
+        found["false"] = "-" if checked is None else f"{checked.false_frames}/{checked.clean_frames}"
     return found | {
         "beam": beam,
         "hours": f"{row.hours:.2g}",
@@ -62,6 +62,16 @@ def reasons(made: Plan) -> Iterator[str]:
         why.setdefault(each.why, []).append(each.technique)
     for reason, techniques in why.items():
         yield f"{', '.join(techniques)}: no answer: {reason}"
+
+
+def grounds(made: Plan) -> Iterator[str]:
+    """What each row's numbers rest on; a ground that several share is told once."""
+    shared: dict[str, list[str]] = {}
+    for row in made.rows:
+        for each in evidence_of(made, row):
+            shared.setdefault(f"{each.what} [{each.source}]", []).append(row.proposal.technique)
+    for what, techniques in shared.items():
+        yield f"{', '.join(techniques)}: {what}"
 
 
 def header(made: Plan) -> str:

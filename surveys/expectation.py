@@ -1,4 +1,4 @@
-"""Does a survey see what its plan said? Counts, noise, sharpness and dose of each look beside the prediction."""
+"""Does a survey see what its plan said? Counts, noise, sharpness, dose and harm of each look beside the prediction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 _FEWEST = 3
 """Looks before anything is said: one may lie on a hole or a crack."""
-_IMAGE = 2
+_BURST = 3
 
 
 class ExpectationSettings(Settings):
@@ -104,7 +104,7 @@ class Expectation:
                 continue
             middle = float(np.median(values))
             scatter = 1.4826 * float(np.median(np.abs(values - middle))) / math.sqrt(len(values))
-            if abs(middle - expected) > max(planned.tolerance * expected, 3 * scatter):
+            if expected > 0 and abs(middle - expected) > max(planned.tolerance * expected, 3 * scatter):
                 found.append(Departure(name, expected, middle, len(values)))
         return found
 
@@ -158,14 +158,20 @@ def measured(planned: ExpectationSettings, shown: ExposureRecord, frame: Frame) 
         found["fluence_e_per_A2"] = shown.electrons / (100.0 * shown.footprint.area_nm2)
     if signal is None:
         return found
-    image = _electrons(signal)
+    frames = _electrons(signal)
+    image = np.asarray(frames.mean(axis=0))
     found["electrons_per_px"] = float(image.mean())
     quality = frame_quality(image.astype(np.float32))
     if quality["blank"] == 0 and image.mean() > 0:
         # the mask's noise is of counts: their variance over their mean is 1 where only counting makes noise
-        found["noise_ratio"] = _noise(image) / float(image.mean())
+        found["noise_ratio"] = len(frames) * _noise(image) / float(image.mean())
         if planned.sharpness is not None:
             found["sharpness"] = quality["sharpness"]
+    if len(frames) > 1:
+        half = len(frames) // 2
+        first, last = (_structure(part.mean(axis=0)) for part in (frames[:half], frames[-half:]))
+        if first > 0:
+            found["structure_kept"] = math.sqrt(max(last, 0.0) / first)
     return found
 
 
@@ -174,19 +180,25 @@ def _expected(planned: ExpectationSettings) -> dict[str, float]:
         "electrons_per_px": planned.electrons_per_px,
         "fluence_e_per_A2": planned.fluence_e_per_A2,
         "noise_ratio": 1.0,
+        "structure_kept": math.sqrt(1 - min(planned.lost, 1.0)),  # from half to half of a look lies half its fluence
     }
     return named if planned.sharpness is None else {**named, "sharpness": planned.sharpness}
 
 
 def _electrons(signal: Signal) -> Array:
-    """(H, W) electrons of one frame: of a burst its mean, of spectra and patterns their sum."""
+    """(T, H, W) electrons, frame by frame; of spectra and patterns the sum of each."""
     counts = np.asarray(signal.data, dtype=np.float64)
-    if signal.axes and signal.axes[0].name == "frame":
-        counts = counts.mean(axis=0)
-    if counts.ndim > _IMAGE:
-        counts = counts.reshape(*counts.shape[:2], -1).sum(-1)
+    if not (signal.axes and signal.axes[0].name == "frame"):
+        counts = counts[None]
+    if counts.ndim > _BURST:
+        counts = counts.reshape(*counts.shape[:_BURST], -1).sum(-1)
     gain = signal.calibration.get("gain_counts_per_electron", 1.0)
     return np.asarray((counts - signal.calibration.get("offset_counts", 0.0)) / gain)
+
+
+def _structure(image: Array) -> float:
+    """Variance beyond the noise's."""
+    return float(image.var()) - _noise(image)
 
 
 def _noise(image: Array) -> float:

@@ -95,6 +95,8 @@ class Camera:
     convergence_mrad: float = 21.4
     source_size_nm: float = 0.035
     """Standard deviation of the source's image."""
+    parallel: bool = False
+    """Whether the beam is wide: no cone then brings more onto a ring than one direction does."""
 
     def __post_init__(self) -> None:
         rows, columns = self.shape
@@ -128,7 +130,8 @@ class Renderer:
 
     def __post_init__(self) -> None:
         camera = self.camera
-        weights = annular_weights(self.recipe, camera.annuli_mrad, camera.voltage_kV, camera.convergence_mrad)
+        cone_mrad = 0.0 if camera.parallel else camera.convergence_mrad
+        weights = annular_weights(self.recipe, camera.annuli_mrad, camera.voltage_kV, cone_mrad)
         object.__setattr__(self, "_packed", pack(self.recipe, weights))
         heaviest = max(weights, key=atomic_number)
         seen = (detail(heaviest, ring, camera.voltage_kV, camera.convergence_mrad) for ring in camera.annuli_mrad)

@@ -192,7 +192,9 @@ class Sample:
             )
         stopped = (beam.objective_mrad or WIDEST_MRAD / 2, WIDEST_MRAD)
         parallel = replace(views, coefficients_nm=torch.zeros_like(views.coefficients_nm))  # no cone that could blur
-        image = self._darkroom.shares(camera.seeing((stopped,)), parallel)[0, 0].cpu().numpy()
+        image = (
+            self._darkroom.shares(replace(camera, annuli_mrad=(stopped,), parallel=True), parallel)[0, 0].cpu().numpy()
+        )
         return 1 - (image if done is None else harmed(image, done, stopped, camera.voltage_kV, camera.pixel_nm))
 
     def read(self, shares: Mapping[str, Floats], sent_electrons: float, number: int) -> dict[str, Counts]:

@@ -15,6 +15,7 @@ from instruments.clock import SimulatedClock
 from instruments.errors import NotSupported
 from instruments.physics import wavelength_nm
 from instruments.simulated.microscope import SimulatedMicroscope
+from instruments.simulated.scattering import cross_section_nm2
 from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.wide import smeared, way_px
 from instruments.simulated.world import World
@@ -126,3 +127,22 @@ def test_what_needs_a_probe_is_refused_beside_it():
         SimulatedMicroscope(world()).acquire(
             Exposure(field_of_view_nm=10, shape=(8, 8), dwell_us=1, signals=("HAADF",))
         )
+
+
+def test_a_coarse_image_loses_what_one_direction_scatters_beyond_the_aperture():
+    """A wide beam has no cone: what the probe's would bring beyond the aperture stays in the image."""
+    film = {
+        "title": "a film",
+        "materials": {"film": {"atoms_per_nm3": {"Si": 50.0}}},
+        "film": {"material": "film", "thickness_nm": 60.0, "variation": 0.0},
+    }
+    column = {**COLUMN, "convergence_mrad": 12.0}
+    made = world(film, ctem={"objective_mrad": 15.0}, column=column)
+    frame = SimulatedMicroscope(made).acquire(Exposure(field_of_view_nm=200.0, shape=(128, 128), dwell_us=10.0))
+    counts = frame.signals["CTEM"].data
+    voltage_kV = SimulatedSettings.model_validate({"column": column}).column.voltage_kV
+    parallel, cone = (
+        float(np.exp(-50.0 * 60.0 * cross_section_nm2("Si", 15.0, 1500.0, voltage_kV, mrad))) for mrad in (0.0, 12.0)
+    )
+    assert counts.sum(dtype=float) / frame.electrons == pytest.approx(parallel, rel=0.01)
+    assert cone < 0.95 * parallel, "the test must tell them apart"

@@ -49,7 +49,7 @@ def test_a_lattice_scatters_what_its_atoms_do_and_shines_where_they_are() -> Non
 
 def test_an_atom_alone_takes_from_the_middle_of_the_disc_what_it_gives_elsewhere() -> None:
     rings = ((0.0, 20.0), (20.0, 66.0))
-    inner, outer = ring_changes("Au", rings, 200.0, 20.0, 0.0, 0.0, (0.0, 0.3))
+    inner, outer = ring_changes("Au", rings, 200.0, 20.0, 0.0, (0.0, 0.3))
     assert inner[0] < 0 < outer[0]
     assert inner[0] == pytest.approx(-outer[0], rel=0.15), "what leaves the disc arrives beside it"
     assert abs(outer[1]) < 0.2 * outer[0], "far from the atom next to nothing happens"
