@@ -8,12 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-
 from configs.errors import ConfigError
 from models.policy import MapPolicy, PolicySpec
 from models.set_policy import SetPolicy
+from models.weights_file import read_file, write_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +20,8 @@ if TYPE_CHECKING:
 
 Policy: TypeAlias = MapPolicy | SetPolicy
 
-FORMAT, VERSION = "adaptem policy", "1"
+KIND = "adaptem policy", "1"
+"""Format and version."""
 SHIPPED = Path(__file__).parent / "weights" / "policies"
 """Policies that come with the package: NAME.safetensors, NAME.json."""
 
@@ -34,28 +33,16 @@ def make_policy(spec: PolicySpec) -> Policy:
 
 def save_policy(policy: Policy, path: Path, about: Mapping[str, Any]) -> None:
     """Weights with their spec inside, and beside them, as JSON, the card: how they were made and what they are for."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    spec = asdict(policy.spec)
-    save_file(policy.state_dict(), path, {"format": FORMAT, "version": VERSION, "spec": json.dumps(spec)})
-    card = {"format": FORMAT, "version": VERSION, "hash": weights_hash(policy.state_dict()), "spec": spec, **about}
-    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    state, spec = policy.state_dict(), asdict(policy.spec)
+    card = {"hash": weights_hash(state), "spec": spec, **about}
+    write_weights(state, path, KIND, card, {"spec": json.dumps(spec)})
 
 
 def load_policy(path: Path) -> Policy:
     """A policy, ready to decide. Raises ConfigError for a file that is not there, or not such weights."""
     if not path.is_file():
         raise ConfigError(f"policy {path} is not there; `adaptem policies list` shows the shipped ones")
-    try:
-        with safe_open(path, "pt") as held:
-            about = held.metadata() or {}
-            state = {name: held.get_tensor(name) for name in held.keys()}
-    except (SafetensorError, OSError) as error:
-        raise ConfigError(
-            f"policy {path} is not safetensors ({error}); other formats may run code and are not read"
-        ) from error
-    if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
-        found = f"{about.get('format')!r} of version {about.get('version')!r}"
-        raise ConfigError(f"policy {path} is {found}; this reads {FORMAT!r} of version {VERSION!r}")
+    about, state = read_file(path, KIND, "policy", "train or import it anew")
     try:
         policy = make_policy(_spec(json.loads(about["spec"])))
         policy.load_state_dict(state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -17,23 +17,41 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def write_weights(state: Mapping[str, Tensor], path: Path, kind: tuple[str, str], about: Mapping[str, str]) -> None:
-    """Weights and, beside them under the same name as JSON, how they were made. ``kind``: format and version."""
+def write_weights(
+    state: Mapping[str, Tensor],
+    path: Path,
+    kind: tuple[str, str],
+    about: Mapping[str, Any],
+    inside: Mapping[str, str] | None = None,
+) -> None:
+    """Weights and, beside them under the same name as JSON, how they were made.
+
+    ``kind``: format and version. ``inside``: what the file itself has to say beside these.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     named = {"format": kind[0], "version": kind[1]}
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, named)
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, {**named, **(inside or {})})
     path.with_suffix(".json").write_text(json.dumps({**named, **about}, indent=2) + "\n")
 
 
 def read_weights(path: Path, kind: tuple[str, str], again: str) -> dict[str, Tensor]:
-    """Weights by name. Raises ConfigError, which ends with ``again``, for a file that is not of this ``kind``."""
+    """Weights by name. Raises as ``read_file``."""
+    return read_file(path, kind, "weights", again)[1]
+
+
+def read_file(path: Path, kind: tuple[str, str], what: str, again: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """What a file says of itself, and its weights by name.
+
+    Raises ConfigError, which begins with ``what`` and ends with ``again``, for a file that is not of this ``kind``.
+    """
     try:
         with safe_open(path, "pt") as held:
             about = held.metadata() or {}
             state = {name: held.get_tensor(name) for name in held.keys()}
     except (SafetensorError, OSError) as error:
-        raise ConfigError(f"weights {path} are not safetensors ({error}): {again}") from error
+        told = f"{what} {path}: not safetensors ({error}); other formats may run code and are not read"
+        raise ConfigError(f"{told}: {again}") from error
     if (about.get("format"), about.get("version")) != kind:
         found = f"{about.get('format')!r} of version {about.get('version')!r}"
-        raise ConfigError(f"weights {path} are {found}; this reads {kind[0]!r} of version {kind[1]!r}: {again}")
-    return state
+        raise ConfigError(f"{what} {path}: {found}; this reads {kind[0]!r} of version {kind[1]!r}: {again}")
+    return about, state
