@@ -28,9 +28,9 @@ Ratio: TypeAlias = float
 Forecast: TypeAlias = Callable[[float, float], Sequence[tuple[float, Conditions]]]
 """(from, to) in s → (duration in s, conditions) that are expected, in order."""
 
-_SETS = 96
+_SETS = 64
 """Parameter sets that a plan is made with."""
-_AHEAD = 4
+_AHEAD = 3
 """Later times that a plan weighs against now."""
 _MOST_PICKS = 24
 _LIVE: Ratio = 0.02

@@ -40,9 +40,9 @@ LOOKS = (
 )
 QUICK, IMAGE, WIDE, LOSS, XRAY = range(len(LOOKS))
 CURRENT_PA = 50.0
-TICK_S = 5.0
+TICK_S = 7.5
 CALIBRATION = Calibration()
-SETS = 128
+SETS = 96
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from models.kinetics import Array, Conditions, Law, State, shown, values_of
+from models.kinetics import NUMBER, Array, Conditions, Law, State, shown, values_of
 from models.kinetics_nuisance import Calibration, Nuisance, Reading, Seen
 
 Ratio: TypeAlias = float
@@ -78,6 +78,8 @@ class KineticFilter:
         self._rng = np.random.default_rng(self.seed)
         self._history: list[_Passed | Seen] = []
         self.time_s = 0.0
+        self._counts = np.full(self.places, 50.0)
+        """Particles that were last seen at each place."""
         self.nuisance = Nuisance.begin(self.calibration, self.places, self.horizon_s)
         self._ensembles = [self._begin(law) for law in self.laws]
         self.last_log_density = 0.0
@@ -109,13 +111,15 @@ class KineticFilter:
             self._history[-1] = _Passed(last.duration_s + duration_s, conditions)
         else:
             self._history.append(_Passed(duration_s, conditions))
-        self.nuisance = self.nuisance.later(duration_s)
+        self.nuisance = self.nuisance.later(duration_s, self._counts)
         self.time_s += duration_s
         for each in self._ensembles:
             each.state = each.law.advance(each.state, each.values, duration_s, conditions)
 
     def learn(self, reading: Reading) -> None:
         """Take up a reading of now."""
+        if reading.told[NUMBER]:
+            self._counts[reading.view.place] = max(np.exp(reading.values[NUMBER]) * reading.view.area_um2, 0.5)
         foretold = self.nuisance.foretold(reading)
         after, gain = self.nuisance.learned(foretold)
         seen = Seen.of(reading, foretold, gain)

@@ -21,6 +21,9 @@ CHANNELS = ("image", "spectra")
 """Images tell numbers and sizes, and volumes by their gain; spectra tell volumes by another, and phases."""
 _PIXEL, _GAIN = 0, 1
 _COMMON = 1 + len(CHANNELS)
+_USUAL_COUNT = 50.0
+"""Particles in view for which it is told how places differ; variances go as one over their number."""
+_SCALES = 0.2, 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +83,11 @@ class Nuisance:
         wanders[:_COMMON] = 0.0
         return cls(places, np.diag(np.square(sds)), calibration.theory, wanders)
 
-    def later(self, duration_s: float) -> Nuisance:
-        """What is known after a time in which nothing was measured."""
-        return replace(self, covariance=self.covariance + np.diag(self.wanders_per_s * duration_s))
+    def later(self, duration_s: float, counts: Array) -> Nuisance:
+        """What is known after a time in which nothing was measured; ``counts`` (places,): particles in view."""
+        grows = self.wanders_per_s.copy()
+        grows[_COMMON:] *= np.tile(np.clip(_USUAL_COUNT / counts, *_SCALES), len(grows[_COMMON:]) // self.places)
+        return replace(self, covariance=self.covariance + np.diag(grows * duration_s))
 
     def effect(self, view: View, channel: str, fraction: float) -> Array:
         """(descriptors, M) by how much each error moves each descriptor, where a part has changed."""

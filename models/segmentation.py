@@ -106,9 +106,10 @@ class Segmenter:
     def learn(self, columns: Sequence[Floats], masks: Sequence[Mask], seed: int) -> None:
         """Fit the trees; ``columns`` as ``self.columns`` gives them of each labelled frame."""
         self.threshold = self._honest_threshold(columns, masks, seed)
-        self._fit(columns, masks, seed)
+        self.fit(columns, masks, seed)
 
-    def _fit(self, columns: Sequence[Floats], masks: Sequence[Mask], seed: int) -> None:
+    def fit(self, columns: Sequence[Floats], masks: Sequence[Mask], seed: int) -> None:
+        """The trees alone; the threshold stays as it is."""
         rng = np.random.default_rng(seed)
         rows = np.concatenate([each.reshape(-1, each.shape[-1]) for each in columns])
         said = np.concatenate([mask.ravel() for mask in masks])
@@ -163,7 +164,7 @@ class Segmenter:
             inside = sum(int(part.sum()) for part in parts)
             if not 0 < inside < sum(part.size for part in parts):
                 return _UNTOLD
-            self._fit([each[half[mine]] for each, half in zip(columns, halves, strict=True)], parts, seed)
+            self.fit([each[half[mine]] for each, half in zip(columns, halves, strict=True)], parts, seed)
             told += [self.probabilities(each[half[other]]).ravel() for each, half in zip(columns, halves, strict=True)]
             said += [mask[half[other]].ravel() for mask, half in zip(masks, halves, strict=True)]
         found, truth = np.concatenate(told), np.concatenate(said)

@@ -27,6 +27,7 @@ GROUP = "adaptem.drivers"
 
 _BUILT_IN = {
     "simulated": "instruments.simulated.driver",
+    "movie": "instruments.movie",
     "replay": "instruments.replay",
     "remote": "instruments.remote",
     "autoscript": "instruments.drivers.autoscript",

@@ -1,0 +1,229 @@
+"""Following specimens that change: agent against fixed and triggered schedules, on worlds that it was not tuned on.
+
+    python -m benchmarks.tracking                                about half an hour of a core
+    python -m benchmarks.tracking --only calibration             what is told of rendered frames against what is there
+    python -m benchmarks.tracking --only titanium                recorded heating of titanium, 13 frames
+    python -m benchmarks.tracking --only ring                    a camera at 1,000 frames a second for a minute
+    python -m benchmarks.tracking --quick
+
+Six kinds of worlds that one of eight laws explains, three that none does (``benchmarks.tracking_worlds``,
+``tracking_outside``): four are the simulator's, the others kinetic Monte Carlo and a phase field, which no law
+shares. Nothing is rendered in the campaign: readings are what a look shows of the particles in view, with the noise
+that the sensor states and pixel size and gains that are off at random; ``--only calibration`` holds that against
+rendered frames. Fixed before the first run: tuned on the kinds growth, dissolution, front, annealing and coalescence
+with seeds from 1000 on; told here with seeds from 0 on, ripening, transformation, stick_slip and relapse never seen
+before.
+
+fixed image: one place, one signal, evenly. fixed all: images, loss and X-ray spectra in turn, at all places. fixed two:
+the same without X-rays, which tell least. triggered: images, four times as fast after a change. All have the same
+filter and the same electrons. error: root mean square over a process's parameters of (estimate − truth) ÷ width of the
+prior, as if the law were known; half-time: of the change of number, volume or fraction. covered: of 90 % intervals.
+Intervals of means: 95 %, bootstrap over worlds.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.progress import track
+
+from benchmarks.common import arguments, print_table, write
+from benchmarks.tracking_runs import (
+    IMAGE,
+    LOOKS,
+    LOSS,
+    XRAY,
+    agent,
+    drawn_wrong,
+    follow,
+    in_turn,
+    judge,
+    mission_of,
+    only_images,
+    ten_percent,
+    triggered,
+    without_theory,
+)
+from benchmarks.tracking_worlds import INSIDE, OUTSIDE, make
+from envs.track_worlds import copper
+from training.evaluate import interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from envs.tracked import Sensor
+
+ELECTRONS = 4e8
+METHODS = (
+    "fixed image",
+    "fixed all",
+    "fixed two",
+    "triggered",
+    "agent",
+    "agent, half dose",
+    "oracle",
+    "agent, images only",
+    "agent, no theory",
+    "agent, 10 % wrong",
+)
+
+
+def one(kind: str, method: str, seed: int, sensors: dict[str, Sensor]) -> dict[str, float] | None:
+    """None where the method has nothing to do with the kind."""
+    world = make(kind, seed)
+    if method == "oracle" and world.law is None:
+        return None
+    electrons = ELECTRONS / 2 if method == "agent, half dose" else ELECTRONS
+    mission = mission_of(world, sensors, electrons, seed, oracle=method == "oracle")
+    if method == "agent, images only":
+        mission = only_images(mission)
+    policies = {
+        "fixed image": partial(in_turn, IMAGE, places=(0,)),
+        "fixed all": partial(in_turn, IMAGE, LOSS, XRAY),
+        "fixed two": partial(in_turn, IMAGE, LOSS),
+        "triggered": triggered,
+        "agent, no theory": lambda: without_theory,
+    }
+    policy = policies.get(method, lambda: agent)()
+    wrong = ten_percent(seed) if method == "agent, 10 % wrong" else drawn_wrong(seed)
+    return judge(world, follow(world, mission, policy, wrong, seed))
+
+
+def rows_of(results: Mapping[tuple[str, str, int], dict[str, float]], methods: Sequence[str]) -> list[dict[str, Any]]:
+    """One row a method, over all kinds."""
+    rows = []
+    for method in methods:
+        inside = {k: v for k, v in results.items() if k[1] == method and k[0] in INSIDE}
+        outside = [v for k, v in results.items() if k[1] == method and k[0] in OUTSIDE]
+        row: dict[str, Any] = {"method": method, "worlds": len(inside)}
+        row["error"] = _told([v["error"] for v in inside.values()])
+        row["half_time_s"] = _told([v["half_s"] for v in inside.values()])
+        row["right_law"] = float(np.mean([v["right"] for v in inside.values()]))
+        row["covered"] = sum(v["covered"] for v in inside.values()) / sum(v["parameters"] for v in inside.values())
+        row["half_covered"] = float(np.mean([v["half_covered"] for v in inside.values()]))
+        row["none_inside"] = float(np.mean([v["none"] for v in inside.values()]))
+        row["none_outside"] = float(np.mean([v["none"] for v in outside])) if outside else float("nan")
+        row["latency_ms"] = float(np.median([v["latency_ms"] for v in inside.values()]))
+        rows.append(row)
+    return rows
+
+
+def paired(results: Mapping[tuple[str, str, int], dict[str, float]], other: str) -> dict[str, Any]:
+    """Error of another method over the agent's, world by world, as a mean of logarithms."""
+    logs = [
+        np.log(found["error"] / results[kind, "agent", seed]["error"])
+        for (kind, method, seed), found in results.items()
+        if method == other and kind in INSIDE and (kind, "agent", seed) in results
+    ]
+    mean, low, high = interval(np.array(logs))
+    return {
+        "against the agent": other,
+        "error_ratio": f"{np.exp(mean):.2f} ({np.exp(low):.2f}–{np.exp(high):.2f})",
+        "worlds": len(logs),
+    }
+
+
+def by_kind(results: Mapping[tuple[str, str, int], dict[str, float]], methods: Sequence[str]) -> list[dict[str, Any]]:
+    """One row a kind: the error of each method inside, how often none is said outside."""
+    rows = []
+    for kind in (*INSIDE, *OUTSIDE):
+        row: dict[str, Any] = {"kind": kind}
+        for method in methods:
+            found = [v for k, v in results.items() if k[:2] == (kind, method)]
+            key = "error" if kind in INSIDE else "none"
+            row[method] = float(np.mean([v[key] for v in found])) if found else float("nan")
+        rows.append(row)
+    return rows
+
+
+def _told(values: Sequence[float]) -> str:
+    mean, low, high = interval(np.array(values))
+    return f"{mean:.3g} ({low:.3g}–{high:.3g})"
+
+
+def campaign(options: Any, sensors: dict[str, Sensor]) -> list[dict[str, Any]]:
+    seeds = range(1) if options.quick else range(options.first, options.first + options.seeds)
+    methods = [METHODS[int(n)] for n in options.methods.split(",")]
+    kinds = ("annealing", "relapse") if options.quick else (*INSIDE, *OUTSIDE)
+    results = _kept(options.keep)
+    every = [(kind, method, seed) for seed in seeds for kind in kinds for method in methods]
+    for kind, method, seed in track(every, "following", transient=True):
+        if (kind, method, seed) in results or (found := one(kind, method, seed, sensors)) is None:
+            continue
+        results[kind, method, seed] = found
+        if options.keep is not None:
+            with options.keep.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([kind, method, seed, found]) + "\n")
+    rows = rows_of(results, methods)
+    print_table(rows, title=f"Following at {ELECTRONS:.0e} electrons, {len(seeds)} seeds")
+    print_table(by_kind(results, methods), title="Error by kind; of the last three how often none of the laws is said")
+    against = [paired(results, method) for method in methods if method not in ("agent", "oracle")]
+    if "agent" in methods:
+        print_table(against, title="Error over the agent's, paired (95 %)")
+    return [*rows, *by_kind(results, methods), *against]
+
+
+def _kept(path: Path | None) -> dict[tuple[str, str, int], dict[str, float]]:
+    """What an earlier run wrote down."""
+    if path is None or not path.exists():
+        return {}
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {(kind, method, seed): found for kind, method, seed, found in lines}
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--first", type=int, default=0, help="seed; from 1000 on they are for tuning")
+    parser.add_argument("--methods", default=",".join(map(str, range(len(METHODS)))), help="numbers, in order")
+    parser.add_argument("--keep", type=Path, help="a file that keeps every run; a later call goes on from it")
+    parser.add_argument("--only", choices=("campaign", "calibration", "titanium", "ring"), default=None)
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    if options.only in (None, "campaign", "calibration"):
+        import torch
+
+        from envs.track_standards import standards
+
+        torch.set_num_threads(1)
+        sensors = standards(copper("front"), LOOKS)
+        if options.only != "campaign":
+            from benchmarks.tracking_calibration import calibrated
+
+            found = calibrated(sensors, range(500, 501 if options.quick else 506))
+            print_table(found, title="What rendered frames tell, against the particles that are there")
+            rows += found
+        if options.only != "calibration":
+            rows += campaign(options, sensors)
+    if options.only in (None, "titanium"):
+        rows += titanium()
+    if options.only in (None, "ring"):
+        from benchmarks.tracking_ring import turn
+
+        found = turn(3.0 if options.quick else 60.0)
+        print_table(found, title="256 × 256 pixels of 8 bit at 1,000 frames a second")
+        rows += found
+    write(rows, options, title="tracking")
+
+
+def titanium() -> list[dict[str, Any]]:
+    """Nothing where the recording is not there."""
+    from benchmarks import tracking_titanium as recorded
+
+    if not recorded.FOLDER.exists():
+        print(f"no recorded heating under {recorded.FOLDER}: set ADAPTEM_DATA to the folder that has it")
+        return []
+    rows, began = recorded.density(), recorded.onset()
+    off = np.abs([row["off"] for row in rows])
+    print_table(rows, title="Defects of heated titanium on frames that were not labelled")
+    print(f"off by {np.median(off):.0%} in the median, {int((off <= 0.15).sum())} of {len(off)} within 15 %")
+    print_table([began], title="Where annealing begins, from at most six frames in time order")
+    return [*rows, began]
+
+
+if __name__ == "__main__":
+    main()
