@@ -118,7 +118,7 @@ class _Routes:
         self.router = APIRouter()
         for path, answer in (
             ("/", self.start), ("/batches/{batch}", self.judge), ("/batches/{batch}/result", self.result),
-            ("/figures", self.figures), ("/api/batches/{batch}", self.batch),
+            ("/figures", self.figures), ("/figures/terms", self.terms), ("/api/batches/{batch}", self.batch),
             ("/picture/{item}/{view}/{contrast}", self.picture),
         ):  # fmt: skip
             self.router.add_api_route(path, answer, methods=["GET"], response_model=None)
@@ -176,6 +176,10 @@ class _Routes:
             figures=self._tally(),
             left_out=self._study.left_out(),
         )
+
+    async def terms(self, request: Request) -> Response:
+        """What each figure means."""
+        return self._pages.page("terms.html", request)
 
     def _tally(self) -> dict[str, Any]:
         return tally(self._study.places, self._study.sites, self._study.journal)

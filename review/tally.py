@@ -102,10 +102,28 @@ def _of_one(
         "seeded": len(seeded),
         "noticed": noticed,
         "sensitivity_interval": clopper_pearson(noticed, len(seeded), _LEVEL),
+        "calibration": calibration(flags),
         "revised": len(moved),
         "revised_towards": towards,
         "revised_towards_ratio": towards / len(judged) if judged else None,
     }
+
+
+def calibration(flags: Sequence[Judged]) -> list[dict[str, Any]]:
+    """Of flags that came with an expected verdict: by the verdict expected, how many, and what was said in the mean."""
+    found: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    for one in flags:
+        expected = (one.place.flag or {}).get("expected_verdict")
+        if expected is not None:
+            found[round(expected)].append((expected, one.blind))
+    return [
+        {
+            "places": len(each),
+            "expected": sum(e for e, _ in each) / len(each),
+            "said": sum(s for _, s in each) / len(each),
+        }
+        for _, each in sorted(found.items())
+    ]
 
 
 def _missed(

@@ -102,7 +102,14 @@ function timeline() {
     pen.fillStyle = COLOURS[LANES[at]];
     pen.fillRect((step.start_s - first) * scale, at * height + 1, Math.max((step.end_s - step.start_s) * scale, 1.5), height - 2);
   }
-  byId("legend").textContent = `${LANES.join(", ")}, from top to bottom; ${minutes(end - first)} of the instrument's time`;
+  pen.font = "13px system-ui, sans-serif";
+  for (const [at, name] of LANES.entries()) {
+    pen.fillStyle = "rgb(255 255 255 / 80%)";
+    pen.fillRect(0, at * height + 3, pen.measureText(name).width + 10, height - 6);
+    pen.fillStyle = "#1c2430";
+    pen.fillText(name, 5, (at + 0.5) * height + 5);
+  }
+  byId("legend").textContent = `${minutes(end - first)} of the instrument's time`;
 }
 
 async function background() {
@@ -202,8 +209,7 @@ async function ask(kind) {
   }
   const told = await answer.json();
   byId("asked").textContent = answer.ok ? told.message ?? `Asked to ${kind.replace("_", " ")}: request ${told.request}.` : `Refused: ${told.detail}`;
-  now = null;
-  void fetch("/api/live").then(async (found) => (now = await found.json()));
+  byId("proposal").hidden = true; // answered; the next look at the state says what it asks now
 }
 
 for (const button of document.querySelectorAll("[data-ask]")) button.addEventListener("click", () => void ask(button.dataset.ask));

@@ -9,8 +9,8 @@ from archive.labels import LabelEvent
 from archive.reader import SurveyReader
 from review.sampling import compose
 from review.study import Study
-from review.tally import tally
-from surveys.places import places_of
+from review.tally import Judged, calibration, tally
+from surveys.places import Place, places_of
 
 
 @pytest.fixture
@@ -100,3 +100,20 @@ def test_flags_without_a_look_of_their_own_wait(tmp_path):
     assert made.left_out() == 6
     assert all(item.data["flag"] is None for item in made.batch_for("Ada").items)
     made.close()
+
+
+def test_what_was_expected_stands_beside_what_was_said():
+    def judged(expected, blind):
+        flag = {"expected_verdict": expected}
+        place = Place(
+            specimen="a", target=1, x_nm=0.0, y_nm=0.0, width_nm=1.0, height_nm=1.0, exposure_id=1,
+            streams=("policy",), flag=flag, near=True,
+        )  # fmt: skip
+        return Judged("Ada", place, blind, None)
+
+    assert calibration([judged(None, 5)]) == []
+    found = calibration([judged(4.2, 5), judged(3.8, 3), judged(1.0, 1), judged(None, 2)])
+    assert found == [
+        {"places": 1, "expected": 1.0, "said": 1.0},
+        {"places": 2, "expected": pytest.approx(4.0), "said": 4.0},
+    ]
