@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from archive.standing import locked, standing
@@ -117,11 +118,7 @@ def calibration(flags: Sequence[Judged]) -> list[dict[str, Any]]:
         if expected is not None:
             found[round(expected)].append((expected, one.blind))
     return [
-        {
-            "places": len(each),
-            "expected": sum(e for e, _ in each) / len(each),
-            "said": sum(s for _, s in each) / len(each),
-        }
+        {"places": len(each), "expected": fmean(e for e, _ in each), "said": fmean(s for _, s in each)}
         for _, each in sorted(found.items())
     ]
 

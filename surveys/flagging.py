@@ -137,8 +137,11 @@ def expected(flags: Sequence[Flag], portraits: Portraits, learned: Learned) -> l
     if not flags:
         return []
     first = [flag.sites[0].target for flag in flags]
-    verdicts = learned.verdicts(portraits, first, np.array([flag.surprise for flag in flags])).clip(1.0, 5.0)
-    return [replace(flag, expected_verdict=float(told)) for flag, told in zip(flags, verdicts, strict=True)]
+    verdicts = learned.verdicts(portraits, first, np.array([max(flag.surprise, 0.0) for flag in flags]))
+    return [
+        replace(flag, expected_verdict=float(np.clip(told, 1.0, 5.0)))
+        for flag, told in zip(flags, verdicts, strict=True)
+    ]
 
 
 def _asked_for(flag: Flag, name: str) -> Flag:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[np.float64]
 
 _LEAST_P = 1e-300
+_LEAST_DOUBT = 1e-9
+"""A place of a p-value of 1 is ordinary, not endlessly so."""
 
 
 def gathered(
@@ -67,7 +69,8 @@ def surprise(p_values: Array) -> float:
     >>> round(surprise(np.array([0.001])), 2), round(surprise(np.array([0.001] * 4)), 2)
     (3.09, 6.18)
     """
-    return float(-special.ndtri(np.maximum(p_values, _LEAST_P)).sum() / np.sqrt(len(p_values)))
+    likely = np.clip(p_values, _LEAST_P, 1.0 - _LEAST_DOUBT)
+    return float(-special.ndtri(likely).sum() / np.sqrt(len(p_values)))
 
 
 def _touching(targets: npt.NDArray[np.intp], tree: TargetTree) -> npt.NDArray[np.intp]:

@@ -14,6 +14,7 @@ from envs.step import Decision, ExposureRecord, Kind, Purpose, Score, Step, Stre
 from envs.targets import Area, TargetTree, grid_tree
 from instruments.types import Exposure, Footprint, Optics, StagePosition
 from surveys.flagging import OVERVIEW_ONLY, Flag, FlaggingSettings, flag_survey
+from surveys.regions import surprise
 
 Array = npt.NDArray[np.float64]
 
@@ -270,3 +271,7 @@ def test_a_scorer_that_cannot_explain_is_enough(tree: TargetTree) -> None:
     flags = flag_survey(atlas(tree, shown), Plain(), FlaggingSettings(), tree)  # type: ignore[arg-type]
     assert targets(flags) == {odd}
     assert flags[0].contributions == {}
+
+
+def test_the_surprise_of_what_is_most_ordinary_is_a_number():
+    assert np.isfinite(surprise(np.array([1.0, 1.0]))) and surprise(np.array([1.0])) < -5
