@@ -27,6 +27,7 @@ from console import (
     start,
     track,
     train,
+    watch,
 )
 
 app = typer.Typer(
@@ -76,6 +77,7 @@ for group in (
     simulate,
     track,
     train,
+    watch,
     policies,
 ):
     group.register(app)
