@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -269,3 +270,42 @@ def test_a_running_survey_is_watched_in_seven_tabs_approved_and_stopped(page, as
         tab.click("#stopping button[value=stop]")
         assert process.wait(60) in (0, 5)
         assert "stopped by" in (folder / "report.html").read_text()
+
+
+def test_every_page_is_usable_by_who_hears_or_types_it(page, tmp_path):
+    """axe-core (WCAG 2 A and AA) finds nothing."""
+    axe = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+    found = {}
+
+    def look(name):
+        page.evaluate(axe)
+        rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+        told = page.evaluate("(rules) => axe.run(document, rules)", rules)
+        found[name] = [(one["id"], one["nodes"][0]["html"][:120]) for one in told["violations"]]
+
+    with served(survey(tmp_path / "night")) as (_, server, _browser):
+        opened(page, server)
+        look("judge")
+        page.keyboard.press("?")
+        look("help")
+        page.keyboard.press("Escape")
+        page.goto(server.address + "/live")
+        page.wait_for_selector("body[data-ready]")
+        look("night, before")
+        page.goto(server.address + "/atlas")
+        page.wait_for_selector("body[data-whole]")
+        page.select_option("#site-list", index=0)
+        look("atlas")
+        page.goto(server.address)
+        page.wait_for_selector("body[data-ready]")
+        for number in range(page.locator("#grid li").count()):
+            page.keyboard.press("15"[number % 2])
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/result")
+        look("result")
+        for path in ("/figures", "/figures/terms", "/live", "/"):
+            page.goto(server.address + path)
+            if path == "/live":
+                page.wait_for_selector("body[data-steps]")
+            look(path)
+    assert found == {name: [] for name in found} and len(found) == 9
