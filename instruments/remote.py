@@ -64,16 +64,18 @@ class RemoteMicroscope:
         *,
         role: str = PILOT,
         who: str | None = None,
+        first: Json | None = None,
     ) -> None:
         """Raises Disconnected, BusyError, and NotSupported for the server of another instrument than was named.
 
         ``clock`` None: the server's world keeps the time (``RemoteClock``); ``who``: as what the server knows this
-        pilot, for a watchdog to cut it off by; None: as nobody else.
+        pilot, for a watchdog to cut it off by; None: as nobody else. ``first``: what is asked before anything else,
+        after each loss of the connection again: another process may serve then, which knows nothing.
         """
         self._settings = settings
         self._token = token
         self._clock = clock
-        self._role = role
+        self._role, self._first = role, first
         self._later_s: float | None = 0.0 if clock is None else None
         self.world_s: float | None = None
         """What a world behind the server says that the time is; None where it keeps none."""
@@ -224,6 +226,9 @@ class RemoteMicroscope:
             self.overhead_s = float(link.about["overhead_s"])
             if self._clock is not None:
                 self._later_s = None  # another process may serve now: its clock is set against ours anew
+            if self._first is not None and "error" in (answer := link.ask(self._first, self._settings.move_s)[0]):
+                link.close()
+                raise codec.error_of(answer)
         return link
 
     def _note_time(self, head: Json) -> None:

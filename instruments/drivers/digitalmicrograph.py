@@ -2,7 +2,7 @@
 
     this process ─► RemoteMicroscope ═ loopback, token ═► driver server in GMS (``server/digitalmicrograph.py``)
 
-What was measured is kept here, and told to the server when it is opened: there is no calibration in GMS to forget.
+What was measured is kept here, and told to the server at each connection: there is no calibration in GMS to forget.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class DigitalmicrographSettings(Settings):
     defocus_nm_per_unit: float | None = None
     """Of GMS's focus, < 0 where more is underfocus. None: not calibrated, the focus stays as it is."""
     focus_zero: Ratio | None = None
-    """The number of GMS that counts as in focus; None: that it stands at when it is opened."""
+    """The number of GMS that counts as in focus; None: that it stood at when the server there was first told, so that a
+    guard that is started anew in the night goes on from the same."""
     stage_to_image: StageToImage | None = None
     """None: not known yet, and the stage does not move in x and y."""
     calibration: Path | None = None
@@ -94,13 +95,8 @@ def open_microscope(
         move_s=settings.move_s,
         exposure_overhead_s=settings.exposure_overhead_s,
     )
-    scope = RemoteMicroscope(there, token_in(settings.token_file), clock)
-    try:
-        scope.use(POWER, "set_up", _about(settings))
-    except BaseException:
-        scope.close()
-        raise
-    return scope
+    first = {"op": "use", "power": POWER, "verb": "set_up", "values": [_about(settings)]}
+    return RemoteMicroscope(there, token_in(settings.token_file), clock, first=first)
 
 
 def _about(settings: DigitalmicrographSettings) -> dict[str, Any]:

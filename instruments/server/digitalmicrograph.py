@@ -51,7 +51,7 @@ class GatanDriver:
         if not self._scope.HasBeamBlanker():
             raise DriverError("NotSupported", "GMS cannot blank this column's beam: set up its blanker first")
         self._about: dict[str, Any] | None = None
-        self._zero = 0.0
+        self._zero = None  # type: float | None
         self._blanks = 0
         self.blank()
 
@@ -98,7 +98,7 @@ class GatanDriver:
             if not low <= target["defocus_nm"] <= high:
                 what = "defocus_nm = {} was asked, allowed are {:g} to {:g}"
                 raise DriverError("LimitError", what.format(target["defocus_nm"], low, high))
-            self._scope.SetFocus(self._zero + target["defocus_nm"] / scale)
+            self._scope.SetFocus((self._zero or 0.0) + target["defocus_nm"] / scale)
         return self._optics()
 
     def acquire(self, exposure: dict[str, Any]) -> Any:
@@ -161,8 +161,10 @@ class GatanDriver:
         """Beside tilts: ``set_up``, with all that was measured and may be asked; see adaptem's own driver."""
         if power == POWER and verb == "set_up":
             self._about = dict(values[0])
-            zero = self._about["focus_zero"]
-            self._zero = float(self._scope.GetFocus() if zero is None else zero)
+            if self._about["focus_zero"] is not None:
+                self._zero = float(self._about["focus_zero"])
+            elif self._zero is None:
+                self._zero = float(self._scope.GetFocus())
             return True
         tilts = {} if self._about is None else {n: e for n, e in self._about["ranges"].items() if n.endswith("_deg")}
         if power == "HasTilt":
@@ -238,7 +240,7 @@ class GatanDriver:
         about = self._set()
         found = {"voltage_kV": self._scope.GetHighTension() / 1e3, "current_pA": about["current_pA"]}
         if about["defocus_nm_per_unit"] is not None:
-            found["defocus_nm"] = (self._scope.GetFocus() - self._zero) * about["defocus_nm_per_unit"]
+            found["defocus_nm"] = (self._scope.GetFocus() - (self._zero or 0.0)) * about["defocus_nm_per_unit"]
         return found
 
     def _binning(self, exposure: dict[str, Any], about: dict[str, Any]) -> tuple[int, float]:

@@ -13,14 +13,13 @@ from __future__ import annotations
 import hmac
 import math
 import queue
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from .driver import DriverError
 from .session import CUT_OFF, FENCED, PILOT, Job, Session
-from .wire import PROTOCOL, SILENCE_S, prepare, receive
+from .wire import PROTOCOL, SILENCE_S, listener, prepare, receive, unlisten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +67,7 @@ class DriverServer:
         self._met: set[Session] = set()
         self._fenced: dict[str, str] = {}
         self._owed = "the server starts"  # why the beam has to be blanked and may not be yet; "" = it is
-        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._listener = listener()
 
     def listen(self, port: int = 0) -> int:
         """Bind to the loopback; returns the port. Raises OSError where it is taken."""
@@ -93,8 +92,10 @@ class DriverServer:
         finally:
             self._stopping.set()
             self._blank("the server stops")
-            self._listener.close()
+            unlisten(self._listener)
             self._driver.close()
+            for session in list(self._met):  # its process may live on: a script's in somebody's program
+                session.end()
 
     def stop(self, why: str) -> None:
         """Blank now and end ``run`` once the call under way is over. From any thread."""

@@ -42,6 +42,25 @@ class BadMessage(ConnectionError):
     """What came is no message of this protocol, so nothing after it can be understood."""
 
 
+def listener() -> socket.socket:
+    """A socket to listen with, on a port that nobody else listens on, also just after somebody has."""
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # on Windows SO_REUSEADDR would let another listen beside
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return found
+
+
+def unlisten(link: socket.socket) -> None:
+    """Close a socket that another thread accepts on, and end its waiting, which elsewhere would keep the port."""
+    try:
+        link.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # where closing does that by itself
+    link.close()
+
+
 def prepare(link: socket.socket) -> socket.socket:
     """Small messages leave at once, and a peer that no longer reads is noticed."""
     link.settimeout(_SEND_S)

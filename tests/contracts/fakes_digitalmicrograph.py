@@ -153,11 +153,13 @@ class DigitalMicrograph:
 
 
 @contextmanager
-def gms(folder: Path, column: Column | None = None) -> Iterator[tuple[DigitalMicrograph, dict[str, Any]]]:
+def gms(
+    folder: Path, column: Column | None = None, port: int = 0
+) -> Iterator[tuple[DigitalMicrograph, dict[str, Any]]]:
     """GMS with a driver server in it, for as long as this lasts; and a config's block with all that was measured."""
     dm = DigitalMicrograph(column or Column())
     server = DriverServer(GatanDriver(dm), TOKEN, "digitalmicrograph", say=lambda _: None)
-    port = server.listen(0)
+    port = server.listen(port)
     thread = threading.Thread(target=server.run)
     thread.start()
     token_file = folder / "token.txt"

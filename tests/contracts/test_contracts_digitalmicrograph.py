@@ -14,7 +14,15 @@ from fakes_digitalmicrograph import IN_IMAGE, NM_PER_UNIT, START_FOCUS, DigitalM
 from configs.load import ConfigError
 from instruments.clock import RealClock
 from instruments.drivers import registry
-from instruments.errors import BusyError, InstrumentError, LimitError, NotCalibrated, NotSupported
+from instruments.errors import (
+    BusyError,
+    Disconnected,
+    InstrumentError,
+    LimitError,
+    NotCalibrated,
+    NotSupported,
+    Timeout,
+)
 from instruments.powers import HasTilt, HasValves
 from instruments.server.digitalmicrograph import GatanDriver
 from instruments.server.driver import DriverError
@@ -98,6 +106,42 @@ def test_the_focus_is_a_number_with_a_scale(folder: Path) -> None:
         assert dm.Py_Microscope().GetFocus() == pytest.approx(START_FOCUS + 100.0 / NM_PER_UNIT)
         with pytest.raises(NotSupported, match="stig_a_nm"):
             scope.tune(Optics(stig_a_nm=1.0))
+
+
+def test_what_counts_as_in_focus_stays_while_gms_serves(folder: Path) -> None:
+    """Also for a guard that was started anew, out of focus: its limits are about the same zero."""
+    with gms(folder) as (dm, block):
+        for defocus_nm, found_nm in ((100.0, 0.0), (-50.0, 100.0)):
+            scope = registry.open_microscope(registry.parse(block), seed=0, clock=RealClock())
+            assert scope.state().optics.defocus_nm == pytest.approx(found_nm)
+            scope.tune(Optics(defocus_nm=defocus_nm))
+            scope.close()
+        told = registry.parse({**block, "focus_zero": dm.Py_Microscope().GetFocus()})
+        scope = registry.open_microscope(told, seed=0, clock=RealClock())
+        assert scope.state().optics.defocus_nm == 0.0
+        scope.close()
+
+
+def test_a_server_that_was_started_anew_is_told_what_was_measured(folder: Path) -> None:
+    with gms(folder) as (_, block):
+        port = block["port"]
+        scope = registry.open_microscope(registry.parse({**block, "answer_s": 2.0}), seed=0, clock=RealClock())
+        assert scope.state().stage.x_nm is not None
+    with pytest.raises((Disconnected, Timeout)):
+        scope.state()
+    with gms(folder, port=port):
+        give_up_s = time.monotonic() + 10.0
+        while True:
+            try:
+                found = scope.state()
+                break
+            except (Disconnected, Timeout):
+                assert time.monotonic() < give_up_s
+                time.sleep(0.05)
+        assert found.stage.x_nm is not None
+        assert found.optics.defocus_nm == pytest.approx(0.0)
+        scope.move(StagePosition(z_nm=10.0))
+        scope.close()
 
 
 def test_a_frame_has_the_cameras_pixels_or_is_refused(folder: Path) -> None:
