@@ -14,6 +14,7 @@ from console.exits import Exit, output, plain_errors, say
 if TYPE_CHECKING:
     from surveys.design import Plan
     from surveys.design_check import Checked
+    from surveys.design_precision import Measured
 
 WIDE = 160
 """Columns of a table where there is no terminal that would say its own."""
@@ -44,16 +45,17 @@ def plan(
         design = _needing_simulator("surveys.design")
         asked = load(question, import_module("surveys.design_question").Question, tuple(sets or ()))
         made: Plan = design.make_plan(asked)
-        checked: dict[str, Checked] = {}
+        checked: dict[str, Checked | Measured] = {}
         if simulate:
             from rich.progress import track
 
             from console.exits import errors
 
             check = _needing_simulator("surveys.design_check")
+            precision = _needing_simulator("surveys.design_precision")
             rows = [row for row in made.rows if math.isfinite(row.needed_e_per_A2)]
             for row in track(rows, "simulating", console=errors, transient=True):
-                found = check.check(made, row)
+                found = check.check(made, row) or precision.measure(made, row)
                 if found is not None:
                     checked[row.proposal.technique] = found
         place = out if out is not None else Path(f"{asked.name}-plan")

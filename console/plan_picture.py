@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from surveys.design_check import Checked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from surveys.design import Plan
-    from surveys.design_check import Checked
+    from surveys.design_precision import Measured
 
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink")
 
 
-def save_picture(made: Plan, checked: Mapping[str, Checked], path: Path) -> None:
+def save_picture(made: Plan, checked: Mapping[str, Checked | Measured], path: Path) -> None:
     """Write a PNG."""
     figure = Figure(figsize=(11.5, 4.6), layout="constrained")
     chance, strength = figure.subplots(1, 2)
@@ -32,7 +34,7 @@ def save_picture(made: Plan, checked: Mapping[str, Checked], path: Path) -> None
         chance.semilogx(doses, [curve.probability(dose) for dose in doses], style, color=colour, label=label)
         strength.loglog(doses, [curve.snr(dose) for dose in doses], style, color=colour, label=label)
         chance.plot(row.fluence_e_per_A2, row.probability, "o", color=colour, markersize=5)
-        if (found := checked.get(technique)) is not None and found.rate is not None:
+        if isinstance(found := checked.get(technique), Checked):
             down, up = found.rate - found.low, found.high - found.rate
             chance.errorbar(
                 found.fluence_e_per_A2, found.rate, yerr=[[down], [up]], fmt="D", mfc="white", color=colour, capsize=3

@@ -41,6 +41,7 @@ def summarise(meta: Meta, rows: Rows, *, running: bool = False) -> dict[str, Any
         "flags": flags,
         "closest": [] if flags or end is None else closest(steps),
         "faults": faults,
+        "departures": [{"message": event.message, **event.data} for event in events if event.kind == "expectation"],
         "waits_s": waits,
         "faults_by_kind": dict(Counter(str(fault["data"].get("error", "other")) for fault in faults).most_common()),
         "requests": [{"kind": row.kind, "person": row.person, "state": row.state} for row in rows.requests()],

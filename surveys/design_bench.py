@@ -29,7 +29,7 @@ from instruments.simulated.settings import ColumnSettings, SimulatedSettings
 from instruments.types import Exposure
 from surveys.design_detectors import READ_ELECTRONS
 from surveys.design_posed import posed
-from surveys.design_question import ConcentrationFeature, DopantFeature
+from surveys.design_question import ConcentrationFeature, DopantFeature, MeasuredFeature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +125,7 @@ def _ring(question: Question, inner_mrad: float, outer_mrad: float) -> Array:
 
 def sparse(question: Question, proposal: Proposal) -> tuple[float, float]:
     """Share of the columns that hold the dopant and particles per µm², so that one is often alone in a frame."""
-    if isinstance(question.feature, ConcentrationFeature):
+    if isinstance(question.feature, ConcentrationFeature | MeasuredFeature):
         return 1.0, 1.0
     sites = getattr(proposal.curve, "search", None)
     share = 1 / (_SPARSE * max(sites.places if sites is not None else 1.0, 1.0))
@@ -135,7 +135,7 @@ def sparse(question: Question, proposal: Proposal) -> tuple[float, float]:
 def _places(question: Question, proposal: Proposal, recipe: Recipe, fields: int) -> list[Place]:
     """Fields of view with one feature each, not in their middle but off it by less than a pixel and some pixels."""
     wide = proposal.field_nm
-    if isinstance(question.feature, ConcentrationFeature):
+    if isinstance(question.feature, ConcentrationFeature | MeasuredFeature):
         return [Place((n * 3 * wide, 0.0), (0.0, 0.0)) for n in range(fields)]
     half = _SEARCHED * wide / 2
     if isinstance(question.feature, DopantFeature):

@@ -68,7 +68,7 @@ def check(plan: Plan, row: Row, *, fluence_e_per_A2: float | None = None, trials
     question, proposal = plan.question, row.proposal
     fluence = row.fluence_e_per_A2 if fluence_e_per_A2 is None else fluence_e_per_A2
     if isinstance(question.feature, MeasuredFeature) or not isinstance(proposal.curve, Curve):
-        return None
+        return None  # ``design_precision`` checks those
     found, false, clean = simulate(question, proposal, proposal.curve, (fluence,), trials)[0]
     return Checked(
         fluence_e_per_A2=fluence,
@@ -113,7 +113,7 @@ class _Reader:
         self._patches: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Array] | None = None
         self._feature: npt.NDArray[np.bool_]
         if isinstance(question.feature, DopantFeature):
-            self._patches, self._feature = _at_sites(question, proposal, place)
+            self._patches, self._feature = at_sites(question, proposal, place)
         else:
             self._feature = self._near(question)
 
@@ -147,10 +147,13 @@ class _Reader:
         return near
 
 
-def _at_sites(
-    question: Question, proposal: Proposal, place: Place
+def at_sites(
+    question: Question, proposal: Proposal, place: Place, moved_px: float = 0.0
 ) -> tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Array], npt.NDArray[np.bool_]]:
-    """Rows, columns (N, h, w) and weights of the filter at every column of the element, and which is the feature."""
+    """Rows, columns (N, h, w) and weights of the filter at every column of the element, and which is the feature.
+
+    ``moved_px``: the filter stands so far right of each column.
+    """
     film, pixel_nm, size = question.specimen, proposal.pixel_nm, proposal.frame_px
     half = proposal.weights.shape[0] // 2
     cell = np.array(lattice_of(film).cell_nm)
@@ -167,7 +170,7 @@ def _at_sites(
     around = np.arange(-half, half + 1)
     rows = whole[:, 1, None, None] + around[None, :, None]
     columns = whole[:, 0, None, None] + around[None, None, :]
-    rest = at_px - whole
+    rest = at_px - whole + (moved_px, 0.0)
     weights = np.empty((len(whole), len(around), len(around)))
     for n, (right, down) in enumerate(rest):
         weights[n] = ndimage.shift(proposal.weights, (down, right), order=3, mode="constant")

@@ -52,7 +52,13 @@ _LONE = Evidence(
 
 def image_proposal(question: Question, technique: str) -> Proposal | Refused:
     """The best of a technique's ways to see the question's feature; or why it does not."""
-    feature = question.feature
+    feature, made = question.feature, question.instrument
+    if technique == "4D-STEM" and dark_ring(question)[0] >= made.camera_reach_mrad:
+        return Refused(
+            technique=technique,
+            why=f"a camera out to {made.camera_reach_mrad:g} mrad shows no ring beside a disc of "
+            f"{made.convergence_mrad:g} mrad",
+        )
     if isinstance(feature, DopantFeature):
         if technique == "HAADF":
             return _best(_dopant_annular(question, feature, technique, question.instrument.haadf_mrad))

@@ -40,6 +40,12 @@ class Bound:
     """Fisher information of the quantity, per e/Å²."""
     precision: float
     """Wanted standard deviation; in the quantity's unit, nm or a ratio."""
+    per_column: float = 0.0
+    """Fisher information of one column's position, per nm² and e/Å²."""
+
+    def column_nm(self, fluence_e_per_A2: float) -> float:
+        """Least standard deviation of one column's position along one axis."""
+        return 1 / math.sqrt(self.per_column * fluence_e_per_A2)
 
     def deviation(self, fluence_e_per_A2: float) -> float:
         """Least standard deviation of an unbiased estimate, in the quantity's unit."""
@@ -104,7 +110,7 @@ def bound(question: Question, feature: MeasuredFeature, technique: str) -> Propo
         detector=technique,
         pixel_nm=pixel_nm,
         frame_px=_FRAME_PX,
-        curve=Bound(information=information, precision=feature.precision),
+        curve=Bound(information=information, precision=feature.precision, per_column=one),
         least_us=made.dwell_us[0],
         settings={"ring_mrad": f"{ring[0]:g}-{ring[1]:g}", "defocus_nm": round(focus_nm, 2)},
         weights=slope / background / max(one / PER_A2, 1e-30),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from configs.settings import Settings, unknown
 from instruments.simulated.crystals import CRYSTALS, columns
 from instruments.simulated.recipe import ELEMENTS
+from instruments.simulated.scattering import WIDEST_MRAD
 
 Ratio: TypeAlias = float
 Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
-Ring: TypeAlias = tuple[Annotated[float, Field(ge=0)], PositiveFloat]
-
 TECHNIQUES = ("HAADF", "BF", "ABF", "CTEM", "4D-STEM", "EELS", "EDS")
 
 
@@ -71,7 +70,7 @@ class MatterSettings(Settings):
 class SpecimenQuestion(MatterSettings):
     """The film that holds what is sought."""
 
-    thickness_nm: PositiveFloat
+    thickness_nm: Annotated[float, Field(gt=0, le=1000)]
     critical_fluence_e_per_A2: PositiveFloat | None = None
     """Its structure fades as exp(−fluence ÷ this); None: as the table of critical fluences has it."""
     displacement_eV: PositiveFloat | None = None
@@ -94,7 +93,7 @@ class ParticleFeature(Settings):
     kind: Literal["particle"] = "particle"
     material: MatterSettings | None = None
     """None: a void."""
-    diameter_nm: PositiveFloat
+    diameter_nm: Annotated[float, Field(ge=0.5)]
     embedded: bool = True
     """Whether it takes the film's place, or lies on it."""
 
@@ -113,7 +112,8 @@ class ConcentrationFeature(Settings):
     at_percent: Annotated[float, Field(gt=0, lt=100)]
     replaces: Element | None = None
     """None: it takes the place of every other element alike."""
-    pixel_nm: PositiveFloat
+    pixel_nm: Annotated[float, Field(ge=0.2)]
+    """Narrower ones show columns of atoms: ask for a dopant."""
 
 
 class MeasuredFeature(Settings):
@@ -133,16 +133,32 @@ Feature: TypeAlias = Annotated[
 ]
 
 
+def _ring(value: tuple[float, float]) -> tuple[float, float]:
+    if not value[0] < value[1] <= WIDEST_MRAD:
+        raise ValueError(f"{list(value)} is no ring: give inner < outer, {WIDEST_MRAD:g} mrad at most")
+    return value
+
+
+def _range(value: tuple[float, float]) -> tuple[float, float]:
+    if not value[0] <= value[1]:
+        raise ValueError(f"{list(value)} is no range: give the least first")
+    return value
+
+
+Ring: TypeAlias = Annotated[tuple[Annotated[float, Field(ge=0)], PositiveFloat], AfterValidator(_ring)]
+Range: TypeAlias = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_range)]
+
+
 class InstrumentQuestion(Settings):
     """What the instrument can do."""
 
-    voltage_kV: PositiveFloat = 200.0
-    convergence_mrad: PositiveFloat = 21.4
+    voltage_kV: Annotated[float, Field(ge=20, le=1200)] = 200.0
+    convergence_mrad: Annotated[float, Field(ge=1, le=80)] = 21.4
     source_size_nm: Annotated[float, Field(ge=0)] = 0.035
     """Standard deviation of the source's image."""
-    currents_pA: tuple[PositiveFloat, PositiveFloat] = (10.0, 500.0)
+    currents_pA: Range = (10.0, 500.0)
     """Least and most."""
-    dwell_us: tuple[PositiveFloat, PositiveFloat] = (0.5, 1000.0)
+    dwell_us: Range = (0.5, 1000.0)
     """Least and most of a scan without a camera."""
     overhead_s: Annotated[float, Field(ge=0)] = 2.0
     """Moving, settling and flyback, for one frame."""

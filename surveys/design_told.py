@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surveys.design import evidence_of
+from surveys.design_check import Checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from surveys.design import Plan, Row
-    from surveys.design_check import Checked
+    from surveys.design_precision import Measured
 
 _POINTS = 25
 """Of each curve that is written."""
 
 
-def cells(row: Row, checked: Checked | None, *, simulated: bool) -> dict[str, str]:
+def cells(row: Row, checked: Checked | Measured | None, *, simulated: bool) -> dict[str, str]:
     """A row of the table, by the names of its columns."""
     proposal = row.proposal
     settings = " ".join(
@@ -39,7 +40,7 @@ def cells(row: Row, checked: Checked | None, *, simulated: bool) -> dict[str, st
     }
     if simulated:
         found["simulated"] = "-" if checked is None else str(checked)
-        found["false"] = "-" if checked is None else f"{checked.false_frames}/{checked.clean_frames}"
+        found["false"] = f"{checked.false_frames}/{checked.clean_frames}" if isinstance(checked, Checked) else "-"
     return found | {
         "beam": beam,
         "hours": f"{row.hours:.2g}",
@@ -83,7 +84,7 @@ def header(made: Plan) -> str:
     )
 
 
-def as_dict(made: Plan, checked: Mapping[str, Checked]) -> dict[str, Any]:
+def as_dict(made: Plan, checked: Mapping[str, Checked | Measured]) -> dict[str, Any]:
     """All of it; what is infinite is null."""
     return {
         "question": made.question.model_dump(mode="json"),
@@ -100,7 +101,7 @@ def write_json(facts: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _row(made: Plan, row: Row, checked: Checked | None) -> dict[str, Any]:
+def _row(made: Plan, row: Row, checked: Checked | Measured | None) -> dict[str, Any]:
     proposal, curve = row.proposal, row.proposal.curve
     centre = row.fluence_e_per_A2
     doses = np.geomspace(centre / 100, centre * 100, _POINTS).tolist()

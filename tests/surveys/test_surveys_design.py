@@ -13,6 +13,7 @@ from configs.load import load
 from surveys.design import Plan, make_plan
 from surveys.design_check import check, simulate
 from surveys.design_config import survey_of
+from surveys.design_precision import measure
 from surveys.design_question import Question
 from surveys.design_statistics import Curve
 from surveys.design_told import as_dict
@@ -133,3 +134,10 @@ def test_the_packaged_question_is_answered() -> None:
     plan = make_plan(load("configs/plan_example.yaml", Question))
     assert plan.best is not None and plan.best.probability == pytest.approx(0.9, abs=0.01)
     assert {each.technique for each in plan.refused} == {"BF", "ABF", "CTEM"}
+
+
+def test_columns_of_a_simulated_frame_are_measured_as_finely_as_the_bound_allows() -> None:
+    plan = answer(feature={"kind": "measured", "quantity": "column_position", "precision": 0.002})
+    found = measure(plan, plan.rows[0])
+    assert found is not None and found.columns > 100
+    assert 0.9 < found.ratio < 1.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ from survey_samples import small
 
 from archive.reader import SurveyReader
 from instruments.clock import SimulatedClock
+from review.report import write_report
 from surveys.expectation import ExpectationSettings, replanned
 from surveys.night import open_night
 from surveys.runner import run_survey
@@ -29,12 +31,20 @@ def told(folder: Path, **planned: Any) -> tuple[EventRow, ...]:
         return reader.events("expectation")
 
 
+def report(folder: Path) -> dict[str, Any]:
+    page = write_report(folder)
+    assert "Not as planned" in page.read_text()
+    content: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return content
+
+
 def test_what_comes_as_planned_is_not_told_and_half_of_it_is(tmp_path: Path) -> None:
     first = told(tmp_path / "a", electrons_per_px=1e6)
     counts = next(event for event in first if event.data["quantity"] == "electrons_per_px")
     assert [event.data["quantity"] for event in first].count("electrons_per_px") == 1, "once, not at every look"
     assert "fluence_e_per_A2" not in [event.data["quantity"] for event in first]
     found = float(counts.data["found"])
+    assert any(str(each["message"]) == counts.message for each in report(tmp_path / "a")["departures"])
     again = told(tmp_path / "b", electrons_per_px=2 * found)
     half = next(event for event in again if event.data["quantity"] == "electrons_per_px")
     assert half.data["found"] == pytest.approx(found, rel=1e-6)
