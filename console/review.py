@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -56,7 +56,7 @@ def review(
 def labels(
     folder: Folder,
     labels: Labels = None,
-    form: Annotated[Literal["csv", "jsonl"], typer.Option("--as", help="Form of the file.")] = "csv",
+    form: Annotated[Literal["csv", "jsonl", "parquet"], typer.Option("--as", help="Form of the file.")] = "csv",
     out: Annotated[Path | None, typer.Option(help="The file to write. Default: to the terminal.")] = None,
 ) -> None:
     """Export what people said of a survey's places: one row a place and reviewer, of every batch that is locked."""
@@ -77,9 +77,27 @@ def labels(
             journal.close()
         if not rows:
             raise ConfigError("no batch is locked yet: what the machine thought stays unsaid until one is")
+        if form == "parquet":
+            _write_parquet(rows, out)
+            return
         text = as_text(rows, form)
         if out is None:
             say(text.removesuffix("\n"))
             return
         out.write_text(text, encoding="utf-8")
         say(f"wrote {len(rows)} labels to {out}")
+
+
+def _write_parquet(rows: list[dict[str, Any]], out: Path | None) -> None:
+    from configs.errors import ConfigError
+
+    if out is None:
+        raise ConfigError("a Parquet table is no text: name its file by --out")
+    try:
+        from review.parquet import write_parquet
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"Parquet needs {error.name}, which is not installed: pip install 'adaptem[parquet]'"
+        ) from error
+    write_parquet(rows, out)
+    say(f"wrote {len(rows)} labels to {out}")

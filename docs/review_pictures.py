@@ -10,9 +10,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from playwright.sync_api import Page, sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 DOCS = Path(__file__).resolve().parent
 IMAGES = DOCS / "images" / "review"
@@ -20,29 +26,67 @@ ADAPTEM = [sys.executable, "-m", "console.main"]
 
 
 def main() -> None:
-    """A survey, its review, a picture of each page."""
+    """A survey, its review, a picture of each page; then one that still runs and asks before every step."""
     IMAGES.mkdir(parents=True, exist_ok=True)
+    config = DOCS.parent / "configs" / "survey_demo.yaml"
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "demo"
-        config = DOCS.parent / "configs" / "survey_demo.yaml"
-        made = [*ADAPTEM, "survey", config, "--out", folder]
-        subprocess.run(made, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own words
-        command = [*ADAPTEM, "review", folder, "--port", "0", "--reviewer", "Ada"]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own words
+        folder, asking = Path(place) / "demo", Path(place) / "asking"
+        subprocess.run([*ADAPTEM, "survey", config, "--out", folder], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        with reviewed(folder, take_all):
+            pass
+        words = [*ADAPTEM, "survey", config, "--set", "autonomy=confirm", "--out", asking, "--json"]
+        survey = subprocess.Popen(words, stdout=subprocess.DEVNULL)  # noqa: S603 - our own words
         try:
-            link = next(line for line in server.stdout or () if re.match("http://", line)).strip()
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--disable-gpu"])
-                page = browser.new_page(viewport={"width": 1360, "height": 800})
-                take_all(page, link)
-                browser.close()
+            while not (asking / "health.json").is_file():
+                time.sleep(0.2)
+            with reviewed(asking, take_live):
+                pass
         finally:
-            server.terminate()
-            server.wait()
+            survey.terminate()
+            survey.wait()
+
+
+@contextmanager
+def reviewed(folder: Path, walk: Callable[[Page, str], None]) -> Iterator[None]:
+    """Open the review of a survey in a browser and walk through it."""
+    command = [*ADAPTEM, "review", folder, "--port", "0", "--reviewer", "Ada"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own words
+    try:
+        link = next(line for line in server.stdout or () if re.match("http://", line)).strip()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--disable-gpu"])
+            walk(browser.new_page(viewport={"width": 1360, "height": 800}), link)
+            browser.close()
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def take_live(page: Page, link: str) -> None:
+    """A survey that asks before every step."""
+    page.goto(link)
+    take(page, "still-running")
+    page.click("text=Night")
+    for number in range(1, 12):
+        page.wait_for_function(
+            "(n) => document.getElementById('proposal-words').textContent.startsWith(`proposal ${n}:`)", arg=number
+        )
+        page.click("[data-ask=approve]")
+    page.wait_for_function("() => Number(document.body.dataset.steps) >= 11")
+    page.wait_for_selector("#proposal:not([hidden])")
+    page.mouse.click(*_middle(page, "#map"))
+    page.wait_for_timeout(1000)
+    page.screenshot(path=IMAGES / "live.png", full_page=True)
+
+
+def _middle(page: Page, selector: str) -> tuple[float, float]:
+    box = page.locator(selector).bounding_box() or {"x": 0.0, "y": 0.0, "width": 0.0, "height": 0.0}
+    return box["x"] + 0.6 * box["width"], box["y"] + 0.4 * box["height"]
 
 
 def take_all(page: Page, link: str) -> None:
-    """From the link to the figures."""
+    """From the link to the figures, and to the atlas once all is judged."""
     page.goto(link)
     take(page, "judge")
     page.keyboard.press("?")
@@ -54,9 +98,32 @@ def take_all(page: Page, link: str) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**/result")
     take(page, "result")
+    page.locator(".more").first.click()
+    page.fill("#called", "crack")
+    take(page, "more")
+    page.click("#wanting button[value=keep]")
     page.click("text=Figures")
     take(page, "figures")
+    page.click("text=precision")
+    take(page, "terms")
+    page.click("text=Atlas")
+    page.wait_for_selector("body[data-whole]")
+    page.check("#layers input[value=dose]")
+    page.select_option("#site-list", label=page.locator("#site-list option", has_text="flagged").first.inner_text())
+    page.wait_for_timeout(1500)
+    take(page, "atlas")
+    page.click("text=Night")
+    page.wait_for_selector("body[data-steps]")
+    page.wait_for_timeout(1000)
+    take(page, "night")
     page.goto(link.partition("/login")[0])
+    page.wait_for_timeout(500)
+    while page.locator("#grid").count():
+        for _ in range(page.locator("#grid li").count()):
+            page.keyboard.press("2")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/result")
+        page.goto(link.partition("/login")[0])
     take(page, "everything")
 
 

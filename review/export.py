@@ -1,4 +1,4 @@
-"""Labels as files, for whoever goes on with them: CSV or JSON lines."""
+"""Labels as files, for whoever goes on with them: CSV or JSON lines; ``review.parquet`` has the third form."""
 
 from __future__ import annotations
 

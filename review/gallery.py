@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from archive.reader import SurveyReader
 from review.pictures import ACCENT, Frames, greys, limits_of
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from surveys.places import Place
 
-View: TypeAlias = Literal["thumb", "place", "around"]
+View: TypeAlias = Literal["thumb", "place", "around", "channels"]
 Contrast: TypeAlias = Literal["same", "own"]
 
 _THUMB_PX = 128
 _PLACE_PX = 512
 _MOST_PX = 1024
+_CHANNEL_PX = 240
 _SAMPLED = 16
 """Places from which the limits that all pictures share are taken: spread evenly over all there are."""
 _KEPT = 4096
@@ -41,10 +42,13 @@ class Gallery:
         config = reader.meta.config
         self._frames = Frames(reader, list(reader.steps()), config.get("scorer", {}).get("signal"))
         self._limits = lru_cache(None)(self._limits_of)
+        self._channel_limits = lru_cache(None)(self._limits_of_channels)
         self.picture = lru_cache(_KEPT)(self._picture)
 
     def _picture(self, exposure_id: int, specimen: str, site: Site, view: View, contrast: Contrast) -> bytes | None:
         """PNG (WebP for a thumbnail) of a site; None where the frame is missing or damaged."""
+        if view == "channels":
+            return self._side_by_side(exposure_id, site, contrast)
         wide = view == "around"
         found = self._cut(exposure_id, specimen, site, wide=wide)
         if found is None:
@@ -64,10 +68,37 @@ class Gallery:
         picture.save(stream, format="WEBP" if view == "thumb" else "PNG", quality=80)
         return stream.getvalue()
 
+    def _side_by_side(self, exposure_id: int, site: Site, contrast: Contrast) -> bytes | None:
+        """Every detector, and the power spectrum of the first: each at the limits that all places share for it."""
+        found = self._frames.channels(exposure_id, _named(site))
+        if not found:
+            return None
+        shown = found | {"FFT": power_spectrum(next(iter(found.values())))}
+        side, line = _CHANNEL_PX, 20
+        strip = Image.new("L", (side * len(shown), side + line), 255)
+        font, drawn = ImageFont.load_default(14), ImageDraw.Draw(strip)
+        for number, (name, image) in enumerate(shown.items()):
+            limits = limits_of(image) if contrast == "own" else self._channel_limits().get(name, limits_of(image))
+            picture = Image.fromarray(greys(image, limits)).resize((side - 4, side - 4), Image.Resampling.NEAREST)
+            strip.paste(picture, (number * side, 0))
+            drawn.text((number * side + 4, side - 2), name, fill=0, font=font)
+        stream = io.BytesIO()
+        strip.save(stream, format="PNG")
+        return stream.getvalue()
+
+    def _limits_of_channels(self) -> dict[str, tuple[float, float]]:
+        step = max(len(self._places) // _SAMPLED, 1)
+        found = [self._frames.channels(p.exposure_id, _named(site_of(p))) for p in self._places[::step]]
+        values: dict[str, list[npt.NDArray[np.float32]]] = {}
+        for each in found:
+            for name, image in (each | {"FFT": power_spectrum(next(iter(each.values())))} if each else {}).items():
+                values.setdefault(name, []).append(image.ravel())
+        return {name: limits_of(np.concatenate(each)) for name, each in values.items()}
+
     def _cut(
         self, exposure_id: int, specimen: str, site: Site, *, wide: bool
     ) -> tuple[npt.NDArray[np.float32], tuple[int, int, int, int] | None] | None:
-        named = dict(zip(("x_nm", "y_nm", "width_nm", "height_nm"), site, strict=True))
+        named = _named(site)
         if wide:
             return self._frames.around(specimen, named)
         image = self._frames.site(exposure_id, named)
@@ -88,3 +119,15 @@ Site: TypeAlias = tuple[float, float, float, float]
 def site_of(place: Place) -> Site:
     """The rectangle that is shown."""
     return place.x_nm, place.y_nm, place.width_nm, place.height_nm
+
+
+def _named(site: Site) -> dict[str, float]:
+    return dict(zip(("x_nm", "y_nm", "width_nm", "height_nm"), site, strict=True))
+
+
+def power_spectrum(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(H, W): the logarithm of an image's power by spatial frequency, zero in the middle, under a Hann window."""
+    values = np.nan_to_num(image - image.mean())
+    window = np.outer(np.hanning(image.shape[0] + 2)[1:-1], np.hanning(image.shape[1] + 2)[1:-1])
+    power = np.abs(np.fft.fftshift(np.fft.fft2(values * window))) ** 2
+    return np.asarray(np.log10(power + 1e-6), dtype=np.float32)

@@ -111,6 +111,20 @@ class Frames:
         top, left, bottom, right = _crop(frame, image.shape, site, margin=1.0)
         return image[top:bottom, left:right]
 
+    def channels(self, exposure_id: int, site: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
+        """(H, W) by detector: a site out of every image of an exposure, as the detectors were read."""
+        try:
+            frame = self._frame(exposure_id)
+        except ArchiveError:
+            return {}
+        found = {}
+        for name, signal in frame.signals.items():
+            if signal.data.ndim in (2, 3) and signal.axes[-1].name == "column":
+                image = image_of(frame, name)
+                top, left, bottom, right = _crop(frame, image.shape, site, margin=1.0)
+                found[name] = image[top:bottom, left:right]
+        return found
+
     def around(self, specimen: str, site: Mapping[str, Any]) -> tuple[npt.NDArray[np.float32], Box] | None:
         """(H, W): what lies around a site in the overview that has it nearest to its centre, and the site's box."""
         near = [

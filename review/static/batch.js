@@ -11,7 +11,7 @@ const given = items // in the order in which verdicts were given: what u takes b
   .filter((item) => item.dataset.verdict)
   .sort((a, b) => a.dataset.order - b.dataset.order)
   .map((item) => ({ item, before: "" }));
-let [at, zoom, contrast, since, leaving] = [0, 1, "same", performance.now(), false];
+let [at, zoom, contrast, since, leaving, strip] = [0, 1, "same", performance.now(), false, false];
 
 const here = () => items[at];
 const judged = () => items.filter((item) => item.dataset.verdict).length;
@@ -37,6 +37,8 @@ function show() {
   const number = at + 1;
   draw("place", picture(item, "place"), `Place ${number}`);
   draw("around", picture(item, "around"), `What lies around place ${number}`);
+  byId("strip").hidden = !strip;
+  if (strip) draw("channels", picture(item, "channels"), `Place ${number}, every detector`);
   byId("frame").className = `frame zoom${zoom}`;
   byId("counter").textContent = `Place ${number} of ${items.length}`;
   byId("settings").textContent = `${zoom}×, ${CONTRASTS[contrast]}`;
@@ -108,6 +110,7 @@ const actions = {
   n: write,
   z: () => ((zoom = ZOOMS[(ZOOMS.indexOf(zoom) + 1) % ZOOMS.length]), show()),
   c: () => ((contrast = contrast === "same" ? "own" : "same"), show()),
+  d: () => ((strip = !strip), show()),
   "?": () => byId("help").showModal(),
   ArrowRight: () => go(at + 1),
   ArrowLeft: () => go(at - 1),
@@ -145,7 +148,7 @@ for (const button of document.querySelectorAll(".verdicts [data-verdict]"))
   button.addEventListener("click", () => (judge(Number(button.dataset.verdict)), button.blur()));
 for (const button of document.querySelectorAll("[data-tool]"))
   button.addEventListener("click", () => (actions[button.dataset.tool](), button.blur()));
-for (const id of ["place", "around"]) {
+for (const id of ["place", "around", "channels"]) {
   const image = byId(id);
   image.addEventListener("load", () => image.classList.remove("coming"));
   image.addEventListener("error", () => {

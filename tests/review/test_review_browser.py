@@ -138,6 +138,8 @@ def test_undo_note_zoom_contrast_and_help(page, tmp_path):
         page.keyboard.press("c")
         assert page.inner_text("#settings") == "2×, contrast of its own"
         page.wait_for_selector("#place:not(.coming)")
+        page.keyboard.press("d")
+        page.wait_for_function("() => document.getElementById('channels').naturalWidth === 3 * 240")  # HAADF, BF, FFT
         page.keyboard.press("?")
         assert page.is_visible("#help")
         page.keyboard.press("3")  # no verdict while help is open

@@ -68,3 +68,13 @@ def test_the_page_is_not_opened_to_other_computers_by_mistake(judged):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert "cannot be had" in refused(adaptem("review", judged, "--port", taken.getsockname()[1]))
+
+
+def test_a_parquet_table_holds_what_the_lines_of_json_hold(judged, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra 'parquet' is not installed")
+    assert "name its file by --out" in refused(adaptem("labels", judged, "--as", "parquet"))
+    assert adaptem("labels", judged, "--as", "parquet", "--out", tmp_path / "labels.parquet").exit_code == 0
+    lines = [json.loads(line) for line in adaptem("labels", judged, "--as", "jsonl").stdout.splitlines()]
+    table = parquet.read_table(tmp_path / "labels.parquet")
+    assert set(table.schema.names) == set(lines[0]) and len(lines) > 5
+    assert table.to_pylist() == [{name: line[name] for name in table.schema.names} for line in lines]
