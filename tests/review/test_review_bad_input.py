@@ -41,8 +41,8 @@ def test_a_survey_that_runs_can_be_watched_and_not_yet_judged(tmp_path):
         made.close()
 
 
-@pytest.mark.parametrize(("file", "by"), [("journal.sqlite", "journal"), ("labels.sqlite", "labels")])
-def test_what_a_newer_version_wrote_is_told(tmp_path, file, by):
+@pytest.mark.parametrize("file", ["journal.sqlite", "labels.sqlite"])
+def test_what_a_newer_version_wrote_is_told(tmp_path, file):
     folder = survey(tmp_path / "night")
     if file == "labels.sqlite":
         with served(folder):
@@ -52,7 +52,7 @@ def test_what_a_newer_version_wrote_is_told(tmp_path, file, by):
     database.commit()
     database.close()
     told = refused("review", folder, "--port", "0")
-    assert f"{by}" in told and "install a newer adaptem" in told
+    assert f"schema_version {len(UPGRADES) + 50}" in told and "install a newer adaptem" in told
 
 
 def test_missing_frames_are_told_and_the_rest_is_judged(tmp_path):
