@@ -1,4 +1,4 @@
-"""The command that hands a survey to other people's programs: export."""
+"""Commands that hand a survey on: export to other people's programs, mirror to a facility's storage."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ ENDINGS = {"nexus": ".nxs", "ro-crate": ".crate.zip", "hyperspy": ".hyperspy"}
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(export)
+    app.command()(mirror)
 
 
 def export(
@@ -56,6 +57,31 @@ def export(
         say(f"wrote {facts.frames} frames to {target}; each was read back as it was recorded")
         if missing:
             say(f"nobody told {', '.join(missing)}: others will miss it; say it in the config of the next survey")
+
+
+def mirror(
+    folder: Folder,
+    target: Annotated[Path, typer.Argument(help="A folder on the other storage.", show_default=False)],
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until the survey has ended.")] = False,
+    tries: Annotated[int | None, typer.Option(help="Give up after so many failures in a row. Default: never.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
+) -> None:
+    """Copy committed frames to another storage, each read back and checksummed, also while the survey runs."""
+    with plain_errors():
+        import time
+        from dataclasses import asdict
+
+        from archive.mirror import Mirror
+
+        copier = Mirror(folder, target)
+        done = copier.run(watch=watch, wait=time.sleep, most_retries=tries)
+        copier.tidy()
+        if json:
+            show(asdict(done) | {"place": str(copier.place)})
+            return
+        again = f", {done.retries} tries failed" if done.retries else ""
+        size = f"{done.copied} files copied, {done.copied_bytes / 1e6:.1f} MB"
+        say(f"{copier.place} holds {done.frames} frames; {size}{again}")
 
 
 def _writer(form: Form) -> Callable[[SurveyReader, Facts, Path], None]:
