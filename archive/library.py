@@ -265,6 +265,7 @@ class Library:
             database.execute("DELETE FROM words WHERE rowid = ?", (number,))
             database.execute("DELETE FROM settings WHERE id = ?", (number,))
             database.execute("DELETE FROM embeddings WHERE experiment = ?", (number,))
+            database.execute("DELETE FROM places WHERE experiment = ?", (number,))
             database.execute("DELETE FROM experiments WHERE id = ?", (number,))
             insert(database, experiment, content, origin, self._utc(), number)
             embed(database, number, embeddings)

@@ -67,6 +67,12 @@ UPGRADES: tuple[str, ...] = (
         added_utc TEXT NOT NULL, counts TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE places (                -- archive.library_places.Place, of surveys
+        experiment INTEGER NOT NULL, exposure INTEGER NOT NULL, target INTEGER NOT NULL, flagged INTEGER NOT NULL,
+        vector BLOB NOT NULL, PRIMARY KEY (experiment, exposure, target)
+    ) WITHOUT ROWID;
+    """,
 )
 """Script i brings a library from schema_version i to i + 1; version 0 is the empty file."""
 

@@ -14,9 +14,9 @@ from console.library_options import Elements, File, Json, opened_library, said
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from archive.library import Added, Library
     from archive.library_from_file import Told
     from archive.library_records import Experiment
-    from archive.likeness import Vector
 
 Files = Annotated[
     list[Path], typer.Argument(help="Surveys' folders, vendors' files, images, OME-Zarr.", show_default=False)
@@ -63,8 +63,7 @@ def add(
         with opened_library(library, create=True) as kept:
             for path in files:
                 try:
-                    for experiment, vectors in _experiments(path, told):
-                        done = kept.add(experiment, vectors)
+                    for experiment, done in _added(kept, path, told):
                         rows.append({"file": str(path), "title": experiment.title, "added": done})
                         if not json:
                             say(f"{done:8}  {experiment.technique:8} {experiment.title}")
@@ -165,13 +164,14 @@ def _told(path: Path, counts: dict[str, int], *, json: bool) -> None:
         say(f"{count} told otherwise than here: ours stay, theirs are kept aside (`adaptem library conflicts`)")
 
 
-def _experiments(path: Path, told: Told) -> Iterator[tuple[Experiment, dict[str, Vector]]]:
+def _added(library: Library, path: Path, told: Told) -> Iterator[tuple[Experiment, Added]]:
+    from archive.library_filling import add_survey
     from archive.library_from_file import experiments_in
-    from archive.library_from_survey import survey_experiments
     from archive.reader import SurveyReader
 
     if (path / "survey.json").is_file():
         with SurveyReader(path) as reader:
-            yield from survey_experiments(reader)
+            yield from add_survey(library, reader)[0]
     else:
-        yield from experiments_in(path, told)
+        for experiment, vectors in experiments_in(path, told):
+            yield experiment, library.add(experiment, vectors)

@@ -105,6 +105,9 @@ def _run(night: Night, *, json: bool) -> None:
     with stopping_on_signals(night), Reporter(json_lines=json) as reporter:
         summary = run_survey(night, on_step=reporter)
     code = Exit(summary.exit_code)
+    from surveys.remembering import remember
+
+    kept = remember(night.folder, night.settings.library)  # first: the report tells what earlier surveys say
     from review.report import write_report  # draws, and the beam need not wait for that
     from review.words import counted
 
@@ -112,9 +115,6 @@ def _run(night: Night, *, json: bool) -> None:
         page = str(write_report(night.folder))
     except (ArchiveError, OSError) as error:  # the record is whole all the same
         page, code = f"not written ({error}); `adaptem report {night.folder}` writes it later", code or Exit.FAILED
-    from surveys.remembering import remember
-
-    kept = remember(night.folder, night.settings.library)
     if json:
         told = {"exit": int(code), "reason": summary.reason, "message": summary.message, "flags": summary.flags}
         show(told | {"folder": str(night.folder), "report": page, "library": kept}, line=True)

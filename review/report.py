@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,6 +18,7 @@ from review.summary import summarise
 from review.words import area, as_json, counted, duration, length, named, quantity, share
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 FLAGS_SHOWN = 60
@@ -32,10 +34,25 @@ def write_report(folder: Path) -> Path:
     """
     with SurveyReader(folder) as reader:
         content = summarise(reader.meta, reader.rows, running=holder(folder) is not None)
+        for flag, told in _histories(folder, content["flags"]):
+            flag["history"] = told
         write_atomically(folder / "report.json", as_json(content).encode(), durable=False)
         page = folder / "report.html"
         write_atomically(page, _render(reader, content).encode(), durable=False)
     return page
+
+
+def _histories(folder: Path, flags: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
+    """What earlier surveys of like specimens say of the flags, where the library was asked."""
+    try:
+        told = {
+            (each["specimen"], each["rank"]): each["told"] for each in json.loads((folder / "history.json").read_text())
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for flag in flags:
+        if (key := (flag.get("specimen"), flag.get("rank"))) in told:
+            yield flag, str(told[key])
 
 
 def _render(reader: SurveyReader, content: dict[str, Any]) -> str:

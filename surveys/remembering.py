@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections import Counter
 from typing import TYPE_CHECKING
 
+from archive.durable import write_atomically
 from archive.errors import ArchiveError
 from archive.library import Library
-from archive.library_from_survey import survey_experiments
+from archive.library_filling import add_survey, counted
 from archive.reader import SurveyReader
 
 if TYPE_CHECKING:
@@ -17,17 +18,23 @@ if TYPE_CHECKING:
     from surveys.settings import LibrarySettings
 
 NAME = "library.sqlite"
+HISTORY = "history.json"
+"""In the survey's folder: how unusual each flag is among all earlier surveys of like specimens."""
 
 
 def remember(folder: Path, settings: LibrarySettings) -> str:
-    """Add the survey, or what has come to it since; in words, what was done or why it was not."""
+    """Add the survey, or what has come to it since; in words, what was done or why it was not.
+
+    Before that its flags are held against the earlier surveys, in ``HISTORY``.
+    """
     if not settings.keep:
         return "not kept (library.keep is off)"
     file = settings.file or folder.resolve().parent / NAME
     try:
         with SurveyReader(folder) as reader, Library(file) as library:
-            done = Counter(library.add(experiment, vectors) for experiment, vectors in survey_experiments(reader))
+            done, told = add_survey(library, reader)
+            write_atomically(folder / HISTORY, json.dumps(told, indent=2).encode(), durable=False)
     except (ArchiveError, OSError, sqlite3.Error, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         return f"not added ({reason}); `adaptem library add {folder}` does it later"
-    return f"{file} ({', '.join(f'{count} {what}' for what, count in sorted(done.items())) or 'no frame to add'})"
+    return f"{file} ({counted(done) or 'no frame to add'})"

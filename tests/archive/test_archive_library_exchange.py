@@ -135,6 +135,6 @@ def test_merging_what_is_no_library_is_refused(ours, tmp_path):
     with pytest.raises(LibraryError, match=r"give a library's file|schema_version"):
         merge(ours, tmp_path / "text.sqlite")
     with Library(tmp_path / "new.sqlite") as newer:
-        newer.database.execute("PRAGMA user_version = 2")
-    with pytest.raises(LibraryError, match="schema_version 2"):
+        newer.database.execute("PRAGMA user_version = 9")
+    with pytest.raises(LibraryError, match="schema_version 9"):
         merge(ours, tmp_path / "new.sqlite")
