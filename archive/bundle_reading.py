@@ -25,6 +25,8 @@ MOST_RATIO = 200
 """Of unpacked to packed size, above ``_SMALL_BYTES``: a bomb unpacks to a thousand times its size and more."""
 _SMALL_BYTES = 16 << 20
 _MANIFEST_BYTES = 256 << 20
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+"""What Python's zip reader answers to damage, encryption and methods that it does not know."""
 
 
 class BundleError(ArchiveError):
@@ -50,13 +52,16 @@ class Bundle:
             raise BundleError(
                 f"asked for {name} in {self.path}, found no such member; it holds {len(self.sums)} others"
             )
-        return self._archive.read(name)
+        try:
+            return self._archive.read(name)
+        except _DAMAGE as error:
+            raise BundleError(f"{name} in {self.path} is damaged ({error}): ask for the bundle again") from error
 
     def json(self, name: str) -> Any:
         """Raises BundleError where it is no JSON."""
         try:
             return json.loads(self.read(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{name} in {self.path} is no JSON ({error}): ask for the bundle again") from error
 
     def crate(self) -> dict[str, dict[str, Any]]:
@@ -70,8 +75,11 @@ class Bundle:
 
 
 @contextmanager
-def open_bundle(path: Path) -> Iterator[Bundle]:
-    """Check all of it, then give it. Raises BundleError, with the first thing that is wrong."""
+def open_bundle(path: Path, most_bytes: int = MOST_BYTES) -> Iterator[Bundle]:
+    """Check all of it, then give it. Raises BundleError, with the first thing that is wrong.
+
+    ``most_bytes``: unpacked, over all members; who reads members whole gives what fits into memory.
+    """
     try:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError as error:
@@ -80,13 +88,14 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
         raise BundleError(f"asked for the bundle {path}, found no whole zip ({error}): ask for it again") from error
     with archive:
         try:
-            _check_members(path, archive)
-            yield Bundle(path, archive, _checked_sums(path, archive))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            _check_members(path, archive, most_bytes)
+            sums = _checked_sums(path, archive)
+        except _DAMAGE as error:
             raise BundleError(f"{path} is damaged ({error}): ask for it again; nothing was taken from it") from error
+        yield Bundle(path, archive, sums)
 
 
-def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
+def _check_members(path: Path, archive: zipfile.ZipFile, most_bytes: int) -> None:
     members = archive.infolist()
     if len(members) > MOST_MEMBERS:
         raise BundleError(
@@ -115,7 +124,7 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
             raise BundleError(f"{path}: member {name!r} {wrong}; refused, and nothing was taken from it")
         seen.add(name)
         total += member.file_size
-    if total > min(MOST_BYTES, max(MOST_RATIO * path.stat().st_size, _SMALL_BYTES)):  # members may overlap
+    if total > min(most_bytes, max(MOST_RATIO * path.stat().st_size, _SMALL_BYTES)):  # members may overlap
         raise BundleError(f"{path} unpacks to {total / 2**30:.1f} GiB, far more than it holds: refused")
 
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from archive.library_records import Vector
 
 FORMAT = "adaptem library 1"
+MOST_BYTES = 2 << 30
+"""Of a bundle, unpacked: its members are read whole."""
 _MOST_LINE = 4 << 20
 _MOST_SIZE = 65_536
 
@@ -75,7 +77,7 @@ def import_bundle(library: Library, path: Path) -> dict[str, int]:
 
     Raises BundleError, LibraryError.
     """
-    with open_bundle(path) as bundle:
+    with open_bundle(path, MOST_BYTES) as bundle:
         entities = bundle.crate()
         root = entities["./"]
         if root.get("additionalType") != FORMAT:
@@ -135,7 +137,7 @@ def _records(bundle: Bundle, name: str, kind: str) -> Iterator[tuple[Experiment 
         try:
             told = json.loads(line)
             origin, data = str(told["origin"]), json.dumps(told[kind])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise BundleError(f"{where} is no {kind} with its origin ({error})") from error
         try:
             yield (experiment_of(data) if kind == "experiment" else result_of(data)), origin

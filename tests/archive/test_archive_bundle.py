@@ -83,6 +83,13 @@ def test_what_is_wrong_is_refused_by_name(whole, said):
         pass
 
 
+def test_what_does_not_fit_is_refused_and_an_error_of_the_readers_is_its_own(whole):
+    with pytest.raises(BundleError, match="far more than it holds"), open_bundle(whole, most_bytes=1_000_000):
+        pass
+    with pytest.raises(RuntimeError, match="mine"), open_bundle(whole):
+        raise RuntimeError("mine")
+
+
 @pytest.mark.parametrize("cut", [10, 5000, -30])
 def test_a_cut_file_is_refused(whole, cut):
     whole.write_bytes(whole.read_bytes()[:cut])

@@ -93,7 +93,7 @@ def line(experiment, **changes):
         b"{}\n",
         b"not json\n",
         b'{"origin": "x", "experiment": {"uid": "a"}}\n',
-        b'{"origin": "x", "experiment": ' + b"[" * 900 + b"]" * 900 + b"}\n",
+        b'{"origin": "x", "experiment": ' + b"[" * 200_000 + b"]" * 200_000 + b"}\n",
     ],
 )
 def test_one_wrong_line_and_nothing_is_taken(ours, tmp_path, wrong):
