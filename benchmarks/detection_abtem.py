@@ -1,6 +1,6 @@
 """Predicted doses for detection against multislice: abTEM renders the feature, one case for each technique.
 
-    python -m benchmarks.detection_abtem            about 8 minutes of CPU; needs abTEM (GPL; no extra brings it)
+    python -m benchmarks.detection_abtem            about two minutes of CPU; needs abTEM (GPL; no extra brings it)
     python -m benchmarks.detection_abtem --quick    two cases, one phonon configuration
 
 The questions are those of benchmarks/detection.yaml. abTEM images the feature's column, and the same without the
@@ -27,9 +27,12 @@ from surveys.design_question import DopantFeature, Question
 from surveys.design_statistics import Curve, filtered
 
 CASES = (
-    "ta_in_titanate_haadf", "p_in_graphene_haadf", "sn_in_graphene_bf", "hf_in_graphene_abf", "mo_in_graphene_ctem",
+    "p_in_graphene_haadf",
+    "sn_in_graphene_bf",
+    "hf_in_graphene_abf",
+    "mo_in_graphene_ctem",
     "in_in_graphene_4d",
-)  # fmt: skip
+)
 QUICK = ("sn_in_graphene_bf", "hf_in_graphene_abf")
 PHONONS = 6
 ACROSS_NM = 2.0
