@@ -2,6 +2,7 @@
 
     python -m benchmarks.tracking                                about half an hour of a core
     python -m benchmarks.tracking --only calibration             what is told of rendered frames against what is there
+    python -m benchmarks.tracking --only rendered                the agent on rendered frames, 10 worlds
     python -m benchmarks.tracking --only titanium                recorded heating of titanium, 13 frames
     python -m benchmarks.tracking --only ring                    a camera at 1,000 frames a second for a minute
     python -m benchmarks.tracking --quick
@@ -11,8 +12,8 @@ Six kinds of worlds that one of eight laws explains, three that none does (``ben
 shares. Nothing is rendered in the campaign: readings are what a look shows of the particles in view, with the noise
 that the sensor states and pixel size and gains that are off at random; ``--only calibration`` holds that against
 rendered frames. Fixed before the first run: tuned on the kinds growth, dissolution, front, annealing and coalescence
-with seeds from 1000 on; told here with seeds from 0 on, ripening, transformation, stick_slip and relapse never seen
-before.
+with seeds from 1000 on; told here with seeds from 100 on (two below 100 were looked at once while tuning); ripening,
+transformation, stick_slip and relapse were not tuned on.
 
 fixed image: one place, one signal, evenly. fixed all: images, loss and X-ray spectra in turn, at all places. fixed two:
 the same without X-rays, which tell least. triggered: images, four times as fast after a change. All have the same
@@ -159,7 +160,8 @@ def campaign(options: Any, sensors: dict[str, Sensor]) -> list[dict[str, Any]]:
             with options.keep.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([kind, method, seed, found]) + "\n")
     rows = rows_of(results, methods)
-    print_table(rows, title=f"Following at {ELECTRONS:.0e} electrons, {len(seeds)} seeds")
+    flown = len({seed for _, _, seed in results})
+    print_table(rows, title=f"Following at {ELECTRONS:.0e} electrons, {flown} seeds")
     print_table(by_kind(results, methods), title="Error by kind; of the last three how often none of the laws is said")
     against = [paired(results, method) for method in methods if method not in ("agent", "oracle")]
     if "agent" in methods:
@@ -178,10 +180,10 @@ def _kept(path: Path | None) -> dict[tuple[str, str, int], dict[str, float]]:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--first", type=int, default=0, help="seed; from 1000 on they are for tuning")
+    parser.add_argument("--first", type=int, default=100, help="seed; from 1000 on they are for tuning")
     parser.add_argument("--methods", default=",".join(map(str, range(len(METHODS)))), help="numbers, in order")
-    parser.add_argument("--keep", type=Path, help="a file that keeps every run; a later call goes on from it")
-    parser.add_argument("--only", choices=("campaign", "calibration", "titanium", "ring"), default=None)
+    parser.add_argument("--keep", type=Path, help="keeps every run; a later call goes on; --seeds 0 tells it")
+    parser.add_argument("--only", choices=("campaign", "calibration", "rendered", "titanium", "ring"), default=None)
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     if options.only in (None, "campaign", "calibration"):
@@ -199,6 +201,12 @@ def main() -> None:
             rows += found
         if options.only != "calibration":
             rows += campaign(options, sensors)
+    if options.only in (None, "rendered"):
+        from benchmarks.tracking_rendered import rendered
+
+        found = rendered(range(101, 102 if options.quick else 103))
+        print_table(found, title="The agent on rendered frames, behind the guard")
+        rows += found
     if options.only in (None, "titanium"):
         rows += titanium()
     if options.only in (None, "ring"):

@@ -42,6 +42,11 @@ _SURE_OF_VOLUME: Ratio = 0.03
 _SURE_OF_SIZE: Ratio = 0.02
 _SURE_OF_SPREAD: Ratio = 0.02
 SURE_OF_MERGING: Ratio = 0.25
+_CLEAR: Ratio = 0.25
+_UNSURE_COUNT: Ratio = 0.4
+_UNSURE_SIZE: Ratio = 0.12
+_COARSE: Ratio = 0.45
+"""Pixels of more than this part of the radius tell nothing of how sizes scatter."""
 MOST_MERGED: Ratio = 0.7
 """ln of the factor at which what is told apart says little of what is there."""
 _MAD: Ratio = 1.4826
@@ -130,9 +135,10 @@ def describe_particles(
         own = (float(radii_nm.std()) / float(radii_nm.mean())) ** 2 - (_SCATTER_px * pixel_nm / radii_nm.mean()) ** 2
         values[2] = math.sqrt(max(float(own), 0.0))
     told_nm = float(radii_nm.mean()) if len(radii_nm) else 0.0
-    sds = image_sds(count, len(radii_nm), told_nm, volume_nm, pixel_nm, floor_nm)
-    sds[0] = math.hypot(sds[0], SURE_OF_MERGING * math.log(max(count, 1) / max(found, 1)))
     smallest = smallest_radius_nm(pixel_nm, electrons_per_px, contrast, abs(middle), response)
+    sds = image_sds(count, len(radii_nm), told_nm, volume_nm, pixel_nm, floor_nm, smallest)
+    values[np.isnan(sds)] = np.nan
+    sds[0] = math.hypot(sds[0], SURE_OF_MERGING * math.log(max(count, 1) / max(found, 1)))
     return Measured(values, sds, found, smallest, floor_nm)
 
 
@@ -154,7 +160,13 @@ def volume_floor_nm(electrons: float, contrast: Contrast, background: Ratio) -> 
 
 
 def image_sds(
-    count: Ratio, whole: Ratio, radius_nm: float, volume_nm: float, pixel_nm: float, floor_nm: float
+    count: Ratio,
+    whole: Ratio,
+    radius_nm: float,
+    volume_nm: float,
+    pixel_nm: float,
+    floor_nm: float,
+    smallest_nm: float,
 ) -> Array:
     """(descriptors,) standard deviations of what an image tells; nan: nothing.
 
@@ -162,12 +174,14 @@ def image_sds(
     against rendered frames by ``python -m benchmarks.tracking --only calibration``.
     """
     sds = np.full(5, np.nan)
-    sds[0] = _COUNTING / math.sqrt(count + 0.5)
+    # where most particles are hardly seen, it is not known well which are
+    unsure = math.exp(-max(radius_nm / smallest_nm - 1, 0.0) / _CLEAR) if radius_nm > 0 else 0.0
+    sds[0] = math.hypot(_COUNTING / math.sqrt(count + 0.5), _UNSURE_COUNT * unsure)
     sds[3] = math.hypot(floor_nm / (volume_nm + floor_nm), _SURE_OF_VOLUME)
     if whole >= 1:
         each = math.hypot(_SIZING, _SIZING_px * pixel_nm / radius_nm)
-        sds[1] = math.hypot(each / math.sqrt(whole), _SURE_OF_SIZE)
-    if whole > _FEWEST_SIZES:
+        sds[1] = math.hypot(each / math.sqrt(whole), _SURE_OF_SIZE, _UNSURE_SIZE * unsure)
+    if whole > _FEWEST_SIZES and pixel_nm < _COARSE * radius_nm:
         sds[2] = math.hypot(_SPREADING / math.sqrt(whole), _SURE_OF_SPREAD)
     return sds
 

@@ -113,7 +113,9 @@ class ImageSensor:
         radius_nm = math.exp(shown[RADIUS])
         inside = max(1 - 2 * radius_nm / look.field_of_view_nm, 0.0) ** 2
         volume_nm = max(math.exp(shown[VOLUME]) - floor_nm, 0.0)
-        sds = image_sds(count, count * inside, radius_nm, volume_nm, self._pixel_nm(look), floor_nm)
+        smallest_nm = self.sight(look, electrons).smallest_nm
+        whole = count * inside
+        sds = image_sds(count, whole, radius_nm, volume_nm, self._pixel_nm(look), floor_nm, smallest_nm)
         merging_nm = self._response(look).merging_nm
         merged = count * math.pi * (2 * radius_nm + merging_nm) ** 2 / 2 / look.field_of_view_nm**2
         sds[NUMBER] = math.hypot(sds[NUMBER], SURE_OF_MERGING * min(merged, MOST_MERGED))

@@ -23,7 +23,7 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 _LEAST_ESS: Ratio = 0.5
 _UNLIKELY: Ratio = 1e-4
 """A law with a lower probability is not refreshed: it goes on with the sets it has."""
-_SWEEPS = 2
+_SWEEPS = 5
 _STAGES = 12
 _JITTER = 0.02
 

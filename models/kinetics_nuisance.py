@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from models.kinetics import DESCRIPTORS, FRACTION, NUMBER, RADIUS, VOLUME, Array, View
+from models.kinetics import DESCRIPTORS, FRACTION, NUMBER, RADIUS, SPREAD, VOLUME, Array, View
 
 Ratio: TypeAlias = float
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -32,9 +32,9 @@ class Calibration:
 
     pixel_size: Ratio = 0.04
     gain: Ratio = 0.10
-    place: tuple[Ratio, Ratio, Ratio] = (0.15, 0.05, 0.07)
-    """How much the particles in view differ from those of the endless specimen: in number, in radius, and in the part
-    that has changed where half of it has. As of 50 particles in view."""
+    place: tuple[Ratio, Ratio, Ratio, Ratio] = (0.15, 0.05, 0.03, 0.11)
+    """How much the particles in view differ from those of the endless specimen: in number, radius, spread, and in the
+    part that has changed where half of it has. As of 50 particles in view."""
     wandering: Ratio = 0.7
     """By how much of that the difference changes while the process is followed, beside what stays."""
     theory: Ratio = 0.02
@@ -91,11 +91,12 @@ class Nuisance:
 
     def effect(self, view: View, channel: str, fraction: float) -> Array:
         """(descriptors, M) by how much each error moves each descriptor, where a part has changed."""
-        number, radius, changed = (_COMMON + n * self.places + view.place for n in range(3))
+        number, radius, spread, changed = (_COMMON + n * self.places + view.place for n in range(4))
         moved = np.zeros((len(DESCRIPTORS), len(self.covariance)))
         moved[NUMBER, [_PIXEL, number]] = -2.0, 1.0
         moved[RADIUS, [_PIXEL, radius]] = 1.0, 1.0
         moved[VOLUME, [_GAIN + CHANNELS.index(channel), number, radius]] = 1.0, 1.0, 3.0
+        moved[SPREAD, spread] = 1.0
         part = min(max(fraction, 0.0), 1.0)
         moved[FRACTION, changed] = 2 * np.sqrt(part * (1 - part))
         return moved
