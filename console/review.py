@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(review)
     app.command()(labels)
+    app.command("open")(open_)
 
 
 def review(
@@ -101,3 +102,28 @@ def _write_parquet(rows: list[dict[str, Any]], out: Path | None) -> None:
         ) from error
     write_parquet(rows, out)
     say(f"wrote {len(rows)} labels to {out}")
+
+
+def open_(
+    folder: Folder,
+    place: Annotated[str, typer.Argument(help="An exposure's number, or SPECIMEN/TARGET.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Write a TIFF for any viewer instead.")] = None,
+) -> None:
+    """Open what an exposure showed in napari, at its place and scale; or write it as a TIFF."""
+    with plain_errors():
+        from importlib import import_module
+
+        from configs.errors import ConfigError
+        from review.opening import exposure_of, layers_of, show, write_tiff
+
+        number = exposure_of(folder, place)
+        layers = layers_of(folder, number)
+        if out is not None:
+            write_tiff(layers, out)
+            say(f"wrote {', '.join(layer.name for layer in layers)} of exposure {number} to {out}")
+            return
+        try:
+            napari = import_module("napari")
+        except ModuleNotFoundError as error:
+            raise ConfigError("napari is not installed: pip install 'napari[all]', or write a TIFF by --out") from error
+        show(layers, napari)
