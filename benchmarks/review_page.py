@@ -207,9 +207,10 @@ def ready_s(page: Page, address: str) -> float:
     page.goto(address, wait_until="commit")
     page.wait_for_selector("body[data-ready]")
     page.wait_for_function(
+        # of the items, not of the pictures in them: to ask where a picture is that is not drawn would draw it
         "() => { const seen = (box) => box.bottom > 0 && box.top < innerHeight;"
-        " return [...document.querySelectorAll('#grid img')].filter((image) => seen(image.getBoundingClientRect()))"
-        ".every((image) => image.complete && image.naturalWidth); }"
+        " return [...document.getElementById('grid').children].filter((item) => seen(item.getBoundingClientRect()))"
+        ".map((item) => item.firstChild).every((image) => image.complete && image.naturalWidth); }"
     )
     return time.monotonic() - start_s
 
