@@ -53,7 +53,7 @@ class Row:
     lost: Ratio
     """Share of the structure that the beam destroys."""
     per_electron: Ratio
-    """Information, d′², per electron sent on a frame, in units of the best technique's."""
+    """Information, d′², per electron sent on the same area, in units of the best technique's."""
     per_hour: Ratio
     """Likewise, per hour."""
     exceeds: tuple[str, ...]

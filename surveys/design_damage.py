@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Ratio: TypeAlias = float
 
 _INORGANIC = Evidence(
-    "conducting inorganic crystal: only knock-on, and that needs 1000 C/cm² and more",
+    "taken as conducting inorganic matter: only knock-on, and that needs 1000 C/cm² and more",
     "Egerton, Microsc. Res. Tech. 75 (2012) 1550 (PMID 22807142)",
 )
 CRITICAL_E_PER_A2: dict[str, tuple[float, Evidence]] = {

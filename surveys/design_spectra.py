@@ -10,10 +10,11 @@ import numpy.typing as npt
 import torch
 
 from configs.errors import ConfigError
+from instruments.physics import wavelength_nm
 from instruments.simulated.composition import Matter
 from instruments.simulated.eels import EnergyLoss, Spectrometer
 from instruments.simulated.energies import EnergyAxis
-from instruments.simulated.inelastic import edges_eV
+from instruments.simulated.inelastic import edges_eV, loss_angle_mrad
 from instruments.simulated.packing import composition, elements
 from instruments.simulated.xrays import XrayDetector, XraySpectra
 from surveys.design_optics import probe_in, spread
@@ -145,16 +146,20 @@ def _proposal(question: Question, technique: str, edge: tuple[str, str] | None) 
         share=float(plain.sum()),
         evidence=(_CORE if technique == "EELS" else _CASNATI, _FILTER),
         factor=1.5,
-        doubt=_delocalised(technique, pixel_nm, edge),
+        doubt=_delocalised(question, technique, pixel_nm, edge),
     )  # fmt: skip
 
 
-def _delocalised(technique: str, pixel_nm: float, edge: tuple[str, str] | None) -> str | None:
-    """Losses are not as local as atoms: below half a nanometre the signal of an edge under 300 eV is smeared."""
-    if technique != "EELS" or edge is None or pixel_nm > 0.5:
+def _delocalised(question: Question, technique: str, pixel_nm: float, edge: tuple[str, str] | None) -> str | None:
+    """Losses are not as local as atoms: half of them come from within 0.5 λ / θ_E^(3/4).
+
+    Egerton, Ultramicroscopy 107 (2007) 575.
+    """
+    if technique != "EELS" or edge is None:
         return None
-    onset = edges_eV(edge[0])[edge[1]]
-    wide_nm = 0.5 * (200.0 / onset) ** 0.75  # Egerton 2011, eq. 3.41 at 200 kV: about 0.5 nm at 200 eV
+    onset, kV = edges_eV(edge[0])[edge[1]], question.instrument.voltage_kV
+    angle = float(loss_angle_mrad(np.array(onset), kV)) * 1e-3
+    wide_nm = 0.5 * wavelength_nm(kV) / angle**0.75
     return None if wide_nm < pixel_nm else f"losses at {onset:.0f} eV are delocalised over about {wide_nm:.2g} nm"
 
 
