@@ -43,11 +43,10 @@ def write_report(folder: Path) -> Path:
 
 
 def _histories(folder: Path, flags: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
-    """What earlier surveys of like specimens say of the flags, where the library was asked."""
+    """What earlier surveys of like specimens say of the flags, where the library knows enough of them."""
     try:
-        told = {
-            (each["specimen"], each["rank"]): each["told"] for each in json.loads((folder / "history.json").read_text())
-        }
+        rows = json.loads((folder / "history.json").read_text())
+        told = {(each["specimen"], each["rank"]): each["told"] for each in rows if each["p_value"] is not None}
     except (OSError, ValueError, KeyError, TypeError):
         return
     for flag in flags:

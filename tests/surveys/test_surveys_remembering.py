@@ -78,6 +78,7 @@ def test_flags_carry_what_earlier_surveys_of_like_specimens_say(tmp_path):
         assert each["surveys"] == 2
         assert 0 < each["p_value"] <= 1
         assert {case["survey"] for case in each["nearest"]} <= {"small-001", "small-002"}
+    assert "earlier surveys" not in write_report(tmp_path / "small-001").read_text()  # which knew of none
     page = write_report(folder).read_text()
     assert "of 2 earlier surveys" in page
     assert json.loads((folder / "report.json").read_text())["flags"][last[0]["rank"] - 1]["history"] == last[0]["told"]
