@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Before numpy or matplotlib are imported, and inherited by every command that a test starts.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="Agg")
+# Latches and locks of columns are kept for each process of tests, not where this user's instruments are.
+_STATE = tempfile.TemporaryDirectory(prefix="adaptem-state-")
+os.environ["ADAPTEM_STATE"] = _STATE.name
 os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", RAY_USAGE_STATS_ENABLED="0")
 
 settings.register_profile(

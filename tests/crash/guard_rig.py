@@ -97,7 +97,7 @@ class Instrument:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=ENV,
+                env={**ENV, "ADAPTEM_STATE": str(folder / "state")},  # each rig is a column of its own
             )
         assert self.process.stdout is not None
         self.port = json.loads(self.process.stdout.readline())["port"]
