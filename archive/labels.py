@@ -17,7 +17,6 @@ from archive.durable import sync_folder, transaction
 from archive.errors import JournalError
 from archive.journal import utc_now
 from archive.schema import upgrade
-from archive.standing import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -192,6 +191,27 @@ class LabelJournal:
         sql = "SELECT id FROM batches WHERE ?1 IS NULL OR reviewer = ?1 ORDER BY created_utc, id"
         return tuple(self.batch(row[0]) for row in self._database.execute(sql, (reviewer,)).fetchall())
 
+    def item_ids(self, batch: str) -> tuple[str, ...]:
+        """In the order of the batch, without what stands behind. Raises KeyError for an id that was never given."""
+        rows = self._database.execute("SELECT id FROM items WHERE batch = ? ORDER BY position", (batch,)).fetchall()
+        if not rows:
+            raise KeyError(batch)
+        return tuple(row[0] for row in rows)
+
+    def open_batch(self, reviewer: str) -> str | None:
+        """The first batch of a reviewer that is not locked."""
+        row = self._database.execute(
+            "SELECT id FROM batches WHERE reviewer = ? AND NOT EXISTS"
+            " (SELECT 1 FROM events WHERE batch = batches.id AND kind = 'lock') ORDER BY created_utc, id",
+            (reviewer,),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def is_locked(self, batch: str) -> bool:
+        """Whether what the machine thought may be shown."""
+        row = self._database.execute("SELECT 1 FROM events WHERE batch = ? AND kind = 'lock'", (batch,)).fetchone()
+        return row is not None
+
     def item(self, item: str) -> Item:
         """Raises KeyError for an id that was never given."""
         row = self._database.execute("SELECT * FROM items WHERE id = ?", (item,)).fetchone()
@@ -233,7 +253,7 @@ class LabelJournal:
         A ``wish`` that is there already is kept as it was. Raises KeyError for an item that was never given, ValueError
         for one of a batch that is not locked: what the machine thought is not known before.
         """
-        if not locked(self.events(self.item(item).batch)):
+        if not self.is_locked(self.item(item).batch):
             raise ValueError("its batch is not locked yet")
         with self._transaction() as database:
             database.execute(

@@ -129,9 +129,11 @@ class _Routes:
     async def start(self, request: Request) -> Response:
         """To the batch that waits, or a page that says why there is none."""
         who = self._pages.who(request)
-        batch = self._study.batch_for(who)
+        waiting = self._study.journal.open_batch(who)
+        drawn = None if waiting else self._study.batch_for(who)
+        batch = waiting or (drawn.id if drawn else None)
         if batch is not None:
-            return RedirectResponse(f"/batches/{batch.id}", 303)
+            return RedirectResponse(f"/batches/{batch}", 303)
         mine = self._study.journal.batches(who)
         return self._pages.page(
             "nothing.html", request, running=self._study.running, done=mine, places=self._study.places
@@ -139,17 +141,16 @@ class _Routes:
 
     async def judge(self, request: Request, batch: Id) -> Response:
         """The blind batch."""
-        found = self._batch(batch)
         if self._study.is_locked(batch):
             return RedirectResponse(f"/batches/{batch}/result", 303)
-        items = self._study.blind(found)
+        items = self._blind(batch)
         return self._pages.page(
             "batch.html", request, batch=batch, items=items, first=not any(i["verdict"] for i in items)
         )
 
     async def batch(self, batch: Id) -> Response:
         """What was said so far."""
-        return JSONResponse({"batch": batch, "items": self._study.blind(self._batch(batch))})
+        return JSONResponse({"batch": batch, "items": self._blind(batch)})
 
     async def result(self, request: Request, batch: Id) -> Response:
         """What the machine thought, once the batch is locked."""
@@ -223,6 +224,12 @@ class _Routes:
         answer = JSONResponse({"name": told.name.strip()})
         answer.set_cookie(REVIEWER, told.name.strip().encode().hex(), httponly=True, samesite="strict")
         return answer
+
+    def _blind(self, batch: str) -> list[dict[str, Any]]:
+        try:
+            return self._study.blind(batch)
+        except KeyError:
+            raise HTTPException(404, "no such batch") from None
 
     def _batch(self, batch: str) -> Batch:
         try:

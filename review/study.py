@@ -11,7 +11,7 @@ import numpy as np
 from archive.folder import holder, read_meta, versions
 from archive.labels import LabelJournal
 from archive.rows import Rows, open_read_only
-from archive.standing import locked, standing
+from archive.standing import standing
 from review.sampling import BATCH_SIZE, compose, ids, shuffled
 from surveys.places import PLACE, places_of, trees_of
 
@@ -57,10 +57,10 @@ class Study:
 
     def batch_for(self, reviewer: str) -> Batch | None:
         """The batch that this person has open, else a new one; None when there is nothing left to judge."""
+        waiting = self.journal.open_batch(reviewer)
+        if waiting is not None:
+            return self.journal.batch(waiting)
         mine = self.journal.batches(reviewer)
-        for batch in mine:
-            if not self.is_locked(batch.id):
-                return batch
         if self.running:
             return None  # flags come at the end: a batch before it would hold controls alone
         self.places = self._read()
@@ -73,21 +73,25 @@ class Study:
 
     def is_locked(self, batch: str) -> bool:
         """Whether what the machine thought may be shown."""
-        return locked(self.journal.events(batch))
+        return self.journal.is_locked(batch)
 
-    def blind(self, batch: Batch) -> list[dict[str, Any]]:
-        """All that a browser is told of a batch that is not locked: nothing of the places, only what was said."""
-        events = self.journal.events(batch.id)
+    def blind(self, batch: str) -> list[dict[str, Any]]:
+        """All that a browser is told of a batch that is not locked: nothing of the places, only what was said.
+
+        Raises KeyError for a batch that was never given.
+        """
+        items = self.journal.item_ids(batch)
+        events = self.journal.events(batch)
         said = standing(events)
         last = {event.item: event.seq for event in events if event.kind == "verdict"}
         return [
             {
-                "id": item.id,
-                "verdict": said[item.id].blind if item.id in said else None,
-                "note": said[item.id].note if item.id in said else "",
-                "order": last.get(item.id, 0),
+                "id": item,
+                "verdict": said[item].blind if item in said else None,
+                "note": said[item].note if item in said else "",
+                "order": last.get(item, 0),
             }
-            for item in batch.items
+            for item in items
         ]
 
     def revealed(self, reviewer: str) -> list[Place]:
