@@ -46,6 +46,8 @@ def summarise(meta: Meta, rows: Rows, *, running: bool = False) -> dict[str, Any
         "faults_by_kind": dict(Counter(str(fault["data"].get("error", "other")) for fault in faults).most_common()),
         "requests": [{"kind": row.kind, "person": row.person, "state": row.state} for row in rows.requests()],
         "controls": [_control(step) for step in steps if step.kind is Kind.CONTROL],
+        "agreement": _agreement(events),
+        "learned": next((dict(event.data) for event in reversed(events) if event.kind == "learned"), None),
         "decided_by": dict(Counter(step.decision.decided_by for step in steps)),
         "provenance": {
             "created": meta.created_utc,
@@ -98,6 +100,14 @@ def waits_s(events: Sequence[EventRow]) -> list[tuple[float, float]]:
     """From when until when the runner waited for trouble to pass, on the instrument's clock."""
     waits = [(event.time_s, event.data.get("wait_s")) for event in events if event.kind == "reply"]
     return [(time_s, time_s + wait_s) for time_s, wait_s in waits if isinstance(wait_s, float) and wait_s > 0]
+
+
+def _agreement(events: Sequence[EventRow]) -> dict[str, int] | None:
+    """How often a person, asked before an action, agreed with it; None where nobody was asked."""
+    said = Counter(
+        str(event.data["verdict"]) for event in events if event.kind == "answered" and "verdict" in event.data
+    )
+    return {"approved": said["approve"], "rejected": said["reject"]} if said else None
 
 
 def _end(events: Sequence[EventRow]) -> dict[str, Any] | None:
