@@ -84,6 +84,8 @@ def learn(found: Lessons, store: Path) -> Outcome:
 
 def fitted(teaching: Sequence[Lesson]) -> Interest:
     """Raises ValueError where the lessons are too few, or all alike."""
+    if not teaching:
+        raise ValueError("no place that the policy chose was judged in a batch that is locked: press Enter at its end")
     rows = np.array([one.row for one in teaching]).reshape(len(teaching), -1)
     return Interest.fitted(
         rows, np.array([one.surprise for one in teaching]), np.array([one.verdict for one in teaching])

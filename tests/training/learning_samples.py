@@ -69,11 +69,12 @@ def judged(folder: Path, verdict: Callable[[Place], int], *, reviewer: str = "Ad
     assert batch is not None
     by_key = {place.key: place for place in study.places}
     for item in batch.items:
-        study.journal.keep([_event(batch.id, item.id, "verdict", verdict(by_key[item.place]))])
+        study.journal.keep([event(batch.id, item.id, "verdict", verdict(by_key[item.place]))])
     if lock:
-        study.journal.keep([_event(batch.id, None, "lock", None)])
+        study.journal.keep([event(batch.id, None, "lock", None)])
     return study
 
 
-def _event(batch: str, item: str | None, kind: Any, verdict: int | None) -> LabelEvent:
+def event(batch: str, item: str | None, kind: Any, verdict: int | None) -> LabelEvent:
+    """As a browser's outbox makes it."""
     return LabelEvent(id=str(uuid.uuid4()), batch=batch, item=item, kind=kind, verdict=verdict, shown=SHOWN)

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from learning_samples import flagged, judged, made
+from learning_samples import event, flagged, judged, made
 from safetensors.numpy import load_file
 from survey_samples import small
 
@@ -68,7 +68,13 @@ def test_a_flag_that_was_also_drawn_as_a_control_is_of_the_audit_set(survey):
 def test_neither_an_open_batch_nor_a_second_thought_teaches(survey):
     with closing(judged(survey, bright, lock=False)):
         assert lessons([survey]).teaching == []
-    shutil.rmtree(survey / "labels.sqlite", ignore_errors=True)
+        with pytest.raises(ConfigError, match="judged in a batch that is locked"):
+            learn(lessons([survey]), survey / "learned")
+    with closing(judged(survey, bright)) as study:  # the open batch, to its end
+        before = [one.verdict for one in lessons([survey]).teaching]
+        (batch,) = study.journal.batches()
+        study.journal.keep([event(batch.id, item.id, "verdict", 3) for item in batch.items])  # after the reveal
+        assert len(before) == 30 and [one.verdict for one in lessons([survey]).teaching] == before
 
 
 def test_what_was_asked_more_of_is_kept_unless_it_is_a_control(survey, tmp_path):
