@@ -202,8 +202,7 @@ def test_tilts_valves_and_a_touch() -> None:
     with column(Quirks(touches=True)) as (made, _, scope):
         limits = Limits(
             x_nm=(-1e5, 1e5), y_nm=(-1e5, 1e5), alpha_deg=(-30.0, 30.0), off_axis_nm=0.0, backlash_nm=0.0,
-            stage_uncertainty_nm=10.0,
-            max_current_pA=100.0, max_electrons=1e12, max_fluence_e_per_A2=1e6, max_time_s=1e6,
+            stage_uncertainty_nm=10.0, max_current_pA=1e2, max_electrons=1e9, max_fluence_e_per_A2=1e6, max_time_s=1e6,
         )  # fmt: skip
         guard = Guard(scope, limits, MemoryLedger(), made.clock, SIMULATED)
         with pytest.raises(HardwareFault, match="pole touch"):
