@@ -142,8 +142,9 @@ function map() {
   if (!atlas) return;
   const scale = canvas.width / Math.max(atlas.width_px, atlas.height_px);
   if (picture) pen.drawImage(picture, 0, 0, atlas.width_px * scale, atlas.height_px * scale);
-  pen.fillStyle = "#9cc4f5";
-  for (const { box: [left, top, w, h] } of atlas.sites) pen.fillRect(left * scale, top * scale, Math.max(w * scale, 2), Math.max(h * scale, 2));
+  pen.strokeStyle = "#9cc4f5";
+  pen.lineWidth = 1;
+  for (const { box: [left, top, w, h] } of atlas.sites) pen.strokeRect(left * scale, top * scale, Math.max(w * scale, 2), Math.max(h * scale, 2));
   const here = [...steps].reverse().find((step) => step.stage && step.specimen === atlas.specimen);
   if (here) cross(pen, spot(here.stage.x_nm, here.stage.y_nm), "#ff5470");
   if (picked) cross(pen, spot(picked.x_nm, picked.y_nm), "#fff");
