@@ -1,4 +1,8 @@
-"""The same agent on rendered frames and spectra of the simulated microscope, behind its guard: a few worlds of each."""
+"""The same agent on rendered frames and spectra of the simulated microscope, behind its guard: a few worlds of each.
+
+A holder reads with an error of its calibration, as real ones do, and a rate is told at the temperature or concentration
+that it reads: the truth is told for that reading, too.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from agent.tracking import Tracker
 from agent.tracking_mission import Mission
 from envs.step import Decision
 from envs.track_worlds import LOOKS, PLACES_NM, copper_sensors, make_track_env
-from models.kinetics import Expected
+from models.kinetics import Expected, rate_factor
 from models.kinetics_laws import all_laws
 from surveys.tracking_holder import Holder
 
@@ -68,6 +72,8 @@ def one(process: str, seed: int) -> dict[str, Any]:
         held = holder.read(env.holder(), [name])
     env.close()
     law, truth = TRUTH[process]
+    read = rate_factor(expected, np.array([1.5]), held)[0]  # over that of the true 730 K, or 1 mM
+    there = {n: value if n == "start_nm" else value / read for n, value in truth.items()}
     probabilities = known.filter.probabilities()
     estimates = {each.name: each for each in known.filter.estimates(law)}
     return {
@@ -76,9 +82,10 @@ def one(process: str, seed: int) -> dict[str, Any]:
         "likeliest": known.filter.names[int(np.argmax(probabilities))],
         "right": float(probabilities[known.filter.names.index(law)]),
         "none": known.none.said,
+        "covered": sum(bool(estimates[n].low <= value <= estimates[n].high) for n, value in there.items()),
         "estimates": ", ".join(
-            f"{n} {estimates[n].mean:.3g} ({estimates[n].low:.3g}–{estimates[n].high:.3g}), is {value:g}"
-            for n, value in truth.items()
+            f"{n} {estimates[n].mean:.3g} ({estimates[n].low:.3g}–{estimates[n].high:.3g}), is {value:.3g}"
+            for n, value in there.items()
         ),
         "electrons": env.electrons,
     }
