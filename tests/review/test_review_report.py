@@ -68,7 +68,10 @@ def written(folder):
 def night(tmp_path_factory):
     sets = ["budget.detail_fraction=0.05", "specimens.0.area.width_nm=1024", "specimens.0.area.height_nm=1024"]
     settings = load(packaged("survey_demo.yaml"), SurveySettings, sets)
-    return run_survey(open_night(settings, tmp_path_factory.mktemp("night") / "survey")).folder
+    made = open_night(settings, tmp_path_factory.mktemp("night") / "survey")
+    folder = run_survey(made).folder
+    made.guard.ledger.close()  # or whenever it is collected, which changes the file
+    return folder
 
 
 @pytest.fixture
