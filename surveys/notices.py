@@ -45,17 +45,20 @@ class Notices:
     _open: dict[str, int] = field(default_factory=dict)
     """By trouble that was told, the steps there were then."""
     _silent: bool = False
+    _unread: bool = False
     _ended: bool = False
 
     def take(self, events: Sequence[EventRow], steps: int, heard_s: float | None, now_s: float) -> list[Message]:
-        """What to say now.
+        """What to say now that the record was read. An end after which the survey was resumed is not told.
 
         ``events``: new ones; ``steps``: all so far; ``heard_s``: since the survey's process last said that it lives;
         None = no process of it is there. ``now_s``: on a clock that people live by.
         """
-        said: list[Message] = []
+        said = [self._message("record", "information", "is read again", "its record can be read")] * self._unread
+        self._unread = False
+        begun = max((event.id for event in events if event.kind == "start"), default=0)
         for event in events:
-            message = self._of(event)
+            message = None if event.kind == "end" and event.id < begun else self._of(event)
             if message is not None and self._due(message, now_s):
                 said.append(self._counted(message))
                 if message.severity != "information":
@@ -67,6 +70,14 @@ class Notices:
                     self._message(key, "information", "recovered", f"{key}: {steps - since} steps went well since")
                 )
         return [*said, *self._silence(events, heard_s)]
+
+    def unread(self, reason: str, for_s: float) -> list[Message]:
+        """What to say while the record cannot be read, ``for_s`` after it last could: an alarm, once."""
+        if self._unread or for_s <= self.silent_s:
+            return []
+        self._unread = True
+        return [self._message("record", "alarm", "cannot be watched",
+                              f"its record could not be read for {for_s:.0f} s ({reason}): see to it")]  # fmt: skip
 
     def _of(self, event: EventRow) -> Message | None:
         match event.kind:

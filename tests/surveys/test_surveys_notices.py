@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import smtplib
 import threading
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from survey_samples import small
 
+from archive.errors import JournalError
+from archive.journal import Journal
 from archive.rows import EventRow
 from configs.errors import ConfigError
 from instruments.clock import SimulatedClock
@@ -65,6 +68,53 @@ def test_a_finished_survey_is_watched_to_its_end_and_what_was_not_sent_is_sent_a
 
     last = watch(tmp_path / "night", send, clock, quiet_s=60.0, silent_s=60.0)
     assert titles(sent) == ["begins", "ended"] and last == sent[-1] and clock.now_s() == 10.0
+
+
+def test_a_survey_that_was_resumed_is_watched_on(tmp_path):
+    """The first read holds the end before the resume, too."""
+    night = tmp_path / "night"
+    run_survey(open_night(small(), night))
+    with closing(Journal(night / "journal.sqlite")) as journal:
+        journal.event("start", "goes on", time_s=1.0, data={})
+    sent = []
+
+    class Ends(SimulatedClock):
+        def wait(self, seconds):
+            super().wait(seconds)
+            if self.now_s() == 10.0:
+                with closing(Journal(night / "journal.sqlite")) as journal:
+                    journal.event("end", "stopped by Ada", time_s=2.0, data={"reason": "stopped"})
+
+    clock = Ends()
+    last = watch(night, lambda message: sent.append(message) or [], clock, quiet_s=60.0, silent_s=60.0)
+    assert titles(sent) == ["begins", "begins", "is silent", "ended early"] and last.text == "stopped by Ada"
+    assert clock.now_s() == 10.0
+
+
+@pytest.mark.parametrize(("gone_s", "said"), [(10.0, []), (30.0, ["cannot be watched", "is read again"])])
+def test_a_record_that_cannot_be_read_for_a_while_is_read_again(tmp_path, gone_s, said):
+    night, sent = tmp_path / "night", []
+    run_survey(open_night(small(), night))
+    with closing(Journal(night / "journal.sqlite")) as journal:
+        journal.event("start", "goes on", time_s=1.0, data={})
+    kept, away = night / "journal.sqlite", night / "away"
+
+    class Moves(SimulatedClock):
+        def wait(self, seconds):
+            super().wait(seconds)
+            if self.now_s() == 5.0:
+                kept.rename(away)
+            elif self.now_s() == 5.0 + gone_s:
+                away.rename(kept)
+            elif self.now_s() == 60.0:
+                with closing(Journal(kept)) as journal:
+                    journal.event("end", "done", time_s=2.0, data={"reason": "complete"})
+
+    watch(night, lambda message: sent.append(message) or [], Moves(), quiet_s=60.0, silent_s=20.0)
+    assert titles(sent) == ["begins", "begins", "is silent", *said, "ended"]
+    kept.unlink()
+    with pytest.raises(JournalError):  # there was never anything to watch
+        watch(night, lambda message: [], SimulatedClock(), quiet_s=60.0, silent_s=20.0)
 
 
 class Hook(BaseHTTPRequestHandler):
