@@ -34,7 +34,8 @@ class Portraits:
     """The places of one specimen, each as a row (2F,): what the overview shows, then what a look of its own shows.
 
     Zero is the survey's median, and what a look did not show. Control frames, of which ``surveys.sights.sights`` knows
-    nothing, are never portrayed: nothing that labels teach is taught, or judged, by what they show.
+    nothing, are never portrayed: no row that teaches, or is judged, has anything of them. They count in how surprising
+    a control is (``surveys.verdicts.surprises``), as they do at night.
     """
 
     def __init__(self, seen: Sequence[Sight], names: Sequence[str]) -> None:

@@ -5,38 +5,74 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from archive.errors import ArchiveError
+from envs.belief import Belief
+from envs.explanations import ExplainingScorer
+from envs.scoring import make_scorer
 from envs.targets import windows
 from surveys.flagging import flag_survey
+from surveys.judging import judge_places
+from surveys.regions import surprise
+from surveys.task import survey_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from envs.scorers import Description
+    from archive.reader import SurveyReader
+    from envs.scorers import Description, Scorer
     from envs.step import Step
+    from envs.targets import Floats, TargetTree
     from surveys.flagging import Flag
     from surveys.night import Night
     from surveys.session import Session
+    from surveys.settings import SurveySettings
 
 
 def flag_specimen(night: Night, session: Session) -> list[Flag]:
     """Flags of one specimen by its own background; control frames are described here, after everything was decided."""
     situation = session.env.situation
+    describe = _describing(night.reader, situation.scorer, situation.task.tree, situation.stage_to_image)
+    steps = night.record.rows.steps(session.name)
+    return flag_survey(
+        steps, situation.scorer, night.settings.flagging, situation.task.tree, describe, learned=night.learned
+    )
+
+
+def surprises(reader: SurveyReader, settings: SurveySettings, number: int) -> dict[int, float]:
+    """By target, how surprising every place of specimen ``number`` was by itself: its normal deviate, 0 or more.
+
+    By the judge that the survey's own flags were called by: its background as it stood after the last step, folded anew
+    from the journal, with control frames described as at the end of the night. A place that nothing showed well, or by
+    a look that was too seldom made for a background, is not in it. Raises ConfigError where a scorer or a task of the
+    user's own cannot be had, ValueError where steps are missing.
+    """
+    task, scorer = survey_task(settings, number), make_scorer(settings.scorer)
+    steps = list(reader.steps(settings.specimens[number].name))
+    Belief(task, scorer).fold(steps)
+    judge = scorer.completed() if isinstance(scorer, ExplainingScorer) else scorer
+    rate, describe = settings.flagging.false_discovery_rate, _describing(reader, scorer, task.tree)
+    judged = judge_places(steps, judge, rate, task.tree, describe)
+    return {target: max(surprise(np.array([place.p_value])), 0.0) for target, place in judged.places.items()}
+
+
+def _describing(
+    reader: SurveyReader, scorer: Scorer, tree: TargetTree, stage_to_image: Floats | None = None
+) -> Callable[[Step], Description | None]:
+    """Describes the frame of a control step; None for a frame that is not there, or is damaged."""
 
     def describe(step: Step) -> Description | None:
         if step.shown is None or step.shown.exposure.id is None or step.target is None:
             return None
         try:
-            frame = night.reader.recorded(step.shown.exposure.id)
+            frame = reader.recorded(step.shown.exposure.id)
         except ArchiveError:
             return None
-        cells = windows(situation.task.tree, step.target, frame.exposure, frame.stage, situation.stage_to_image)
-        return situation.scorer.describe(frame, [window for _, window in cells])
+        cells = windows(tree, step.target, frame.exposure, frame.stage, stage_to_image)
+        return scorer.describe(frame, [window for _, window in cells])
 
-    steps = night.record.rows.steps(session.name)
-    return flag_survey(
-        steps, situation.scorer, night.settings.flagging, situation.task.tree, describe, learned=night.learned
-    )
+    return describe
 
 
 def rank_together(flags: Iterable[Flag]) -> list[Flag]:

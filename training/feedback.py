@@ -1,7 +1,7 @@
 """What people said of earlier surveys, as rows that teach and rows that judge what was taught.
 
 labels.sqlite ─► locked batches, blind verdicts ─┬─► chosen by the policy ─► lessons
-steps ─► portraits of the places ────────────────┴─► controls, seeded     ─► audit set: never a lesson
+steps ─► portraits of the places, surprise ──────┴─► controls, seeded     ─► audit set: never a lesson
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from archive.folder import read_meta
 from archive.labels import LabelJournal
-from archive.rows import Rows, open_read_only
+from archive.reader import SurveyReader
 from archive.standing import locked, standing
 from configs.errors import ConfigError
 from envs.scoring import make_scorer
@@ -23,6 +23,7 @@ from surveys.places import PLACE
 from surveys.portraits import Portraits
 from surveys.settings import SurveySettings
 from surveys.sights import sights
+from surveys.verdicts import surprises
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,7 @@ class Lesson:
     row: Array
     """(2F,), of ``surveys.portraits``."""
     surprise: float
-    """Of its flag; 0 for a place that was not flagged."""
+    """As the night had it when it ranked: of its flag, else of the place by itself; normal deviates, 0 or more."""
     verdict: float
     """From 1 to 5; of several people the mean."""
 
@@ -82,7 +83,7 @@ def lessons(folders: Sequence[Path], labels: Mapping[Path, Path] | None = None) 
 
 
 def _add(found: Lessons, folder: Path, journal: LabelJournal) -> None:
-    portraits, columns = _portraits(folder)
+    known, columns = _known(folder)
     if found.columns and columns != found.columns:
         raise ConfigError(f"{folder} was described by another scorer than the surveys before it: learn from it apart")
     found.columns = columns
@@ -95,25 +96,36 @@ def _add(found: Lessons, folder: Path, journal: LabelJournal) -> None:
         said.setdefault(place.key, []).append(verdict)
         places[place.key] = place
     for key, place in places.items():
-        lesson = _lesson(name, place, portraits, float(np.mean(said[key])))
+        lesson = _lesson(name, place, known, float(np.mean(said[key])))
         if lesson is not None:
             (found.teaching if place.trains else found.audit).append(lesson)
     for item, wanted in journal.wanted():
         place = PLACE.validate_python(dict(item.data))
-        lesson = _lesson(name, place, portraits, 5.0) if place.trains else None
+        lesson = _lesson(name, place, known, 5.0) if place.trains else None
         if lesson is not None:
             found.wanted.append((wanted, lesson))
 
 
-def _portraits(folder: Path) -> tuple[dict[str, Portraits], tuple[str, ...]]:
-    """By specimen, and what their numbers are."""
-    meta = read_meta(folder)
-    settings = SurveySettings.model_validate(meta.config)
-    names = make_scorer(settings.scorer).names
-    with closing(open_read_only(folder / "journal.sqlite")) as database:
-        rows = Rows(database)
-        made = {one.name: Portraits(sights(list(rows.steps(one.name))), names) for one in settings.specimens}
-    return made, next(iter(made.values())).columns
+@dataclass(frozen=True, slots=True)
+class _Specimen:
+    """All that is known of its places without a person."""
+
+    portraits: Portraits
+    surprise: dict[int, float]
+
+
+def _known(folder: Path) -> tuple[dict[str, _Specimen], tuple[str, ...]]:
+    """By specimen, and what the numbers of a portrait are."""
+    with SurveyReader(folder) as reader:
+        settings = SurveySettings.model_validate(reader.meta.config)
+        names = make_scorer(settings.scorer).names
+        made = {
+            one.name: _Specimen(
+                Portraits(sights(list(reader.steps(one.name))), names), surprises(reader, settings, number)
+            )
+            for number, one in enumerate(settings.specimens)
+        }
+    return made, next(iter(made.values())).portraits.columns
 
 
 def _verdicts(journal: LabelJournal) -> Iterator[tuple[Place, float]]:
@@ -133,10 +145,13 @@ def _of_batch(batch: Batch, blind: Mapping[str, int | None]) -> Iterator[tuple[P
             yield PLACE.validate_python(dict(item.data)), float(verdict)
 
 
-def _lesson(survey: str, place: Place, portraits: Mapping[str, Portraits], verdict: float) -> Lesson | None:
-    """None for a place that no look of the policy showed."""
-    shown = portraits.get(place.specimen)
-    if shown is None or place.target not in shown.targets:
+def _lesson(survey: str, place: Place, known: Mapping[str, _Specimen], verdict: float) -> Lesson | None:
+    """None for a place that no look of the policy showed, or whose surprise nobody knows."""
+    of = known.get(place.specimen)
+    if of is None or place.target not in of.portraits.targets:
         return None
-    surprise = float((place.flag or {}).get("surprise") or 0.0)
-    return Lesson(survey, place.specimen, place.target, shown.row(place.target), surprise, verdict)
+    told = of.surprise.get(place.target) if place.flag is None else place.flag.get("surprise")
+    if told is None:
+        return None
+    row = of.portraits.row(place.target)
+    return Lesson(survey, place.specimen, place.target, row, max(float(told), 0.0), verdict)

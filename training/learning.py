@@ -2,6 +2,7 @@
 
 A version is compared with the one that is live, or with the order of surprise where none is, on places that neither
 was fitted to: the audit set where it holds enough of both kinds, else lessons told out of fold, specimen by specimen.
+Where neither tells, one that has not read all that the live one has read does not take its place.
 """
 
 from __future__ import annotations
@@ -70,11 +71,14 @@ def learn(found: Lessons, store: Path) -> Outcome:
         told["live"] = told_by(old.interest, found.audit)
     audit = compared(told, found.audit)
     folds = out_of_fold(found.teaching)
-    known = set(read_card(store / old.version).get("read", ())) if old is not None else set()
+    card = read_card(store / old.version) if old is not None else {}
+    known = dict(card.get("read", {}))
     fresh = [n for n, one in enumerate(found.teaching) if one.survey not in known]
     lessons = compared({"new": folds, "surprise": np.array([one.surprise for one in found.teaching])}, found.teaching)
     unseen = _unseen(found.teaching, fresh, folds, old.interest) if old is not None else {"enough": False}
-    live, why = _verdict(audit, lessons, unseen, old is not None)
+    lacking = [name for name, last in known.items() if found.read.get(name, -1) < last]
+    fewer = bool(lacking) or len(found.teaching) < int(card.get("lessons", 0))
+    live, why = _verdict(audit, lessons, unseen, old is not None, lacking if fewer else None)
     evaluation = {"audit": audit, "lessons, out of fold": lessons, "new surveys": unseen}
     folder = _write(store, interest, found, {"evaluation": evaluation, "live": live, "why": why})
     if live:
@@ -123,7 +127,8 @@ def out_of_fold(teaching: Sequence[Lesson]) -> Array:
 def compared(told: dict[str, Array], lessons: Sequence[Lesson]) -> dict[str, Any]:
     """For each way to order them: the chance that an interesting place comes before an ordinary one (AUC).
 
-    ``better``: of the new way over the others, with a 95 % interval by the bootstrap over places.
+    ``better``: of the new way over the others, with a 95 % interval by the bootstrap over places. A way that puts all
+    of them on one level orders nothing and is no rival: it is named in ``ties`` instead.
     """
     yes = np.array([one.verdict >= INTERESTING for one in lessons], dtype=bool)
     known = np.all([np.isfinite(each) for each in told.values()], axis=0) if lessons else np.zeros(0, dtype=bool)
@@ -132,6 +137,8 @@ def compared(told: dict[str, Array], lessons: Sequence[Lesson]) -> dict[str, Any
     report["enough"] = min(int(yes.sum()), int((~yes).sum())) >= ENOUGH
     if not 0 < yes.sum() < len(yes):
         return report
+    report["ties"] = sorted(name for name, each in values.items() if float(np.ptp(each)) == 0.0)
+    values = {name: each for name, each in values.items() if name == "new" or name not in report["ties"]}
     report |= {name: auc(each, yes) for name, each in values.items()}
     rng = np.random.default_rng(len(yes))
     draws = [rng.integers(len(yes), size=len(yes)) for _ in range(_DRAWS)]
@@ -161,9 +168,16 @@ def _unseen(teaching: Sequence[Lesson], fresh: Sequence[int], folds: Array, old:
 
 
 def _verdict(
-    audit: dict[str, Any], lessons: dict[str, Any], unseen: dict[str, Any], has_live: bool
+    audit: dict[str, Any],
+    lessons: dict[str, Any],
+    unseen: dict[str, Any],
+    has_live: bool,
+    lacking: Sequence[str] | None,
 ) -> tuple[bool, str]:
-    """Whether the new version may take over, and why."""
+    """Whether the new version may take over, and why.
+
+    ``lacking``: surveys that the live one has read, or has read farther in; None = the new one has read as much.
+    """
     rival = "live" if has_live else "surprise"
     words = "the live version" if has_live else "the order of surprise"
     for name, report in (("the audit set", audit), ("lessons of new surveys", unseen)):
@@ -172,13 +186,16 @@ def _verdict(
             told = f"on {name} ({report['places']} places, {report['interesting']} interesting) "
             told += f"{report['new']:.3f} against {report[rival]:.3f} of {words} ({low:+.3f} to {high:+.3f})"
             return better >= 0, told
+    told = f"the audit set cannot tell ({audit['interesting']} interesting of {audit['places']}); "
+    if lacking is not None:
+        what = f"name {', '.join(lacking)} too" if lacking else "it was taught by fewer places"
+        return False, f"{told}it has not read all that the live version has: {what}"
     if "surprise" in lessons and "new" in lessons:
-        told = f"the audit set is too small to tell ({audit['interesting']} interesting of {audit['places']}); "
         told += (
             f"on lessons out of fold {lessons['new']:.3f} against {lessons['surprise']:.3f} of the order of surprise"
         )
         return lessons["new"] >= lessons["surprise"], told
-    return False, "there is nothing to judge it by: judge another specimen"
+    return False, f"{told}there is nothing else to judge it by: judge another specimen"
 
 
 def _write(store: Path, interest: Interest, found: Lessons, about: dict[str, Any]) -> Path:

@@ -12,12 +12,16 @@ from learning_samples import event, flagged, judged, made
 from safetensors.numpy import load_file
 from survey_samples import small
 
+from archive.reader import SurveyReader
 from archive.rows import Rows, open_read_only
 from configs.errors import ConfigError
+from envs.step import Kind
 from surveys.dryrun import plan
 from surveys.learned import ARRAYS, CARD, live_version, load_learned
 from surveys.night import open_night
 from surveys.runner import run_survey
+from surveys.settings import SurveySettings
+from surveys.verdicts import surprises
 from training.feedback import Lesson, Lessons, lessons
 from training.learning import auc, compared, learn, out_of_fold
 
@@ -63,6 +67,32 @@ def test_a_flag_that_was_also_drawn_as_a_control_is_of_the_audit_set(survey):
         (both,) = [place for place in study.places if place.flag is not None and "control" in place.streams]
     said = lessons([survey])
     assert both.target in {one.target for one in said.audit} - {one.target for one in said.teaching}
+
+
+def test_a_control_is_as_surprising_as_the_night_had_it(tmp_path):
+    """The judge made anew from the record is the one that flagged, and judges control frames as that did."""
+    night = made(tmp_path / "night", seed=4, flagging={"false_discovery_rate": 0.9})
+    blind = tmp_path / "blind"
+    shutil.copytree(night, blind)
+    shutil.rmtree(blind / "frames")  # controls as an overview shows them
+    found = []
+    for folder in (night, blind):
+        with SurveyReader(folder) as reader:
+            settings = SurveySettings.model_validate(reader.meta.config)
+            found.append(surprises(reader, settings, 0))
+            flags, steps = reader.flags(), list(reader.steps())
+    controls = {step.target for step in steps if step.kind is Kind.CONTROL and step.shown is not None}
+    alone = [flag for flag in flags if len(flag["sites"]) == 1]
+    assert alone
+    for flag in alone:
+        assert found[0][flag["sites"][0]["target"]] == pytest.approx(max(flag["surprise"], 0.0), abs=1e-9)
+    changed = {target for target, told in found[0].items() if told != found[1].get(target)}
+    assert changed and changed <= controls
+    judged(night, bright).close()
+    audit = lessons([night]).audit
+    assert len({one.surprise for one in audit}) > 1
+    flagged_at = {flag["sites"][0]["target"] for flag in flags}
+    assert all(one.surprise == found[0][one.target] for one in audit if one.target not in flagged_at)
 
 
 def test_neither_an_open_batch_nor_a_second_thought_teaches(survey):
@@ -140,10 +170,13 @@ def test_a_worse_version_does_not_go_live(tmp_path):
     def taught(survey: str, sign: float) -> Lessons:
         rows = rng.standard_normal((60, 4))
         said = [
-            Lesson(survey, f"s{n % 3}", n, row, 2.0, 5.0 if sign * row[0] > 0 else 1.0) for n, row in enumerate(rows)
+            Lesson(survey, f"s{n % 3}", n, row, abs(row[1]), 5.0 if sign * row[0] > 0 else 1.0)
+            for n, row in enumerate(rows)
         ]
         truth = rng.standard_normal((40, 4))
-        audit = [Lesson(survey, "s0", 100 + n, row, 0.0, 5.0 if row[0] > 0 else 1.0) for n, row in enumerate(truth)]
+        audit = [
+            Lesson(survey, "s0", 100 + n, row, abs(row[1]), 5.0 if row[0] > 0 else 1.0) for n, row in enumerate(truth)
+        ]
         return Lessons(columns, said, audit, [], {survey: 1})
 
     first = learn(taught("one", 1.0), tmp_path)
@@ -155,17 +188,48 @@ def test_a_worse_version_does_not_go_live(tmp_path):
     assert third.version == "v003" and third.live == (third.evaluation["audit"]["better than live"][0] >= 0)
 
 
+def ruled(survey, count, seed, *, surprise=None):
+    """Places of three specimens, interesting where their first number is positive."""
+    return [
+        Lesson(survey, f"s{n % 3}", n, row, abs(row[1]) if surprise is None else surprise, 5.0 if row[0] > 0 else 1.0)
+        for n, row in enumerate(np.random.default_rng(seed).standard_normal((count, 4)))
+    ]
+
+
+def test_an_order_of_ties_is_no_rival(tmp_path):
+    audit, said = ruled("one", 40, 1, surprise=0.0), ruled("one", 60, 2, surprise=2.0)
+    report = compared({"new": np.arange(40.0), "surprise": np.zeros(40)}, audit)
+    assert report["ties"] == ["surprise"] and "surprise" not in report and "better than surprise" not in report
+    done = learn(Lessons(tuple("abcd"), said, audit, [], {"one": 1}), tmp_path)
+    assert not done.live and live_version(tmp_path) is None and "nothing else to judge it by" in done.why
+
+
+def test_one_that_has_read_less_does_not_replace_the_live_one_uncompared(tmp_path):
+    two, columns = ruled("two", 24, 3), tuple("abcd")
+    both = ruled("one", 150, 4) + two
+    assert learn(Lessons(columns, both, [], [], {"one": 7, "two": 9}), tmp_path).live
+    part = learn(Lessons(columns, two, [], [], {"two": 9}), tmp_path)
+    assert not part.live and "name one too" in part.why and live_version(tmp_path) == "v001"
+    less_far = learn(Lessons(columns, both, [], [], {"one": 7, "two": 8}), tmp_path)
+    assert not less_far.live and "name two too" in less_far.why
+    fewer = learn(Lessons(columns, both[:-1], [], [], {"one": 7, "two": 9}), tmp_path)
+    assert not fewer.live and "fewer places" in fewer.why
+    all_and_more = learn(Lessons(columns, [*both, *ruled("two", 3, 5)], [], [], {"one": 7, "two": 12}), tmp_path)
+    assert all_and_more.live and live_version(tmp_path) == "v005"
+
+
 def test_what_is_learned_is_found_again_and_holds_elsewhere(tmp_path):
     rng = np.random.default_rng(6)
     rows = rng.standard_normal((90, 6))
     verdicts = np.clip(np.round(3 + 1.5 * rows[:, 1] * (rows[:, 2] > 0) + 0.3 * rng.standard_normal(90)), 1, 5)
     said = [
-        Lesson("n", f"s{n % 3}", n, row, 2.0, float(v)) for n, (row, v) in enumerate(zip(rows, verdicts, strict=True))
+        Lesson("n", f"s{n % 3}", n, row, abs(row[0]), float(v))
+        for n, (row, v) in enumerate(zip(rows, verdicts, strict=True))
     ]
     told = out_of_fold(said)
     assert np.corrcoef(told, verdicts)[0, 1] > 0.5
     done = learn(Lessons(tuple("abcdef"), said, [], [], {"n": 1}), tmp_path)
-    assert done.live and "too small to tell" in done.why
+    assert done.live and "the audit set cannot tell" in done.why
     learned = load_learned(tmp_path)
     theirs = load_file(tmp_path / "v001" / ARRAYS)
     assert all(np.array_equal(theirs[name], each) for name, each in learned.interest.arrays().items())
