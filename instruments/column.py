@@ -9,14 +9,17 @@ it, and should: it may go on.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sys
 import time
-from contextlib import contextmanager
+import weakref
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from configs.load import ConfigError, Settings
 from instruments.drivers import registry
 from instruments.errors import BusyError
 from instruments.latches import latch_file
@@ -24,8 +27,6 @@ from instruments.launch import instrument_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from configs.load import Settings
 
 PATIENCE_S = 10.0
 """For processes that were told to end, or killed, a moment ago: they blank before they let go."""
@@ -39,12 +40,32 @@ class Column:
 
     def __init__(self, file: IO[str] | None) -> None:
         self._file = file
+        _HELD.add(self)
 
     def release(self) -> None:
         """Let go of it. Safe twice."""
         if self._file is not None:
+            _unlock(self._file)
             self._file.close()
         self._file = None
+
+    def disown(self) -> None:
+        """A process that was forked off holds nothing: its copy would outlive the one that holds it."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+
+_HELD: weakref.WeakSet[Column] = weakref.WeakSet()
+
+
+def _disown() -> None:
+    for column in list(_HELD):
+        column.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown)
 
 
 def here() -> str:
@@ -62,8 +83,12 @@ def take(instrument: Settings, holder: str | None = None, patience_s: float = PA
 
     Raises:
         BusyError: another process holds it, and which.
+        ConfigError: the system cannot lock a file there.
     """
-    if registry.simulated(instrument) or getattr(instrument, "kind", None) == "remote":
+    inner = instrument
+    while isinstance(wrapped := getattr(inner, "instrument", None), Settings):  # kind: faulty
+        inner = wrapped
+    if registry.simulated(inner) or getattr(inner, "kind", None) == "remote":
         return Column(None)
     name = instrument_name(instrument)
     latches = latch_file(name)
@@ -96,6 +121,15 @@ def held(instrument: Settings) -> Iterator[None]:
         column.release()
 
 
+def _taken(error: OSError, file: IO[str]) -> bool:
+    """False for a file that is locked; ConfigError for one that cannot be."""
+    if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK, getattr(errno, "EDEADLOCK", errno.EDEADLK)):
+        return False
+    told = f"{file.name} cannot be locked ({error}), so nothing keeps a second driver off the column"
+    file.close()
+    raise ConfigError(f"{told}: put ADAPTEM_STATE on a disk of this computer") from error
+
+
 if sys.platform == "win32":
     import msvcrt
 
@@ -103,9 +137,14 @@ if sys.platform == "win32":
         os.lseek(file.fileno(), _FAR, os.SEEK_SET)
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
+        except OSError as error:
+            return _taken(error, file)
         return True
+
+    def _unlock(file: IO[str]) -> None:
+        os.lseek(file.fileno(), _FAR, os.SEEK_SET)
+        with suppress(OSError):  # closing does it, too
+            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 
 else:
     import fcntl
@@ -113,6 +152,10 @@ else:
     def _locked(file: IO[str]) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
+        except OSError as error:
+            return _taken(error, file)
         return True
+
+    def _unlock(file: IO[str]) -> None:
+        with suppress(OSError):  # closing does it, too
+            fcntl.flock(file, fcntl.LOCK_UN)

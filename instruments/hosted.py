@@ -5,6 +5,7 @@ For computers that run adaptem itself; one that cannot gets a plain driver (``in
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,9 +69,11 @@ class Hosted:
             return distant.use(self._scope, power, verb, values)
 
     def close(self) -> None:
-        self._scope.close()
-        if self._column is not None:
-            self._column.release()
+        try:
+            self._scope.close()
+        finally:
+            if self._column is not None:
+                self._column.release()
 
 
 class HostedWorld(Hosted):
@@ -94,7 +97,8 @@ def open_driver(settings: Json) -> Hosted:
     simulated = not getattr(instrument, "real_time", True)
     clock: Clock = (SimulatedClock if simulated else RealClock)(start_s)
     truth = settings.get("truth")
-    held = column.take(instrument, settings.get("holder"))
+    runner = settings.get("holder")
+    held = column.take(instrument, runner and f"{runner}, by its driver server, process {os.getpid()}")
     scope = registry.open_microscope(
         instrument, seed=int(settings.get("seed", 0)), clock=clock, truth=None if truth is None else Path(truth)
     )

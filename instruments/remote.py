@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
@@ -18,7 +19,7 @@ from instruments import codec, distant
 from instruments.errors import BusyError, Disconnected, Timeout
 from instruments.powers import CanStop, HasBlanker
 from instruments.server.session import PILOT
-from instruments.server_link import Link
+from instruments.server_link import Link, keep_seat
 from instruments.types import Outcome, State
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 
+_BEATING_S = 0.2
+"""That a beat may take, for which a request waits."""
 _BLANK_S = 0.5
 """One try to blank may take this long."""
 _STOP_S = 1.0
@@ -87,7 +90,12 @@ class RemoteMicroscope:
         self._blanking, self._looking = threading.Lock(), threading.Lock()
         self._urgent: dict[str, Link] = {}
         """By what they are for."""
+        self.greeted: Any = None
+        """What came of ``first``."""
+        self._parting = threading.Event()
         self._pilot: Link | None = self._connect(role)
+        if role == PILOT:  # who thinks for a while is still the pilot
+            threading.Thread(target=keep_seat, args=(weakref.ref(self), self._parting), daemon=True).start()
 
     def state(self) -> State:
         data = self._ask({"op": "state"}, self._settings.answer_s)[0]["state"]
@@ -150,6 +158,7 @@ class RemoteMicroscope:
 
     def close(self) -> None:
         """Blank, and let another pilot have the instrument. Safe twice."""
+        self._parting.set()
         with self._calling, self._blanking, self._looking:
             self._closed = True
             try:
@@ -192,7 +201,7 @@ class RemoteMicroscope:
         return self._ask(wish, self._settings.move_s)[0]["result"]
 
     def _ask(self, wish: Json, limit_s: float) -> tuple[Json, Arrays]:
-        if not self._calling.acquire(blocking=False):
+        if not self._calling.acquire(timeout=_BEATING_S):
             raise BusyError("another thread waits for this instrument's answer: blanking is all that can be done now")
         try:
             if self._closed:
@@ -212,6 +221,17 @@ class RemoteMicroscope:
             raise codec.error_of(head, self._later_s or 0.0)
         return head, arrays
 
+    def here(self) -> None:
+        """Tell the server that its pilot lives, unless a request does so by itself."""
+        if self._calling.acquire(blocking=False):
+            try:
+                if self._pilot is not None:
+                    self._pilot.beat()
+            except Disconnected:
+                self._pilot = None  # connected anew by the next request
+            finally:
+                self._calling.release()
+
     def _drop(self) -> None:
         """The server no longer listens here, or its instrument is gone: the next request connects anew."""
         if self._pilot is not None:
@@ -226,9 +246,12 @@ class RemoteMicroscope:
             self.overhead_s = float(link.about["overhead_s"])
             if self._clock is not None:
                 self._later_s = None  # another process may serve now: its clock is set against ours anew
-            if self._first is not None and "error" in (answer := link.ask(self._first, self._settings.move_s)[0]):
-                link.close()
-                raise codec.error_of(answer)
+            if self._first is not None:
+                answer = link.ask(self._first, self._settings.move_s)[0]
+                if "error" in answer:
+                    link.close()
+                    raise codec.error_of(answer)
+                self.greeted = answer["result"]
         return link
 
     def _note_time(self, head: Json) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from instruments import codec
 from instruments.errors import Disconnected, Timeout
 from instruments.server.wire import BEAT_S, PROTOCOL, BadMessage, Closed, prepare, receive, send
 
 if TYPE_CHECKING:
+    import threading
+    import weakref
+
     from instruments.codec import Arrays, Json
 
 HOST = "127.0.0.1"
@@ -64,6 +67,28 @@ class Link:
             raise
         return answer, arrays
 
+    def beat(self) -> None:
+        """Say that somebody is here. Raises Disconnected where the link is broken: it is closed then."""
+        try:
+            send(self._socket, {"op": "beat"})
+        except Closed as error:
+            self.close()
+            raise Disconnected(f"the driver server is not there any more: {error}") from error
+
     def close(self) -> None:
         """Safe twice."""
         self._socket.close()
+
+
+class _Pilot(Protocol):
+    def here(self) -> None: ...
+
+
+def keep_seat(pilot: weakref.ref[_Pilot], parting: threading.Event) -> None:
+    """Let a pilot beat for as long as there is one: a server lets another in where the first is not heard."""
+    while not parting.wait(2 * BEAT_S):
+        present = pilot()
+        if present is None:
+            return
+        present.here()
+        del present

@@ -148,9 +148,12 @@ def main() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # it ends when there is nothing left to watch
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     guard, runner = (socket.socket(fileno=order["sockets"][name]) for name in ("watch", "life"))
+    with suppress(RuntimeError):
+        _log()  # its thread, while threads are to be had
     about = (order["guard_pid"], order["server"]["port"], order["token"], order["who"])
     Watchdog(guard, runner, *about).run()
-    _log().flush()
+    with suppress(RuntimeError):
+        _log().flush()
 
 
 @cache
@@ -159,7 +162,8 @@ def _log() -> Log:
 
 
 def _say(line: str) -> None:
-    _log().say(f"watchdog: {line}")
+    with suppress(RuntimeError):  # no thread to be had is no reason not to blank
+        _log().say(f"watchdog: {line}")
 
 
 if __name__ == "__main__":

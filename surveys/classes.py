@@ -22,7 +22,7 @@ from envs.targets import windows
 from instruments.images import read_image
 from models.encoder import SMALLEST_PX, Encoder, embedding, refusal
 from models.prototypes import NONE, Prototypes
-from surveys.settings import SurveySettings
+from surveys.settings import recorded
 from surveys.task import survey_task
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def chips_of_survey(folder: Path, look: str = "overview") -> list[Chip]:
     found: dict[tuple[str, int], Chip] = {}
     made: set[str] = set()
     with SurveyReader(folder) as reader:
-        settings = SurveySettings.model_validate(reader.meta.config)
+        settings = recorded(reader.meta.config)
         trees = {one.name: survey_task(settings, n).tree for n, one in enumerate(settings.specimens)}
         for step in reader.steps():
             shown = step.shown

@@ -81,6 +81,8 @@ def open_guarded(settings: SurveySettings, place: SurveyFolder, truth: Path, sta
         return client, client.clock
     clock: Clock = (RealClock if getattr(settings.instrument, "real_time", True) else SimulatedClock)(start_s)
     advises = settings.autonomy == "advise"
+    if advises and (why := registry.no_adviser(settings.instrument)) is not None:
+        raise ConfigError(f"autonomy: advise was asked, and {why}: use kind: remote to look, or autonomy: confirm")
     held = column.take(settings.instrument)
     try:
         if advises and isinstance(settings.instrument, RemoteSettings):
@@ -98,6 +100,7 @@ def open_guarded(settings: SurveySettings, place: SurveyFolder, truth: Path, sta
             ), clock  # exposes nothing
         return Guard(microscope, settings.limits, ledger, clock, SIMULATED), clock
     except BaseException:
-        microscope.close()
+        if not advises:  # closing blanks, and the beam is the operator's
+            microscope.close()
         held.release()
         raise

@@ -34,7 +34,7 @@ from surveys.loading import bring
 from surveys.requests import forget_stale
 from surveys.resume import report_cut_off
 from surveys.session import Session
-from surveys.settings import SurveySettings
+from surveys.settings import SurveySettings, recorded
 from surveys.signals import Interruption
 from surveys.task import survey_task
 
@@ -192,7 +192,7 @@ def resume_night(folder: Path, *, people: Clock | None = None) -> Night:
     """Go on with the survey in ``folder``. Raises FolderError, JournalError, ConfigError, InstrumentError."""
     place = SurveyFolder.open(folder)
     try:
-        return _assemble(SurveySettings.model_validate(place.meta.config), place, people, free_bytes)
+        return _assemble(recorded(place.meta.config), place, people, free_bytes)
     except ValidationError as error:
         place.close()
         lines = (f"{folder / 'survey.json'}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -28,6 +28,9 @@ from surveys.expectation import ExpectationSettings
 from surveys.flagging import FlaggingSettings
 from surveys.geometry import FEWEST_SITE_PX, completed
 from surveys.recovery import RecoverySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Ratio: TypeAlias = float
 Autonomy: TypeAlias = Literal["advise", "confirm", "auto"]
@@ -232,3 +235,14 @@ class SurveySettings(Settings):
                 f"({list(signals or ())}): spectra are read only where they are named"
             )
         return self
+
+
+def recorded(config: Mapping[str, Any]) -> SurveySettings:
+    """The settings that a survey's record keeps; what was not asked when it was begun stays as it was taken then.
+
+    Raises pydantic.ValidationError.
+    """
+    limits = dict(config.get("limits") or {})
+    if limits.get("off_axis_nm") is None and (limits.get("alpha_deg") or limits.get("beta_deg")):
+        limits["off_axis_nm"] = 0.0
+    return SurveySettings.model_validate({**config, "limits": limits})

@@ -18,7 +18,7 @@ from envs.belief import Belief
 from envs.masking import Means, allowed_looks, allowed_skills, look_tests
 from envs.observations import Present, observe
 from envs.scoring import make_scorer
-from surveys.settings import SurveySettings
+from surveys.settings import SurveySettings, recorded
 from surveys.task import survey_task
 from training.rollout import Episode
 
@@ -58,7 +58,7 @@ def lived(folders: Sequence[Path], offered: tuple[tuple[str, ...], tuple[str, ..
 def _of_survey(folder: Path, offered: tuple[tuple[str, ...], tuple[str, ...]], read: Read) -> list[Night]:
     nights = []
     with SurveyReader(folder) as survey:
-        settings = SurveySettings.model_validate(survey.meta.config)
+        settings = recorded(survey.meta.config)
         for number, specimen in enumerate(settings.specimens):
             night = Night(settings, number, folder, offered)
             for step in survey.steps(specimen.name):

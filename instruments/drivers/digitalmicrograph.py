@@ -80,6 +80,7 @@ class DigitalmicrographSettings(Settings):
 
 
 SETTINGS = DigitalmicrographSettings
+NO_ADVISER = "who tells GMS's server what was measured is its pilot, for whose silences it blanks"
 
 
 def open_microscope(
@@ -95,8 +96,11 @@ def open_microscope(
         move_s=settings.move_s,
         exposure_overhead_s=settings.exposure_overhead_s,
     )
-    first = {"op": "use", "power": POWER, "verb": "set_up", "values": [_about(settings)]}
-    return RemoteMicroscope(there, token_in(settings.token_file), clock, first=first)
+    about = _about(settings)
+    first = {"op": "use", "power": POWER, "verb": "set_up", "values": [about]}
+    scope = RemoteMicroscope(there, token_in(settings.token_file), clock, first=first)
+    about["focus_zero"] = scope.greeted  # also where GMS is started anew, out of focus
+    return scope
 
 
 def _about(settings: DigitalmicrographSettings) -> dict[str, Any]:

@@ -114,6 +114,14 @@ def simulated(settings: Settings) -> bool:
     return False if says is None else bool(says(settings))
 
 
+def no_adviser(settings: Settings) -> str | None:
+    """Why this instrument cannot be looked at beside its operator without a blank; None where it can, or once at most.
+
+    A driver says so by ``NO_ADVISER``.
+    """
+    return getattr(_driver(getattr(settings, "kind", None)), "NO_ADVISER", None)
+
+
 def needs(kind: str) -> dict[str, str | None]:
     """The packages that a driver needs beyond adaptem's own, with the version that is installed. Raises ConfigError.
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from .__main__ import token_of
 from .driver import DriverError
+from .log import Log
 from .serving import DriverServer
 
 if TYPE_CHECKING:
@@ -158,14 +159,14 @@ class GatanDriver:
         return bool(self._scope.GetBeamBlanked())
 
     def use(self, power: str, verb: str, values: list[Any]) -> Any:
-        """Beside tilts: ``set_up``, with all that was measured and may be asked; see adaptem's own driver."""
+        """Beside tilts: ``set_up``, with all that was measured and may be asked; returns the focus that counts as 0."""
         if power == POWER and verb == "set_up":
             self._about = dict(values[0])
             if self._about["focus_zero"] is not None:
                 self._zero = float(self._about["focus_zero"])
             elif self._zero is None:
                 self._zero = float(self._scope.GetFocus())
-            return True
+            return self._zero
         tilts = {} if self._about is None else {n: e for n, e in self._about["ranges"].items() if n.endswith("_deg")}
         if power == "HasTilt":
             return tilts if verb == "tilt_range_deg" else bool(tilts)
@@ -289,6 +290,6 @@ def open_driver(settings: dict[str, Any]) -> GatanDriver:
 
 def serve(token_file: str, port: int, name: str = "digitalmicrograph") -> None:
     """Serve from a script in GMS until it is stopped; whoever stops it blanks. Makes the token where there is none."""
-    server = DriverServer(open_driver({}), token_of(Path(token_file)), name, overhead_s=10.0)
+    server = DriverServer(open_driver({}), token_of(Path(token_file)), name, overhead_s=10.0, say=Log().say)
     print(f"adaptem's driver server listens on port {server.listen(port)}")
     server.run()

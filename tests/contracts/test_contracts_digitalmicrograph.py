@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes_column import Column, Quirks
-from fakes_digitalmicrograph import IN_IMAGE, NM_PER_UNIT, START_FOCUS, DigitalMicrograph, gms
+from fakes_digitalmicrograph import IN_IMAGE, NM_PER_UNIT, START_FOCUS, TOKEN, DigitalMicrograph, gms
 
 from configs.load import ConfigError
 from instruments.clock import RealClock
@@ -26,6 +26,7 @@ from instruments.errors import (
 from instruments.powers import HasTilt, HasValves
 from instruments.server.digitalmicrograph import GatanDriver
 from instruments.server.driver import DriverError
+from instruments.server_link import Link
 from instruments.types import Exposure, Optics, StagePosition
 
 if TYPE_CHECKING:
@@ -123,13 +124,16 @@ def test_what_counts_as_in_focus_stays_while_gms_serves(folder: Path) -> None:
 
 
 def test_a_server_that_was_started_anew_is_told_what_was_measured(folder: Path) -> None:
-    with gms(folder) as (_, block):
+    with gms(folder) as (dm, block):
         port = block["port"]
         scope = registry.open_microscope(registry.parse({**block, "answer_s": 2.0}), seed=0, clock=RealClock())
         assert scope.state().stage.x_nm is not None
+        scope.tune(Optics(defocus_nm=300.0))
+        focus = dm.Py_Microscope().GetFocus()
     with pytest.raises((Disconnected, Timeout)):
         scope.state()
-    with gms(folder, port=port):
+    with gms(folder, dm.column, port=port) as (again, _):
+        again.Py_Microscope().SetFocus(focus)  # where the column was left
         give_up_s = time.monotonic() + 10.0
         while True:
             try:
@@ -139,7 +143,7 @@ def test_a_server_that_was_started_anew_is_told_what_was_measured(folder: Path) 
                 assert time.monotonic() < give_up_s
                 time.sleep(0.05)
         assert found.stage.x_nm is not None
-        assert found.optics.defocus_nm == pytest.approx(0.0)
+        assert found.optics.defocus_nm == pytest.approx(300.0)
         scope.move(StagePosition(z_nm=10.0))
         scope.close()
 
@@ -196,13 +200,14 @@ def test_who_comes_without_what_was_measured_can_only_look(folder: Path) -> None
 
 
 def test_a_server_that_hears_nobody_blanks(folder: Path) -> None:
-    with column(folder) as (dm, scope):
-        scope.state()
+    with gms(folder) as (dm, block):
+        pilot = Link(block["port"], TOKEN, "pilot", "somebody")  # who says hello and then nothing
         dm.column.blanked = False  # somebody at the panel
         give_up_s = time.monotonic() + 10.0
         while not dm.column.blanked and time.monotonic() < give_up_s:
             time.sleep(0.05)
         assert dm.column.blanked
+        pilot.close()
 
 
 def test_what_is_wrong_at_the_start_is_named(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from configs.errors import ConfigError
 from instruments import column
 from instruments.crew import Crew, Plan
 from instruments.drivers import registry
@@ -102,3 +104,43 @@ def test_a_guard_does_not_start_where_another_has_the_column(
     other.wait()
     with pytest.raises(Disconnected, match=r"127\.0\.0\.1:1"):  # nobody there to drive
         Crew(Plan(instrument=scope, limits=LIMITS, ledger=tmp_path / "ledger.sqlite", log=log), 0.0)
+
+
+def test_a_process_that_was_forked_off_holds_nothing(scope: Settings) -> None:
+    """Some learning libraries fork, and their processes outlive who forked them."""
+    mine = column.take(scope)
+    there, here = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(there, 1)
+        os._exit(0)
+    try:
+        mine.release()
+        column.take(scope, patience_s=0.0).release()
+        mine = column.take(scope, patience_s=0.0)
+        with pytest.raises(BusyError):
+            column.take(scope, patience_s=0.0)
+    finally:
+        mine.release()
+        os.write(here, b".")
+        os.waitpid(child, 0)
+        for end in (there, here):
+            os.close(end)
+
+
+def test_what_cannot_be_locked_is_told_as_that(scope: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(ConfigError, match=r"thermofisher\.column cannot be locked.*ADAPTEM_STATE"):
+        column.take(scope)
+
+
+def test_what_mishaps_befall_is_held_as_what_it_is(tmp_path: Path, scope: Settings) -> None:
+    remote = {"kind": "remote", "port": 1, "token_file": str(tmp_path / "token"), "name": "thermofisher"}
+    rehearsal = registry.parse({"kind": "faulty", "instrument": remote})
+    with column.held(scope), column.held(rehearsal):  # its driver server holds it
+        pass
+    with column.held(registry.parse({"kind": "faulty", "instrument": THERMOFISHER})), pytest.raises(BusyError):
+        column.take(scope, patience_s=0.0)

@@ -142,6 +142,23 @@ def test_one_request_at_a_time(scope: FakeMicroscope, serve: Any) -> None:
     remote.close()
 
 
+def test_a_pilot_who_thinks_keeps_the_seat_and_one_that_stands_still_does_not(
+    scope: FakeMicroscope, serve: Any
+) -> None:
+    settings = serve(Hosted(scope))
+    thinking = RemoteMicroscope(settings, TOKEN, RealClock())
+    time.sleep(2.6)  # more than the silence after which a pilot counts as hung
+    with pytest.raises(BusyError, match="has a pilot already"):
+        RemoteMicroscope(settings, TOKEN, RealClock())
+    assert thinking.state().blanked
+    thinking.close()
+    still = Link(settings.port, TOKEN, "pilot", "somebody")  # a process that was stopped beats no more
+    time.sleep(2.6)
+    other = RemoteMicroscope(settings, TOKEN, RealClock())
+    other.close()
+    still.close()
+
+
 def test_the_clock_of_a_world_behind_a_server(scope: FakeMicroscope, serve: Any) -> None:
     remote = RemoteMicroscope(serve(HostedWorld(scope, scope.clock)), TOKEN)
     clock = RemoteClock(remote)

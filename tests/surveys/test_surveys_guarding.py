@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from survey_samples import small
 
 from archive.reader import SurveyReader
+from configs.errors import ConfigError
 from instruments.errors import LimitError
 from instruments.guard import Guard
 from instruments.guard_client import GuardClient
@@ -19,6 +20,7 @@ from surveys.guarding import in_own_process
 from surveys.night import open_night, resume_night
 from surveys.readonly import HandsOff
 from surveys.runner import run_survey
+from surveys.settings import recorded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,3 +101,18 @@ def test_an_adviser_needs_no_process(tmp_path: Path) -> None:
     night = open_night(small(4, guard="process", autonomy="advise"), tmp_path / "n")
     assert isinstance(night.guard, HandsOff)
     night.close()
+
+
+def test_gms_is_advised_by_no_pilot(tmp_path: Path) -> None:
+    gms = {"kind": "digitalmicrograph", "port": 1, "token_file": str(tmp_path / "token")}
+    with pytest.raises(ConfigError, match="for whose silences it blanks: use kind: remote"):
+        open_night(small(4, instrument=gms, autonomy="advise"), tmp_path / "n")
+
+
+def test_what_was_not_asked_when_a_survey_began_stays_as_it_was_taken(tmp_path: Path) -> None:
+    config = small(4).model_dump(mode="json")
+    config["limits"] |= {"alpha_deg": [-10.0, 10.0]}
+    config["limits"].pop("off_axis_nm")
+    assert recorded(config).limits.off_axis_nm == 0.0
+    with pytest.raises(ValidationError, match="off_axis_nm"):
+        type(small(4)).model_validate(config)
