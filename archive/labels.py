@@ -8,6 +8,7 @@ events too, and what stands is a fold over them.
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -133,7 +134,10 @@ class Batch:
 
 
 class LabelJournal:
-    """Durable when a method returns (WAL, ``synchronous=FULL``). One connection, used by one thread at a time."""
+    """Durable when a method returns (WAL, ``synchronous=FULL``). One connection, used by one thread at a time.
+
+    ``id``: random, made with the file and kept in it; a browser keeps what it has still to send under this id.
+    """
 
     def __init__(self, path: Path, *, now_utc: Callable[[], datetime] = utc_now) -> None:
         """Open it, or make it. Raises JournalError."""
@@ -151,6 +155,8 @@ class LabelJournal:
             upgrade(self._database, _UPGRADES)
             with self._transaction() as database:  # the probe: a write, before a person's first label
                 database.execute("INSERT OR REPLACE INTO meta VALUES ('opened_utc', ?)", (self._utc(),))
+                database.execute("INSERT OR IGNORE INTO meta VALUES ('id', ?)", (secrets.token_hex(16),))
+            (self.id,) = self._database.execute("SELECT value FROM meta WHERE key = 'id'").fetchone()
         except sqlite3.Error as error:
             raise JournalError(
                 f"asked to keep labels in {path}, found: {error}; name a file that can be written by --labels"
@@ -227,7 +233,8 @@ class LabelJournal:
         """
         with self._transaction() as database:
             for event in events:
-                self._known(event)
+                if not self.has_given(event.batch, event.item):
+                    raise KeyError(event.item or event.batch)
                 database.execute(
                     "INSERT INTO events (id, batch, item, kind, phase, verdict, text, shown, utc)"
                     " SELECT ?1, ?2, ?3, ?4, CASE WHEN EXISTS"
@@ -237,10 +244,12 @@ class LabelJournal:
                      json.dumps(dict(event.shown)), self._utc()),
                 )  # fmt: skip
 
-    def _known(self, event: LabelEvent) -> None:
-        found = self._database.execute("SELECT 1 FROM batches WHERE id = ?", (event.batch,)).fetchone()
-        if found is None or (event.item is not None and self.item(event.item).batch != event.batch):
-            raise KeyError(event.item or event.batch)
+    def has_given(self, batch: str, item: str | None) -> bool:
+        """Whether a batch, and an item of it (None: the batch as a whole), come from this journal."""
+        if item is None:
+            return self._database.execute("SELECT 1 FROM batches WHERE id = ?", (batch,)).fetchone() is not None
+        sql = "SELECT 1 FROM items WHERE id = ? AND batch = ?"
+        return self._database.execute(sql, (item, batch)).fetchone() is not None
 
     def events(self, batch: str | None = None) -> tuple[KeptEvent, ...]:
         """In the order in which they were kept, of one batch or of all."""

@@ -40,7 +40,7 @@ class Pages:
     def page(self, template: str, request: Request, **content: Any) -> HTMLResponse:
         """A page; everything in it is escaped."""
         rendered = self._templates.get_template(template).render(
-            survey=self._study.name, reviewer=self.who(request), **content
+            survey=self._study.name, journal=self._study.journal.id, reviewer=self.who(request), **content
         )
         return HTMLResponse(rendered)
 

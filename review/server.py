@@ -1,9 +1,9 @@
-"""The web application of the review: pages, pictures and the one way by which labels come in."""
+"""The web application of the review: its pages and the pictures of places."""
 
 from __future__ import annotations
 
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Path, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,10 +12,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from archive.errors import JournalError
-from archive.labels import LabelEvent
 from archive.standing import standing
 from review.atlas_routes import AtlasRoutes
 from review.gallery import Contrast, Gallery, View, site_of
+from review.label_routes import LabelRoutes
 from review.live_routes import LiveRoutes
 from review.pages import REVIEWER, Pages
 from review.tally import tally
@@ -30,43 +30,6 @@ if TYPE_CHECKING:
 
 _STATIC = FilePath(__file__).with_name("static")
 Id = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
-Text = Annotated[str, Field(max_length=4000)]
-Ratio = float
-
-
-class Shown(Told):
-    """How the place was shown when the person spoke."""
-
-    contrast: Contrast
-    zoom: Annotated[int, Field(ge=1, le=16)]
-    looked_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    """Since the place was first on the screen."""
-    seen: bool
-    """Whether its picture had come by then; a verdict without it is worth nothing, and is kept all the same."""
-
-
-class EventIn(Told):
-    """One event out of a browser's outbox."""
-
-    id: Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-    batch: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-    item: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None
-    kind: Literal["verdict", "undo", "note", "lock"]
-    verdict: Annotated[int, Field(ge=1, le=5)] | None = None
-    text: Text | None = None
-    shown: Shown
-
-    def as_event(self) -> LabelEvent:
-        """Raises HTTPException where its parts do not fit together."""
-        if (self.kind == "verdict") != (self.verdict is not None) or (self.kind == "lock") != (self.item is None):
-            raise HTTPException(422, "a verdict has a number and an item; a lock has neither")
-        return LabelEvent(**self.model_dump(exclude={"shown"}), shown=self.shown.model_dump())
-
-
-class Events(Told):
-    """An outbox, oldest first."""
-
-    events: Annotated[list[EventIn], Field(min_length=1, max_length=200)]
 
 
 class Wish(Told):
@@ -92,7 +55,12 @@ def make_app(study: Study, reviewer: str, leaving: Callable[[], bool] = lambda: 
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(JournalError, _not_kept)
     pages = Pages(study, reviewer)
-    for routes in (_Routes(study, pages), AtlasRoutes(study, pages), LiveRoutes(study, pages, leaving)):
+    for routes in (
+        _Routes(study, pages),
+        LabelRoutes(study),
+        AtlasRoutes(study, pages),
+        LiveRoutes(study, pages, leaving),
+    ):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     return app
@@ -109,7 +77,7 @@ async def _not_kept(_: Request, error: Exception) -> Response:
 
 
 class _Routes:
-    """Labels are kept in the server's own thread, one after the other; pictures are drawn in another."""
+    """Pages are made in the server's own thread, one after the other; pictures are drawn in another."""
 
     def __init__(self, study: Study, pages: Pages) -> None:
         self._study = study
@@ -122,7 +90,6 @@ class _Routes:
             ("/picture/{item}/{view}/{contrast}", self.picture),
         ):  # fmt: skip
             self.router.add_api_route(path, answer, methods=["GET"], response_model=None)
-        self.router.add_api_route("/api/events", self.keep, methods=["POST"], response_model=None)
         self.router.add_api_route("/api/wanted", self.want, methods=["POST"], response_model=None)
         self.router.add_api_route("/api/reviewer", self.name, methods=["POST"], response_model=None)
 
@@ -196,15 +163,6 @@ class _Routes:
             raise HTTPException(404, "its frame is not there or damaged")
         kind = "image/webp" if view == "thumb" else "image/png"
         return Response(drawn, media_type=kind, headers={"Cache-Control": "private, max-age=86400, immutable"})
-
-    async def keep(self, told: Events) -> Response:
-        """Answers once every event is on disk; one that was sent before is kept once."""
-        events = [event.as_event() for event in told.events]
-        try:
-            self._study.journal.keep(events)
-        except KeyError as error:
-            raise HTTPException(404, f"no batch or item {error}") from None
-        return JSONResponse({"kept": [event.id for event in events]})
 
     async def want(self, told: Wish) -> Response:
         """More like this, for the next survey; of what the policy chose alone, and only after the reveal."""

@@ -1,5 +1,5 @@
 // A blind batch: one place large, all of them small, and one key a verdict.
-import { add, isEmpty, whenChanged } from "./outbox.js";
+import { add, isEmpty, refused, whenChanged } from "./outbox.js";
 
 const ZOOMS = [1, 2, 4];
 const CONTRASTS = { same: "same contrast for all", own: "contrast of its own" };
@@ -90,6 +90,7 @@ function undo() {
 
 function lock() {
   if (judged() < items.length || leaving) return;
+  if (refused().some(({ event }) => event?.batch === batch)) return byId("refused").click(); // first say what becomes of it
   leaving = true;
   say("lock", null);
 }

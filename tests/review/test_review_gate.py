@@ -86,7 +86,7 @@ def test_what_is_not_understood_is_refused(running):
     assert browser.ask("/api/events", "POST", {"events": []})[0] == 422
     assert browser.ask("/api/events", "POST", b"{", Content_Type="application/json")[0] == 422
     assert browser.ask("/api/events", "POST", {"events": [good]}, Content_Type="text/plain")[0] == 422
-    assert browser.post(event("0" * 32, None, "lock")) == 404
+    assert browser.post(event("0" * 32, None, "lock")) == 422
     assert browser.ask("/api/events", "DELETE")[0] == 405
 
 
