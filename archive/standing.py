@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from archive.labels import KeptEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from archive.labels import KeptEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,13 @@ class Standing:
     revised: int | None = None
     """The last verdict after the reveal; None = none."""
     note: str = ""
+    given: KeptEvent | None = field(default=None, compare=False, repr=False)
+    """The event that gave ``blind``: when, and how the place was shown then."""
+
+    @property
+    def counts(self) -> int | None:
+        """``blind``, if the place's picture had come when it was given: said of nothing, a verdict counts nowhere."""
+        return self.blind if self.given is None or bool(self.given.shown.get("seen", True)) else None
 
 
 def standing(events: Iterable[KeptEvent]) -> dict[str, Standing]:
@@ -27,23 +34,29 @@ def standing(events: Iterable[KeptEvent]) -> dict[str, Standing]:
 
     After the lock nothing blind is taken back: an undo there takes back a revision.
     """
-    blind: dict[str, list[int]] = {}
-    revised: dict[str, list[int]] = {}
+    blind: dict[str, list[KeptEvent]] = {}
+    revised: dict[str, list[KeptEvent]] = {}
     notes: dict[str, str] = {}
     for event in events:
         if event.item is None:
             continue
         stack = (blind if event.phase == "blind" else revised).setdefault(event.item, [])
         if event.kind == "verdict" and event.verdict is not None:
-            stack.append(event.verdict)
+            stack.append(event)
         elif event.kind == "undo":
             del stack[-1:]
         elif event.kind == "note":
             notes[event.item] = event.text or ""
-    return {
-        item: Standing(_last(blind.get(item)), _last(revised.get(item)), notes.get(item, ""))
-        for item in {**blind, **revised, **notes}
-    }
+    told: dict[str, Standing] = {}
+    for item in {**blind, **revised, **notes}:
+        given, second = _last(blind.get(item)), _last(revised.get(item))
+        told[item] = Standing(
+            None if given is None else given.verdict,
+            None if second is None else second.verdict,
+            notes.get(item, ""),
+            given,
+        )
+    return told
 
 
 def locked(events: Iterable[KeptEvent]) -> bool:
@@ -51,5 +64,5 @@ def locked(events: Iterable[KeptEvent]) -> bool:
     return any(event.kind == "lock" for event in events)
 
 
-def _last(verdicts: list[int] | None) -> int | None:
+def _last(verdicts: list[KeptEvent] | None) -> KeptEvent | None:
     return verdicts[-1] if verdicts else None

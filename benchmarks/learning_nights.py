@@ -4,11 +4,13 @@
     python -m benchmarks.learning_nights --quick    one group of specimens
 
 A simulated reviewer wants two of the five kinds of rare features and none of the rest; which two is a question of taste
-that no novelty score can answer. Three nights of one specimen each are flagged, and the flags judged in batches as the
-review page draws them, with realistic errors: of what is wanted 85 % get a verdict of 4 or 5, of all else 7 %; the
-verdicts in between are used too. After each night the flags of held-out specimens are ranked anew by what all labels
-so far taught, and the first 50 counted: precision is the share that is of a wanted kind. Nothing of the held-out
-specimens is ever labelled.
+that no novelty score can answer. Three nights of one specimen each are flagged, and every flag is judged, with
+realistic errors: of what is wanted 85 % get a verdict of 4 or 5, of all else 7 %; the verdicts in between are used too.
+After each night the flags of held-out specimens are ranked anew by what all labels so far taught, and the first 50
+counted: precision is the share that is of a wanted kind. Nothing of the held-out specimens is ever labelled.
+
+What is measured is the model and the ranking. Lessons are built here out of flags, one a flag, and every night's fit is
+used: no review page, no journal of labels, no `adaptem learn`, and none of its tests of whether a version goes live.
 
 Every group of specimens is judged by ten reviewers, one a pair of kinds. Lows and highs are 95 % intervals, by the
 bootstrap over groups, because reviewers share specimens; gains are paired over the night before. ceiling: precision if

@@ -36,7 +36,7 @@ def _cell(value: object) -> object:
 
 
 def label_rows(journal: LabelJournal) -> list[dict[str, Any]]:
-    """Every place that somebody judged, as one row a reviewer, in the order of the batches.
+    """Every place that somebody saw and judged, as one row a reviewer, in the order of the batches.
 
     ``blind`` is the label; ``revised`` is a second thought after the reveal; ``trains`` is False for controls and
     seeded positives, which are the audit set and never train a model. A batch that is
@@ -48,11 +48,11 @@ def label_rows(journal: LabelJournal) -> list[dict[str, Any]]:
         if not locked(events):
             continue
         said = standing(events)
-        last = {event.item: event for event in events if event.kind == "verdict" and event.phase == "blind"}
         for item in batch.items:
             verdicts = said.get(item.id)
-            if verdicts is None or verdicts.blind is None:
+            if verdicts is None or verdicts.given is None or verdicts.counts is None:
                 continue
+            given = verdicts.given
             place = PLACE.validate_python(dict(item.data))
             flag = place.flag or {}
             rows.append(
@@ -63,8 +63,8 @@ def label_rows(journal: LabelJournal) -> list[dict[str, Any]]:
                     "specimen": place.specimen, "target": place.target, "x_nm": place.x_nm, "y_nm": place.y_nm,
                     "width_nm": place.width_nm, "height_nm": place.height_nm, "exposure_id": place.exposure_id,
                     "rank": flag.get("rank"), "score": flag.get("score"), "q_value": flag.get("q_value"),
-                    "reason": flag.get("reason"), "seen": last[item.id].shown.get("seen"),
-                    "looked_s": last[item.id].shown.get("looked_s"), "utc": last[item.id].utc,
+                    "reason": flag.get("reason"), "seen": given.shown.get("seen"),
+                    "looked_s": given.shown.get("looked_s"), "utc": given.utc,
                     "batch": batch.id, "item": item.id,
                 }
             )  # fmt: skip

@@ -47,7 +47,7 @@ class Judged:
 
 
 def judged_in(journal: LabelJournal) -> Iterator[Judged]:
-    """Every blind verdict of every locked batch, in the order of the batches."""
+    """Every blind verdict of every locked batch that was given of a picture, in the order of the batches."""
     for batch in journal.batches():
         events = journal.events(batch.id)
         if not locked(events):
@@ -55,9 +55,9 @@ def judged_in(journal: LabelJournal) -> Iterator[Judged]:
         said = standing(events)
         for item in batch.items:
             verdicts = said.get(item.id)
-            if verdicts is not None and verdicts.blind is not None:
+            if verdicts is not None and verdicts.counts is not None:
                 place = PLACE.validate_python(dict(item.data))
-                yield Judged(batch.reviewer, place, verdicts.blind, verdicts.revised)
+                yield Judged(batch.reviewer, place, verdicts.counts, verdicts.revised)
 
 
 def tally(places: Sequence[Place], sites: Mapping[str, int], journal: LabelJournal) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _of_one(
     confirmed = sum(one.interesting for one in flags)
     noticed = sum(one.interesting for one in seeded)
     waiting = sum(place.flag is not None for place in places) - len(flags)
-    plain, corrected = _missed(judged, places, sites, noticed, len(seeded))
+    plain, corrected = missed(judged, places, sites, noticed, len(seeded))
     moved = [one for one in judged if one.revised is not None and one.revised != one.blind]
     towards = sum((one.revised or 0) > one.blind if one.place.flag is not None else (one.revised or 0) < one.blind
                   for one in moved)  # fmt: skip
@@ -123,32 +123,31 @@ def calibration(flags: Sequence[Judged]) -> list[dict[str, Any]]:
     ]
 
 
-def _missed(
+def missed(
     judged: Sequence[Judged], places: Sequence[Place], sites: Mapping[str, int], noticed: int, seeded: int
 ) -> tuple[int | None, int | None]:
     """How many unflagged sites may be interesting, by this reviewer's eyes and with their sensitivity allowed for.
 
-    Specimen by specimen, because the controls were drawn so, the error shared among them (Bonferroni). None without
-    controls, or for the second without seeded positives.
+    Specimen by specimen, because the controls were drawn so, the error shared among them (Bonferroni). No site of a
+    flagged region is of the population, and no control among these of the sample. None without controls in it, or for
+    the second without seeded positives.
     """
+    flagged: dict[str, set[int]] = defaultdict(set)
+    for place in places:
+        if place.flag is not None:
+            flagged[place.specimen] |= {site["target"] for site in place.flag["sites"]}
     drawn: dict[str, list[Judged]] = defaultdict(list)
     for one in judged:
-        if Stream.CONTROL in one.place.streams and one.place.flag is None:
+        if Stream.CONTROL in one.place.streams and one.place.target not in flagged[one.place.specimen]:
             drawn[one.place.specimen].append(one)
     if not drawn:
         return None, None
     level = 1 - (1 - _LEVEL) / len(sites)
     plain = corrected = 0
     for specimen, count in sites.items():
-        flagged = {
-            site["target"]
-            for place in places
-            if place.flag is not None and place.specimen == specimen
-            for site in place.flag["sites"]
-        }
         sample = drawn[specimen]
         found = sum(one.interesting for one in sample)
-        rest = count - len(flagged)
+        rest = count - len(flagged[specimen])
         plain += most_missed(rest, len(sample), found, level)
         if seeded:
             corrected += corrected_missed(rest, len(sample), found, noticed, seeded, level)

@@ -134,8 +134,7 @@ def _verdicts(journal: LabelJournal) -> Iterator[tuple[Place, float]]:
         events = journal.events(batch.id)
         if not locked(events):
             continue
-        seen = {e.item: bool(e.shown.get("seen", True)) for e in events if e.kind == "verdict" and e.phase == "blind"}
-        yield from _of_batch(batch, {item: told.blind for item, told in standing(events).items() if seen.get(item)})
+        yield from _of_batch(batch, {item: told.counts for item, told in standing(events).items()})
 
 
 def _of_batch(batch: Batch, blind: Mapping[str, int | None]) -> Iterator[tuple[Place, float]]:

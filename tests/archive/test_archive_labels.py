@@ -60,6 +60,23 @@ def test_what_stands_is_a_fold(journal):
     assert not locked(journal.events("b"))
 
 
+def test_a_verdict_counts_if_its_picture_had_come_and_an_undo_takes_that_back_too(journal):
+    def given(number, item, verdict, seen):
+        return LabelEvent(id=f"e{number}", batch="b", item=item, kind="verdict", verdict=verdict, shown={"seen": seen})
+
+    journal.keep([given(1, "i0", 4, True), given(2, "i0", 2, False)])
+    journal.keep([given(3, "i1", 4, False), given(4, "i1", 2, True), said(5, "i2", verdict=3)])
+    found = standing(journal.events("b"))
+    assert [found[item].blind for item in ("i0", "i1", "i2")] == [2, 2, 3]
+    assert [found[item].counts for item in ("i0", "i1", "i2")] == [None, 2, 3]
+    journal.keep([said(6, "i0", kind="undo"), said(7, "i1", kind="undo")])
+    found = standing(journal.events("b"))
+    assert [found[item].blind for item in ("i0", "i1")] == [4, 4]
+    assert [found[item].counts for item in ("i0", "i1")] == [4, None]
+    journal.keep([said(8, None, kind="lock"), given(9, "i0", 1, False)])  # a second thought takes nothing away
+    assert standing(journal.events("b"))["i0"].counts == 4
+
+
 def test_what_comes_after_the_lock_is_a_revision(journal):
     journal.keep([said(1, verdict=4), said(2, None, kind="lock"), said(3, verdict=1), said(4, "i1", verdict=5)])
     assert locked(journal.events("b"))

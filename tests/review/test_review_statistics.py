@@ -20,6 +20,8 @@ from review.statistics import (
     most_missed_by,
     wald_missed,
 )
+from review.tally import Judged, missed
+from surveys.places import Place
 
 REVIEWS = 2000
 SEEDED = 20
@@ -77,6 +79,41 @@ def test_with_such_a_reviewer_the_plain_bound_is_of_what_they_would_flag():
     said = [plain(rest, int(k)) for k in found]
     assert sum(most >= missed for most in said) < ENOUGH
     assert sum(most >= 0.8 * missed for most in said) >= ENOUGH
+
+
+def at(target, streams, flag=None):
+    return Place(
+        specimen="a", target=target, x_nm=0.0, y_nm=0.0, width_nm=1.0, height_nm=1.0, exposure_id=1, streams=streams,
+        flag=flag, near=True,
+    )  # fmt: skip
+
+
+def test_the_bound_holds_where_flags_have_several_sites_that_controls_fall_into():
+    """25 regions of eight sites, of which the first is shown as the flag; the reviewer errs nowhere."""
+    sites, flagged, controls, interesting, made = 300, 200, 60, 10, 400
+    regions = [range(first, first + 8) for first in range(0, flagged, 8)]
+    flags = [at(one[0], ("policy",), {"sites": [{"target": target} for target in one]}) for one in regions]
+    rng, held = np.random.default_rng(9), 0
+    for _ in range(made):
+        truth = set((flagged + rng.choice(sites - flagged, interesting, replace=False)).tolist())
+        drawn = rng.choice(sites, controls, replace=False).tolist()
+        first = {place.target for place in flags}
+        places = [*flags, *(at(target, ("control",)) for target in drawn if target not in first)]
+        judged = [Judged("Ada", place, 5 if place.target in truth else 1, None) for place in places]
+        most, _ = missed(judged, places, {"a": sites}, 0, 0)
+        held += most is not None and most >= interesting
+    assert held >= stats.binom.ppf(0.01, made, 0.95)
+
+
+def test_controls_of_flagged_regions_are_not_of_the_sample():
+    flag = at(0, ("policy",), {"sites": [{"target": target} for target in range(8)]})
+    drawn = [at(target, ("control",)) for target in (1, 2, 3, 9)]
+    judged = [Judged("Ada", place, 1, None) for place in drawn]
+    assert missed(judged, [flag, *drawn], {"a": 20}, 0, 0) == (most_missed(12, 1, 0), None)
+    few = [at(target, ("control",)) for target in range(1, 12)]  # eleven drawn, four sites without a flag
+    judged = [Judged("Ada", place, 1, None) for place in few]
+    assert missed(judged, [flag, *few], {"a": 12}, 0, 0) == (0, None)
+    assert missed(judged[:7], [flag, *few[:7]], {"a": 12}, 0, 0) == (None, None)  # all of them within the flag
 
 
 @given(st.integers(1, 60), st.data())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from review_browser import event, survey
+from review_browser import SHOWN, event, survey
 
 from archive.labels import LabelEvent
 from archive.reader import SurveyReader
+from review.export import label_rows
 from review.sampling import compose
 from review.study import Study
 from review.tally import Judged, calibration, tally
@@ -85,6 +86,22 @@ def test_only_locked_and_blind_verdicts_count(study):
     (row,) = tally(study.places, study.sites, study.journal)["reviewers"]
     assert row["confirmed"] == 6 and row["controls_interesting"] == 5
     assert (row["revised"], row["revised_towards"]) == (2, 1)
+
+
+def test_a_verdict_that_was_given_before_its_picture_came_counts_nowhere(study):
+    batch = study.batch_for("Ada")
+    unseen = {item.id for item in batch.items[::2]}
+    told = [event(batch.id, item.id, verdict=5) for item in batch.items]
+    for one in told:
+        one["shown"] = SHOWN | {"seen": one["item"] not in unseen}
+    study.journal.keep([LabelEvent(**one) for one in (*told, event(batch.id, None, "lock"))])
+    (row,) = tally(study.places, study.sites, study.journal)["reviewers"]
+    seen = [item.data for item in batch.items if item.id not in unseen]
+    assert row["judged"] == len(seen) and row["flags"] == sum(data["flag"] is not None for data in seen)
+    assert row["controls"] == sum("control" in data["streams"] for data in seen)
+    rows = label_rows(study.journal)
+    assert {row["item"] for row in rows} == {item.id for item in batch.items} - unseen
+    assert all(row["seen"] for row in rows)
 
 
 def test_two_people_are_compared_where_both_have_judged(study):
