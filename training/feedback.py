@@ -119,12 +119,15 @@ def _known(folder: Path) -> tuple[dict[str, _Specimen], tuple[str, ...]]:
     with SurveyReader(folder) as reader:
         settings = SurveySettings.model_validate(reader.meta.config)
         names = make_scorer(settings.scorer).names
-        made = {
-            one.name: _Specimen(
-                Portraits(sights(list(reader.steps(one.name))), names), surprises(reader, settings, number)
-            )
-            for number, one in enumerate(settings.specimens)
-        }
+        try:
+            made = {
+                one.name: _Specimen(
+                    Portraits(sights(list(reader.steps(one.name))), names), surprises(reader, settings, number)
+                )
+                for number, one in enumerate(settings.specimens)
+            }
+        except ValueError as error:
+            raise ConfigError(f"{folder} does not teach: its steps cannot be gone through again ({error})") from error
     return made, next(iter(made.values())).portraits.columns
 
 

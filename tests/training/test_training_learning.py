@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from contextlib import closing
 
 import numpy as np
@@ -93,6 +94,15 @@ def test_a_control_is_as_surprising_as_the_night_had_it(tmp_path):
     assert len({one.surprise for one in audit}) > 1
     flagged_at = {flag["sites"][0]["target"] for flag in flags}
     assert all(one.surprise == found[0][one.target] for one in audit if one.target not in flagged_at)
+
+
+def test_a_record_that_lacks_a_step_is_told_in_words(survey):
+    judged(survey, bright).close()
+    with closing(sqlite3.connect(survey / "journal.sqlite")) as database, database:
+        database.execute("PRAGMA foreign_keys = OFF")
+        database.execute("DELETE FROM steps WHERE seq = 2")
+    with pytest.raises(ConfigError, match="cannot be gone through again"):
+        lessons([survey])
 
 
 def test_neither_an_open_batch_nor_a_second_thought_teaches(survey):
