@@ -23,8 +23,9 @@ def test_a_proposal_is_shown_approved_rejected_and_a_place_is_asked_for(tmp_path
         assert "proposal 2 waits, not 1" in refused(adaptem("approve", folder, "--proposal", 1))
         assert adaptem("look", folder, "--", 75.0, -75.0).exit_code == 0
         assert adaptem("skip", folder, 12).exit_code == 0
-        assert adaptem("reject", folder, "--proposal", 2).exit_code == 0
-        wait_for(lambda: asks(folder).startswith("proposal 3: "))
+        wait_for(lambda: asks(folder).startswith("proposal 3: "))  # a place that is asked for withdraws what was asked
+        assert adaptem("reject", folder, "--proposal", 3).exit_code == 0
+        wait_for(lambda: asks(folder).startswith("proposal 4: "))
         adaptem("stop", folder)
         process.communicate(timeout=60)
     finally:

@@ -163,12 +163,15 @@ def test_ten_thousand_steps_are_folded_in_linear_time(tmp_path):
         )
         database.commit()
         database.close()
-        night, first = resume_night(folder), last
-        start_s = time.process_time()
-        session = night.begin(0)
-        spent_s.append(time.process_time() - start_s)
-        night.close()
-        assert session.env.step_number == last
+        first, tries_s = last, []
+        for _ in range(3):  # the least of them: other programs share the processor's caches
+            night = resume_night(folder)
+            start_s = time.process_time()
+            session = night.begin(0)
+            tries_s.append(time.process_time() - start_s)
+            night.close()
+            assert session.env.step_number == last
+        spent_s.append(min(tries_s))
     assert spent_s[1] < 12 * spent_s[0]
 
 
