@@ -10,12 +10,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar, cast, get_args
 
 import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from configs.load import ConfigError, Settings
+from configs.load import Settings
 from instruments.drivers import registry
 from instruments.errors import Disconnected, HardwareFault, ReachError, Timeout
 from instruments.launch import longest_s, overhead_s, startup_s
@@ -42,20 +42,11 @@ _GIVE_UP_S = 5.0
 _CREEP_STEPS = 3
 
 
-def _instrument(value: Any) -> Any:
-    if isinstance(value, dict):
-        try:
-            return registry.parse(value)
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
-    return value
-
-
 class FaultySettings(Settings):
     """Any instrument, with mishaps."""
 
     kind: Literal["faulty"] = "faulty"
-    instrument: Annotated[SerializeAsAny[Settings], BeforeValidator(_instrument)]
+    instrument: Annotated[SerializeAsAny[Settings], BeforeValidator(registry.block)]
     """The block of the instrument that this happens to."""
     mishaps: tuple[Mishap, ...] = ()
     rates: dict[Kind, Annotated[Ratio, Field(ge=0, le=1)]] = Field(default_factory=dict)

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from agent.settings import AgentSettings, BayesianSettings, PlannerSettings, SkillSettings
-from configs.load import ConfigError, Settings
+from configs.load import Settings
 from configs.who import Who
 from envs.novelty import NoveltySettings
 from envs.scoring import ScorerSettings
@@ -34,18 +34,6 @@ if TYPE_CHECKING:
 
 Ratio: TypeAlias = float
 Autonomy: TypeAlias = Literal["advise", "confirm", "auto"]
-
-
-def _instrument(value: Any) -> Settings:
-    """The settings of the driver that ``kind`` names; its problems keep their place in the config."""
-    if isinstance(value, Settings):
-        return value
-    if not isinstance(value, dict):
-        raise ValueError(f"an instrument is a block that begins with its kind ({', '.join(registry.kinds())})")
-    try:
-        return registry.parse(value)
-    except ConfigError as error:
-        raise ValueError(str(error)) from error
 
 
 class AreaSettings(Settings):
@@ -160,7 +148,7 @@ class SurveySettings(Settings):
     who: Who = Who()
     out: Path = Path("surveys_data")
     """Where the survey's folder is made, NAME-001 and so on."""
-    instrument: Annotated[SerializeAsAny[Settings], BeforeValidator(_instrument)]
+    instrument: Annotated[SerializeAsAny[Settings], BeforeValidator(registry.block)]
     """``kind`` names the driver; the rest is the driver's own."""
     truth: Path | None = None
     """Simulated worlds keep their truth here, outside the survey's folder; None = beside it, FOLDER.truth.jsonl."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Self, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from configs.load import ConfigError, Settings
+from configs.load import Settings
 from configs.who import Who
 from envs.tracked import TrackLook
 from instruments.drivers import registry
@@ -26,17 +26,6 @@ from models.kinetics_nuisance import Calibration
 
 Ratio: TypeAlias = float
 Share = Annotated[Ratio, Field(gt=0, lt=1)]
-
-
-def _instrument(value: Any) -> Settings:
-    if isinstance(value, Settings):
-        return value
-    if not isinstance(value, dict):
-        raise ValueError(f"an instrument is a block that begins with its kind ({', '.join(registry.kinds())})")
-    try:
-        return registry.parse(value)
-    except ConfigError as error:
-        raise ValueError(str(error)) from error
 
 
 class LookSettings(Settings):
@@ -109,7 +98,7 @@ class TrackSettings(Settings):
     seed: NonNegativeInt = 0
     who: Who = Who()
     out: Path = Path("surveys_data")
-    instrument: Annotated[SerializeAsAny[Settings], BeforeValidator(_instrument)]
+    instrument: Annotated[SerializeAsAny[Settings], BeforeValidator(registry.block)]
     limits: Limits
     specimen: str = Field("specimen", pattern=r"^[\w.-]+$")
     places: Annotated[tuple[PlaceSettings, ...], Field(min_length=1)]

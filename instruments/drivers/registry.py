@@ -69,6 +69,18 @@ def parse(settings: Mapping[str, Any]) -> Settings:
     return _driver(settings.get("kind")).SETTINGS.model_validate(dict(settings))
 
 
+def block(value: Any) -> Settings:
+    """A config's block ``instrument``, for a validator: its problems keep their place. Raises ValueError."""
+    if isinstance(value, Settings):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"an instrument is a block that begins with its kind ({', '.join(kinds())})")
+    try:
+        return parse(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
 def open_microscope(settings: Settings, *, seed: int, clock: Clock, truth: Path | None = None) -> Microscope:
     """The instrument that ``settings`` describe.
 
