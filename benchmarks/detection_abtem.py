@@ -1,6 +1,6 @@
 """Predicted doses for detection against multislice: abTEM renders the feature, one case for each technique.
 
-    python -m benchmarks.detection_abtem            about two minutes of CPU; needs abTEM (GPL; no extra brings it)
+    python -m benchmarks.detection_abtem            about two minutes of CPU; needs abTEM (GPL; extra `validation`)
     python -m benchmarks.detection_abtem --quick    two cases, one phonon configuration
 
 The questions are those of benchmarks/detection.yaml. abTEM images the feature's column, and the same without the
