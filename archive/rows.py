@@ -174,6 +174,12 @@ class Rows:
     def step_count(self, specimen: str | None = None) -> int:
         return int(self._query("SELECT count(*) FROM steps WHERE ?1 IS NULL OR specimen = ?1", specimen)[0][0])
 
+    def extent(self) -> tuple[int, int, int]:
+        """Number of the last step, of the last remark, and how many flags: another one says that there is more."""
+        sql = "SELECT (SELECT max(seq) FROM steps), (SELECT max(id) FROM events), (SELECT count(*) FROM flags)"
+        step, event, flags = self._query(sql)[0]
+        return step or 0, event or 0, flags
+
     def last_s(self) -> float:
         """The instrument's time of the last step or remark; 0 before the first."""
         rows = self._query("SELECT max(end_s) FROM steps UNION ALL SELECT max(time_s) FROM events")

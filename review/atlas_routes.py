@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from archive.rows import Rows, open_read_only
 from review.atlas import Atlas
-from review.gallery import Gallery
 from review.overlays import Looked, looked, overlays
 from surveys.places import trees_of
 
@@ -31,8 +30,7 @@ class AtlasRoutes:
         self._study, self._pages = study, pages
         self._trees = trees_of(study.meta.config)
         self._atlas: Atlas | None = None
-        self._gallery: Gallery | None = None
-        self._looked: dict[str, Looked] = {}
+        self._looked: dict[str, tuple[object, Looked]] = {}
         self.router = APIRouter()
         for path, answer in (
             ("/atlas", self.first), ("/atlas/{specimen}", self.page), ("/api/atlas/{specimen}", self.overlay),
@@ -96,11 +94,9 @@ class AtlasRoutes:
         exposure = self._looked_at(specimen).shown.get(target)
         if exposure is None:
             return None
-        if self._gallery is None:
-            self._gallery = Gallery(self._study.folder, self._study.places)
         place = self._trees[specimen][target]
         box = (place.x_nm, place.y_nm, place.width_nm, place.height_nm)
-        return self._gallery.picture(exposure, specimen, box, "place", "same")
+        return self._pages.gallery().picture(exposure, specimen, box, "place", "same")
 
     def _known(self, specimen: str) -> None:
         if specimen not in self._trees:
@@ -116,7 +112,12 @@ class AtlasRoutes:
         return atlas.mosaic(specimen) if slice_s is None else atlas.mosaic(specimen, slice_s)
 
     def _looked_at(self, specimen: str) -> Looked:
-        if specimen not in self._looked or self._study.running:
-            with closing(open_read_only(self._study.folder / "journal.sqlite")) as journal:
-                self._looked[specimen] = looked(Rows(journal).steps(specimen), self._trees[specimen])
-        return self._looked[specimen]
+        """While the survey runs without its controls: *Night* tells where the agent looks, they would be the rest."""
+        running = self._study.running
+        with closing(open_read_only(self._study.folder / "journal.sqlite")) as journal:
+            rows = Rows(journal)
+            stand = (running, rows.extent())
+            if specimen not in self._looked or self._looked[specimen][0] != stand:
+                found = looked(rows.steps(specimen), self._trees[specimen], controls=not running)
+                self._looked[specimen] = stand, found
+        return self._looked[specimen][1]

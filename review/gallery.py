@@ -38,12 +38,16 @@ class Gallery:
     def __init__(self, folder: Path, places: Sequence[Place]) -> None:
         """Raises FolderError or JournalError."""
         self._places = sorted(places, key=lambda place: (place.specimen, place.target))
-        reader = SurveyReader(folder)
+        self._reader = reader = SurveyReader(folder)
         config = reader.meta.config
         self._frames = Frames(reader, list(reader.steps()), config.get("scorer", {}).get("signal"))
         self._limits = lru_cache(None)(self._limits_of)
         self._channel_limits = lru_cache(None)(self._limits_of_channels)
         self.picture = lru_cache(_KEPT)(self._picture)
+
+    def close(self) -> None:
+        """Safe twice."""
+        self._reader.close()
 
     def _picture(self, exposure_id: int, specimen: str, site: Site, view: View, contrast: Contrast) -> bytes | None:
         """PNG (WebP for a thumbnail) of a site; None where the frame is missing or damaged."""
@@ -54,7 +58,8 @@ class Gallery:
         if found is None:
             return None
         image, box = found
-        limits = limits_of(image) if contrast == "own" else self._limits(wide)
+        shared = None if contrast == "own" else self._limits(wide)
+        limits = shared or limits_of(image)
         picture = Image.fromarray(greys(image, limits))
         size_px = _THUMB_PX if view == "thumb" else min(max(_PLACE_PX, *picture.size), _MOST_PX)
         scale = size_px / max(picture.size)
@@ -104,12 +109,12 @@ class Gallery:
         image = self._frames.site(exposure_id, named)
         return None if image is None else (image, None)
 
-    def _limits_of(self, wide: bool) -> tuple[float, float]:
-        """Black and white for all pictures of one kind, so that two places can be compared."""
+    def _limits_of(self, wide: bool) -> tuple[float, float] | None:
+        """Black and white for all pictures of one kind, so that two places can be compared; None: of no place."""
         step = max(len(self._places) // _SAMPLED, 1)
         found = [self._cut(p.exposure_id, p.specimen, site_of(p), wide=wide) for p in self._places[::step]]
         values = [each[0].ravel() for each in found if each is not None]
-        return limits_of(np.concatenate(values)) if values else (0.0, 1.0)
+        return limits_of(np.concatenate(values)) if values else None
 
 
 Site: TypeAlias = tuple[float, float, float, float]

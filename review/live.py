@@ -7,6 +7,7 @@ ended nothing of decisions is told to a person who has places left to judge.
 from __future__ import annotations
 
 import math
+import re
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 News: TypeAlias = "tuple[Cursor, str, dict[str, Any]]"
 
 AT_ONCE = 200
+CURSOR = r"[0-9]{1,18}-[0-9]{1,18}-[0-9]{1,18}"
+"""A cursor as text: its numbers fit SQLite's."""
 MOST_STEPS = 2000
 """That a page is told when it opens."""
 _CANDIDATES = 5
-_OF_DECISIONS = frozenset({"proposal", "answered", "block", "request"})
-"""Remarks that tell of places."""
+_OF_NO_PLACE = frozenset({"start", "resume", "end", "calibration", "learned", "waived", "cleared"})
+"""Remarks that never tell of a place; of a fault only its kind does not. Of others, also new ones, nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,7 @@ class Cursor:
     @classmethod
     def of(cls, text: str) -> Cursor:
         """From the beginning where it is none."""
-        parts = text.split("-")
-        return cls(*map(int, parts)) if len(parts) == 3 and all(part.isdecimal() for part in parts) else cls()
+        return cls(*map(int, text.split("-"))) if re.fullmatch(CURSOR, text) else cls()
 
     def __str__(self) -> str:
         return f"{self.step}-{self.event}-{self.request}"
@@ -64,8 +66,9 @@ def news(folder: Path, since: Cursor, *, hidden: bool) -> list[News]:
         for event in rows.events():
             if event.id > since.event:
                 since = replace(since, event=event.id)
-                if not (hidden and event.kind in _OF_DECISIONS):
-                    body = {"kind": event.kind, "message": event.message, "time_s": event.time_s}
+                if not hidden or event.kind in _OF_NO_PLACE | {"fault"}:
+                    message = str(event.data.get("error")) if hidden and event.kind == "fault" else event.message
+                    body = {"kind": event.kind, "message": message, "time_s": event.time_s}
                     told.append((since, "event", body | {"proposal": event.data.get("proposal")}))
         for seq, step in rows.steps_after(since.step, AT_ONCE):
             since = replace(since, step=seq)

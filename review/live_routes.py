@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
@@ -16,7 +17,7 @@ from archive.errors import ArchiveError, FolderError
 from archive.reader import SurveyReader
 from envs.novelty import image_of
 from envs.step import Purpose
-from review.live import Cursor, latest, left_of, news, requests_of, site_at
+from review.live import CURSOR, Cursor, latest, left_of, news, requests_of, site_at
 from review.pictures import greys, limits_of
 from review.status import status_of
 from review.told import Told
@@ -26,6 +27,7 @@ from surveys.asking import ask_running, ask_to_stop
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from review.live import News
     from review.pages import Pages
     from review.study import Study
 
@@ -64,9 +66,13 @@ class LiveRoutes:
 
     async def page(self, request: Request) -> Response:
         """The page."""
-        hidden = await asyncio.to_thread(self._hidden, self._pages.who(request))
+        running = self._study.running
+        hidden = await asyncio.to_thread(self._study.is_hidden, self._pages.who(request))
+        cut_off = not running and not self._study.has_ended()
         autonomy = self._study.meta.config.get("autonomy", "auto")
-        return self._pages.page("live.html", request, running=self._study.running, hidden=hidden, autonomy=autonomy)
+        return self._pages.page(
+            "live.html", request, running=running, hidden=hidden, cut_off=cut_off, autonomy=autonomy
+        )
 
     async def now(self) -> Response:
         """State, place, budget, what waits for an answer."""
@@ -84,7 +90,7 @@ class LiveRoutes:
             **left_of(self._study.meta, folder, status["specimen"]),
         }
 
-    async def stream(self, request: Request, after: Annotated[str, Query(max_length=60)] = "") -> Response:
+    async def stream(self, request: Request, after: Annotated[str, Query(pattern=f"^({CURSOR})?$")] = "") -> Response:
         """Server-sent events; a browser that comes back says by Last-Event-ID what it has, and gets the rest."""
         since = Cursor.of(request.headers.get("last-event-id", "") or after)
         return StreamingResponse(
@@ -93,8 +99,7 @@ class LiveRoutes:
 
     async def news(self, request: Request) -> Response:
         """Everything so far that a page shows: the latest steps, and every remark."""
-        hidden = await asyncio.to_thread(self._hidden, self._pages.who(request))
-        found = await asyncio.to_thread(latest, self._study.folder, hidden=hidden)
+        found = await asyncio.to_thread(self._read, self._pages.who(request), partial(latest, self._study.folder))
         told = [{"kind": kind, "id": str(cursor), "body": body} for cursor, kind, body in found]
         return Response(as_json(told, indent=None), media_type="application/json")
 
@@ -102,8 +107,8 @@ class LiveRoutes:
         yield "retry: 1000\n\n"
         silent_s = 0.0
         while not self._leaving() and not await request.is_disconnected():
-            hidden = await asyncio.to_thread(self._hidden, self._pages.who(request))
-            found = await asyncio.to_thread(news, self._study.folder, since, hidden=hidden)
+            read = partial(news, self._study.folder, since)
+            found = await asyncio.to_thread(self._read, self._pages.who(request), read)
             for since, kind, body in found:
                 yield f"id: {since}\nevent: {kind}\ndata: {as_json(body, indent=None)}\n\n"
             silent_s = 0.0 if found else silent_s + POLL_S
@@ -115,7 +120,7 @@ class LiveRoutes:
 
     async def frame(self, request: Request, exposure: Annotated[int, Path(ge=1, le=10**12)]) -> Response:
         """A frame as a whole; not of a control, and not to who has still to judge."""
-        if await asyncio.to_thread(self._hidden, self._pages.who(request)):
+        if await asyncio.to_thread(self._study.is_hidden, self._pages.who(request)):
             raise HTTPException(404, "shown once you have judged")
         drawn = await self._pages.painted(lambda: self._drawn(exposure))
         if drawn is None:
@@ -167,6 +172,8 @@ class LiveRoutes:
             data = {"proposal": told.proposal}
         return {"request": ask_running(folder, told.kind, data, person=person)}
 
-    def _hidden(self, person: str) -> bool:
-        """Whether what was decided stays unsaid: after the end, until this person has judged all there is."""
-        return not self._study.running and self._study.left_for(person) > 0
+    def _read(self, person: str, read: Callable[..., list[News]]) -> list[News]:
+        """What this person may be told; where the survey ended while it was read, as after the end."""
+        hidden = self._study.is_hidden(person)
+        found = read(hidden=hidden)
+        return read(hidden=True) if found and not hidden and self._study.is_hidden(person) else found

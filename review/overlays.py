@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from envs.step import Purpose, Stream
+from envs.step import Kind, Purpose, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,12 +36,12 @@ class Looked:
     """By patch, of every exposure at it or at a site within it."""
 
 
-def looked(steps: Iterable[Step], tree: TargetTree) -> Looked:
-    """Of one specimen."""
+def looked(steps: Iterable[Step], tree: TargetTree, *, controls: bool = True) -> Looked:
+    """Of one specimen; without ``controls`` neither place nor dose of a random control."""
     found = Looked()
     patches = {int(child): int(patch) for patch in tree.of_kind("patch") for child in tree.children(int(patch))}
     for step in steps:
-        if step.target is None:
+        if step.target is None or (step.kind is Kind.CONTROL and not controls):
             continue
         found.electrons[patches.get(step.target, step.target)] += step.electrons
         if step.target not in patches:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.responses import HTMLResponse
 
+from review.gallery import Gallery
 from review.words import counted, length, named, quantity, share
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Pages:
         """``reviewer``: who judges unless a browser says otherwise."""
         self._study = study
         self._reviewer = reviewer
+        self._gallery: tuple[object, Gallery] | None = None
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="painter")
         self._templates = Environment(
             loader=PackageLoader("review"), autoescape=select_autoescape(), undefined=StrictUndefined,
@@ -54,3 +56,15 @@ class Pages:
     async def painted(self, draw: Callable[[], T]) -> T:
         """Run in the painter's thread, which alone reads frames."""
         return await asyncio.get_running_loop().run_in_executor(self._painter, draw)
+
+    def gallery(self) -> Gallery:
+        """Of the record as it stands now. To be called in the painter's thread.
+
+        One made while the survey ran knows neither the contrast nor the surroundings of what came later.
+        """
+        known = self._study.known()
+        if self._gallery is None or self._gallery[0] != known.extent:
+            if self._gallery is not None:
+                self._gallery[1].close()
+            self._gallery = known.extent, Gallery(self._study.folder, known.places)
+        return self._gallery[1]

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from archive.errors import JournalError
 from archive.standing import standing
 from review.atlas_routes import AtlasRoutes
-from review.gallery import Contrast, Gallery, View, site_of
+from review.gallery import Contrast, View, site_of
 from review.label_routes import LabelRoutes
 from review.live_routes import LiveRoutes
 from review.pages import REVIEWER, Pages
@@ -82,7 +82,6 @@ class _Routes:
     def __init__(self, study: Study, pages: Pages) -> None:
         self._study = study
         self._pages = pages
-        self._gallery: Gallery | None = None
         self.router = APIRouter()
         for path, answer in (
             ("/", self.start), ("/batches/{batch}", self.judge), ("/batches/{batch}/result", self.result),
@@ -196,6 +195,4 @@ class _Routes:
             raise HTTPException(404, "no such batch") from None
 
     def _draw(self, place: Any, view: View, contrast: Contrast) -> bytes | None:
-        if self._gallery is None:  # here, in the painter's own thread
-            self._gallery = Gallery(self._study.folder, self._study.places)
-        return self._gallery.picture(place.exposure_id, place.specimen, site_of(place), view, contrast)
+        return self._pages.gallery().picture(place.exposure_id, place.specimen, site_of(place), view, contrast)

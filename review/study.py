@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +14,22 @@ from archive.labels import LabelJournal
 from archive.rows import Rows, open_read_only
 from archive.standing import standing
 from review.sampling import BATCH_SIZE, compose, ids, shuffled
-from surveys.places import PLACE, places_of, trees_of
+from surveys.places import PLACE, Place, places_of, trees_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from archive.labels import Batch
-    from surveys.places import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the record says by now of its places."""
+
+    extent: tuple[int, int, int]
+    """How far the record had come (``Rows.extent``)."""
+    places: tuple[Place, ...]
 
 
 def _chance() -> int:
@@ -41,19 +50,39 @@ class Study:
         self.meta = read_meta(folder)
         self.name = str(self.meta.config.get("name", "survey"))
         self.sites = {name: len(tree.leaves) for name, tree in trees_of(self.meta.config).items()}
-        self.places = self._read()
+        self._known: Known | None = None
+        self.known()
         self.journal = LabelJournal(labels or folder / "labels.sqlite")
         self._size = size
         self._seed = seed
 
-    def _read(self) -> list[Place]:
+    def known(self) -> Known:
+        """As the record stands now: read again where it has grown. Raises JournalError."""
         with closing(open_read_only(self.folder / "journal.sqlite")) as journal:
             rows = Rows(journal)
-            return places_of(self.meta.config, rows.steps(), rows.flags())
+            found, extent = self._known, rows.extent()
+            if found is None or found.extent != extent:
+                places = places_of(self.meta.config, rows.steps(), rows.flags())
+                self._known = found = Known(extent, tuple(places))
+        return found
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Of the record as it stands now."""
+        return self.known().places
 
     @property
     def running(self) -> bool:
         return holder(self.folder) is not None
+
+    def has_ended(self) -> bool:
+        """Whether the runner has said its last word: flags come with it. False while it runs or after it was cut off.
+
+        Raises JournalError.
+        """
+        with closing(open_read_only(self.folder / "journal.sqlite")) as journal:
+            said = [each.kind for each in Rows(journal).events() if each.kind in ("start", "resume", "end")]
+        return said[-1:] == ["end"]
 
     def batch_for(self, reviewer: str) -> Batch | None:
         """The batch that this person has open, else a new one; None when there is nothing left to judge."""
@@ -63,7 +92,6 @@ class Study:
         mine = self.journal.batches(reviewer)
         if self.running:
             return None  # flags come at the end: a batch before it would hold controls alone
-        self.places = self._read()
         chosen = compose(self.places, {item.place for batch in mine for item in batch.items}, self._size)
         if not chosen:
             return None
@@ -107,6 +135,16 @@ class Study:
         """How many places that can be judged this person has not judged in a locked batch."""
         revealed = {place.key for place in self.revealed(reviewer)}
         return sum(place.near and place.key not in revealed for place in self.places)
+
+    def is_hidden(self, reviewer: str) -> bool:
+        """Whether what was decided stays unsaid: after the end until this person has judged all there is.
+
+        Also where a survey was cut off: which places there will be to judge is not known before it has ended.
+        """
+        ended = self.has_ended()
+        if self.running and not ended:
+            return False
+        return not ended or self.left_for(reviewer) > 0
 
     def left_out(self) -> int:
         """Flags that only an overview shows: they would look unlike the controls, and so are not judged blind."""
