@@ -22,7 +22,7 @@ from review.pictures import greys, limits_of
 from review.status import status_of
 from review.told import Told
 from review.words import as_json
-from surveys.asking import ask_running, ask_to_stop
+from surveys.asking import ask_running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -154,8 +154,6 @@ class LiveRoutes:
 
     def _asked(self, told: Ask, person: str) -> dict[str, Any]:
         folder = self._study.folder
-        if told.kind == "stop":
-            return {"message": ask_to_stop(folder, person=person)}
         data: dict[str, object] = {}
         if told.kind in ("look_here", "skip"):
             if told.x_nm is None or told.y_nm is None:

@@ -79,6 +79,9 @@ class Inbox:
             waits = "no proposal waits" if self.proposal is None else f"proposal {self.proposal} waits"
             self.record.answer(row.id, "refused", f"{waits}, not {row.data.get('proposal', 'one without a number')}")
             return
+        if self.verdict is not None and self.verdict.kind != row.kind:
+            self.record.answer(row.id, "refused", f"{self.verdict.person} answered first: {self.verdict.kind}")
+            return
         self.verdict = self.verdict or row
         self.record.answer(row.id, "done")
 

@@ -163,7 +163,10 @@ def test_a_running_survey_is_approved_redirected_paused_and_stopped_from_the_bro
 
         assert asks(1)["running"] is True and b"It asks" in browser.ask("/live")[2]
         ask(kind="approve", proposal=1)
+        ask(kind="reject", proposal=1)  # at the same moment, or too late: either way not done
         asks(2)
+        answers = [(row["kind"], row["state"]) for row in now()["requests"]]
+        assert answers == [("approve", "done"), ("reject", "refused")]
         ask(kind="look_here", x_nm=-70.0, y_nm=70.0)  # redirects: the proposal is withdrawn
         asks(3)
         with SurveyReader(folder) as reader:
@@ -177,9 +180,11 @@ def test_a_running_survey_is_approved_redirected_paused_and_stopped_from_the_bro
         until(lambda: "paused" in now()["state"])
         ask(kind="resume")
         asks(5)
-        heard = [body for _, kind, body in stream(browser, until=lambda f: len([1 for g in f if g[1] == "request"]) > 5)
+        heard = [body for _, kind, body in stream(browser, until=lambda f: len([1 for g in f if g[1] == "request"]) > 6)
                  if kind == "request"]  # fmt: skip
-        assert [row["kind"] for row in heard] == ["approve", "look_here", "reject", "skip", "pause", "resume"]
+        assert [row["kind"] for row in heard] == ["approve", "reject", "look_here", "reject", "skip", "pause", "resume"]
         assert {row["person"] for row in heard} == {"Ada"}
         states = {row["kind"]: row["state"] for row in now()["requests"]}
         assert states["skip"] == states["approve"] == "done" and states["look_here"] == "accepted"
+        assert set(ask(kind="stop")) == {"request"}  # a row alone, and no signal: this very process would end
+        until(lambda: now()["state"] == "ended: stopped by Ada")
