@@ -43,6 +43,8 @@ class Ask(Told):
     """What a person asks of the survey."""
 
     kind: Literal["pause", "resume", "stop", "skip", "look_here", "approve", "reject"]
+    specimen: Annotated[str, Field(max_length=200)] | None = None
+    """On which the place was picked."""
     x_nm: Nanometres | None = None
     y_nm: Nanometres | None = None
     proposal: Annotated[int, Field(ge=1)] | None = None
@@ -158,6 +160,9 @@ class LiveRoutes:
         if told.kind in ("look_here", "skip"):
             if told.x_nm is None or told.y_nm is None:
                 raise HTTPException(422, f"{told.kind} needs a place: x_nm and y_nm")
+            now = status_of(folder)["specimen"] if told.specimen is not None else None
+            if told.specimen != now:
+                raise HTTPException(409, f"the place is one of specimen {told.specimen}, now it is {now}: pick again")
             data = {"x_nm": told.x_nm, "y_nm": told.y_nm}
             if told.kind == "skip":
                 specimen = status_of(folder)["specimen"]

@@ -169,6 +169,11 @@ async function look() {
     byId("now").replaceChildren(...fact("state", "the review's server does not answer; the survey runs on without it"));
     return setTimeout(look, NOW_MS);
   }
+  if (picked && picked.specimen !== now.specimen) {
+    picked = null; // a place of the specimen before
+    byId("picked").textContent = "Click a place to look at it next, or to skip it.";
+    for (const button of document.querySelectorAll("[data-ask=look_here], [data-ask=skip]")) button.disabled = true;
+  }
   const facts = [
     ["state", now.state], ["specimen", now.specimen ?? "none yet"], ["steps", now.steps],
     ["looks", `${now.overview_looks} overviews, ${now.detail_looks} in detail`],
@@ -220,7 +225,7 @@ byId("map").addEventListener("click", (event) => {
   if (!atlas || !byId("picked")) return;
   const box = byId("map").getBoundingClientRect();
   const scale = box.width / Math.max(atlas.width_px, atlas.height_px);
-  picked = { x_nm: atlas.left_nm - ((event.clientX - box.left) / scale) * atlas.pixel_nm, y_nm: atlas.top_nm - ((event.clientY - box.top) / scale) * atlas.pixel_nm };
+  picked = { specimen: atlas.specimen, x_nm: atlas.left_nm - ((event.clientX - box.left) / scale) * atlas.pixel_nm, y_nm: atlas.top_nm - ((event.clientY - box.top) / scale) * atlas.pixel_nm };
   byId("picked").textContent = `x ${picked.x_nm.toFixed(0)} nm, y ${picked.y_nm.toFixed(0)} nm`;
   for (const button of document.querySelectorAll("[data-ask=look_here], [data-ask=skip]")) button.disabled = false;
   map();

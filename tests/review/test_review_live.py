@@ -175,7 +175,9 @@ def test_a_running_survey_is_approved_redirected_paused_and_stopped_from_the_bro
             assert any("withdrawn" in row.message for row in reader.events("answered"))
         ask(kind="reject", proposal=3)
         asks(4)
-        ask(kind="skip", x_nm=70.0, y_nm=-70.0)
+        elsewhere = {"kind": "look_here", "x_nm": 70.0, "y_nm": -70.0, "specimen": "the one before"}
+        assert browser.ask("/api/requests", "POST", elsewhere)[0] == 409
+        ask(kind="skip", x_nm=70.0, y_nm=-70.0, specimen=now()["specimen"])
         ask(kind="pause")
         until(lambda: "paused" in now()["state"])
         ask(kind="resume")
