@@ -33,6 +33,9 @@ def test_fifty_flags_take_at_most_75_keys(page, tmp_path):
         opened(page, server)
         while True:
             for number in range(page.locator("#grid li").count()):
+                page.wait_for_selector(
+                    "#place:not(.coming)"
+                )  # what is said of a picture that has not come counts nowhere
                 press("15"[number % 2])
             press("Enter")
             page.wait_for_url("**/result")
@@ -75,6 +78,7 @@ def test_undo_note_zoom_contrast_and_help(page, tmp_path):
             page.keyboard.press(key)
         page.keyboard.type("<b>bent</b> 5u")
         page.keyboard.press("Control+Enter")
+        page.wait_for_function("() => document.getElementById('note-shown').textContent !== ''")
         saved(page)
         assert [(row.kind, row.verdict, row.text) for row in study.journal.events()] == [
             ("verdict", 5, None), ("undo", None, None), ("verdict", 2, None), ("note", None, "<b>bent</b> 5u")
