@@ -167,7 +167,8 @@ def calibration_error(probability: Array, truth: Array) -> float:
     )
 
 
-def simulated(layout: str, holes: bool, seed: int) -> dict[str, dict[str, float]]:
+def flown(layout: str, holes: bool, seed: int) -> tuple[list[Step], Keeping, TargetTree, list[tuple[str, set[int]]]]:
+    """A survey of a simulated specimen, and of each rare feature its kind and the sites that it reaches."""
     draw = np.random.default_rng(seed)
     specimen = SpecimenSettings(
         rare_layout=layout,  # type: ignore[arg-type]
@@ -187,8 +188,14 @@ def simulated(layout: str, holes: bool, seed: int) -> dict[str, dict[str, float]
     for feature in world.features(Footprint(x_nm=0.0, y_nm=0.0, width_nm=side_nm, height_nm=side_nm)):
         reach_nm = SITE_NM / 2 + feature.size_nm / 4  # a feature that only brushes a site is not in it
         near = (np.abs(tree.x_nm - feature.x_nm) < reach_nm) & (np.abs(tree.y_nm - feature.y_nm) < reach_nm)
-        features.append(set((near & (tree.level == 1)).nonzero()[0].tolist()))
-    return {name: judge(verdict, features) for name, verdict in verdicts(steps, scorer, tree).items()}
+        features.append((feature.kind, set((near & (tree.level == 1)).nonzero()[0].tolist())))
+    return steps, scorer, tree, features
+
+
+def simulated(layout: str, holes: bool, seed: int) -> dict[str, dict[str, float]]:
+    steps, scorer, tree, features = flown(layout, holes, seed)
+    reached = [sites for _, sites in features]
+    return {name: judge(verdict, reached) for name, verdict in verdicts(steps, scorer, tree).items()}
 
 
 def strip(name: str, seed: int = 0) -> dict[str, dict[str, float]]:

@@ -32,16 +32,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common import arguments, finish
-from benchmarks.flags import SITE_NM, SITES, SITES_PER_PATCH, _task, survey
+from benchmarks.flags import flown
 from envs.novelty import NoveltyScorer
 from envs.step import Step
-from envs.targets import Area, TargetTree
-from instruments.clock import SimulatedClock
-from instruments.simulated.microscope import SimulatedMicroscope
+from envs.targets import TargetTree
 from instruments.simulated.rare import SIZES_NM
-from instruments.simulated.settings import SimulatedSettings, SpecimenSettings
-from instruments.simulated.world import World
-from instruments.types import Footprint
 from surveys.flagging import LIKE, FlaggingSettings, expected, flag_survey, ranked
 from surveys.learned import OTHER, Learned
 from surveys.portraits import Portraits, columns_of
@@ -82,25 +77,11 @@ class Surveyed:
 
 
 def night(seed: int) -> Surveyed:
-    draw = np.random.default_rng(seed)
-    specimen = SpecimenSettings(
-        rare_layout=("clustered", "uniform")[seed % 2],  # type: ignore[arg-type]
-        heavy_per_um2=float(draw.uniform(350, 1000)),
-        light_per_um2=float(draw.uniform(100, 330)),
-        film_grain=float(draw.uniform(0.04, 0.12)),
-        film_variation=float(draw.uniform(0.05, 0.25)),
-    )
-    clock = SimulatedClock()
-    world = World(SimulatedSettings(specimen=specimen), seed, clock)
-    side_nm = SITES * SITE_NM
-    task = _task(Area(x_nm=0.0, y_nm=0.0, width_nm=side_nm, height_nm=side_nm), SITE_NM, SITES_PER_PATCH)
-    steps, scorer = survey(SimulatedMicroscope(world), clock, task, seed)
-    tree, kinds = task.tree, dict[int, set[str]]()
-    for feature in world.features(Footprint(x_nm=0.0, y_nm=0.0, width_nm=side_nm, height_nm=side_nm)):
-        reach_nm = SITE_NM / 2 + feature.size_nm / 4  # a feature that only brushes a site is not in it
-        near = (np.abs(tree.x_nm - feature.x_nm) < reach_nm) & (np.abs(tree.y_nm - feature.y_nm) < reach_nm)
-        for site in (near & (tree.level == 1)).nonzero()[0].tolist():
-            kinds.setdefault(site, set()).add(feature.kind)
+    steps, scorer, tree, features = flown(("clustered", "uniform")[seed % 2], False, seed)
+    kinds = dict[int, set[str]]()
+    for kind, sites in features:
+        for site in sorted(sites):
+            kinds.setdefault(site, set()).add(kind)
     scorer.kept.clear()
     return Surveyed(str(seed), steps, scorer, tree, kinds)
 

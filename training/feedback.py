@@ -21,7 +21,7 @@ from configs.errors import ConfigError
 from envs.scoring import make_scorer
 from surveys.places import PLACE
 from surveys.portraits import Portraits
-from surveys.settings import SurveySettings
+from surveys.settings import recorded
 from surveys.sights import sights
 from surveys.verdicts import surprises
 
@@ -117,7 +117,7 @@ class _Specimen:
 def _known(folder: Path) -> tuple[dict[str, _Specimen], tuple[str, ...]]:
     """By specimen, and what the numbers of a portrait are."""
     with SurveyReader(folder) as reader:
-        settings = SurveySettings.model_validate(reader.meta.config)
+        settings = recorded(reader.meta.config)
         names = make_scorer(settings.scorer).names
         try:
             made = {
