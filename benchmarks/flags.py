@@ -24,7 +24,6 @@ on seeds below 1000; the default seeds begin at 40000.
 
 from __future__ import annotations
 
-import csv
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +35,7 @@ import torch
 
 from benchmarks.common import DATA, arguments, finish
 from benchmarks.flagging_methods import METHODS, Keeping, Shown
+from benchmarks.recorded_truth import covered_sites, melt_pools
 from envs.actions import Look, LookAt
 from envs.situation import Situation
 from envs.step import Purpose, Step
@@ -205,17 +205,7 @@ def strip(name: str, seed: int = 0) -> dict[str, dict[str, float]]:
     rows, columns = read_image(path).data.shape
     task = _task(Area(x_nm=0.0, y_nm=0.0, width_nm=float(columns), height_nm=float(rows)), 64.0, 8)
     steps, scorer = survey(scope, clock, task, seed)
-    covered = np.zeros((rows, columns), dtype=bool)
-    with (DATA / "metal_strips" / "boxes.csv").open() as file:
-        for box in csv.DictReader(file):
-            if box["strip"] == name:
-                x, y, w, h = (round(float(box[k])) for k in ("column_px", "row_px", "width_px", "height_px"))
-                covered[y : y + h, x : x + w] = True
-    true = []
-    for site in task.tree.leaves.tolist():
-        top, left = round(rows / 2 - task.tree.y_nm[site] - 32), round(columns / 2 - task.tree.x_nm[site] - 32)
-        if covered[max(top, 0) : top + 64, max(left, 0) : left + 64].mean() >= 1 / 3:
-            true.append({site})
+    true = [{site} for site in covered_sites(melt_pools(name), task.tree, (rows, columns), 1.0, 64)]
     return {method: judge(verdict, true) for method, verdict in verdicts(steps, scorer, task.tree).items()}
 
 

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from archive.reader import SurveyReader
 from benchmarks.common import DATA, arguments, finish
+from benchmarks.recorded_truth import drawn_boxes
 from configs.load import load
 from instruments.images import read_image
 from surveys.night import open_night
@@ -26,26 +24,7 @@ from surveys.runner import run_survey
 from surveys.settings import SurveySettings
 from training.statistics import clopper_pearson
 
-HERE = Path(__file__).resolve().parent
-BOXES = HERE / "boxes" / "sto_ge_haadf.yaml"
-CONFIG = HERE.parent / "configs" / "survey_replay.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A known feature, as half-open pixel ranges of the image."""
-
-    name: str
-    rows_px: tuple[float, float]
-    columns_px: tuple[float, float]
-
-    def holds(self, row_px: float, column_px: float) -> bool:
-        return self.rows_px[0] <= row_px < self.rows_px[1] and self.columns_px[0] <= column_px < self.columns_px[1]
-
-
-def boxes() -> list[Box]:
-    described = yaml.safe_load(BOXES.read_text())
-    return [Box(box["name"], tuple(box["rows_px"]), tuple(box["columns_px"])) for box in described["boxes"]]
+CONFIG = Path(__file__).resolve().parents[1] / "configs" / "survey_replay.yaml"
 
 
 def survey(image: Path, seed: int) -> list[tuple[float, float]]:
@@ -68,7 +47,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=10, help="flags that are looked at")
     options = parser.parse_args()
     seeds = list(range(1000, 1000 + (3 if options.quick else options.starts)))
-    known = boxes()
+    known = drawn_boxes()
     with ProcessPoolExecutor(max_workers=2) as pool:
         flagged = list(pool.map(survey, [options.image] * len(seeds), seeds))
     found = [[any(box.holds(*place) for place in flags[: options.first]) for box in known] for flags in flagged]

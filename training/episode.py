@@ -162,7 +162,7 @@ def play(settings: EpisodeSettings, agent: AgentSettings | str, seed: int, name:
         player: Agent = ScriptedAgent(ORACLE, env.catalogue, task.looks, orders, refocus_every=0)
     else:
         player = make_agent(agent, task, env.catalogue, skills, seed)
-    steps = _survey(env, player, settings, seed)
+    steps = survey_steps(env, player, settings.controls, seed)
     flags = flag_survey(steps, env.situation.scorer, settings.flagging, task.tree)
     env.close()
     flagged = [
@@ -172,10 +172,10 @@ def play(settings: EpisodeSettings, agent: AgentSettings | str, seed: int, name:
     return _trace(settings, name, seed, features, steps, flagged)
 
 
-def _survey(env: SurveyEnv, agent: Agent, settings: EpisodeSettings, seed: int) -> list[Step]:
+def survey_steps(env: SurveyEnv, agent: Agent, controls: ControlSettings, seed: int) -> list[Step]:
     """Step until the budget ends, with the control sites of this seed, which are the same for every agent."""
     task = env.situation.task
-    plan = draw(task.tree.leaves.tolist(), settings.controls, seed)
+    plan = draw(task.tree.leaves.tolist(), controls, seed)
     steps: list[Step] = []
     taken = 0
     while not (steps and (steps[-1].terminated or steps[-1].truncated)):
