@@ -28,6 +28,11 @@ class Standing:
         """``blind``, if the place's picture had come when it was given: said of nothing, a verdict counts nowhere."""
         return self.blind if self.given is None or bool(self.given.shown.get("seen", True)) else None
 
+    @property
+    def swept(self) -> bool:
+        """Whether ``blind`` was said of the rest of a screen at once, not of this place by itself."""
+        return self.given is not None and self.given.shown.get("how") == "sweep"
+
 
 def standing(events: Iterable[KeptEvent]) -> dict[str, Standing]:
     """By item, in the order of the events. An undo takes back the item's last blind verdict that still stands.

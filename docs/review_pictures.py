@@ -92,8 +92,17 @@ def take_all(page: Page, link: str) -> None:
     page.keyboard.press("?")
     take(page, "help")
     page.keyboard.press("Escape")
-    for number in range(page.locator("#grid li").count()):
-        page.keyboard.press("14215"[number % 5])
+    page.keyboard.press("g")
+    page.wait_for_function("() => [...document.querySelectorAll('#tiles li')].every((tile) => tile.loadedMs)")
+    page.keyboard.press("b")
+    page.keyboard.press("h")
+    page.keyboard.press("h")
+    take(page, "many")
+    for _ in "uuu":
+        page.keyboard.press("u")
+    page.keyboard.press("g")
+    page.keyboard.press("Home")
+    judge_all(page, "14215")
     take(page, "done")
     page.keyboard.press("Enter")
     page.wait_for_url("**/result")
@@ -119,12 +128,18 @@ def take_all(page: Page, link: str) -> None:
     page.goto(link.partition("/login")[0])
     page.wait_for_timeout(500)
     while page.locator("#grid").count():
-        for _ in range(page.locator("#grid li").count()):
-            page.keyboard.press("2")
+        judge_all(page, "2")
         page.keyboard.press("Enter")
         page.wait_for_url("**/result")
         page.goto(link.partition("/login")[0])
     take(page, "everything")
+
+
+def judge_all(page: Page, keys: str) -> None:
+    """Every place of a batch, each once its picture has come."""
+    for number in range(page.locator("#grid li").count()):
+        page.wait_for_selector("#place:not(.coming)")
+        page.keyboard.press(keys[number % len(keys)])
 
 
 def take(page: Page, name: str) -> None:

@@ -39,8 +39,9 @@ def label_rows(journal: LabelJournal) -> list[dict[str, Any]]:
     """Every place that somebody saw and judged, as one row a reviewer, in the order of the batches.
 
     ``blind`` is the label; ``revised`` is a second thought after the reveal; ``trains`` is False for controls and
-    seeded positives, which are the audit set and never train a model. A batch that is
-    not locked is not exported, or what the machine thought could be read before it is judged.
+    seeded positives, which are the audit set and never train a model; ``how`` is "sweep" where it was said of the rest
+    of a screen at once. A batch that is not locked is not exported, or what the machine thought could be read before it
+    is judged.
     """
     rows: list[dict[str, Any]] = []
     for batch in journal.batches():
@@ -64,6 +65,7 @@ def label_rows(journal: LabelJournal) -> list[dict[str, Any]]:
                     "width_nm": place.width_nm, "height_nm": place.height_nm, "exposure_id": place.exposure_id,
                     "rank": flag.get("rank"), "score": flag.get("score"), "q_value": flag.get("q_value"),
                     "reason": flag.get("reason"), "seen": given.shown.get("seen"),
+                    "how": given.shown.get("how", "single"), "view": given.shown.get("view", "place"),
                     "looked_s": given.shown.get("looked_s"), "utc": given.utc,
                     "batch": batch.id, "item": item.id,
                 }

@@ -28,6 +28,10 @@ class Shown(Told):
     """Since the place was first on the screen."""
     seen: bool
     """Whether its picture had come by then; a verdict without it is worth nothing, and is kept all the same."""
+    how: Literal["single", "sweep"] = "single"
+    """Of this place by itself, or with the rest of a screen: "all others here are ordinary"."""
+    view: Literal["place", "screen"] = "place"
+    """One place large, or many at once."""
 
 
 class EventIn(Told):
@@ -45,6 +49,8 @@ class EventIn(Told):
         """Raises ValueError where its parts do not fit together."""
         if (self.kind == "verdict") != (self.verdict is not None) or (self.kind == "lock") != (self.item is None):
             raise ValueError("a verdict has a number and an item; a lock has neither")
+        if self.shown.how == "sweep" and self.kind == "verdict" and not (self.verdict == 1 and self.shown.seen):
+            raise ValueError("the rest of a screen is ordinary, 1, and only where its picture was seen")
         return LabelEvent(**self.model_dump(exclude={"shown"}), shown=self.shown.model_dump())
 
 

@@ -132,6 +132,11 @@ def requests_of(folder: Path) -> list[dict[str, Any]]:
         ]
 
 
+def without_places(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of the present, for who must not know of places: of the last fault its kind, of health nothing."""
+    return {**told, "asks": None, "health": {}, "last_fault": told["last_fault_kind"]}
+
+
 def left_of(meta: Meta, folder: Path, specimen: str | None) -> dict[str, float | None]:
     """Time and electrons that the budget of the present specimen still has, and when it may end at the latest."""
     budget: Mapping[str, Any] = meta.config["budget"]

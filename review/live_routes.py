@@ -17,7 +17,7 @@ from archive.errors import ArchiveError, FolderError
 from archive.reader import SurveyReader
 from envs.novelty import image_of
 from envs.step import Purpose
-from review.live import CURSOR, Cursor, latest, left_of, news, requests_of, site_at
+from review.live import CURSOR, Cursor, latest, left_of, news, requests_of, site_at, without_places
 from review.pictures import greys, limits_of
 from review.status import status_of
 from review.told import Told
@@ -76,11 +76,14 @@ class LiveRoutes:
             "live.html", request, running=running, hidden=hidden, cut_off=cut_off, autonomy=autonomy
         )
 
-    async def now(self) -> Response:
+    async def now(self, request: Request) -> Response:
         """State, place, budget, what waits for an answer."""
         if time.monotonic() - self._status[0] > _STATUS_S:
             self._status = time.monotonic(), await asyncio.to_thread(self._told_now)
-        return Response(as_json(self._status[1]), media_type="application/json")
+        told = self._status[1]
+        if await asyncio.to_thread(self._study.is_hidden, self._pages.who(request)):
+            told = without_places(told)
+        return Response(as_json(told), media_type="application/json")
 
     def _told_now(self) -> dict[str, Any]:
         folder = self._study.folder
@@ -160,15 +163,15 @@ class LiveRoutes:
         if told.kind in ("look_here", "skip"):
             if told.x_nm is None or told.y_nm is None:
                 raise HTTPException(422, f"{told.kind} needs a place: x_nm and y_nm")
-            now = status_of(folder)["specimen"] if told.specimen is not None else None
-            if told.specimen != now:
+            now = status_of(folder)["specimen"]
+            if told.specimen not in (None, now):
                 raise HTTPException(409, f"the place is one of specimen {told.specimen}, now it is {now}: pick again")
+            if now is None:
+                raise HTTPException(409, "no specimen was begun yet")
             data = {"x_nm": told.x_nm, "y_nm": told.y_nm}
             if told.kind == "skip":
-                specimen = status_of(folder)["specimen"]
-                if specimen is None:
-                    raise HTTPException(409, "no specimen was begun yet")
-                data = {"target": site_at(self._study.meta, specimen, told.x_nm, told.y_nm)}
+                data = {"target": site_at(self._study.meta, now, told.x_nm, told.y_nm)}
+            data["specimen"] = now
         elif told.kind in ("approve", "reject"):
             if told.proposal is None:
                 raise HTTPException(422, f"{told.kind} needs the proposal's number")

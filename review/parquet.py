@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("reviewer", "specimen", "reason", "note", "utc", "batch", "item")),
+        *(
+            (name, pa.string())
+            for name in ("reviewer", "specimen", "reason", "note", "utc", "batch", "item", "how", "view")
+        ),
         *((name, pa.int64()) for name in ("blind", "revised", "target", "exposure_id", "rank")),
         *((name, pa.bool_()) for name in ("trains", "seen")),
         *(

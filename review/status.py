@@ -39,6 +39,7 @@ def status_of(folder: Path) -> dict[str, Any]:
         "flags": len(content["flags"]) if content["flags"] or ended else "at the end",
         "faults": len(faults),
         "last_fault": faults[-1]["message"] if faults else None,
+        "last_fault_kind": faults[-1]["data"].get("error", "other") if faults else None,
         "health": health,
     }
 

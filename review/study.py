@@ -116,6 +116,7 @@ class Study:
             {
                 "id": item,
                 "verdict": said[item].blind if item in said else None,
+                "seen": item not in said or said[item].counts is not None or said[item].blind is None,
                 "note": said[item].note if item in said else "",
                 "order": last.get(item, 0),
             }

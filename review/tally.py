@@ -40,6 +40,8 @@ class Judged:
     place: Place
     blind: int
     revised: int | None
+    swept: bool = False
+    """Said of the rest of a screen at once: "all others here are ordinary"."""
 
     @property
     def interesting(self) -> bool:
@@ -57,7 +59,7 @@ def judged_in(journal: LabelJournal) -> Iterator[Judged]:
             verdicts = said.get(item.id)
             if verdicts is not None and verdicts.counts is not None:
                 place = PLACE.validate_python(dict(item.data))
-                yield Judged(batch.reviewer, place, verdicts.counts, verdicts.revised)
+                yield Judged(batch.reviewer, place, verdicts.counts, verdicts.revised, verdicts.swept)
 
 
 def tally(places: Sequence[Place], sites: Mapping[str, int], journal: LabelJournal) -> dict[str, Any]:
@@ -90,6 +92,9 @@ def _of_one(
     return {
         "reviewer": reviewer,
         "judged": len(judged),
+        "swept": sum(one.swept for one in judged),
+        "flags_swept": sum(one.swept for one in flags),
+        "controls_swept": sum(one.swept for one in controls),
         "flags": len(flags),
         "flags_waiting": waiting,
         "confirmed": confirmed,

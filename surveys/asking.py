@@ -25,7 +25,8 @@ WISHES: tuple[str, ...] = get_args(Wish)
 def ask(folder: Path, kind: Wish, data: Mapping[str, object] | None = None, *, person: str | None = None) -> int:
     """Leave a request for the survey in ``folder``; returns its number.
 
-    ``skip`` needs ``{"target": id}``, ``look_here`` needs ``{"x_nm": …, "y_nm": …}``; ``approve`` and ``reject`` need
+    ``skip`` needs ``{"target": id}``, ``look_here`` needs ``{"x_nm": …, "y_nm": …}``, both may name
+    the ``"specimen"`` that is meant, on any other they are refused; ``approve`` and ``reject`` need
     ``{"proposal": number}``. Raises FolderError where there is no survey, ValueError for an unknown kind.
     """
     if kind not in WISHES:

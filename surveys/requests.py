@@ -53,6 +53,9 @@ class Inbox:
                 case "stop":
                     self.stopped_by = row.person
                     self.record.answer(row.id, "done")
+                case "skip" | "look_here" if row.data.get("specimen") not in (None, env.situation.specimen):
+                    there, here = row.data["specimen"], env.situation.specimen
+                    self.record.answer(row.id, "refused", f"it is a place of {there}, and now it is {here}")
                 case "skip":
                     self._skip(row, env, now_s)
                 case "look_here":
@@ -72,6 +75,11 @@ class Inbox:
             except (KeyError, TypeError, ValueError) as error:
                 self.record.answer(row.id, "refused", str(error))
         return None
+
+    def leave(self, specimen: str) -> None:
+        """Its turn is over: places on it that were asked for and never came to theirs are answered."""
+        while self.places:
+            self.record.answer(self.places.pop(0).id, "too late", f"{specimen} was over before")
 
     def _verdict(self, row: RequestRow) -> None:
         """Only what a person has seen can be approved: the answer must name the proposal that is waiting."""

@@ -105,4 +105,5 @@ def survey(night: Night, session: Session, health: Health, on_step: Callable[[St
                 turns.repeat(act if reply.again else None)
         return ending
     finally:
+        turns.leave()
         session.mind.close()

@@ -76,6 +76,10 @@ class Turns:
         label = decision.candidates[0].label if decision.candidates else decision.reason
         return self._agreed(label, decision.reason, act, partial(self._refuse, decision))
 
+    def leave(self) -> None:
+        """This specimen's turn is over."""
+        self._inbox.leave(self._session.name)
+
     def repeat(self, act: Act | None) -> None:
         """Do this again next."""
         self._again = act

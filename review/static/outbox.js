@@ -148,6 +148,25 @@ async function send(batch) {
   return false;
 }
 
+// Earlier versions kept labels without saying of which survey they are. Those of this one are sent; all others stay.
+async function adopt() {
+  for (const key of Object.keys(localStorage).filter((each) => /^adaptem-label:\d+:/.test(each)).sort()) {
+    const event = read(localStorage.getItem(key));
+    if (!event) continue;
+    try {
+      const answer = await fetch("/api/events", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ journal: JOURNAL, events: [event] }),
+      });
+      if (read(await answer.text())?.kept?.includes(event.id)) localStorage.removeItem(key);
+    } catch {
+      return; // at the next page
+    }
+  }
+}
+
 addEventListener("online", () => void flush());
 addEventListener("focus", () => void flush());
 void flush();
+void adopt();

@@ -30,3 +30,11 @@ def saved(page):
 def opened(page, server):
     page.goto(server.link(), wait_until="domcontentloaded")
     page.wait_for_selector("body[data-ready]")
+
+
+def judge_all(page, keys):
+    """Every place of a batch, one by one, each once its picture has come: else a verdict counts nowhere."""
+    for number in range(page.locator("#grid li").count()):
+        page.wait_for_selector("#place:not(.coming)")
+        page.keyboard.press(keys[number % len(keys)])
+    page.wait_for_selector("#done:not([hidden])")

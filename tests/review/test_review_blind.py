@@ -20,7 +20,7 @@ from review.sampling import shuffled
 from surveys.flagging import Flag, Site
 from surveys.places import Place
 
-SAID = {"id", "verdict", "note", "order"}
+SAID = {"id", "verdict", "note", "order", "seen"}
 """All that an item of a blind batch may have."""
 ATTRIBUTES = {
     "role",
@@ -31,6 +31,7 @@ ATTRIBUTES = {
     "data-item",
     "data-verdict",
     "data-order",
+    "data-seen",
     "data-note",
 }
 FIELDS = {field.name for kind in (Place, Flag, Site, Tag) for field in fields(kind)}

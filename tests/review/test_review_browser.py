@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from review_chromium import opened, saved  # isort: skip  # skips where there is no browser, before what needs it
+from review_chromium import judge_all, opened, saved  # isort: skip  # skips where there is no browser, before what needs it
 from review_browser import served, survey
 
 from review.tally import judged_in
@@ -21,7 +21,26 @@ def test_from_the_link_to_the_first_saved_verdict_with_one_key(page, tmp_path):
         assert all(url.startswith(server.address) for url in page.outside)
 
 
-def test_fifty_flags_take_at_most_75_keys(page, tmp_path):
+def test_fifty_flags_take_at_most_75_keys_one_by_one(page, tmp_path):
+    keys = 0
+
+    with served(survey(tmp_path / "night", flags=50, controls=10, seeded=0)) as (study, server, _):
+        opened(page, server)
+        while True:
+            judge_all(page, "15")
+            page.keyboard.press("Enter")
+            page.wait_for_url("**/result")
+            keys += page_items(study) + 1
+            if len(flags_judged(study)) == 50:
+                break
+            page.keyboard.press("Enter")  # the link to the next batch has the focus
+            page.wait_for_selector("body[data-ready]")
+            keys += 1
+        assert keys <= 75, keys
+
+
+def test_fifty_flags_among_sixty_controls_take_at_most_75_keys_many_at_once(page, tmp_path):
+    """Whoever finds all of the flags interesting has the most to press: a letter each, and one key a screen."""
     keys = 0
 
     def press(key):
@@ -29,21 +48,93 @@ def test_fifty_flags_take_at_most_75_keys(page, tmp_path):
         keys += 1
         page.keyboard.press(key)
 
-    with served(survey(tmp_path / "night", flags=50, controls=10, seeded=0)) as (study, server, _):
+    with served(survey(tmp_path / "night", flags=50, controls=60, seeded=0)) as (study, server, _):
         opened(page, server)
+        press("g")
         while True:
-            for number in range(page.locator("#grid li").count()):
-                page.wait_for_selector(
-                    "#place:not(.coming)"
-                )  # what is said of a picture that has not come counts nowhere
-                press("15"[number % 2])
+            wanted = {item.id for item in study.journal.batches()[-1].items if item.data["flag"] is not None}
+            while page.is_hidden("#done"):
+                page.wait_for_function(LOOKED)
+                for letter in page.evaluate(LETTERS, list(wanted)):
+                    press(letter)
+                press("x")
             press("Enter")
             page.wait_for_url("**/result")
-            if len({row.place.key for row in judged_in(study.journal) if row.place.flag}) == 50:
+            if len(flags_judged(study)) == 50:
                 break
-            press("Enter")  # the link to the next batch has the focus
+            press("Enter")
             page.wait_for_selector("body[data-ready]")
         assert keys <= 75, keys
+        said = list(judged_in(study.journal))
+        assert {(row.blind, row.swept) for row in said if row.place.flag} == {(4, False)}
+        assert {(row.blind, row.swept) for row in said if not row.place.flag} == {(1, True)}
+        assert len(said) == 110, len(said)
+
+
+LOOKED = """() => [...document.querySelectorAll('#tiles li')].every(
+  (tile) => tile.loadedMs && tile.visibleMs && performance.now() - Math.max(tile.loadedMs, tile.visibleMs) > 450)"""
+LETTERS = """(wanted) => [...document.querySelectorAll('#tiles li')].filter(
+  (tile) => wanted.includes(document.getElementById(`item-${Number(tile.dataset.index) + 1}`).dataset.item))
+  .map((tile) => tile.letter)"""
+
+
+def page_items(study):
+    return len(study.journal.batches()[-1].items)
+
+
+def flags_judged(study):
+    return {row.place.key for row in judged_in(study.journal) if row.place.flag}
+
+
+def test_a_sweep_judges_only_what_was_seen_and_is_undone_as_a_whole(page, tmp_path):
+    held = []
+    page.route("**/place/same", lambda route: held.append(route) if len(held) < 3 else route.continue_())
+    with served(survey(tmp_path / "night")) as (study, server, _):  # 13 places; of three the picture does not come
+        opened(page, server)
+        page.keyboard.press("g")
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('#tiles li')].filter((t) => t.loadedMs).length >= 10"
+        )
+        page.keyboard.press("x")  # too soon for any
+        assert "not judged" in page.inner_text("#screen-told")
+        page.wait_for_timeout(600)
+        page.keyboard.press("x")
+        saved(page)
+        events = study.journal.events()
+        assert 10 <= len(events) < 13 and {(e.verdict, e.shown["how"], e.shown["seen"]) for e in events} == {
+            (1, "sweep", True)
+        }
+        assert page.inner_text("#screen-told").startswith(f"{13 - len(events)} here not judged")
+        assert page.is_hidden("#done")
+        page.keyboard.press("u")
+        saved(page)
+        assert [e.kind for e in study.journal.events()[len(events) :]] == ["undo"] * len(events)
+        assert page.locator("#grid li[data-verdict='1']").count() == 0
+        for route in held:
+            route.continue_()
+        page.wait_for_function(LOOKED)
+        page.keyboard.press("a")
+        page.keyboard.press("a")
+        page.keyboard.press("x")
+        page.wait_for_selector("#done:not([hidden])")
+        assert page.get_attribute("#item-1", "data-verdict") == "5"
+
+
+def test_what_was_said_before_the_picture_came_is_asked_again_before_the_lock(page, tmp_path):
+    held = []
+    with served(survey(tmp_path / "night", flags=3, controls=2, seeded=0)) as (study, server, _):
+        page.route("**/place/same", lambda route: held.append(route))
+        opened(page, server)
+        for _ in range(5):
+            page.keyboard.press("4")
+        assert "5 of them said before the picture came" in page.inner_text("#progress-words")
+        page.keyboard.press("Enter")  # locks nothing
+        page.unroute("**/place/same")
+        page.reload()
+        judge_all(page, "2")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/result")
+        assert [row.blind for row in judged_in(study.journal)] == [2] * 5
 
 
 def test_a_burst_of_a_hundred_keys_loses_none(page, tmp_path):
@@ -104,6 +195,7 @@ def test_a_verdict_is_seen_at_once(page, tmp_path):
     """From the key to the mark in the page, without the server: in the same turn of the browser's loop."""
     with served(survey(tmp_path / "night")) as (_, server, _browser):
         opened(page, server)
+        page.wait_for_selector("#place:not(.coming)")
         seen = page.evaluate(
             "() => { document.dispatchEvent(new KeyboardEvent('keydown', {key: '3', bubbles: true}));"
             " return document.querySelector('#item-1 .mark').textContent; }"

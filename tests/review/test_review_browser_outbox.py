@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 
-from review_chromium import opened, saved  # isort: skip  # skips where there is no browser, before what needs it
+from review_chromium import judge_all, opened, saved  # isort: skip  # skips where there is no browser, before what needs it
 from review_browser import served, survey
 
 from review.serving import Bound, Server
@@ -42,8 +42,7 @@ def test_labels_of_one_survey_wait_for_it_and_hold_up_no_other(page, tmp_path):
         other = page.context.new_page()
         opened(other, server)
         page.wait_for_function("() => document.getElementById('saved').textContent.includes('another survey')")
-        for _ in range(other.locator("#grid li").count()):
-            other.keyboard.press("2")
+        judge_all(other, "2")
         other.keyboard.press("Enter")
         other.wait_for_url("**/result")
         saved(other)
@@ -54,6 +53,27 @@ def test_labels_of_one_survey_wait_for_it_and_hold_up_no_other(page, tmp_path):
         saved(page)
         assert [row.verdict for row in study.journal.events()] == [4]
         assert page.is_hidden("#refused")
+
+
+def test_labels_that_an_earlier_version_kept_are_sent_where_they_belong(page, tmp_path):
+    """It kept them without the name of their survey: this one's are sent, another's stay as they are."""
+    with served(survey(tmp_path / "night")) as (study, server, _):
+        opened(page, server)
+        page.evaluate(
+            """([batch, item]) => {
+              const shown = { contrast: 'same', zoom: 1, looked_s: 1, seen: true };
+              const put = (number, batch, item) => localStorage.setItem(`adaptem-label:${number}:x`,
+                JSON.stringify({ id: crypto.randomUUID(), batch, item, kind: 'verdict', verdict: 5, shown }));
+              put(1, batch, item);
+              put(2, '0'.repeat(32), '1'.repeat(32));
+            }""",
+            [study.journal.batches()[0].id, study.journal.batches()[0].items[0].id],
+        )
+        page.reload()
+        page.wait_for_function("() => !localStorage.getItem('adaptem-label:1:x')")
+        assert [row.verdict for row in study.journal.events()] == [5]
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("() => localStorage.getItem('adaptem-label:2:x') !== null") and page.is_hidden("#refused")
 
 
 def test_what_is_refused_is_set_aside_where_one_sees_it(page, tmp_path):
@@ -71,8 +91,7 @@ def test_what_is_refused_is_set_aside_where_one_sees_it(page, tmp_path):
             }"""
         )
         count = page.locator("#grid li").count()
-        for _ in range(count):
-            page.keyboard.press("3")
+        judge_all(page, "3")
         saved(page)
         assert page.inner_text("#refused") == "2 refused" and len(study.journal.events()) == count
         page.click("#refused")

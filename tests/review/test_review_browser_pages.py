@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from review_chromium import opened  # isort: skip  # skips where there is no browser, before what needs it
+from review_chromium import judge_all, opened  # isort: skip  # skips where there is no browser, before what needs it
 from review_browser import served, survey
+from review_samples import MadeUp
 from survey_samples import small
 
 from configs.load import dump
@@ -19,8 +20,7 @@ from configs.load import dump
 def test_more_like_this_is_asked_for_after_the_reveal(page, tmp_path):
     with served(survey(tmp_path / "night")) as (study, server, _):
         opened(page, server)
-        for _ in range(page.locator("#grid li").count()):
-            page.keyboard.press("5")
+        judge_all(page, "5")
         page.keyboard.press("Enter")
         page.wait_for_url("**/result")
         assert page.locator(".more").count() == 6  # flags alone: neither controls nor seeded positives
@@ -113,6 +113,29 @@ def test_a_running_survey_is_watched_in_seven_tabs_approved_and_stopped(page, as
         assert "stopped by" in (folder / "report.html").read_text()
 
 
+def test_what_another_tab_hears_while_this_one_reads_up_is_not_lost(page, tmp_path):
+    """The second tab's news of the past is held back; what comes meanwhile comes by the first tab's stream alone."""
+    made = MadeUp(tmp_path / "night")
+    made.event("start", "survey begins")
+    made.look()
+    with served(tmp_path / "night") as (_, server, _browser):
+        page.goto(server.link())
+        page.goto(server.address + "/live")
+        page.wait_for_selector("body[data-stream]")
+        tab, held = page.context.new_page(), []
+        tab.route("**/api/news", lambda route: held.append((route, route.fetch())))  # as it was then
+        tab.goto(server.address + "/live")
+        tab.wait_for_timeout(300)
+        made.look()
+        made.look()
+        page.wait_for_function("() => document.body.dataset.steps === '3'")
+        ((route, answer),) = held
+        route.fulfill(response=answer)
+        tab.wait_for_function("() => document.body.dataset.steps === '3'")
+        assert tab.locator("#log li").count() == page.locator("#log li").count() == 4
+    made.close()
+
+
 def test_every_page_is_usable_by_who_hears_or_types_it(page, tmp_path):
     """axe-core (WCAG 2 A and AA) finds nothing."""
     axe = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
@@ -127,6 +150,10 @@ def test_every_page_is_usable_by_who_hears_or_types_it(page, tmp_path):
     with served(survey(tmp_path / "night")) as (_, server, _browser):
         opened(page, server)
         look("judge")
+        page.keyboard.press("g")
+        page.wait_for_function("() => [...document.querySelectorAll('#tiles li')].every((tile) => tile.loadedMs)")
+        look("many at once")
+        page.keyboard.press("g")
         page.keyboard.press("?")
         look("help")
         page.keyboard.press("Escape")
@@ -139,8 +166,7 @@ def test_every_page_is_usable_by_who_hears_or_types_it(page, tmp_path):
         look("atlas")
         page.goto(server.address)
         page.wait_for_selector("body[data-ready]")
-        for number in range(page.locator("#grid li").count()):
-            page.keyboard.press("15"[number % 2])
+        judge_all(page, "15")
         page.keyboard.press("Enter")
         page.wait_for_url("**/result")
         look("result")
@@ -149,4 +175,4 @@ def test_every_page_is_usable_by_who_hears_or_types_it(page, tmp_path):
             if path == "/live":
                 page.wait_for_selector("body[data-steps]")
             look(path)
-    assert found == {name: [] for name in found} and len(found) == 9
+    assert found == {name: [] for name in found} and len(found) == 10

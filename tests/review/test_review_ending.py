@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from review_samples import MadeUp, flag
 from test_review_live import stream, until
 
 from envs.step import Purpose
+from review.live_routes import _STATUS_S
 
 TOLD_OF_PLACES = {"target", "stage", "exposure", "reason", "interest", "candidates"}
 
@@ -64,7 +66,11 @@ def test_decisions_are_hidden_from_the_moment_of_the_end(night, tmp_path):
         night.made.event("advice", "look at place 5 in detail", reason="bright")
         night.made.event("expectation", "place 5 departs")
         night.made.event("fault", "StageError: at place 5", error="StageError")
+        assert json.loads(browser.ask("/api/live")[2])["last_fault"] == "StageError: at place 5"
         night.end()
+        time.sleep(_STATUS_S + 0.1)
+        now = json.loads(browser.ask("/api/live")[2])
+        assert now["faults"] == 1 and "place 5" not in json.dumps(now) and now["last_fault"] == "StageError"
         steps, events = told(browser)
         assert len(steps) == 2 and not any(TOLD_OF_PLACES & set(step) for step in steps)
         assert [(row["kind"], row["message"]) for row in events] == [

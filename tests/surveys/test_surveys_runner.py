@@ -146,7 +146,10 @@ def test_a_person_pauses_looks_skips_and_stops(tmp_path):
         if len(said) == 6:
             ask(folder, "skip", {"target": 12}, person="Ada")
             ask(folder, "look_here", {"x_nm": 75.0, "y_nm": 75.0}, person="Ada")
+            for kind in ("look_here", "skip"):
+                ask(folder, kind, {"x_nm": 0.0, "y_nm": 0.0, "target": 13, "specimen": "another"}, person="Bo")
         if len(said) == 9:
+            ask(folder, "look_here", {"x_nm": -75.0, "y_nm": 75.0}, person="Cy")
             ask(folder, "pause", person="Ada")
             ask(folder, "resume", person="Ada")
             ask(folder, "stop", person="Ada")
@@ -159,7 +162,11 @@ def test_a_person_pauses_looks_skips_and_stops(tmp_path):
     assert wished.stage is None or abs(wished.stage.requested.x_nm - 75.0) < 26
     assert len(said) == 9
     with SurveyReader(folder) as reader:
-        assert {row.state for row in reader.requests()} <= {"done", "accepted"}
+        answers = {(row.person, row.kind): (row.state, row.reply) for row in reader.requests()}
+        refused = ("refused", f"it is a place of another, and now it is {said[0].specimen}")
+        assert answers.pop(("Bo", "look_here")) == answers.pop(("Bo", "skip")) == refused
+        assert answers.pop(("Cy", "look_here")) == ("too late", f"{said[0].specimen} was over before")
+        assert {state for state, _ in answers.values()} <= {"done", "accepted"}
         assert [e.data["target"] for e in reader.events("block")] == [12]
 
 
