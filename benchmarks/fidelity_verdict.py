@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.cells import ANNULAR, BRIGHT, DARK, WIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 Row: TypeAlias = "dict[str, Any]"
@@ -96,11 +96,14 @@ def _least(target: str, rows: Sequence[Row], bar: float) -> Row:
     }
 
 
+def _off(row: Row) -> float:
+    return abs(float(row["ratio"]) - 1)
+
+
 def _contrast(target: str, rows: Sequence[Row]) -> Row:
-    key: Callable[[Row], float] = lambda row: abs(row["ratio"] - 1)  # noqa: E731
-    worst = max(rows, key=key)
+    worst = max(rows, key=_off)
     bar = f"within {CONTRAST_OFF:.0%}"
-    held = "yes" if key(worst) <= CONTRAST_OFF else "NO"
+    held = "yes" if _off(worst) <= CONTRAST_OFF else "NO"
     return {"target": target, "bar": bar, "worst": worst["ratio"], "where": place(worst), "held": held}
 
 

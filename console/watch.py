@@ -44,6 +44,8 @@ def watch(
                 raise ConfigError(*(f"not sent: {trouble}" for trouble in troubles))
             say("sent")
             return
-        told = lambda text: errors.print(text)  # noqa: E731 - what is heard goes to stderr, the end to stdout
-        end = follow(folder, sender.send, RealClock(), quiet_s=settings.quiet_s, silent_s=settings.silent_s, told=told)
+        clock = RealClock()  # what is heard goes to stderr, the end to stdout
+        end = follow(
+            folder, sender.send, clock, quiet_s=settings.quiet_s, silent_s=settings.silent_s, told=errors.print
+        )
         say(f"{end.title}: {end.text}")

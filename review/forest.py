@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from matplotlib.axes import Axes
+
     from surveys.comparing import Compared
 
 _SIGMAS = 1.96
@@ -31,25 +33,25 @@ def forest(compared: Sequence[Compared], most: int = 12) -> Figure:
     return figure
 
 
-def _draw(axis: object, each: Compared) -> None:
+def _draw(axis: Axes, each: Compared) -> None:
     colour = _AGREES if each.comparable else _DIFFERS
     labels, place = [], 0
     largest = max(each.numbers)
     for survey, value, std, number in zip(each.surveys, each.values, each.stds, each.numbers, strict=True):
         size = 4 + 5 * (number / largest) ** 0.5
-        axis.errorbar(value, -place, xerr=_SIGMAS * (std or 0.0), fmt="s", ms=size, color=colour, lw=1.2)  # type: ignore[attr-defined]
+        axis.errorbar(value, -place, xerr=_SIGMAS * (std or 0.0), fmt="s", ms=size, color=colour, lw=1.2)
         labels.append(f"{survey} (n = {number})")
         place += 1
     if each.pooled is not None and each.low is not None and each.high is not None:
         xs, ys = [each.low, each.pooled, each.high, each.pooled], [-place, -place + 0.3, -place, -place - 0.3]
-        axis.fill(xs, ys, color=_POOLED)  # type: ignore[attr-defined]
+        axis.fill(xs, ys, color=_POOLED)
         labels.append("together")
         place += 1
-    axis.set_yticks([-n for n in range(place)], labels, fontsize=8)  # type: ignore[attr-defined]
-    axis.set_ylim(-place + 0.4, 0.6)  # type: ignore[attr-defined]
+    axis.set_yticks([-n for n in range(place)], labels, fontsize=8)
+    axis.set_ylim(-place + 0.4, 0.6)
     unit = "" if each.unit == "1" else f" ({each.unit})"
     where = f", {each.signal}" if each.signal else ""
-    axis.set_title(f"{each.name}{unit}{where}: {each.why}", fontsize=8, loc="left", color=colour)  # type: ignore[attr-defined]
-    axis.tick_params(axis="x", labelsize=7)  # type: ignore[attr-defined]
+    axis.set_title(f"{each.name}{unit}{where}: {each.why}", fontsize=8, loc="left", color=colour)
+    axis.tick_params(axis="x", labelsize=7)
     for side in ("top", "right", "left"):
-        axis.spines[side].set_visible(False)  # type: ignore[attr-defined]
+        axis.spines[side].set_visible(False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -18,7 +18,7 @@ from surveys.quality import Measure, frames_of, survey_quality
 from surveys.quality_terms import FRAME_TERMS, TERMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from archive.reader import SurveyReader
 
@@ -120,28 +120,22 @@ def _compared(
 ) -> Compared:
     values, stds = tuple(m.value for _, m in members), tuple(m.std for _, m in members)
     unlike = _unlike(signal, [settings[number] for number, _ in members]) if name in FRAME_TERMS else ""
-    base = _maker(name, signal, tuple(names[number] for number, _ in members), values, stds,
-                  tuple(m.n for _, m in members))  # fmt: skip
+    told = Compared(
+        name=name, signal=signal, surveys=tuple(names[number] for number, _ in members), values=values, stds=stds,
+        numbers=tuple(m.n for _, m in members), comparable=False, why=unlike,
+    )  # fmt: skip
     if unlike and name != "fluence_e_per_A2":
-        return base(comparable=False, why=unlike)
+        return told
     known = [std for std in stds if std is not None and std > 0]
     if len(known) < len(stds):
         same = max(values) - min(values) <= ALIKE * max(abs(value) for value in values)
-        return base(comparable=same, why="without an uncertainty; within 10 %" if same else "differs by more than 10 %")
+        why = "without an uncertainty; within 10 %" if same else "differs by more than 10 %"
+        return replace(told, comparable=same, why=why)
     pooled = random_effects(values, known)
-    return base(
-        comparable=True, why="", pooled=pooled.mean, low=pooled.low, high=pooled.high, between=pooled.tau,
+    return replace(
+        told, comparable=True, why="", pooled=pooled.mean, low=pooled.low, high=pooled.high, between=pooled.tau,
         inconsistency=pooled.inconsistency, p_value=pooled.p_value,
     )  # fmt: skip
-
-
-def _maker(name: str, signal: str, surveys: tuple[str, ...], values: tuple[float, ...], stds: tuple[float | None, ...],
-           numbers: tuple[int, ...]) -> Callable[..., Compared]:  # fmt: skip
-    def make(**told: object) -> Compared:
-        base = {"name": name, "signal": signal, "surveys": surveys, "values": values, "stds": stds, "numbers": numbers}
-        return Compared(**base | told)  # type: ignore[arg-type]
-
-    return make
 
 
 def _judged(compared: Sequence[Compared]) -> list[Compared]:
@@ -158,11 +152,10 @@ def _judged(compared: Sequence[Compared]) -> list[Compared]:
 def _verdict(each: Compared, *, differs: bool) -> Compared:
     if each.p_value is None:
         return each
-    make = _maker(each.name, each.signal, each.surveys, each.values, each.stds, each.numbers)
-    numbers = {"between": each.between, "inconsistency": each.inconsistency, "p_value": each.p_value}
-    if differs:
-        return make(comparable=False, why=f"differs by more than chance (p = {each.p_value:.2g})", **numbers)
-    return make(comparable=True, why="agrees", pooled=each.pooled, low=each.low, high=each.high, **numbers)
+    if differs:  # what does not agree has no value in common
+        why = f"differs by more than chance (p = {each.p_value:.2g})"
+        return replace(each, comparable=False, why=why, pooled=None, low=None, high=None)
+    return replace(each, why="agrees")
 
 
 def _conditions(reader: SurveyReader) -> dict[tuple[str, str], float]:
