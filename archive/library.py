@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from archive.durable import sync_folder, transaction
 from archive.journal import utc_now
+from archive.library_campaigns import add_entry
 from archive.library_records import (
     Experiment,
+    Kept,
     LibraryError,
     Result,
+    Source,
     canonical,
     checked,
     checked_result,
@@ -38,32 +40,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from archive.library_records import Vector
-
-Added: TypeAlias = Literal["new", "same", "revised", "conflict"]
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """An experiment with its place in this library."""
-
-    id: int
-    experiment: Experiment
-    origin: str
-    """Id of the library that it was first added to."""
-    added_utc: str
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where an import comes from."""
-
-    sha256: str
-    name: str
-    origin: str
-    """Id of the library that it was exported from."""
-    author: str | None
-    licence: str | None
+    from archive.campaign_entries import Entry
+    from archive.library_records import Added, Vector
 
 
 class Library:
@@ -129,19 +107,20 @@ class Library:
         origin, or with fewer frames; ours stays, theirs is kept aside. Raises LibraryError.
         """
         checked(experiment)
-        with self._transaction() as database:
+        with self.transaction() as database:
             return self._add(database, experiment, embeddings or {}, origin or self.id)
 
     def add_result(self, result: Result, *, origin: str | None = None) -> Added:
         """Keep what another technique says of a specimen: new, or the same as is there. Raises LibraryError."""
         checked_result(result)
-        with self._transaction() as database:
+        with self.transaction() as database:
             return self._add_result(database, result, origin or self.id)
 
     def add_all(
         self,
         experiments: Iterable[tuple[Experiment, Mapping[str, Vector], str]],
         results: Iterable[tuple[Result, str]] = (),
+        entries: Iterable[tuple[Entry, str]] = (),
         *,
         source: Source | None = None,
     ) -> dict[str, int]:
@@ -151,12 +130,14 @@ class Library:
         nothing then.
         """
         counts = dict.fromkeys(("new", "same", "revised", "conflict"), 0)
-        with self._transaction() as database:
+        with self.transaction() as database:
             for experiment, vectors, origin in experiments:
                 foreign = source is not None
                 counts[self._add(database, checked(experiment), vectors, origin, foreign=foreign)] += 1
             for result, origin in results:
                 counts[self._add_result(database, checked_result(result), origin)] += 1
+            for entry, origin in entries:
+                counts[add_entry(database, entry, origin, self._utc())] += 1
             if source is not None:
                 database.execute(
                     "INSERT INTO imports (sha256, name, origin, author, licence, added_utc, counts)"
@@ -228,6 +209,10 @@ class Library:
         rows = self.database.execute("SELECT rule, theirs, origin FROM conflicts ORDER BY id")
         return [(rule, experiment_of(theirs), origin) for rule, theirs, origin in rows]
 
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Nobody else writes meanwhile, and all of it is durable at its end, or nothing. Raises LibraryError."""
+        return transaction(self.database, self._refused)
+
     def close(self) -> None:
         """Safe twice."""
         self.database.close()
@@ -289,9 +274,6 @@ class Library:
 
     def _utc(self) -> str:
         return self._now_utc().isoformat(timespec="seconds")
-
-    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        return transaction(self.database, self._refused)
 
     def _refused(self, error: sqlite3.Error) -> LibraryError:
         return LibraryError(f"asked to write {self.path}, found: {error}; nothing of this was kept")

@@ -7,6 +7,8 @@ the order of ``embeddings/MODEL.json``. Rules, by what an experiment is (``uid``
 - the same content: nothing is done. So importing twice changes nothing.
 - the same experiment, told anew by the library that first told it, with at least as many frames: theirs replaces it.
 - otherwise a conflict: ours stays, theirs is kept aside in ``conflicts`` for a person.
+
+``campaigns.jsonl`` holds entries of campaigns, where there are any: what is not known is added, and nothing replaced.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ import numpy as np
 
 from archive.bundle import PART_BYTES, Member, crate, person, software, write_bundle
 from archive.bundle_reading import BundleError, open_bundle
+from archive.campaign_entries import Entry, entry_json, entry_of
 from archive.journal import utc_now
-from archive.library import Library, Source
-from archive.library_records import Experiment, LibraryError, Result, canonical, experiment_of, result_of
+from archive.library_campaigns import entries_of
+from archive.library_records import Experiment, LibraryError, Result, Source, canonical, experiment_of, result_of
 from archive.library_schema import UPGRADES, schema_version
 from archive.library_vectors import unpacked
 from archive.software import commit, version
@@ -33,9 +36,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archive.bundle_reading import Bundle
+    from archive.library import Library
     from archive.library_records import Vector
 
 FORMAT = "adaptem library 1"
+_CAMPAIGNS = "campaigns.jsonl"
 MOST_BYTES = 2 << 30
 """Of a bundle, unpacked: its members are read whole."""
 _MOST_LINE = 4 << 20
@@ -47,11 +52,15 @@ def export_bundle(
     path: Path,
     numbers: Sequence[int] | None = None,
     *,
+    campaign: str | None = None,
     licence_url: str | None = None,
     author: str | None = None,
     orcid_url: str | None = None,
 ) -> int:
-    """Write the experiments of these numbers (None: all) with results of their specimens; how many. Raises OSError."""
+    """Write the experiments of these numbers (None: all) with results of their specimens; how many. Raises OSError.
+
+    Of campaigns the entries of ``campaign`` go along; of all, where all experiments go.
+    """
     kept = list(library.all()) if numbers is None else library.many(numbers)
     specimens = {each.experiment.specimen for each in kept}
     results = [
@@ -64,6 +73,9 @@ def export_bundle(
     lines = b"".join(_line(each.origin, "experiment", each.experiment) for each in kept)
     told = b"".join(_line(origin, "result", result) for result, origin in results)
     members = [Member("experiments.jsonl", lines), Member("results.jsonl", told)]
+    whose = entries_of(library.database, campaign) if campaign or numbers is None else []
+    if whose:
+        members.append(Member(_CAMPAIGNS, b"".join(_line(origin, "entry", entry) for entry, origin in whose)))
     for model, rows in vectors.items():
         about = {"model": model, "size": len(rows[0][1]), "uids": [uid for uid, _ in rows]}
         members.append(Member(f"embeddings/{model}.json", json.dumps(about).encode()))
@@ -95,9 +107,14 @@ def import_bundle(library: Library, path: Path) -> dict[str, int]:
             for result, whose in _records(bundle, "results.jsonl", "result")
             if isinstance(result, Result)
         ]
+        entries = [
+            (entry, whose)
+            for entry, whose in (_records(bundle, _CAMPAIGNS, "entry") if _CAMPAIGNS in bundle.names else ())
+            if isinstance(entry, Entry)
+        ]
         who = entities.get(str((root.get("author") or {}).get("@id")), {})
         source = Source(_digest(path), path.name, origin, who.get("name"), (root.get("license") or {}).get("@id"))
-        return library.add_all(experiments, results, source=source)
+        return library.add_all(experiments, results, entries, source=source)
 
 
 def merge(library: Library, other: Path) -> dict[str, int]:
@@ -118,17 +135,26 @@ def merge(library: Library, other: Path) -> dict[str, int]:
             experiments = [(experiment_of(data), theirs.get(number, {}), origin) for number, data, origin in rows]
             told = database.execute("SELECT data, origin FROM results ORDER BY id").fetchall()
             results = [(result_of(data), origin) for data, origin in told]
+            entries = entries_of(database)
             (origin,) = database.execute("SELECT value FROM meta WHERE key = 'library'").fetchone()
     except (sqlite3.Error, TypeError) as error:
         raise LibraryError(f"asked to merge {other}, found: {error}; give a library's file") from error
-    return library.add_all(experiments, results, source=Source(_digest(other), other.name, origin, None, None))
+    source = Source(_digest(other), other.name, origin, None, None)
+    return library.add_all(experiments, results, entries, source=source)
 
 
-def _line(origin: str, kind: str, record: Experiment | Result) -> bytes:
-    return b'{"origin":' + json.dumps(origin).encode() + f',"{kind}":'.encode() + canonical(record) + b"}\n"
+def _line(origin: str, kind: str, record: Experiment | Result | Entry) -> bytes:
+    told = entry_json(record) if isinstance(record, Entry) else canonical(record)
+    return b'{"origin":' + json.dumps(origin).encode() + f',"{kind}":'.encode() + told + b"}\n"
 
 
-def _records(bundle: Bundle, name: str, kind: str) -> Iterator[tuple[Experiment | Result, str]]:
+def _read(kind: str, data: str) -> Experiment | Result | Entry:
+    if kind == "entry":
+        return entry_of(data)
+    return experiment_of(data) if kind == "experiment" else result_of(data)
+
+
+def _records(bundle: Bundle, name: str, kind: str) -> Iterator[tuple[Experiment | Result | Entry, str]]:
     """Every line, checked as if it were typed here."""
     for number, line in enumerate(bundle.read(name).splitlines(), start=1):
         where = f"{bundle.path}: {name}, line {number}"
@@ -140,7 +166,7 @@ def _records(bundle: Bundle, name: str, kind: str) -> Iterator[tuple[Experiment 
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise BundleError(f"{where} is no {kind} with its origin ({error})") from error
         try:
-            yield (experiment_of(data) if kind == "experiment" else result_of(data)), origin
+            yield _read(kind, data), origin
         except LibraryError as error:
             raise BundleError(f"{where}: {error}; nothing was taken in") from error
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-    from archive.library import Added, Library
-    from archive.library_records import Experiment
+    from archive.library import Library
+    from archive.library_records import Added, Experiment
     from archive.reader import SurveyReader
 
 

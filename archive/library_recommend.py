@@ -22,7 +22,8 @@ from archive.library_search import Query, numbers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from archive.library import Kept, Library
+    from archive.library import Library
+    from archive.library_records import Kept
 
 Ratio: TypeAlias = float
 

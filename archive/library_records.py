@@ -22,6 +22,8 @@ from configs.elements import element
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 Kind: TypeAlias = Literal["survey", "file"]
+Added: TypeAlias = Literal["new", "same", "revised", "conflict"]
+"""What became of it: ``Library.add``."""
 
 TECHNIQUES = ("HAADF", "ADF", "ABF", "BF", "CTEM", "4D-STEM", "EELS", "EDS", "STEM", "image", "spectrum")
 """STEM, image, spectrum: as much as was told."""
@@ -137,13 +139,40 @@ class Result:
         return hashlib.sha256(canonical(self)).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An experiment with its place in this library."""
+
+    id: int
+    experiment: Experiment
+    origin: str
+    """Id of the library that it was first added to."""
+    added_utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an import comes from."""
+
+    sha256: str
+    name: str
+    origin: str
+    """Id of the library that it was exported from."""
+    author: str | None
+    licence: str | None
+
+
 _EXPERIMENT = TypeAdapter(Experiment)
 _RESULT = TypeAdapter(Result)
 
 
 def canonical(record: Experiment | Result) -> bytes:
     """JSON with sorted keys and without what is None: equal for equal records, in every version that knows them."""
-    adapter: TypeAdapter[Any] = _EXPERIMENT if isinstance(record, Experiment) else _RESULT
+    return canonical_json(_EXPERIMENT if isinstance(record, Experiment) else _RESULT, record)
+
+
+def canonical_json(adapter: TypeAdapter[Any], record: object) -> bytes:
+    """The same of any kind of record."""
     return to_json(_sorted(adapter.dump_python(record, mode="json", exclude_none=True)))
 
 

@@ -73,6 +73,16 @@ UPGRADES: tuple[str, ...] = (
         vector BLOB NOT NULL, PRIMARY KEY (experiment, exposure, target)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE campaigns (             -- archive.campaign_entries.Entry; only ever added to
+        id INTEGER PRIMARY KEY,
+        content TEXT UNIQUE NOT NULL,    -- SHA-256 of data
+        campaign TEXT NOT NULL, laboratory TEXT NOT NULL, number INTEGER NOT NULL,
+        origin TEXT NOT NULL, added_utc TEXT NOT NULL,
+        data TEXT NOT NULL
+    );
+    CREATE INDEX campaigns_by_number ON campaigns (campaign, laboratory, number);
+    """,
 )
 """Script i brings a library from schema_version i to i + 1; version 0 is the empty file."""
 

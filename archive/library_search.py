@@ -15,7 +15,8 @@ from configs.elements import element
 from configs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from archive.library import Kept, Library
+    from archive.library import Library
+    from archive.library_records import Kept
 
 _FEW = 2_000
 """Of more finds by words than this the newest come first, not the best match; fewer by settings are all looked at."""

@@ -14,9 +14,9 @@ from console.library_options import Elements, File, Json, opened_library, said
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archive.library import Added, Library
+    from archive.library import Library
     from archive.library_from_file import Told
-    from archive.library_records import Experiment
+    from archive.library_records import Added, Experiment
 
 Files = Annotated[
     list[Path], typer.Argument(help="Surveys' folders, vendors' files, images, OME-Zarr.", show_default=False)

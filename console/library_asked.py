@@ -13,8 +13,8 @@ from console.exits import output, plain_errors, say, show
 from console.library_options import Elements, File, Json, opened_library, said
 
 if TYPE_CHECKING:
-    from archive.library import Kept, Library
-    from archive.library_records import Conditions, Result
+    from archive.library import Library
+    from archive.library_records import Conditions, Kept, Result
     from archive.library_search import Query
 
 Words = Annotated[list[str] | None, typer.Argument(help="All of them; cat* for the beginning of a word.")]

@@ -10,6 +10,7 @@ import typer
 from console import (
     answers,
     calibrate,
+    campaign,
     export,
     files,
     instruments,
@@ -71,6 +72,7 @@ for group in (
     export,
     files,
     library,
+    campaign,
     see,
     plan,
     safety,

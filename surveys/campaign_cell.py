@@ -1,0 +1,171 @@
+"""One cell of a campaign as an ordinary survey, and the number that its record gives.
+
+The campaign says which looks, controls and budget; instrument, limits, areas and everything else are of the
+laboratory's own config, and a campaign that asks more than that config allows is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from archive.library_filling import add_survey
+from archive.library_records import LibraryError
+from archive.reader import SurveyReader
+from configs.errors import ConfigError
+from configs.settings import unknown
+from envs.descriptors import NAMES, describe_windows
+from envs.scorers import Window
+from envs.step import Kind, Stream
+from instruments.drivers import registry
+from surveys.campaign_member import Measured
+from surveys.night import default_folder, open_night
+from surveys.runner import run_survey
+from surveys.settings import SurveySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from archive.campaign_entries import Entry
+    from surveys.campaign_member import Member
+    from surveys.campaign_settings import CampaignSettings, MeasureSettings
+
+_FEWEST = 5
+"""Controls from which a mean and its uncertainty are told."""
+
+
+def cell_settings(campaign: CampaignSettings, cell: str, laboratory: str, own: SurveySettings) -> SurveySettings:
+    """The survey that measures a cell. Raises ConfigError where the laboratory's own config does not allow it."""
+    row, column = campaign.grid[cell]
+    specimen, condition = campaign.specimens[row], campaign.conditions[column]
+    if campaign.budget.hours > own.budget.hours or campaign.budget.electrons > own.budget.electrons:
+        raise ConfigError(
+            f"a cell of {campaign.name} asks {campaign.budget.hours:g} h and {campaign.budget.electrons:.3g} e, "
+            f"your config allows {own.budget.hours:g} h and {own.budget.electrons:.3g} e: raise its budget, or leave it"
+        )
+    data: dict[str, Any] = own.model_dump(mode="json")
+    mine = [each for each in data["specimens"] if each["name"] == specimen.name]
+    if not mine:
+        names = [each.name for each in own.specimens]
+        raise ConfigError(f"specimen {specimen.name!r} was asked, your config has {', '.join(names)}: add its area")
+    looks = condition.looks or campaign.looks
+    data |= {
+        "name": f"{campaign.name}-{specimen.name}-{condition.name}",
+        "seed": _seed(campaign, cell, laboratory, own.seed),
+        "specimens": mine,
+        "looks": looks.model_dump(mode="json"),
+        "controls": campaign.controls.model_dump(mode="json"),
+        "budget": campaign.budget.model_dump(mode="json"),
+    }
+    current_pA = condition.current_pA or campaign.current_pA
+    if current_pA is not None:
+        data["current_pA"] = current_pA
+    shaped = specimen.simulated | condition.simulated
+    if shaped and registry.simulated(own.instrument) and data["instrument"].get("kind") == "simulated":
+        known = data["instrument"]["specimen"]
+        for name in shaped:
+            if name not in known:
+                raise ConfigError(f"campaign {campaign.name}: simulated.{name}: {unknown(name, known)}")
+        data["instrument"] = data["instrument"] | {"specimen": known | shaped}
+    try:
+        return SurveySettings.model_validate(data)
+    except ValidationError as error:
+        lines = (f"campaign {campaign.name}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(*lines) from error
+
+
+def _seed(campaign: CampaignSettings, cell: str, laboratory: str, own: int) -> int:
+    """Of a cell and a laboratory: no two surveys of a campaign see the same places."""
+    return int.from_bytes(hashlib.sha256(f"{campaign.id} {cell} {laboratory} {own}".encode()).digest()[:4])
+
+
+def run_cell(
+    member: Member,
+    claim: Entry,
+    own: SurveySettings,
+    folder: Path | None = None,
+    watch: Callable[..., None] | None = None,
+) -> Measured:
+    """Survey a claimed cell, tell its result and keep the survey in the library.
+
+    What does not come to a result gives the cell back, with the reason, and raises: ConfigError, ArchiveError,
+    InstrumentError, LibraryError.
+    """
+    campaign, cell = member.standing().campaign, str(claim.cell)
+    try:
+        settings = cell_settings(campaign, cell, member.laboratory, own)
+        place = folder or default_folder(settings)
+        night = open_night(settings, place)
+        summary = run_survey(night, on_step=watch) if watch is not None else run_survey(night)
+        if summary.exit_code:
+            raise LibraryError(f"the survey of cell {cell} did not complete: {summary.message}; its record is {place}")
+        with SurveyReader(place) as reader:
+            found = measure(reader, campaign.measure)
+            add_survey(member.library, reader)
+    except BaseException as error:
+        if member.holds(cell):
+            member.release(cell, str(error) or type(error).__name__)
+        raise
+    member.measured(cell, found)
+    return found
+
+
+def measure(reader: SurveyReader, asked: MeasureSettings) -> Measured:
+    """Mean of a descriptor over the control sites of a survey, with its standard error.
+
+    Controls are drawn at random: their mean is that of the area, whatever the agent preferred. Raises LibraryError.
+    """
+    values, start_s, end_s, electrons = [], math.inf, -math.inf, 0.0
+    controls = _controls(reader)
+    column = NAMES.index(asked.descriptor)
+    for row in reader.exposures():
+        if row.frame is None:
+            continue
+        start_s, end_s = min(start_s, row.frame.start_s), max(end_s, row.frame.end_s)
+        electrons += row.frame.electrons
+        if row.id not in controls:
+            continue
+        frame = reader.recorded(row.id)
+        if asked.signal not in frame.signals:
+            raise LibraryError(
+                f"the campaign measures {asked.signal}: {unknown(asked.signal, frame.signals, 'signal')}"
+            )
+        signal = frame.signals[asked.signal]
+        image = np.asarray(signal.data, np.float64)
+        image = image.mean(axis=0) if image.ndim == 3 else image
+        offset = signal.calibration.get("offset_counts", 0.0) if asked.descriptor == "mean_counts" else 0.0
+        whole = Window((0, image.shape[0]), (0, image.shape[1]))
+        values.append(float(describe_windows(image, [whole], row.exposure.pixel_size_nm)[0, column]) - offset)
+    told = np.array(values)[np.isfinite(values)]
+    if len(told) < _FEWEST:
+        raise LibraryError(f"{len(told)} controls show {asked.descriptor}, {_FEWEST} are needed: raise controls.count")
+    mean, std = float(told.mean()), float(told.std(ddof=1)) / math.sqrt(len(told))
+    if asked.log:
+        if mean <= 0:
+            raise LibraryError(
+                f"the mean of {asked.descriptor} is {mean:.3g} and has no logarithm: set measure.log: false"
+            )
+        mean, std = math.log(mean), std / mean
+    return Measured(
+        value=mean, std=std, n=len(told), hours=(end_s - start_s) / 3600.0, electrons=electrons,
+        survey=reader.folder.resolve().name,
+    )  # fmt: skip
+
+
+def _controls(reader: SurveyReader) -> set[int]:
+    """The exposures that show control sites, also those that the agent had chosen before.
+
+    Without them the mean would be that of the places which the agent did not like.
+    """
+    found: set[int] = set()
+    for step in reader.steps():
+        if step.kind is Kind.CONTROL:
+            found |= {number for number, tag in step.retagged if tag.stream is Stream.CONTROL}
+            if step.shown is not None and step.shown.exposure.id is not None:
+                found.add(step.shown.exposure.id)
+    return found
