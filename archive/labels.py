@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from archive.durable import sync_folder, transaction
 from archive.errors import JournalError
 from archive.journal import utc_now
+from archive.labels_schema import UPGRADES
 from archive.schema import upgrade
 
 if TYPE_CHECKING:
@@ -27,57 +28,6 @@ if TYPE_CHECKING:
 
 EventKind: TypeAlias = Literal["verdict", "undo", "note", "lock"]
 Phase: TypeAlias = Literal["blind", "revealed"]
-
-_UPGRADES = (
-    """
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-
-    CREATE TABLE batches (
-        id TEXT PRIMARY KEY,             -- random: the browser sees it
-        reviewer TEXT NOT NULL,
-        seed INTEGER NOT NULL,           -- of the order, and of the items' ids
-        created_utc TEXT NOT NULL,
-        versions TEXT NOT NULL           -- of the programs that drew it
-    ) WITHOUT ROWID;
-
-    CREATE TABLE items (
-        id TEXT PRIMARY KEY,             -- random: the browser sees it
-        batch TEXT NOT NULL REFERENCES batches (id),
-        position INTEGER NOT NULL,
-        place TEXT NOT NULL,             -- the same place, whoever judges it
-        data TEXT NOT NULL,              -- surveys.places.Place: the browser does not see it before the batch is locked
-        UNIQUE (batch, position)
-    ) WITHOUT ROWID;
-
-    CREATE TABLE events (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,         -- made by the browser: an event that is sent twice is kept once
-        batch TEXT NOT NULL REFERENCES batches (id),
-        item TEXT REFERENCES items (id), -- NULL: the whole batch is meant (lock)
-        kind TEXT NOT NULL CHECK (kind IN ('verdict', 'undo', 'note', 'lock')),
-        phase TEXT NOT NULL CHECK (phase IN ('blind', 'revealed')),
-        verdict INTEGER CHECK (verdict BETWEEN 1 AND 5),
-        text TEXT,
-        shown TEXT NOT NULL,             -- how the place was shown: contrast, magnification, how long
-        utc TEXT NOT NULL,
-        CHECK ((kind = 'verdict') = (verdict IS NOT NULL)),
-        CHECK ((kind = 'lock') = (item IS NULL))
-    );
-    CREATE INDEX events_by_batch ON events (batch);
-    CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'label events are never changed'); END;
-    CREATE TRIGGER events_last BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'label events are never removed'); END;
-
-    CREATE TABLE sessions (digest TEXT PRIMARY KEY, created_utc TEXT NOT NULL) WITHOUT ROWID;
-    """,
-    """
-    CREATE TABLE wanted (                -- what a person asked more of, once it was revealed
-        id TEXT PRIMARY KEY,             -- made by the browser
-        item TEXT NOT NULL REFERENCES items (id),
-        name TEXT NOT NULL,              -- what the person calls it; empty: asked no more
-        utc TEXT NOT NULL
-    );
-    """,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +102,7 @@ class LabelJournal:
                 raise JournalError(f"{path} cannot use SQLite's write-ahead log (found {mode}): put it on a local disk")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.execute("PRAGMA foreign_keys=ON")
-            upgrade(self._database, _UPGRADES)
+            upgrade(self._database, UPGRADES)
             with self._transaction() as database:  # the probe: a write, before a person's first label
                 database.execute("INSERT OR REPLACE INTO meta VALUES ('opened_utc', ?)", (self._utc(),))
                 database.execute("INSERT OR IGNORE INTO meta VALUES ('id', ?)", (secrets.token_hex(16),))
@@ -274,6 +224,19 @@ class LabelJournal:
         """Each item that a person asked more of, with the name last given to it."""
         last = dict(self._database.execute("SELECT item, name FROM wanted ORDER BY rowid").fetchall())
         return tuple((self.item(item), name) for item, name in last.items() if name)
+
+    def sow(self, rows: Sequence[tuple[str, Mapping[str, Any], bytes]]) -> None:
+        """Keep seeded positives: place, what stands behind it, its pictures. One that is there is kept as it was."""
+        with self._transaction() as database:
+            database.executemany(
+                "INSERT INTO seeded VALUES (?, ?, ?, ?) ON CONFLICT (place) DO NOTHING",
+                [(place, json.dumps(dict(data)), pictures, self._utc()) for place, data, pictures in rows],
+            )
+
+    def seeded(self) -> tuple[tuple[Mapping[str, Any], bytes], ...]:
+        """Every seeded positive: what stands behind it, and its pictures."""
+        rows = self._database.execute("SELECT data, pictures FROM seeded ORDER BY place").fetchall()
+        return tuple((json.loads(row[0]), bytes(row[1])) for row in rows)
 
     def admit(self, digest: str) -> None:
         """Remember a session by the digest of its secret, so that an open page goes on after a restart."""

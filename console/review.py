@@ -33,6 +33,14 @@ def review(
         bool, typer.Option("--allow-remote", help="Let other computers connect. The connection is not encrypted.")
     ] = False,
     size: Annotated[int, typer.Option(help="Places in a batch.", min=2, max=500)] = 40,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="An earlier survey that was judged: what was confirmed there is put into ordinary places here, "
+            "to see how much of it is noticed. May be given several times."
+        ),
+    ] = None,
+    seeded: Annotated[int, typer.Option(help="So many such places at most.", min=1, max=200)] = 20,
 ) -> None:
     """Judge what a survey flagged, blind and among random controls, in a browser. Ctrl-C ends it."""
     with plain_errors():
@@ -47,6 +55,10 @@ def review(
             ) from error
         study = Study(folder, labels, size=size)
         try:
+            if known:
+                from review.seeding import sow
+
+                say(f"{sow(study, known, seeded)} seeded positives are among the places to judge")
             server = Server(study, Bound(host=host, port=port, remote=allow_remote), reviewer or getpass.getuser())
             say(f"open this link, it admits one browser:\n{server.link()}\nCtrl-C ends the server; every label stays")
             server.run()

@@ -35,6 +35,11 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
+def _whence(injected: Mapping[str, Any] | None) -> str | None:
+    """In words, where the known feature that a place shows was found."""
+    return None if injected is None else "{survey} {specimen}/{target} exposure {exposure_id}".format(**injected)
+
+
 def label_rows(journal: LabelJournal) -> list[dict[str, Any]]:
     """Every place that somebody saw and judged, as one row a reviewer, in the order of the batches.
 
@@ -64,7 +69,7 @@ def label_rows(journal: LabelJournal) -> list[dict[str, Any]]:
                     "specimen": place.specimen, "target": place.target, "x_nm": place.x_nm, "y_nm": place.y_nm,
                     "width_nm": place.width_nm, "height_nm": place.height_nm, "exposure_id": place.exposure_id,
                     "rank": flag.get("rank"), "score": flag.get("score"), "q_value": flag.get("q_value"),
-                    "reason": flag.get("reason"), "seen": given.shown.get("seen"),
+                    "reason": flag.get("reason"), "injected": _whence(place.injected), "seen": given.shown.get("seen"),
                     "how": given.shown.get("how", "single"), "view": given.shown.get("view", "place"),
                     "looked_s": given.shown.get("looked_s"), "utc": given.utc,
                     "batch": batch.id, "item": item.id,

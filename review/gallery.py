@@ -10,14 +10,16 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from archive.reader import SurveyReader
+from review.feature import transplanted
 from review.pictures import ACCENT, Frames, greys, limits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
+    from review.feature import Feature
     from surveys.places import Place
 
 View: TypeAlias = Literal["thumb", "place", "around", "channels"]
@@ -35,8 +37,9 @@ _KEPT = 4096
 class Gallery:
     """Draws places out of a survey's frames. To be used by one thread: SQLite's connection is that thread's."""
 
-    def __init__(self, folder: Path, places: Sequence[Place]) -> None:
-        """Raises FolderError or JournalError."""
+    def __init__(self, folder: Path, places: Sequence[Place], features: Mapping[str, Feature] | None = None) -> None:
+        """``features``: by place, what a seeded positive shows. Raises FolderError or JournalError."""
+        self._features = features or {}
         self._places = sorted(places, key=lambda place: (place.specimen, place.target))
         self._reader = reader = SurveyReader(folder)
         config = reader.meta.config
@@ -49,12 +52,18 @@ class Gallery:
         """Safe twice."""
         self._reader.close()
 
-    def _picture(self, exposure_id: int, specimen: str, site: Site, view: View, contrast: Contrast) -> bytes | None:
-        """PNG (WebP for a thumbnail) of a site; None where the frame is missing or damaged."""
+    def _picture(
+        self, exposure_id: int, specimen: str, site: Site, view: View, contrast: Contrast, seeded: str | None = None
+    ) -> bytes | None:
+        """PNG (WebP for a thumbnail) of a site; None where the frame is missing or damaged.
+
+        ``seeded``: the place whose known feature is shown in it; None = it is shown as it was recorded.
+        """
+        feature = None if seeded is None else self._features[seeded]
         if view == "channels":
-            return self._side_by_side(exposure_id, site, contrast)
+            return self._side_by_side(exposure_id, site, contrast, feature)
         wide = view == "around"
-        found = self._cut(exposure_id, specimen, site, wide=wide)
+        found = self._cut(exposure_id, specimen, site, wide=wide, feature=feature)
         if found is None:
             return None
         image, box = found
@@ -73,9 +82,11 @@ class Gallery:
         picture.save(stream, format="WEBP" if view == "thumb" else "PNG", quality=80)
         return stream.getvalue()
 
-    def _side_by_side(self, exposure_id: int, site: Site, contrast: Contrast) -> bytes | None:
+    def _side_by_side(self, exposure_id: int, site: Site, contrast: Contrast, feature: Feature | None) -> bytes | None:
         """Every detector, and the power spectrum of the first: each at the limits that all places share for it."""
         found = self._frames.channels(exposure_id, _named(site))
+        if feature is not None:
+            found = {name: transplanted(image, feature.channels[name]) for name, image in found.items()}
         if not found:
             return None
         shown = found | {"FFT": power_spectrum(next(iter(found.values())))}
@@ -101,12 +112,20 @@ class Gallery:
         return {name: limits_of(np.concatenate(each)) for name, each in values.items()}
 
     def _cut(
-        self, exposure_id: int, specimen: str, site: Site, *, wide: bool
+        self, exposure_id: int, specimen: str, site: Site, *, wide: bool, feature: Feature | None = None
     ) -> tuple[npt.NDArray[np.float32], tuple[int, int, int, int] | None] | None:
         named = _named(site)
         if wide:
-            return self._frames.around(specimen, named)
+            found = self._frames.around(specimen, named)
+            if found is None or feature is None:
+                return found
+            whole, box = found[0].copy(), found[1]
+            inside = np.s_[box[0] : box[2], box[1] : box[3]]
+            whole[inside] = transplanted(whole[inside], feature.around)
+            return whole, box
         image = self._frames.site(exposure_id, named)
+        if image is not None and feature is not None:
+            image = transplanted(image, feature.site)
         return None if image is None else (image, None)
 
     def _limits_of(self, wide: bool) -> tuple[float, float] | None:

@@ -66,5 +66,5 @@ class Pages:
         if self._gallery is None or self._gallery[0] != known.extent:
             if self._gallery is not None:
                 self._gallery[1].close()
-            self._gallery = known.extent, Gallery(self._study.folder, known.places)
+            self._gallery = known.extent, Gallery(self._study.folder, known.places, self._study.features)
         return self._gallery[1]

@@ -15,7 +15,7 @@ SCHEMA = pa.schema(
     [
         *(
             (name, pa.string())
-            for name in ("reviewer", "specimen", "reason", "note", "utc", "batch", "item", "how", "view")
+            for name in ("reviewer", "specimen", "reason", "note", "utc", "batch", "item", "how", "view", "injected")
         ),
         *((name, pa.int64()) for name in ("blind", "revised", "target", "exposure_id", "rank")),
         *((name, pa.bool_()) for name in ("trains", "seen")),

@@ -111,6 +111,11 @@ class Frames:
         top, left, bottom, right = _crop(frame, image.shape, site, margin=1.0)
         return image[top:bottom, left:right]
 
+    def pixel_nm(self, exposure_id: int) -> float | None:
+        """Width of a pixel of an exposure's frame; None where it is missing or damaged."""
+        found = self._read(exposure_id)
+        return None if found is None else found[0].exposure.pixel_size_nm
+
     def channels(self, exposure_id: int, site: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
         """(H, W) by detector: a site out of every image of an exposure, as the detectors were read."""
         try:

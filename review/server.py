@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from archive.labels import Batch
     from review.study import Study
+    from surveys.places import Place
 
 _STATIC = FilePath(__file__).with_name("static")
 Id = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
@@ -194,5 +195,6 @@ class _Routes:
         except KeyError:
             raise HTTPException(404, "no such batch") from None
 
-    def _draw(self, place: Any, view: View, contrast: Contrast) -> bytes | None:
-        return self._pages.gallery().picture(place.exposure_id, place.specimen, site_of(place), view, contrast)
+    def _draw(self, place: Place, view: View, contrast: Contrast) -> bytes | None:
+        seeded = None if place.injected is None else place.key
+        return self._pages.gallery().picture(place.exposure_id, place.specimen, site_of(place), view, contrast, seeded)

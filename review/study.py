@@ -13,11 +13,12 @@ from archive.folder import holder, read_meta, versions
 from archive.labels import LabelJournal
 from archive.rows import Rows, open_read_only
 from archive.standing import standing
+from review.feature import Feature
 from review.sampling import BATCH_SIZE, compose, ids, shuffled
 from surveys.places import PLACE, Place, places_of, trees_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from archive.labels import Batch
@@ -51,8 +52,13 @@ class Study:
         self.name = str(self.meta.config.get("name", "survey"))
         self.sites = {name: len(tree.leaves) for name, tree in trees_of(self.meta.config).items()}
         self._known: Known | None = None
+        self.seeded: tuple[Place, ...] = ()
+        """Ordinary places that show a known feature (``review.seeding``)."""
+        self.features: dict[str, Feature] = {}
+        """What they show, by place."""
         self.known()
         self.journal = LabelJournal(labels or folder / "labels.sqlite")
+        self._take_in_seeded()
         self._size = size
         self._seed = seed
 
@@ -63,8 +69,19 @@ class Study:
             found, extent = self._known, rows.extent()
             if found is None or found.extent != extent:
                 places = places_of(self.meta.config, rows.steps(), rows.flags())
-                self._known = found = Known(extent, tuple(places))
+                self._known = found = Known(extent, (*places, *self.seeded))
         return found
+
+    def keep_seeded(self, sown: Sequence[tuple[Place, bytes]]) -> None:
+        """Keep seeded positives with the labels: places, and the pictures of what they show."""
+        self.journal.sow([(place.key, place.as_dict(), pictures) for place, pictures in sown])
+        self._take_in_seeded()
+
+    def _take_in_seeded(self) -> None:
+        found = [(PLACE.validate_python(dict(data)), pictures) for data, pictures in self.journal.seeded()]
+        self.seeded = tuple(place for place, _ in found)
+        self.features = {place.key: Feature.of_bytes(pictures) for place, pictures in found}
+        self._known = None
 
     @property
     def places(self) -> tuple[Place, ...]:

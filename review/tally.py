@@ -87,8 +87,9 @@ def _of_one(
     waiting = sum(place.flag is not None for place in places) - len(flags)
     plain, corrected = missed(judged, places, sites, noticed, len(seeded))
     moved = [one for one in judged if one.revised is not None and one.revised != one.blind]
+    opined = [one for one in moved if one.place.injected is None]  # the machine has no opinion of what was put there
     towards = sum((one.revised or 0) > one.blind if one.place.flag is not None else (one.revised or 0) < one.blind
-                  for one in moved)  # fmt: skip
+                  for one in opined)  # fmt: skip
     return {
         "reviewer": reviewer,
         "judged": len(judged),

@@ -40,6 +40,9 @@ class Place:
     """As the survey wrote it; None = it was not flagged."""
     near: bool
     """It has a look of its own; False = only an overview shows it."""
+    injected: dict[str, Any] | None = None
+    """Whence the known feature is that a reviewer sees here (survey, specimen, target, exposure_id). It is in the
+    picture alone: what the record says of the place is of an ordinary one. None = it shows what was recorded."""
 
     @property
     def key(self) -> str:

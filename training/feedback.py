@@ -148,7 +148,12 @@ def _of_batch(batch: Batch, blind: Mapping[str, int | None]) -> Iterator[tuple[P
 
 
 def _lesson(survey: str, place: Place, known: Mapping[str, _Specimen], verdict: float) -> Lesson | None:
-    """None for a place that no look of the policy showed, or whose surprise nobody knows."""
+    """None for a place that no look of the policy showed, or whose surprise nobody knows.
+
+    None too for one into whose picture a known feature was put: the record describes what was there before.
+    """
+    if place.injected is not None:
+        return None
     of = known.get(place.specimen)
     if of is None or place.target not in of.portraits.targets:
         return None
