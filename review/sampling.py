@@ -21,8 +21,13 @@ _FLAGGED = 0.5
 _SEEDED = 0.25
 
 
-def compose(places: Sequence[Place], judged: Collection[str], size: int = BATCH_SIZE) -> list[Place]:
+def compose(
+    places: Sequence[Place], judged: Collection[str], size: int = BATCH_SIZE, first: Collection[str] = ()
+) -> list[Place]:
     """The next places for somebody who has judged those of the keys ``judged``. Empty when all are judged.
+
+    ``first``: keys of controls to be judged before others, those that another person called interesting. They are
+    controls among controls: whoever judges them knows of no first verdict.
 
     About half are flags, best first; up to a quarter seeded positives; the rest random controls. Rare targets are
     missed where they are rare (Kunar, Rich and Wolfe 2010), so a batch holds more of them than the specimen does.
@@ -33,6 +38,7 @@ def compose(places: Sequence[Place], judged: Collection[str], size: int = BATCH_
     flags = [place for place in left if place.flag is not None]
     seeded = [place for place in left if place.flag is None and Stream.SEEDED in place.streams]
     controls = [place for place in left if place.flag is None and Stream.SEEDED not in place.streams]
+    controls.sort(key=lambda place: place.key not in first)
     batches = max(ceil(len(flags) / (size * _FLAGGED)), 1)
     some_seeded = seeded[: min(ceil(len(seeded) / batches), int(size * _SEEDED))]
     some_flags = flags[: int(size * _FLAGGED)]

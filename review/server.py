@@ -18,7 +18,7 @@ from review.gallery import Contrast, View, site_of
 from review.label_routes import LabelRoutes
 from review.live_routes import LiveRoutes
 from review.pages import REVIEWER, Pages
-from review.tally import tally
+from review.tally import tally, to_second
 from review.told import Told
 from surveys.places import PLACE
 
@@ -103,7 +103,12 @@ class _Routes:
             return RedirectResponse(f"/batches/{batch}", 303)
         mine = self._study.journal.batches(who)
         return self._pages.page(
-            "nothing.html", request, running=self._study.running, done=mine, places=self._study.places
+            "nothing.html",
+            request,
+            running=self._study.running,
+            done=mine,
+            places=self._study.places,
+            second=len(to_second(self._study.journal, "")) if mine else 0,
         )
 
     async def judge(self, request: Request, batch: Id) -> Response:

@@ -15,6 +15,7 @@ from archive.rows import Rows, open_read_only
 from archive.standing import standing
 from review.feature import Feature
 from review.sampling import BATCH_SIZE, compose, ids, shuffled
+from review.tally import to_second
 from surveys.places import PLACE, Place, places_of, trees_of
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class Study:
         mine = self.journal.batches(reviewer)
         if self.running:
             return None  # flags come at the end: a batch before it would hold controls alone
-        chosen = compose(self.places, {item.place for batch in mine for item in batch.items}, self._size)
+        chosen = compose(self.places, {item.place for batch in mine for item in batch.items}, self._size,
+                         to_second(self.journal, reviewer))  # fmt: skip
         if not chosen:
             return None
         seed = self._seed()

@@ -47,6 +47,10 @@ class Judged:
     def interesting(self) -> bool:
         return self.blind >= INTERESTING
 
+    @property
+    def is_control(self) -> bool:
+        return Stream.CONTROL in self.place.streams
+
 
 def judged_in(journal: LabelJournal) -> Iterator[Judged]:
     """Every blind verdict of every locked batch that was given of a picture, in the order of the batches."""
@@ -69,7 +73,9 @@ def tally(places: Sequence[Place], sites: Mapping[str, int], journal: LabelJourn
         by_reviewer[one.reviewer].append(one)
     return {
         "level": _LEVEL,
-        "reviewers": [_of_one(name, found, places, sites) for name, found in by_reviewer.items()],
+        "reviewers": [
+            _of_one(name, found, places, sites) | _seconded(name, by_reviewer) for name, found in by_reviewer.items()
+        ],
         "pairs": [
             _of_two(one, other, by_reviewer[one], by_reviewer[other]) for one, other in combinations(by_reviewer, 2)
         ],
@@ -80,7 +86,7 @@ def _of_one(
     reviewer: str, judged: Sequence[Judged], places: Sequence[Place], sites: Mapping[str, int]
 ) -> dict[str, Any]:
     flags = [one for one in judged if one.place.flag is not None]
-    controls = [one for one in judged if Stream.CONTROL in one.place.streams]
+    controls = [one for one in judged if one.is_control]
     seeded = [one for one in judged if Stream.SEEDED in one.place.streams]
     confirmed = sum(one.interesting for one in flags)
     noticed = sum(one.interesting for one in seeded)
@@ -116,6 +122,37 @@ def _of_one(
     }
 
 
+def _seconded(reviewer: str, by_reviewer: Mapping[str, Sequence[Judged]]) -> dict[str, int]:
+    """Of the controls that a reviewer called interesting, how many somebody else judged, how many of them so too."""
+    others: dict[str, bool] = {}
+    for name, judged in by_reviewer.items():
+        if name != reviewer:
+            for one in judged:
+                others[one.place.key] = others.get(one.place.key, False) or one.interesting
+    mine = [one.place.key for one in by_reviewer[reviewer] if one.is_control and one.interesting]
+    return {
+        "controls_seconded": sum(key in others for key in mine),
+        "controls_confirmed": sum(others.get(key, False) for key in mine),
+    }
+
+
+def to_second(journal: LabelJournal, reviewer: str) -> set[str]:
+    """Controls that somebody called interesting and nobody else has judged yet, without this reviewer's own.
+
+    Ordinary places are many: a few of them called interesting by mistake outweigh what was missed. So a second person
+    judges these.
+    """
+    judged: dict[str, list[Judged]] = defaultdict(list)
+    for one in judged_in(journal):
+        if one.is_control:
+            judged[one.place.key].append(one)
+    return {
+        key
+        for key, found in judged.items()
+        if len({one.reviewer for one in found}) == 1 and found[0].reviewer != reviewer and found[-1].interesting
+    }
+
+
 def calibration(flags: Sequence[Judged]) -> list[dict[str, Any]]:
     """Of flags that came with an expected verdict: by the verdict expected, how many, and what was said in the mean."""
     found: dict[int, list[tuple[float, int]]] = defaultdict(list)
@@ -144,7 +181,7 @@ def missed(
             flagged[place.specimen] |= {site["target"] for site in place.flag["sites"]}
     drawn: dict[str, list[Judged]] = defaultdict(list)
     for one in judged:
-        if Stream.CONTROL in one.place.streams and one.place.target not in flagged[one.place.specimen]:
+        if one.is_control and one.place.target not in flagged[one.place.specimen]:
             drawn[one.place.specimen].append(one)
     if not drawn:
         return None, None

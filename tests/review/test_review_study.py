@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from review_browser import SHOWN, event, survey
 
@@ -10,7 +12,7 @@ from archive.reader import SurveyReader
 from review.export import label_rows
 from review.sampling import compose
 from review.study import Study
-from review.tally import Judged, calibration, tally
+from review.tally import Judged, calibration, tally, to_second
 from surveys.places import Place, places_of
 
 
@@ -134,3 +136,21 @@ def test_what_was_expected_stands_beside_what_was_said():
         {"places": 1, "expected": 1.0, "said": 1.0},
         {"places": 2, "expected": pytest.approx(4.0), "said": 4.0},
     ]
+
+
+def test_controls_that_were_called_interesting_come_first_to_the_next_person(tmp_path):
+    with closing(Study(survey(tmp_path / "night", flags=6, controls=40, seeded=0), size=12,
+                       seed=iter(range(100)).__next__)) as study:  # fmt: skip
+        controls = [place.key for place in study.places if place.flag is None]
+        wanted = {controls[-1], controls[-9]}
+        while study.batch_for("Ada"):
+            judge(study, "Ada", lambda data: 4 if f"{data['specimen']}/{data['target']}" in wanted else 2)
+        assert to_second(study.journal, "Ada") == set() and to_second(study.journal, "Bo") == wanted
+        (row,) = tally(study.places, study.sites, study.journal)["reviewers"]
+        assert (row["controls_interesting"], row["controls_seconded"], row["controls_confirmed"]) == (2, 0, 0)
+        batch = study.batch_for("Bo")
+        assert wanted < {item.place for item in batch.items} and len(batch.items) == 12
+        judge(study, "Bo", lambda data: 5 if f"{data['specimen']}/{data['target']}" == controls[-1] else 2)
+        ada, _ = tally(study.places, study.sites, study.journal)["reviewers"]
+        assert (ada["controls_interesting"], ada["controls_seconded"], ada["controls_confirmed"]) == (2, 2, 1)
+        assert to_second(study.journal, "Cy") == set()
