@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def watch(
     folder: Annotated[Path, typer.Argument(help="The survey's folder.", show_default=False)],
     config: Annotated[
-        Path, typer.Option("--notify", help="Who is told, and how: a YAML file with hook, mail or both.")
+        Path, typer.Option("--notify", help="Who is told, and how: a YAML file with hook, mail or apprise.")
     ],
     test: Annotated[
         bool, typer.Option("--test", help="Send one message now, to see that it arrives, and end.")
@@ -26,6 +26,7 @@ def watch(
 ) -> None:
     """Tell people of trouble, of its end, of the night's end, and when a running survey falls silent."""
     with plain_errors():
+        from configs.errors import ConfigError
         from configs.load import load
         from instruments.clock import RealClock
         from surveys.notices import Message
@@ -33,10 +34,17 @@ def watch(
         from surveys.watching import watch as follow
 
         settings = load(config, NotifySettings)
-        sender = Sender(settings)
+        services = None
+        if settings.apprise is not None:
+            try:
+                from surveys.notify_apprise import services as make_services
+            except ModuleNotFoundError as error:
+                raise ConfigError(
+                    f"apprise in {config} needs {error.name}, which is not installed: pip install 'adaptem[notify]'"
+                ) from error
+            services = make_services(settings.apprise)
+        sender = Sender(settings, services)
         if test:
-            from configs.errors import ConfigError
-
             troubles = sender.send(
                 Message(key="test", severity="information", title="adaptem: a test", text="It arrives.")
             )

@@ -1,5 +1,7 @@
 """Messages to people, by a web hook or by mail, from the standard library; secrets come from files or the environment.
 
+By other services through Apprise, where that is installed (``surveys.notify_apprise``).
+
 Never on the way of an acquisition: a process beside the survey reads its record and sends (``surveys.watching``).
 """
 
@@ -22,6 +24,8 @@ from configs.errors import ConfigError
 from configs.load import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from surveys.notices import Message
 
 TIMEOUT_S = 20.0
@@ -48,11 +52,20 @@ class MailSettings(Settings):
     """``file:PATH`` that nobody else can read, or ``env:NAME``."""
 
 
+class AppriseSettings(Settings):
+    """Other services, of which Apprise knows over a hundred; needs the extra ``notify``."""
+
+    urls_from: str
+    """Where their addresses are kept, one a line, which are secrets: ``file:PATH`` that nobody else can read, or
+    ``env:NAME``."""
+
+
 class NotifySettings(Settings):
     """Who is told of a survey, and how often."""
 
     hook: HookSettings | None = None
     mail: MailSettings | None = None
+    apprise: AppriseSettings | None = None
     quiet_s: PositiveFloat = 1800.0
     """The same thing is said again only after so long."""
     silent_s: PositiveFloat = 120.0
@@ -60,8 +73,8 @@ class NotifySettings(Settings):
 
     @model_validator(mode="after")
     def _somebody(self) -> Self:
-        if self.hook is None and self.mail is None:
-            raise ValueError("nobody would be told: give hook, mail or both")
+        if self.hook is None and self.mail is None and self.apprise is None:
+            raise ValueError("nobody would be told: give hook, mail or apprise")
         return self
 
 
@@ -88,8 +101,12 @@ def secret(source: str) -> str:
 class Sender:
     """Sends to everybody that the settings name."""
 
-    def __init__(self, settings: NotifySettings) -> None:
-        """Raises ConfigError where a secret cannot be had, or an address is none."""
+    def __init__(self, settings: NotifySettings, services: Callable[[Message], None] | None = None) -> None:
+        """``services``: tells by other services, and raises OSError where one of them was not reached.
+
+        Raises ConfigError where a secret cannot be had, or an address is none.
+        """
+        self._services = services
         self._mail = settings.mail
         self._password = secret(settings.mail.password_from) if settings.mail and settings.mail.password_from else None
         self._hook = secret(settings.hook.url_from) if settings.hook else None
@@ -99,7 +116,9 @@ class Sender:
     def send(self, message: Message) -> list[str]:
         """Tell everybody; what went wrong, in words and without secrets. Empty where all were told."""
         troubles = []
-        for name, deed in (("hook", self._post), ("mail", self._write)):
+        for name, deed in (("hook", self._post), ("mail", self._write), ("apprise", self._services)):
+            if deed is None:
+                continue
             try:
                 deed(message)
             except (OSError, ValueError, smtplib.SMTPException) as error:

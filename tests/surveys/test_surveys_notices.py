@@ -151,6 +151,26 @@ def test_a_hook_hears_it_and_the_address_is_never_told(hook, tmp_path):
     assert sender.send(message) == ["hook: HTTPError"]
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise's own, as it is read
+def test_other_services_hear_it_through_apprise(hook, tmp_path, monkeypatch):
+    pytest.importorskip("apprise", reason="the extra 'notify' is not installed")
+    from surveys.notify_apprise import services
+
+    monkeypatch.setenv("TELL", f"json://127.0.0.1:{hook.server_port}/very-secret\n")
+    settings = NotifySettings.model_validate({"apprise": {"urls_from": "env:TELL"}})
+    sender = Sender(settings, services(settings.apprise))
+    message = Message(key="k", severity="alarm", title="night: is silent", text="see to it")
+    assert sender.send(message) == []
+    ((said,)) = hook.bodies
+    assert (said["title"], said["message"], said["type"]) == ("night: is silent", "see to it", "failure")
+    hook.answer = 500
+    assert sender.send(message) == ["apprise: ConnectionError"]
+    monkeypatch.setenv("TELL", "nowhere://very-secret")
+    with pytest.raises(ConfigError, match="address 1 of 1") as refused:
+        services(settings.apprise)
+    assert "secret" not in str(refused.value)
+
+
 def test_a_mail_server_that_is_gone_is_trouble_in_words(monkeypatch):
     monkeypatch.setenv("MAIL_SECRET", "s3cret")
     mail = {"host": "127.0.0.1", "port": 9, "sender": "a@example.org", "to": ["b@example.org"],
