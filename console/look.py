@@ -67,12 +67,20 @@ def explain(
         say(found.as_words())
 
 
-def report(folder: Folder) -> None:
+def report(
+    folder: Folder,
+    pdf: Annotated[Path | None, typer.Option(help="Print it into this file, too. Needs Chromium.")] = None,
+) -> None:
     """Write report.html and report.json again; also while the survey runs."""
     with plain_errors():
+        from review.printing import print_pdf
         from review.report import write_report
 
-        say(f"report: {write_report(folder)}")
+        page = write_report(folder)
+        say(f"report: {page}")
+        if pdf is not None:
+            print_pdf(page, pdf)
+            say(f"printed: {pdf}")
 
 
 def signals(
