@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,13 +11,13 @@ from archive.durable import write_atomically
 from archive.folder import holder
 from archive.reader import SurveyReader
 from review import figures
+from review.history import histories_of
 from review.measured import measured
 from review.pictures import Frames
 from review.summary import summarise
 from review.words import area, as_json, counted, duration, length, named, quantity, share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 FLAGS_SHOWN = 60
@@ -34,24 +33,14 @@ def write_report(folder: Path) -> Path:
     """
     with SurveyReader(folder) as reader:
         content = summarise(reader.meta, reader.rows, running=holder(folder) is not None)
-        for flag, told in _histories(folder, content["flags"]):
-            flag["history"] = told
+        told = histories_of(folder)
+        for flag in content["flags"]:
+            if (key := (flag.get("specimen"), flag.get("rank"))) in told:
+                flag["history"] = told[key]
         write_atomically(folder / "report.json", as_json(content).encode(), durable=False)
         page = folder / "report.html"
         write_atomically(page, _render(reader, content).encode(), durable=False)
     return page
-
-
-def _histories(folder: Path, flags: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
-    """What earlier surveys of like specimens say of the flags, where the library knows enough of them."""
-    try:
-        rows = json.loads((folder / "history.json").read_text())
-        told = {(each["specimen"], each["rank"]): each["told"] for each in rows if each["p_value"] is not None}
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    for flag in flags:
-        if (key := (flag.get("specimen"), flag.get("rank"))) in told:
-            yield flag, str(told[key])
 
 
 def _render(reader: SurveyReader, content: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from archive.errors import JournalError
 from archive.standing import standing
 from review.atlas_routes import AtlasRoutes
 from review.gallery import Contrast, View, site_of
+from review.history import histories_of
 from review.label_routes import LabelRoutes
 from review.live_routes import LiveRoutes
 from review.pages import REVIEWER, Pages
@@ -138,6 +139,7 @@ class _Routes:
             batch=batch,
             rows=rows,
             wanted={item.id: name for item, name in self._study.journal.wanted()},
+            histories=histories_of(self._study.folder),
             figures=self._tally(),
         )
 

@@ -110,15 +110,20 @@ def test_ids_and_order_come_from_the_seed_alone(tmp_path):
 
 
 def test_nothing_is_revealed_before_the_lock_and_everything_after(tmp_path):
-    with served(survey(tmp_path / "night")) as (study, _, browser):
+    folder = survey(tmp_path / "night")
+    earlier = {"specimen": "gridspecimen", "rank": 2, "p_value": 0.04, "told": "nearest are <cases> of night-007"}
+    (folder / "history.json").write_text(json.dumps([earlier, earlier | {"rank": 3, "p_value": None}]))
+    with served(folder) as (study, _, browser):
         batch = browser.batch()
         items = browser.items(batch)
+        assert b"night-007" not in browser.ask(f"/batches/{batch}")[2]
         assert browser.ask(f"/batches/{batch}/result")[1]["location"] == f"/batches/{batch}"
         browser.post(*(event(batch, item["id"], verdict=2) for item in items))
         assert browser.ask(f"/batches/{batch}/result")[0] == 303
         assert b"precision" not in browser.ask("/figures")[2]
         browser.post(event(batch, None, "lock"))
         page = browser.ask(f"/batches/{batch}/result")[2].decode()
+        assert page.count("nearest are &lt;cases&gt; of night-007") == 1
         for words in ("flag 6", "random control", "seeded positive", "The ordinary place most like it", "8.12"):
             assert words in page
         assert browser.ask(f"/batches/{batch}")[0] == 303
