@@ -120,12 +120,18 @@ class Score:
     """Of the frame: snr, sharpness, saturated_fraction, …"""
 
 
+BY_HAND = "by hand"
+"""Of ``Decision.policy``: what an operator did beside an adviser, as the instrument read it back."""
+REFUSED = "Refused"
+"""Of ``Fault.error``: a person turned down what was proposed, so nothing was done."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """An action that failed is an outcome too."""
 
     error: str
-    """Name of the class in ``instruments.errors``, or ``envs.deeds.SKILL_FAILED``."""
+    """Name of the class in ``instruments.errors``, ``envs.deeds.SKILL_FAILED`` or ``REFUSED``."""
     message: str
     latching: bool = False
     until_s: float | None = None

@@ -23,7 +23,7 @@ from envs.masking import Bools, Means, allowed_looks, allowed_skills, look_tests
 from envs.observations import Observation, Present, observation_space, observe
 from envs.readback import Readback
 from envs.situation import Situation
-from envs.step import Decision, Fault, Kind, Purpose, Step, Stream, Tag
+from envs.step import REFUSED, Decision, Fault, Kind, Purpose, Step, Stream, Tag
 from instruments.errors import BudgetError, LimitError
 
 if TYPE_CHECKING:
@@ -147,6 +147,16 @@ class SurveyEnv(gymnasium.Env[Observation, np.int64]):
         )
         return self._finish(decision, deed, exposer)
 
+    def noted(self, decision: Decision, *, refused_by: str | None = None) -> Step:
+        """Write down a choice that is not carried out here: nothing moves, nothing is exposed.
+
+        ``refused_by``: the person who turned down what was proposed; None = a person did it with their own hands.
+        """
+        deed, _ = self._chosen(_whole(decision.action))
+        if refused_by is not None:
+            deed.fault = Fault(error=REFUSED, message=f"{refused_by} turned it down")
+        return self._finish(decision, deed, self._exposer(Tag(stream=Stream.OPERATOR, inclusion_probability=None)))
+
     def _chosen(self, number: int) -> tuple[Deed, str | None]:
         """The deed that an action asks for, and why it is not allowed (None = it is)."""
         try:
@@ -195,7 +205,7 @@ class SurveyEnv(gymnasium.Env[Observation, np.int64]):
         self.belief.absorb(step)
         self._closed_s = end_s
         self._readback.refresh()
-        terminated = deed.kind is Kind.STOP or self.belief.finished
+        terminated = (deed.kind is Kind.STOP and deed.fault is None) or self.belief.finished
         step = replace(step, terminated=terminated, truncated=not terminated and self._spent())
         self.last_step = step
         self.situation.recorder.step(step)

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from envs.step import Kind, Purpose
+from envs.step import REFUSED, Kind, Purpose
 from envs.targets import Area, grid_tree
 from instruments.ledger import MemoryLedger
 
@@ -65,7 +65,7 @@ def done(steps: Sequence[Step], waits_s: Sequence[Span] = ()) -> dict[str, Any]:
         "controls": sum(step.kind is Kind.CONTROL and step.fault is None for step in steps),
         "refused": sum(not record.committed and record.electrons == 0 for record in exposures),
         "lost": sum(not record.committed and record.electrons > 0 for record in exposures),
-        "failed_steps": dict(Counter(step.fault.error for step in steps if step.fault)),
+        "failed_steps": dict(Counter(step.fault.error for step in steps if step.fault and step.fault.error != REFUSED)),
     }
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from envs.step import Kind, Purpose, Stream
+from envs.step import REFUSED, Kind, Purpose, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,7 +50,7 @@ def looked(steps: Iterable[Step], tree: TargetTree, *, controls: bool = True) ->
         if own and own[-1].exposure.id is not None:
             found.shown[step.target] = own[-1].exposure.id
             found.failed.pop(step.target, None)
-        elif step.fault is not None and step.target not in found.shown:
+        elif step.fault is not None and step.fault.error != REFUSED and step.target not in found.shown:
             found.failed[step.target] = step.fault.error
     return found
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from envs.step import Kind, Purpose, Stream
+from envs.step import BY_HAND, Kind, Purpose, Stream
 from review.counts import done, planned, streams
 from review.verdict import verdict
 
@@ -46,7 +46,7 @@ def summarise(meta: Meta, rows: Rows, *, running: bool = False) -> dict[str, Any
         "faults_by_kind": dict(Counter(str(fault["data"].get("error", "other")) for fault in faults).most_common()),
         "requests": [{"kind": row.kind, "person": row.person, "state": row.state} for row in rows.requests()],
         "controls": [_control(step) for step in steps if step.kind is Kind.CONTROL],
-        "agreement": _agreement(events),
+        "agreement": _agreement(events, steps),
         "learned": next((dict(event.data) for event in reversed(events) if event.kind == "learned"), None),
         "decided_by": dict(Counter(step.decision.decided_by for step in steps)),
         "provenance": {
@@ -102,12 +102,18 @@ def waits_s(events: Sequence[EventRow]) -> list[tuple[float, float]]:
     return [(time_s, time_s + wait_s) for time_s, wait_s in waits if isinstance(wait_s, float) and wait_s > 0]
 
 
-def _agreement(events: Sequence[EventRow]) -> dict[str, int] | None:
-    """How often a person, asked before an action, agreed with it; None where nobody was asked."""
+def _agreement(events: Sequence[EventRow], steps: Sequence[Step]) -> dict[str, int] | None:
+    """How often a person, asked before an action or advised beside one, agreed; None where neither ever happened."""
     said = Counter(
         str(event.data["verdict"]) for event in events if event.kind == "answered" and "verdict" in event.data
     )
-    return {"approved": said["approve"], "rejected": said["reject"]} if said else None
+    by_hand = [step.decision for step in steps if step.decision.policy == BY_HAND and step.decision.candidates]
+    if not said and not by_hand:
+        return None
+    return {
+        "approved": said["approve"], "rejected": said["reject"], "redirected": said["redirect"],
+        "advised": len(by_hand), "followed": sum(each.action == each.candidates[0].action for each in by_hand),
+    }  # fmt: skip
 
 
 def _end(events: Sequence[EventRow]) -> dict[str, Any] | None:

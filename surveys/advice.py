@@ -1,4 +1,7 @@
-"""Autonomy "advise": says what it would do, writes down what the operator does, touches nothing."""
+"""Autonomy "advise": says what it would do, writes down what the operator does, touches nothing.
+
+Where the operator rests with the beam on is a step, a person's choice beside what was advised (``surveys.hands``).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from instruments.errors import InstrumentError
 from surveys.endings import Ending, Reason
+from surveys.hands import Hands
 from surveys.requests import Inbox
 
 if TYPE_CHECKING:
@@ -22,12 +26,13 @@ EVERY_S = 1.0
 
 
 def advise(night: Night, session: Session, health: Health, on_step: Callable[[Step, Progress], None]) -> Ending:
-    """Propose until the budget's hours are over or a person says stop. ``on_step`` is never called: no step is made.
+    """Propose until the budget's hours are over or a person says stop. ``on_step`` hears what the operator chose.
 
     A proposal is written down when it, or what the operator does, has changed.
     """
     inbox = Inbox(night.record)
     until_s = night.people.now_s() + night.settings.budget.hours * 3600.0
+    hands = Hands(session.env, night.settings.who.operator or "the operator")
     last: tuple[object, ...] = ()
     proposals = 0
     try:
@@ -38,7 +43,15 @@ def advise(night: Night, session: Session, health: Health, on_step: Callable[[St
             if not inbox.paused:
                 answer = session.mind.decide(session.env.observation())
                 proposals += 1
-                last = _note(night, answer.value, answer.trouble, last)
+                operator = _read_back(night)
+                last = _note(night, answer.value, answer.trouble, operator, last)
+                step = hands.take(operator, answer.value, night.people.now_s())
+                if step is not None:
+                    session.take_in(step)
+                    if trouble := session.teach(step):
+                        night.event("fault", trouble, error="Agent")
+                        night.event("reply", session.renew_agent(), error="Agent")
+                    on_step(step, session.progress())
                 if answer.hung:
                     session.renew_agent()
             health.tell("paused" if inbox.paused else "advising", proposals=proposals)
@@ -50,9 +63,10 @@ def advise(night: Night, session: Session, health: Health, on_step: Callable[[St
     return Ending(Reason.COMPLETE, f"the hours are over, after {proposals} proposals")
 
 
-def _note(night: Night, decision: Decision | None, trouble: str, last: tuple[object, ...]) -> tuple[object, ...]:
+def _note(
+    night: Night, decision: Decision | None, trouble: str, operator: dict[str, object], last: tuple[object, ...]
+) -> tuple[object, ...]:
     """Write down the proposal beside the instrument's read-back, if either is new; returns what was seen."""
-    operator = _read_back(night)
     seen = (None if decision is None else decision.action, trouble, *operator.values())
     if seen == last:
         return last

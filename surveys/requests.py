@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from archive.recorder import SurveyRecorder
 from archive.rows import RequestRow
 from envs.actions import LookAt
-from envs.step import Decision
+from envs.step import Candidate, Decision
 from surveys.asking import WISHES
 
 if TYPE_CHECKING:
@@ -66,12 +66,15 @@ class Inbox:
                 case _:
                     self.record.answer(row.id, "refused", f"a request is one of {', '.join(WISHES)}")
 
-    def wish(self, env: SurveyEnv) -> Decision | None:
-        """The next place that a person asked for, as a decision; None when there is none."""
+    def wish(self, env: SurveyEnv, instead_of: Decision | None = None) -> Decision | None:
+        """The next place that a person asked for, as a decision; None when there is none.
+
+        ``instead_of``: what the agent had proposed when the person asked for this; its candidates are kept beside it.
+        """
         while self.places:
             row = self.places.pop(0)
             try:
-                return _look_here(row, env)
+                return beside(_look_here(row, env), instead_of)
             except (KeyError, TypeError, ValueError) as error:
                 self.record.answer(row.id, "refused", str(error))
         return None
@@ -100,6 +103,18 @@ class Inbox:
             return
         block(env, self.record, target, f"{row.person} asked to skip it", now_s)
         self.record.answer(row.id, "done")
+
+
+def beside(chosen: Decision, proposed: Decision | None) -> Decision:
+    """A person's choice, and among its candidates what the agent would have done, which comes first."""
+    if proposed is None:
+        return chosen
+    kept = sorted(proposed.candidates, key=lambda one: one.action != proposed.action)
+    if not kept or kept[0].action != proposed.action:
+        kept.insert(0, Candidate(action=proposed.action, label=proposed.reason))
+    if all(one.action != chosen.action for one in kept):
+        kept.append(Candidate(action=chosen.action, label=f"{chosen.person or 'a person'}: {chosen.reason}"))
+    return replace(chosen, candidates=tuple(kept))
 
 
 def block(env: SurveyEnv, record: SurveyRecorder, target: int, why: str, now_s: float) -> None:

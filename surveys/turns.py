@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -34,6 +35,8 @@ class Turns:
         self._health = health
         self._inbox = Inbox(night.record)
         self._again: Act | None = None
+        self._proposed: Decision | None = None
+        """What the agent had proposed when a person asked for another place."""
 
     def over(self) -> Ending | None:
         """Why nothing more is to be done here; None while there is. Reads the requests, sits out a pause."""
@@ -69,12 +72,13 @@ class Turns:
             act = partial(self._env.control, site, session.controls.inclusion_probability)
             label = f"random control at target {site}"
             return self._agreed(label, "drawn by chance", act, partial(self._refuse_control, site)) if asks else act
-        decision = self._inbox.wish(self._env) or self._decide()
+        decision = self._inbox.wish(self._env, self._proposed) or self._decide()
+        self._proposed = None
         act = partial(self._env.apply, decision.action, decision)
         if not asks or decision.decided_by == "person":
             return act
         label = decision.candidates[0].label if decision.candidates else decision.reason
-        return self._agreed(label, decision.reason, act, partial(self._refuse, decision))
+        return self._agreed(label, decision.reason, act, partial(self._refuse, decision), decision)
 
     def leave(self) -> None:
         """This specimen's turn is over."""
@@ -116,7 +120,9 @@ class Turns:
         self._night.event("fault", trouble, **where)
         self._night.event("reply", reply, **where)
 
-    def _agreed(self, label: str, reason: str, act: Act, refuse: Callable[[str], None]) -> Act | None:
+    def _agreed(
+        self, label: str, reason: str, act: Act, refuse: Callable[[str], None], decision: Decision | None = None
+    ) -> Act | None:
         """The deed once a person has approved it; parks, blanked, when the deadline passes without an answer."""
         night, inbox = self._night, self._inbox
         number = 1 + len(night.record.rows.events("proposal"))
@@ -127,7 +133,9 @@ class Turns:
             while True:
                 inbox.read(self._env, night.clock.now_s())
                 if inbox.stopped_by is not None or inbox.paused or inbox.places or night.stop.is_set():
-                    night.event("answered", f"proposal {number} is withdrawn", proposal=number)
+                    redirected = {"verdict": "redirect"} if inbox.places and decision is not None else {}
+                    night.event("answered", f"proposal {number} is withdrawn", proposal=number, **redirected)
+                    self._proposed = decision if redirected else None
                     return None  # a person who asks for another place has redirected it there
                 if (verdict := inbox.verdict) is not None:
                     break
@@ -141,19 +149,28 @@ class Turns:
         finally:
             inbox.proposal = None
         night.event("answered", f"{verdict.person}: {verdict.kind}", proposal=number, verdict=verdict.kind)
-        if verdict.kind == "approve":
+        if verdict.kind == "reject":
+            refuse(verdict.person)
+            return None
+        if decision is None:
             return act
-        refuse(f"{verdict.person} rejected it")
-        return None
+        return partial(self._env.apply, decision.action, replace(decision, person=verdict.person))
 
-    def _refuse(self, decision: Decision, why: str) -> None:
-        """A rejected look is not proposed again; a rejected stop leaves it to the person to go on."""
+    def _refuse(self, decision: Decision, person: str) -> None:
+        """A rejected look is not proposed again; a rejected stop leaves it to the person to go on.
+
+        That it was proposed and turned down is a step of its own: what people turn down can be learned from.
+        """
+        step = self._env.noted(replace(decision, person=person), refused_by=person)
+        self._session.take_in(step)
+        self.teach(step)
         action = self._env.catalogue.decode(decision.action)
         if isinstance(action, LookAt):
-            block(self._env, self._night.record, action.slot, why, self._night.clock.now_s())
+            why, now_s = f"{person} rejected it", self._night.clock.now_s()
+            block(self._env, self._night.record, action.slot, why, now_s)
         elif isinstance(action, Stop):
             self._inbox.paused = True
 
-    def _refuse_control(self, site: int, why: str) -> None:
+    def _refuse_control(self, site: int, person: str) -> None:
         self._session.tried.add(site)
-        block(self._env, self._night.record, site, why, self._night.clock.now_s())
+        block(self._env, self._night.record, site, f"{person} rejected it", self._night.clock.now_s())

@@ -189,8 +189,8 @@ def test_confirm_waits_for_a_person_and_parks_after_the_deadline(tmp_path):
     summary = run_survey(replace(night, people=People()), lambda step, progress: None)
     assert summary.reason is Reason.STOPPED
     assert len(events(folder, "park")) == 1
-    made = steps(folder)
-    assert len(made) == 1
+    approved, refused = steps(folder)
+    assert approved.exposures and not refused.exposures and "Ada turned it down" in refused.fault.message
     rejected = events(folder, "block")
     assert len(rejected) == 1
     assert "Ada rejected" in rejected[0].message
