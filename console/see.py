@@ -63,18 +63,34 @@ def flag(
 def measure(
     images: Annotated[Path, typer.Argument(help="A folder of images to measure.", show_default=False)],
     masks: Annotated[
-        Path, typer.Option(help="A folder of masks, white inside, named as the few images that they label.")
-    ],
+        Path | None,
+        typer.Option(
+            help="A folder of masks, white inside, named as the few images that they label.", show_default=False
+        ),
+    ] = None,
+    lattice: Annotated[
+        bool,
+        typer.Option("--lattice", help="Measure the lattice instead that each image shows: spacing, strain, turn."),
+    ] = False,
     pixel_size_nm: Annotated[
         float | None, typer.Option("--pixel-size", help="In nm; by itself what the files say.", show_default=False)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by itself NAME-measured.")] = None,
     seed: Annotated[int, typer.Option(help="Of the pixels that are learned from.")] = 0,
 ) -> None:
-    """Find, count and size what a few masks show, in every image of a folder, with the range of each number."""
+    """Measure what a few masks show, or the lattice, in every image of a folder, with the range of each number."""
     with plain_errors():
-        measuring, encoder = _seeing("surveys.measuring"), _seeing("models.encoder").load_encoder()
+        from configs.errors import ConfigError
+
         place = out if out is not None else Path(f"{images.resolve().name}-measured")
+        if lattice == (masks is not None):
+            raise ConfigError("give either --masks FOLDER, to count and size what they show, or --lattice")
+        if lattice:
+            for row in _seeing("surveys.lattices").measure_lattices(images, place, pixel_size_nm, _told_progress):
+                say(str(row))
+            say(f"{place / 'lattices.csv'}, {place / 'columns.csv'}, and a picture of each image")
+            return
+        measuring, encoder = _seeing("surveys.measuring"), _seeing("models.encoder").load_encoder()
         for row in measuring.measure_folder(
             encoder, images, masks, place, pixel_size_nm, seed, progress=_told_progress
         ):

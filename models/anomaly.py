@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import cdist
+import torch
 
 from models.encoder import STRIDE
 
@@ -24,7 +24,8 @@ Ratio: TypeAlias = float
 
 _MAD_TO_SD = 1.4826
 _TINY = 1e-3
-_ITSELF = 1e-9
+_ITSELF = 1e-2
+"""Places nearer than this, in spreads of the survey, are one: what rounding leaves of a distance of nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ class _Usual:
         self._directions = directions / np.sqrt(variance + settings.ridge * max(float(variance.mean()), 1e-12))
         rng = np.random.default_rng((seed, len(rows)))
         self.chosen = np.sort(rng.choice(len(rows), min(settings.references, len(rows)), replace=False))
-        self._points = self._placed(values[self.chosen])
+        self._points = self._placed(rows[self.chosen])
+        self._sizes = self._points.square().sum(1)
         self._k = max(3, math.ceil(settings.common_ratio * len(self._points)))
         self._excuse = settings.excuse
         near, self._reach = self._nearest(self._points)
@@ -97,23 +99,29 @@ class _Usual:
         self._spread = max(float(_MAD_TO_SD * np.median(np.abs(alone - self._middle))), _TINY)
 
     def scores(self, rows: Floats) -> Array:
-        near, reach = self._nearest(self._placed(rows.astype(np.float64)))
+        near, reach = self._nearest(self._placed(rows))
         alone = reach - self._excuse * self._reach[near].mean(axis=1)
         return np.asarray((alone - self._middle) / self._spread)
 
     def most_alike(self, row: Floats, count: int) -> npt.NDArray[np.intp]:
-        distance = cdist(self._placed(row[None].astype(np.float64)), self._points)[0]
-        return self.chosen[np.argsort(distance)[:count]]
+        distance = self._distances(self._placed(row[None]))[0]
+        return self.chosen[torch.argsort(distance, stable=True)[:count].numpy()]
 
-    def _placed(self, values: Array) -> Array:
-        return np.asarray((values - self._centre) @ self._directions)
+    def _placed(self, rows: Floats) -> torch.Tensor:
+        return torch.from_numpy(((rows - self._centre) @ self._directions).astype(np.float32))
 
-    def _nearest(self, points: Array) -> tuple[npt.NDArray[np.intp], Array]:
-        distance = cdist(points, self._points)
-        distance[distance < _ITSELF] = np.inf
-        near = np.argpartition(distance, self._k - 1, axis=1)[:, : self._k]
-        reach = np.take_along_axis(distance, near, axis=1)
-        return near, np.log(np.where(np.isfinite(reach), reach, 0.0).mean(axis=1) + _TINY)
+    def _distances(self, points: torch.Tensor) -> torch.Tensor:
+        """(K, n) of squared lengths and products, which a processor is quick at."""
+        square = points.square().sum(1)[:, None] + self._sizes - 2 * points @ self._points.T
+        return square.clamp_min_(0).sqrt_()
+
+    def _nearest(self, points: torch.Tensor) -> tuple[npt.NDArray[np.intp], Array]:
+        """(K, k) places met first, and (K,) logarithm of their mean distance; a place does not meet itself."""
+        distance = self._distances(points)
+        distance[distance < _ITSELF] = torch.inf
+        reach, near = distance.topk(self._k, dim=1, largest=False, sorted=False)
+        mean = reach.where(reach.isfinite(), 0.0).mean(1).numpy().astype(np.float64)
+        return near.numpy(), np.log(mean + _TINY)
 
 
 class Anomaly:
@@ -123,15 +131,18 @@ class Anomaly:
         self._settings = settings or Settings()
         self._seed = seed
         self._rng = np.random.default_rng(seed)
-        self._rows: list[Floats] = []
-        self._where: list[Seen] = []
+        self._rows: Floats = np.zeros((0, 0), dtype=np.float32)
+        """(kept at most, F); the first ``_held`` are filled."""
+        self._where = np.zeros((0, 3), dtype=np.int64)
+        """Frame, row and column of each."""
+        self._held = 0
         self._observed = 0
         self._fitted: tuple[int, _Usual] | None = None
 
     @property
     def young(self) -> bool:
         """Whether too little has been seen to call anything unusual."""
-        return len(self._rows) < 4 * self._settings.directions
+        return self._held < 4 * self._settings.directions
 
     def observe(self, frame: int, features: Floats) -> None:
         """Learn what is usual from a frame's features (h, w, F), as ``encoder.features`` gives them.
@@ -141,17 +152,19 @@ class Anomaly:
         """
         if not np.isfinite(features).all():
             raise ValueError(f"frame {frame} has features that are not finite: nothing was learned from it")
-        h, w, _ = features.shape
-        rows = features.reshape(h * w, -1)
+        h, w, wide = features.shape
+        rows = features.reshape(h * w, wide)
         limit = self._settings.kept
-        for n in range(h * w):
-            self._observed += 1
-            where = Seen(frame, *(STRIDE * each + STRIDE // 2 for each in divmod(n, w)))
-            if len(self._rows) < limit:
-                self._rows.append(rows[n])
-                self._where.append(where)
-            elif (at := int(self._rng.integers(self._observed))) < limit:
-                self._rows[at], self._where[at] = rows[n], where
+        if not self._rows.size:
+            self._rows, self._where = np.zeros((limit, wide), dtype=np.float32), np.zeros((limit, 3), dtype=np.int64)
+        middles = STRIDE * np.indices((h, w)).reshape(2, -1).T + STRIDE // 2
+        seen = np.arange(self._observed + 1, self._observed + 1 + len(rows))
+        at = np.where(seen <= limit, seen - 1, self._rng.integers(seen))
+        for chosen in (at < limit).nonzero()[0]:  # in order: of two that fall on one, the later stays
+            self._rows[at[chosen]] = rows[chosen]
+            self._where[at[chosen]] = frame, *middles[chosen]
+        self._observed += len(rows)
+        self._held = min(self._observed, limit)
 
     def scores(self, features: Floats) -> Array:
         """(h, w, F) → (h, w) robust spreads above what is usual; NaN while too little has been seen."""
@@ -171,7 +184,7 @@ class Anomaly:
         """Of a cell of a frame. Raises ValueError while too little has been seen."""
         usual = self._usual()
         if usual is None:
-            raise ValueError(f"{len(self._rows)} places were seen, too few to say what is usual: observe more frames")
+            raise ValueError(f"{self._held} places were seen, too few to say what is usual: observe more frames")
         scores = self.scores(features)
         inside = _inside(scores, rows_px, columns_px)
         row, column = np.unravel_index(int(inside.argmax()), inside.shape)
@@ -181,7 +194,7 @@ class Anomaly:
             score=self.cell(scores, rows_px, columns_px),
             row_px=int((top + row) * STRIDE + STRIDE // 2),
             column_px=int((left + column) * STRIDE + STRIDE // 2),
-            alike=tuple(self._where[n] for n in alike),
+            alike=tuple(Seen(*self._where[n].tolist()) for n in alike),
             saliency=inside.astype(np.float32),
         )
 
@@ -195,7 +208,7 @@ class Anomaly:
 
     def refit(self) -> None:
         """Fit what is usual on all that was seen so far."""
-        self._fitted = self._observed, _Usual(np.array(self._rows), self._settings, self._seed)
+        self._fitted = self._observed, _Usual(self._rows[: self._held], self._settings, self._seed)
 
 
 def _inside(scores: Array, rows_px: tuple[int, int], columns_px: tuple[int, int]) -> Array:

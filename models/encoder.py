@@ -36,6 +36,8 @@ _SHIFT = 3
 SMALLEST_PX = 32
 SATURATED: Ratio = 0.2
 """Share of pixels at an image's largest value from which it says nothing of what was there."""
+_AT_ONCE_PX = 1 << 17
+"""Chips are looked at together up to so many pixels: what a processor's cache holds."""
 
 
 class Encoder(nn.Module):
@@ -96,14 +98,8 @@ def features(encoder: Encoder, image: npt.NDArray[np.generic]) -> Floats:
     """
     if (why := refusal(image)) is not None:
         raise ValueError(f"an image cannot be read: {why}")
-    pixels = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
-    rows, columns = (size // STRIDE for size in image.shape)
-    with torch.inference_mode():
-        even = standardised(pixels)
-        near = encoder(even)[:, :, :rows, :columns]
-        far = encoder(standardised(nn.functional.avg_pool2d(even[:, None], 2)[:, 0]))
-        far = nn.functional.interpolate(far, size=(rows, columns), mode="bilinear", align_corners=False)
-        return np.asarray(torch.cat([near, far], 1)[0].permute(1, 2, 0).contiguous().numpy())
+    seen = _seen(encoder, np.asarray(image, dtype=np.float32)[None])
+    return np.asarray(seen[0].permute(1, 2, 0).contiguous().numpy())
 
 
 def embedding(encoder: Encoder, chips: Sequence[npt.NDArray[np.generic]]) -> Array:
@@ -111,13 +107,31 @@ def embedding(encoder: Encoder, chips: Sequence[npt.NDArray[np.generic]]) -> Arr
 
     Raises ValueError that names the chip where one says nothing.
     """
-    rows = []
+    same: dict[tuple[int, ...], list[int]] = {}
     for number, chip in enumerate(chips):
         if (why := refusal(chip)) is not None:
             raise ValueError(f"chip {number + 1} of {len(chips)} cannot be read: {why}")
-        places = features(encoder, chip).reshape(-1, 2 * CHANNELS).astype(np.float64)
-        rows.append(np.concatenate([places.mean(axis=0), places.std(axis=0)]))
-    return np.array(rows).reshape(-1, 4 * CHANNELS)
+        same.setdefault(chip.shape, []).append(number)
+    rows = np.zeros((len(chips), 4 * CHANNELS))
+    for shape, numbers in same.items():
+        together = max(1, _AT_ONCE_PX // (shape[0] * shape[1]))
+        for first in range(0, len(numbers), together):
+            some = numbers[first : first + together]
+            seen = _seen(encoder, np.stack([np.asarray(chips[n], dtype=np.float32) for n in some])).double()
+            spread, mean = torch.std_mean(seen, (2, 3), correction=0)
+            rows[some] = torch.cat([mean, spread], 1).numpy()
+    return rows
+
+
+def _seen(encoder: Encoder, images: Floats) -> torch.Tensor:
+    """(B, H, W) → (B, 2 · CHANNELS, H // 8, W // 8)."""
+    rows, columns = (size // STRIDE for size in images.shape[1:])
+    with torch.inference_mode():
+        even = standardised(torch.from_numpy(np.ascontiguousarray(images)))
+        near = encoder(even)[:, :, :rows, :columns]
+        far = encoder(standardised(nn.functional.avg_pool2d(even[:, None], 2)[:, 0]))
+        far = nn.functional.interpolate(far, size=(rows, columns), mode="bilinear", align_corners=False)
+        return torch.cat([near, far], 1)
 
 
 def save_encoder(encoder: Encoder, path: Path, about: Mapping[str, str]) -> None:

@@ -88,8 +88,8 @@ def measure_folder(
         unit: str | None = None
         for path in progress(paths):
             image = read_image(path)
-            size_nm = _size_nm(path, image, pixel_size_nm)
-            now = "px" if size_nm is None else "nm"
+            nm = size_nm(path, image, pixel_size_nm)
+            now = "px" if nm is None else "nm"
             if unit is None:
                 unit = now
                 things.writerow(
@@ -101,20 +101,20 @@ def measure_folder(
                 raise ConfigError(f"{path.name} says how large its pixels are and others do not: give --pixel-size")
             if (why := refusal(image.data)) is not None:
                 frames.writerow([path.name, path.stem in known, *[""] * 7, why])
-                yield FrameRow(path.name, None, path.stem in known, size_nm is not None, why)
+                yield FrameRow(path.name, None, path.stem in known, nm is not None, why)
                 continue
             probabilities = model.probabilities(model.columns(image.data))
-            found = measure(probabilities, model.threshold, size_nm or 1.0)
+            found = measure(probabilities, model.threshold, nm or 1.0)
             for thing in found.things:
                 numbers = (thing.row_px, thing.column_px, thing.area_px, thing.diameter_nm, thing.diameter_low_nm,
                            thing.diameter_high_nm, thing.elongation, thing.probability)  # fmt: skip
                 things.writerow([path.name, *(f"{number:.5g}" for number in numbers)])
-            density = "" if size_nm is None else f"{found.density_per_um2:.5g}"
+            density = "" if nm is None else f"{found.density_per_um2:.5g}"
             shares = [f"{each:.5g}" for each in (found.covered, found.covered_low, found.covered_high)]
             counts = [len(found.things), f"{found.count_low:.1f}", f"{found.count_high:.1f}"]
             frames.writerow([path.name, path.stem in known, *counts, density, *shares, ""])
             outlined(image.data, probabilities > model.threshold).save(out / f"{path.stem}.png")
-            yield FrameRow(path.name, found, path.stem in known, size_nm is not None)
+            yield FrameRow(path.name, found, path.stem in known, nm is not None)
 
 
 def outlined(image: npt.NDArray[np.float32], mask: Mask) -> Image.Image:
@@ -131,7 +131,8 @@ def _mask(path: Path) -> Mask:
     return data > _INSIDE * max(float(data.max()), 1e-12)
 
 
-def _size_nm(path: Path, image: RecordedImage, given: float | None) -> float | None:
+def size_nm(path: Path, image: RecordedImage, given: float | None) -> float | None:
+    """What an image or a person says of its pixels; None where neither does. Raises ConfigError where they disagree."""
     told = image.pixel_size_nm
     if given is not None and told is not None and not math.isclose(given, told, rel_tol=0.02):
         raise ConfigError(f"{path.name} says {told:g} nm a pixel, {given:g} was given by --pixel-size: leave one out")

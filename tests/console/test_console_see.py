@@ -91,9 +91,35 @@ def test_one_mask_measures_every_image(folder, tmp_path):
         (["measure", "{images}", "--masks", "nowhere"], "holds no image"),
         (["measure", "{images}", "--masks", "{images}", "--pixel-size", "-1"], "above 0"),
         (["measure", "{masks}", "--masks", "{images}"], "has no image of its name"),
+        (["measure", "{images}"], "either --masks"),
+        (["measure", "{images}", "--masks", "{masks}", "--lattice"], "either --masks"),
     ],
 )
 def test_bad_input_is_refused_in_words(folder, tmp_path, words, says):
     places = {"images": folder / "images", "masks": folder / "masks"}
     found = run(*(word.format(**places) for word in words), "--out", tmp_path)
     assert found.exit_code == 2 and says in " ".join(found.output.split()), found.output
+
+
+def test_the_lattice_of_each_image_is_measured_or_told_why_not(tmp_path):
+    rows, columns = np.mgrid[:160, :160]
+    phase = 2 * np.pi / 9.5
+    shown = np.random.default_rng(0).poisson(40 * (1 + np.cos(phase * rows)) * (1 + np.cos(phase * columns)))
+    (tmp_path / "images").mkdir()
+    Image.fromarray(shown.clip(0, 255).astype(np.uint8)).save(tmp_path / "images" / "b.png")
+    Image.fromarray(np.full((160, 160), 7, np.uint8)).save(tmp_path / "images" / "blank.png")
+    (tmp_path / "images" / "a.png").write_text("no image")
+    out = tmp_path / "out"
+    found = run("measure", tmp_path / "images", "--lattice", "--pixel-size", "0.04", "--out", out)
+    assert found.exit_code == 0, found.output
+    with (out / "lattices.csv").open() as file:
+        told = {row["image"]: row for row in csv.DictReader(file)}
+    assert abs(float(told["b.png"]["first_nm"]) - 0.38) < 4 * float(told["b.png"]["first_sd_nm"])
+    assert "all its pixels are 7" in told["blank.png"]["why"] and "cannot be read" in told["a.png"]["why"]
+    with (out / "columns.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == int(told["b.png"]["columns"]) > 150
+    with Image.open(out / "b.png") as picture:
+        assert picture.width >= 160
+    (tmp_path / "images" / "b.png").unlink(), (tmp_path / "images" / "blank.png").unlink()
+    found = run("measure", tmp_path / "images", "--lattice", "--out", out)
+    assert found.exit_code == 2 and "none of its 1 images can be read" in " ".join(found.output.split())
