@@ -18,6 +18,7 @@ from envs.novelty import NoveltyScorer, image_of
 from envs.scorers import Window
 from models.anomaly import Anomaly
 from models.encoder import features, load_encoder
+from surveys.seeing import SeeingScorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,6 +90,13 @@ def variance(group: Sequence[Sight], shown: Shown) -> Array:
     return _off_median(2 * np.log(spread + 1e-3))
 
 
+def alone(group: Sequence[Sight], shown: Shown) -> Array:
+    """The classical density of single places, without the evidence of places side by side."""
+    scorer = NoveltyScorer()
+    scorer.observe(group[0].look, _rows(group))
+    return scorer.completed().deviation(group[0].look, _rows(group))
+
+
 def forest(group: Sequence[Sight], shown: Shown) -> Array:
     """scikit-learn's isolation forest on our own descriptors."""
     values = transformed(_rows(group))
@@ -103,6 +111,20 @@ def network(group: Sequence[Sight], shown: Shown) -> Array:
     watch.refit()
     scores = {number: watch.scores(shown.features(number)) for number in shown.exposures(group)}
     return _cells(group, shown, lambda number, window: watch.cell(scores[number], window.rows_px, window.columns_px))
+
+
+def combined(group: Sequence[Sight], shown: Shown) -> Array:
+    """``surveys.seeing``: the classical density, and the encoder's of whole cells, added within limits."""
+    scorer = SeeingScorer()
+    number: dict[int, list[int]] = {}
+    for n, sight in enumerate(group):
+        number.setdefault(sight.exposure_id, []).append(n)
+    rows = np.zeros((len(group), len(scorer.names)))
+    for exposure_id, which in number.items():
+        windows = [shown.windows[exposure_id, group[n].target] for n in which]
+        rows[which] = np.concatenate([_rows(group)[which], scorer.seen(shown.images[exposure_id], windows)], axis=1)
+    scorer.observe(group[0].look, rows)
+    return scorer.completed().deviation(group[0].look, rows)
 
 
 def memory_bank(group: Sequence[Sight], shown: Shown) -> Array:
@@ -138,6 +160,8 @@ def memory_bank(group: Sequence[Sight], shown: Shown) -> Array:
 
 METHODS: Mapping[str, Callable[[Sequence[Sight], Shown], Array]] = {
     "network": network,
+    "combined": combined,
+    "places alone": alone,
     "memory bank": memory_bank,
     "isolation forest": forest,
     "brightness": brightness,

@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common import arguments, finish
-from benchmarks.flags import flown
+from benchmarks.flags_flown import flown
 from envs.novelty import NoveltyScorer
 from envs.step import Step
 from envs.targets import TargetTree

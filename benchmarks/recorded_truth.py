@@ -16,6 +16,7 @@ from benchmarks.common import DATA
 if TYPE_CHECKING:
     from envs.targets import TargetTree
 
+Mask: TypeAlias = npt.NDArray[np.bool_]
 Ratio: TypeAlias = float
 
 BOXES = Path(__file__).resolve().parent / "boxes" / "sto_ge_haadf.yaml"
@@ -63,14 +64,20 @@ def covered_sites(
         pixel_nm: of the image.
         site_px: side of a site, in pixels of the image.
     """
-    covered: npt.NDArray[np.bool_] = np.zeros(shape, dtype=bool)
+    covered: Mask = np.zeros(shape, dtype=bool)
     for box in boxes:
         rows, columns = (slice(round(ends[0]), round(ends[1])) for ends in (box.rows_px, box.columns_px))
         covered[rows, columns] = True
+    return masked_sites(covered, tree, pixel_nm, site_px, COVERED)
+
+
+def masked_sites(mask: Mask, tree: TargetTree, pixel_nm: float, site_px: int, least: Ratio) -> list[int]:
+    """Sites of which a mask (H, W) covers ``least`` or more; as ``covered_sites`` otherwise."""
     found = []
     for site in tree.leaves.tolist():
-        top = round(shape[0] / 2 - tree.y_nm[site] / pixel_nm - site_px / 2)
-        left = round(shape[1] / 2 - tree.x_nm[site] / pixel_nm - site_px / 2)
-        if covered[max(top, 0) : top + site_px, max(left, 0) : left + site_px].mean() >= COVERED:
+        top = round(mask.shape[0] / 2 - tree.y_nm[site] / pixel_nm - site_px / 2)
+        left = round(mask.shape[1] / 2 - tree.x_nm[site] / pixel_nm - site_px / 2)
+        inside = mask[max(top, 0) : top + site_px, max(left, 0) : left + site_px]
+        if inside.size and inside.mean() >= least:
             found.append(site)
     return found

@@ -24,7 +24,9 @@ def flag(
     folder: Annotated[Path, typer.Argument(help="A folder of images of one specimen.", show_default=False)],
     rate: Annotated[float, typer.Option(help="Accepted share of false flags.")] = 0.1,
     cell: Annotated[int, typer.Option(help="Width in pixels of what is flagged.")] = 64,
-    by: Annotated[str, typer.Option(help="descriptors, whose reasons have units, or network.")] = "descriptors",
+    by: Annotated[
+        str, typer.Option(help="descriptors, whose reasons have units, network, or both together.")
+    ] = "descriptors",
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by itself NAME-flags.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
@@ -32,8 +34,8 @@ def flag(
     with plain_errors():
         from configs.errors import ConfigError
 
-        if by not in ("descriptors", "network"):
-            raise ConfigError(f"--by {by}: give descriptors or network")
+        if by not in ("descriptors", "network", "both"):
+            raise ConfigError(f"--by {by}: give descriptors, network or both")
         images, encoder = _seeing("surveys.folder"), _seeing("models.encoder").load_encoder()
         found = images.flag_images(
             encoder, images.images_in(folder), rate=rate, cell_px=cell, by=by, progress=_told_progress

@@ -72,7 +72,8 @@ def describe_surroundings(image: Stack, windows: Sequence[Window]) -> dict[str, 
 def _summed(pixels: Array) -> Array:
     """(H, W) → (H + 1, W + 1): sums over everything above and left."""
     table = np.zeros((pixels.shape[0] + 1, pixels.shape[1] + 1))
-    table[1:, 1:] = pixels.cumsum(axis=0).cumsum(axis=1)
+    np.cumsum(pixels, axis=0, out=table[1:, 1:])
+    np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
     return table
 
 

@@ -25,6 +25,7 @@ from instruments.images import read_image
 from models.anomaly import Anomaly, Reason
 from models.encoder import SMALLEST_PX, STRIDE, Encoder, features, refusal
 from surveys.classes import PICTURES
+from surveys.seeing import SeeingScorer
 from surveys.significance import FEWEST_SCORES, probability_unusual, q_values, single_tail
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Image2d: TypeAlias = npt.NDArray[np.float32]
 Ratio: TypeAlias = float
 
-By: TypeAlias = Literal["descriptors", "network"]
+By: TypeAlias = Literal["descriptors", "network", "both"]
 _LOOK = "image"
 _MOST_DEPARTURES = 2
 _SHOWN_PX = 160
@@ -119,9 +120,10 @@ def flag_images(
         raise ConfigError(f"cells of {cell_px} pixels were asked; give a multiple of 8, {SMALLEST_PX} at least")
     if not 0 < rate < 1:
         raise ConfigError(f"a false-discovery rate of {rate} was asked; give one between 0 and 1")
-    watch, scorer = Anomaly(), NoveltyScorer()
+    watch, scorer, both = Anomaly(), NoveltyScorer(), SeeingScorer() if by == "both" else None
     descriptors: dict[int, Array] = {}
     sizes_nm: set[float | None] = set()
+    together: list[Array] = []
     refused: dict[Path, str] = {}
     seen: dict[int, npt.NDArray[np.float32]] = {}
     for path in progress(paths):
@@ -139,6 +141,10 @@ def flag_images(
         sizes_nm.add(recorded.pixel_size_nm)
         descriptors[number] = describe_windows(image, _cells(image.shape, cell_px), recorded.pixel_size_nm or 1.0)
         scorer.observe(_LOOK, descriptors[number])
+        if both is not None:
+            looks = np.concatenate([descriptors[number], both.seen(image, _cells(image.shape, cell_px))], axis=1)
+            both.observe(_LOOK, looks)
+            together.append(looks)
     if len(sizes_nm) > 1:
         raise ConfigError(
             f"the images say {', '.join(f'{size:g} nm' if size else 'nothing' for size in sorted(sizes_nm, key=str))} "
@@ -161,6 +167,8 @@ def flag_images(
     if by == "network":
         maps = {number: watch.scores(found) for number, found in seen.items()}
         scores = np.array([watch.cell(maps[n], (r, r + cell_px), (c, c + cell_px)) for n, r, c in where])
+    elif both is not None:
+        scores = both.completed().deviation(_LOOK, np.concatenate(together))
     else:
         scores = judge.deviation(_LOOK, rows)
     if not np.isfinite(scores).all():

@@ -85,7 +85,7 @@ def test_one_mask_measures_every_image(folder, tmp_path):
     [
         (["flag", "nowhere"], "holds no image"),
         (["flag", "{images}", "--cell", "20"], "a multiple of 8"),
-        (["flag", "{images}", "--by", "eye"], "descriptors or network"),
+        (["flag", "{images}", "--by", "eye"], "descriptors, network or both"),
         (["flag", "{images}", "--rate", "1.5"], "between 0 and 1"),
         (["flag", "{images}", "--cell", "256"], "too few to know"),
         (["measure", "{images}", "--masks", "nowhere"], "holds no image"),
