@@ -35,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.common import DATA, arguments, finish
+from benchmarks.common import DATA, arguments, print_table, write
 from benchmarks.flagging_methods import METHODS, Keeping, Shown
 from benchmarks.flags_flown import Flown, flown, loops, strip
 from surveys.flagging import FlaggingSettings
@@ -150,6 +150,17 @@ def rows_of(name: str, judged: list[dict[str, dict[str, float]]]) -> list[dict[s
     return rows
 
 
+def shown(row: dict[str, Any]) -> dict[str, str]:
+    """A row with each interval beside its number."""
+
+    def number(key: str) -> str:
+        told = "–" if np.isnan(row[key]) else f"{row[key]:.3g}"
+        return f"{told} ({row[key + '_low']:.2g}–{row[key + '_high']:.2g})" if f"{key}_low" in row else told
+
+    keys = [key for key in row if not key.endswith(("_low", "_high"))]
+    return {key: row[key] if isinstance(row[key], str) else number(key) for key in keys}
+
+
 def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--specimens", type=int, default=40, metavar="N", help="half of them without rare features")
@@ -178,7 +189,9 @@ def main() -> int:
         running = {name: [pool.submit(judged, job) for job in jobs] for name, jobs in sets.items()}
         for name, futures in running.items():
             rows += rows_of(name, [future.result() for future in futures])
-    finish(rows, options, title=f"flags at a false-discovery rate of {RATE:g}")
+    title = f"flags at a false-discovery rate of {RATE:g}"
+    write(rows, options, title=title)
+    print_table([shown(row) for row in rows], title=title + (" (quick: not a result)" if options.quick else ""))
     ours = next((row for row in rows if row["method"] == "adaptem" and row["specimens"].startswith("no rare")), None)
     if ours is None:
         return 0
