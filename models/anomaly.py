@@ -105,7 +105,7 @@ class _Usual:
 
     def most_alike(self, row: Floats, count: int) -> npt.NDArray[np.intp]:
         distance = self._distances(self._placed(row[None]))[0]
-        return self.chosen[torch.argsort(distance, stable=True)[:count].numpy()]
+        return np.asarray(self.chosen[torch.argsort(distance, stable=True)[:count].numpy()])
 
     def _placed(self, rows: Floats) -> torch.Tensor:
         return torch.from_numpy(((rows - self._centre) @ self._directions).astype(np.float32))

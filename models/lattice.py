@@ -92,8 +92,7 @@ def measure_lattice(image: npt.NDArray[np.generic]) -> Lattice:
     pixels = np.asarray(image, dtype=np.float64)
     if pixels.ndim != 2 or not np.isfinite(pixels).all():
         raise ValueError(f"a lattice is measured in an image (H, W) of finite numbers; got one of shape {pixels.shape}")
-    vectors = np.linalg.inv(_reciprocal(pixels)).T
-    vectors = _reduced(vectors)
+    vectors = _reduced(np.asarray(np.linalg.inv(_reciprocal(pixels)).T, dtype=np.float64))
     shortest = float(np.linalg.norm(vectors, axis=1).min())
     columns = _columns(pixels, shortest)
     places = np.column_stack([columns[:, 1], -columns[:, 0]])

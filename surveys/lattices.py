@@ -89,7 +89,8 @@ def measure_lattices(
             if (nm is not None) != scaled:
                 raise ConfigError(f"{path.name} says how large its pixels are and others do not: give --pixel-size")
             row = _row(path, image.data, nm)
-            _write(row, lattices, columns)
+            lattices.writerow(_summary(row))
+            columns.writerows(_places(row))
             if row.lattice is not None:
                 turn_picture(image.data, row.lattice).save(out / f"{path.stem}.png")
             yield row
@@ -107,19 +108,24 @@ def _row(path: Path, image: npt.NDArray[np.float32], nm: float | None) -> Lattic
         return LatticeRow(path.name, None, nm, str(error))
 
 
-def _write(row: LatticeRow, lattices: csv.Writer, columns: csv.Writer) -> None:
+def _summary(row: LatticeRow) -> list[str | int]:
     found = row.lattice
     if found is None:
-        lattices.writerow([row.name, *[""] * 9, row.why])
-        return
+        return [row.name, *[""] * 9, row.why]
     by = row.pixel_size_nm or 1.0
     (first, second), (first_sd, second_sd) = found.spacings_px
     numbers = (first * by, first_sd * by, second * by, second_sd * by, found.angle_deg, *found.orientation_deg)
     told = [f"{number:.6g}" for number in (*numbers, found.position_sd_px * by)]
-    lattices.writerow([row.name, len(found.columns_px), *told, ""])
+    return [row.name, len(found.columns_px), *told, ""]
+
+
+def _places(row: LatticeRow) -> Iterator[list[str]]:
+    found = row.lattice
+    if found is None:
+        return
     strains = np.stack([found.strain, found.strain_sd], axis=2).reshape(len(found.strain), 6)
     for place, strain, *turn in zip(found.columns_px, strains, found.turn_deg, found.turn_sd_deg, strict=True):
-        columns.writerow([row.name, *(f"{number:.6g}" for number in (*place, *strain, *turn))])
+        yield [row.name, *(f"{number:.6g}" for number in (*place, *strain, *turn))]
 
 
 def turn_picture(image: npt.NDArray[np.float32], lattice: Lattice) -> Image.Image:
