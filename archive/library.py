@@ -8,13 +8,12 @@ others comes by ``library_exchange``; the questions that are more than a look-up
 from __future__ import annotations
 
 import json
-import sqlite3
-import uuid
 from typing import TYPE_CHECKING
 
-from archive.durable import sync_folder, transaction
+from archive.durable import transaction
 from archive.journal import utc_now
 from archive.library_campaigns import add_entry
+from archive.library_opening import open_library
 from archive.library_records import (
     Experiment,
     Kept,
@@ -28,10 +27,10 @@ from archive.library_records import (
     result_of,
 )
 from archive.library_rows import embed, insert
-from archive.library_schema import upgrade
 from archive.library_vectors import Matrix, unpacked
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
@@ -45,45 +44,19 @@ if TYPE_CHECKING:
 
 
 class Library:
-    """Opens or makes a library. Raises LibraryError where that fails, or the file is of a newer adaptem."""
+    """Opens or makes a library. Raises LibraryError where that fails, it is no library or one of a newer adaptem.
 
-    def __init__(self, path: Path, *, create: bool = True, now_utc: Callable[[], datetime] = utc_now) -> None:
+    ``create``: made where there is none. Without ``write`` the file is only read, as where its folder may not be
+    written; one of an older adaptem is then refused by OlderLibraryError.
+    """
+
+    def __init__(
+        self, path: Path, *, create: bool = True, write: bool = True, now_utc: Callable[[], datetime] = utc_now
+    ) -> None:
         self.path = path
         self._now_utc = now_utc
         self._matrices: dict[str, Matrix] = {}
-        if not create and not path.is_file():
-            raise LibraryError(f"asked for the library {path}, found none: `adaptem library add` makes one")
-        new = not path.exists()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.database = sqlite3.connect(path, isolation_level=None, timeout=30.0)
-        except (OSError, sqlite3.Error) as error:
-            raise LibraryError(
-                f"asked to open the library {path}, found: {error}; name another with --library"
-            ) from error
-        try:
-            self._open()
-        except sqlite3.Error as error:
-            self.database.close()
-            raise LibraryError(
-                f"asked to open {path} as a library, found: {error}; name another with --library, or restore a copy"
-            ) from error
-        except BaseException:
-            self.database.close()
-            raise
-        if new:
-            sync_folder(path.parent)
-
-    def _open(self) -> None:
-        (mode,) = self.database.execute("PRAGMA journal_mode=WAL").fetchone()
-        if mode != "wal":
-            raise LibraryError(
-                f"{self.path} cannot use SQLite's write-ahead log (found {mode}): put it on a local disk"
-            )
-        self.database.execute("PRAGMA synchronous=FULL")
-        upgrade(self.database, self.path)
-        self.database.execute("INSERT OR IGNORE INTO meta VALUES ('library', ?)", (uuid.uuid4().hex,))
-        self.database.execute("INSERT OR IGNORE INTO meta VALUES ('replaced', '0')")
+        self.database = open_library(path, create=create, write=write)
 
     @property
     def id(self) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,10 +24,9 @@ from archive.bundle import PART_BYTES, Member, crate, person, software, write_bu
 from archive.bundle_reading import BundleError, open_bundle
 from archive.campaign_entries import Entry, entry_json, entry_of
 from archive.journal import utc_now
+from archive.library import Library
 from archive.library_campaigns import entries_of
 from archive.library_records import Experiment, LibraryError, Result, Source, canonical, experiment_of, result_of
-from archive.library_schema import UPGRADES, schema_version
-from archive.library_vectors import unpacked
 from archive.software import commit, version
 
 if TYPE_CHECKING:
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archive.bundle_reading import Bundle
-    from archive.library import Library
     from archive.library_records import Vector
 
 FORMAT = "adaptem library 1"
@@ -122,25 +119,12 @@ def merge(library: Library, other: Path) -> dict[str, int]:
     if not other.is_file():
         raise LibraryError(f"asked to merge {other}, found no such file")
     try:
-        with closing(sqlite3.connect(f"{other.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            found = schema_version(database)
-            if found != len(UPGRADES):
-                raise LibraryError(
-                    f"{other} has schema_version {found}, this adaptem merges {len(UPGRADES)}: bring both to one"
-                )
-            theirs: dict[int, dict[str, Vector]] = {}
-            for number, model, blob in database.execute("SELECT experiment, model, vector FROM embeddings"):
-                theirs.setdefault(number, {})[model] = unpacked(blob)
-            rows = database.execute("SELECT id, data, origin FROM experiments ORDER BY id").fetchall()
-            experiments = [(experiment_of(data), theirs.get(number, {}), origin) for number, data, origin in rows]
-            told = database.execute("SELECT data, origin FROM results ORDER BY id").fetchall()
-            results = [(result_of(data), origin) for data, origin in told]
-            entries = entries_of(database)
-            (origin,) = database.execute("SELECT value FROM meta WHERE key = 'library'").fetchone()
-    except (sqlite3.Error, TypeError) as error:
-        raise LibraryError(f"asked to merge {other}, found: {error}; give a library's file") from error
-    source = Source(_digest(other), other.name, origin, None, None)
-    return library.add_all(experiments, results, entries, source=source)
+        with Library(other, create=False, write=False) as theirs:
+            told = [(each.experiment, theirs.embeddings(each.id), each.origin) for each in theirs.all()]
+            source = Source(_digest(other), other.name, theirs.id, None, None)
+            return library.add_all(told, theirs.results(), entries_of(theirs.database), source=source)
+    except sqlite3.Error as error:
+        raise LibraryError(f"asked to merge {other}, found: {error}; restore a copy of it") from error
 
 
 def _line(origin: str, kind: str, record: Experiment | Result | Entry) -> bytes:

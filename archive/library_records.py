@@ -33,6 +33,10 @@ class LibraryError(ArchiveError):
     """The library cannot be opened, asked or written as was wanted."""
 
 
+class OlderLibraryError(LibraryError):
+    """Of an older adaptem, and it was not to be written: it can be brought to this version first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
     """How it was looked; None = nobody told."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
-from archive.library_records import LibraryError
-
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 UPGRADES: tuple[str, ...] = (
     """
@@ -87,23 +85,22 @@ UPGRADES: tuple[str, ...] = (
 """Script i brings a library from schema_version i to i + 1; version 0 is the empty file."""
 
 
-def upgrade(database: sqlite3.Connection, where: object, scripts: Sequence[str] = UPGRADES) -> None:
-    """Bring a library to the newest schema_version, whole or not at all. Raises LibraryError for a newer one."""
-    newest, version = len(scripts), schema_version(database)
-    if version > newest:
-        raise LibraryError(
-            f"the library {where} has schema_version {version} and this adaptem knows up to {newest}: install a newer "
-            "adaptem; nothing was changed"
-        )
-    if version == newest:
-        return
-    body = "\n".join(scripts[version:])
-    try:
-        database.executescript(f"BEGIN IMMEDIATE; {body}\n PRAGMA user_version = {newest}; COMMIT;")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
+def upgrade(database: sqlite3.Connection, scripts: Sequence[str] = UPGRADES) -> None:
+    """Bring a library to the newest schema_version, inside the transaction that is open."""
+    for script in scripts[schema_version(database) :]:
+        for statement in _statements(script):
+            database.execute(statement)
+    database.execute(f"PRAGMA user_version = {len(scripts)}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One at a time: ``executescript`` would end the transaction."""
+    begun = ""
+    for part in script.split(";"):
+        begun += part + ";"
+        if sqlite3.complete_statement(begun):  # not within a comment or a trigger
+            yield begun
+            begun = ""
 
 
 def schema_version(database: sqlite3.Connection) -> int:

@@ -60,7 +60,7 @@ def status(
     json: Json = False,
 ) -> None:
     """How far a campaign is: whose each cell is, what it gave, and how sure the grid is."""
-    with plain_errors(), opened_library(library) as kept:
+    with plain_errors(), opened_library(library, write=False) as kept:
         if name is None:
             from surveys.campaign_standing import known
 

@@ -118,7 +118,7 @@ def export(
 
         who = said(operator=author, orcid=orcid, licence=licence, elements=elements)
         asked = Query(words=words, elements=tuple(who.elements or ()))
-        with opened_library(library) as kept:
+        with opened_library(library, write=False) as kept:
             chosen = None if asked == Query() else numbers(kept, asked, len(kept))
             count = len(kept) if chosen is None else len(chosen)
             if not count:

@@ -51,7 +51,7 @@ def search(
     with plain_errors():
         from archive.library_search import numbers
 
-        with opened_library(library) as kept:
+        with opened_library(library, write=False) as kept:
             query = _query(words, elements, technique, between)
             found: list[tuple[Kept, float | None]]
             if like is None:
@@ -79,7 +79,7 @@ def show_one(
         from archive.library_search import Query
         from archive.library_search import search as find
 
-        with opened_library(library) as kept:
+        with opened_library(library, write=False) as kept:
             if what.isdecimal():
                 one = kept.get(int(what))
                 near = [
@@ -119,7 +119,7 @@ def stats(
     with plain_errors():
         from archive.library_search import element_counts, statistics
 
-        with opened_library(library) as kept:
+        with opened_library(library, write=False) as kept:
             rows = statistics(kept, _query(words, elements, technique, between))
             made_of = element_counts(kept)
             if json:
@@ -159,7 +159,7 @@ def recommend(
             raise ConfigError(str(error)) from error
         if not wanted:
             raise ConfigError("say what the specimen is made of: --material SrTiO3, or --element Sr --element Ti")
-        with opened_library(library) as kept:
+        with opened_library(library, write=False) as kept:
             found = advise(kept, wanted, technique, count)
         if json:
             show([
@@ -188,7 +188,7 @@ def recommend(
 def conflicts(library: File = None) -> None:
     """What other laboratories tell otherwise of an experiment that is here: kept aside, as JSON."""
     with plain_errors():
-        with opened_library(library) as kept:
+        with opened_library(library, write=False) as kept:
             found = kept.conflicts()
         show([{"rule": rule, "origin": origin, "uid": theirs.uid, "title": theirs.title,
                "conditions": _told(theirs.conditions)} for rule, theirs, origin in found])  # fmt: skip

@@ -21,11 +21,20 @@ Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 Elements = Annotated[list[str] | None, typer.Option("--element", help="A chemical symbol. May be repeated.")]
 
 
-def opened_library(path: Path | None, *, create: bool = False) -> Library:
-    """The library that was named, or the usual one. Raises LibraryError where it is not there and not to be made."""
-    from archive.library import Library
+def opened_library(path: Path | None, *, create: bool = False, write: bool = True) -> Library:
+    """The library that was named, or the usual one. Without ``write`` only read, once it is of this version.
 
-    return Library(path or Path(os.environ.get(VARIABLE, DEFAULT)), create=create)
+    Raises LibraryError where it is not there and not to be made.
+    """
+    from archive.library import Library
+    from archive.library_records import OlderLibraryError
+
+    file = path or Path(os.environ.get(VARIABLE, DEFAULT))
+    try:
+        return Library(file, create=create, write=write)
+    except OlderLibraryError:
+        Library(file, create=False).close()
+        return Library(file, create=False, write=False)
 
 
 def said(
