@@ -78,17 +78,19 @@ FEATURES: dict[str, tuple[Callable[[Observation], Features], tuple[str, ...]]] =
     "set": (set_features, SLOT),
 }
 """By the kind of policy: what reads an observation for it, and the names of the columns."""
+CHECKED = ("targets", "globals", "belief")
+"""Parts of an observation that hold measured numbers; a table of holes has no belief map."""
 SHARED = ("cell", "pool", "parent")
 """Features of the tree alone: the same at every step of every episode with it."""
 
 
 def refuse_unknown(observation: Observation) -> None:
-    """Raises ValueError for a number that is not finite: a policy would answer all the same."""
-    for name in ("targets", "globals", "belief"):
-        if not np.isfinite(observation[name]).all():
+    """Raises ValueError for a number that is not finite: a policy or planner would answer all the same."""
+    for name in CHECKED:
+        if name in observation and not np.isfinite(observation[name]).all():
             count = int((~np.isfinite(observation[name])).sum())
             raise ValueError(
-                f"the observation's {name} holds {count} numbers that are not finite: no policy decides on it"
+                f"the observation's {name} holds {count} numbers that are not finite: nobody decides on it"
             )
 
 

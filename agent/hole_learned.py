@@ -14,6 +14,7 @@ import torch
 from scipy import sparse
 from torch import nn
 
+from agent.features import refuse_unknown
 from agent.hole_belief import neighbours
 from agent.hole_scripts import imaging, stopping
 from envs import hole_env
@@ -91,7 +92,12 @@ class HoleLearned:
     name: str = "learned"
     _reader: HoleReader = field(init=False, default_factory=HoleReader)
 
+    def __post_init__(self) -> None:
+        torch.set_num_threads(1)
+
     def act(self, observation: Seen) -> Decision:
+        """Raises ValueError for an observation with numbers that are not finite."""
+        refuse_unknown(observation)
         allowed = np.flatnonzero(observation["action_mask"][:-1])
         if len(allowed) == 0:
             return stopping(len(observation["targets"]), self.name)

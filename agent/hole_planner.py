@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from agent.features import refuse_unknown
 from agent.hole_belief import HYPOTHESES, HoleBelief, Hypothesis
 from agent.hole_scripts import imaging, stopping
 from agent.tree_plan import HoleTree, Plan, Ways
+from configs.errors import ConfigError
 from envs import hole_env
 from envs.holes import Costs
 
@@ -32,12 +34,12 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
 Seen: TypeAlias = "Mapping[str, npt.NDArray[Any]]"
 
-_PARTS = 60
-"""Costs are reckoned in whole parts of a minute, at most so many."""
+_PARTS, _OFF = 60, 1e-3
+"""Costs are reckoned in whole parts of a minute, at most so many, and may be off by this share of them."""
 
 
 def ways_of(costs: Costs) -> tuple[Ways, Fraction]:
-    """The costs in whole units, and the unit in minutes.
+    """The costs in whole units, and the unit in minutes. Raises ConfigError for costs that are too fine for these.
 
     >>> from envs.holes import Costs
     >>> ways_of(Costs())
@@ -47,6 +49,9 @@ def ways_of(costs: Costs) -> tuple[Ways, Fraction]:
         Fraction(cost).limit_denominator(_PARTS)
         for cost in (costs.hole_min, costs.patch_min, costs.square_min, costs.grid_min)
     ]
+    asked = (costs.hole_min, costs.patch_min, costs.square_min, costs.grid_min)
+    if any(abs(float(part) / cost - 1) > _OFF for part, cost in zip(each, asked, strict=True)):
+        raise ConfigError(f"costs of {asked} min were asked: a plan reckons in parts of a minute down to 1/{_PARTS}")
     steps = [each[0], *(after - before for before, after in itertools.pairwise(each))]
     unit = Fraction(1, math.lcm(*(step.denominator for step in steps)))
     return Ways(*(int(step / unit) for step in steps)), unit
@@ -71,7 +76,11 @@ class HolePlanner:
         return "closed loop" if self.closed else "open loop"
 
     def act(self, observation: Seen) -> Decision:
-        """The first hole of the best plan; stop where no plan is worth anything."""
+        """The first hole of the best plan; stop where no plan is worth anything.
+
+        Raises ValueError for an observation with numbers that are not finite.
+        """
+        refuse_unknown(observation)
         targets, told = observation["targets"], observation["globals"]
         parents = targets[:, hole_env.GRID : hole_env.X].astype(np.int64)
         imaged = targets[:, hole_env.IMAGED] > 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from agent.features import refuse_unknown
 from envs import hole_env
 from envs.step import Candidate, Decision
 
@@ -57,6 +58,8 @@ class HoleScript:
         return f"greedy, {self.per_min:g} a minute" if self.rule == "greedy" else self.rule
 
     def act(self, observation: Seen) -> Decision:
+        """Raises ValueError for an observation with numbers that are not finite."""
+        refuse_unknown(observation)
         targets, told = observation["targets"], observation["globals"]
         allowed = np.flatnonzero(observation["action_mask"][:-1])
         if len(allowed) == 0:

@@ -64,6 +64,8 @@ class LearnedAgent:
         features["action_mask"][self._columns] = mask
         with torch.no_grad():
             logits, _ = self._policy(batch([features]))
+        if not bool(logits[0][torch.from_numpy(features["action_mask"])].isfinite().all()):
+            raise ValueError("the policy's answer to this observation is not finite: its numbers lie out of range")
         chance = torch.softmax(logits[0].double(), dim=0).numpy()[self._columns]
         chance /= chance.sum()
         ranked = np.argsort(-chance, kind="stable")[:CANDIDATES]
@@ -117,12 +119,7 @@ def learned_agent(settings: LearnedSettings, task: SurveyTask, catalogue: Catalo
 
 def columns_of(spec: PolicySpec, catalogue: Catalogue) -> npt.NDArray[np.intp]:
     """(A,) which of the policy's outputs stands for each action of this catalogue. Raises ConfigError."""
-    told = {"columns": (spec.columns, FEATURES[spec.kind][1]), "scalars": (spec.scalars, SCALARS)}
-    for name, (theirs, ours) in told.items():
-        if theirs != ours:
-            raise ConfigError(
-                f"the policy was trained to see the {name} {', '.join(theirs)}; here are {', '.join(ours)}"
-            )
+    refuse_other_sight(spec)
     for name, theirs, ours in (("looks", spec.looks, catalogue.looks), ("skills", spec.skills, catalogue.skills)):
         if unknown := [each for each in ours if each not in theirs]:
             raise ConfigError(
@@ -134,6 +131,16 @@ def columns_of(spec: PolicySpec, catalogue: Catalogue) -> npt.NDArray[np.intp]:
     first = catalogue.slots * len(spec.looks)
     skills = [first + spec.skills.index(name) for name in catalogue.skills]
     return np.array([*slots.ravel(), *skills, first + len(spec.skills)], dtype=np.intp)
+
+
+def refuse_other_sight(spec: PolicySpec) -> None:
+    """Raises ConfigError for a policy that was trained to see other numbers than observations are read into here."""
+    told = {"columns": (spec.columns, FEATURES[spec.kind][1]), "scalars": (spec.scalars, SCALARS)}
+    for name, (theirs, ours) in told.items():
+        if theirs != ours:
+            raise ConfigError(
+                f"the policy was trained to see the {name} {', '.join(theirs)}; here are {', '.join(ours)}"
+            )
 
 
 def batch(rows: list[Features]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.belief import Array, Belief, SiteModel, expected_excess
+from agent.features import refuse_unknown
 from agent.view import View, fingerprint, look_number, skill_number
 from envs.actions import Stop
 from envs.step import Candidate, Decision, Purpose
@@ -78,6 +79,8 @@ class Planner:
         return self._name
 
     def act(self, observation: Mapping[str, npt.NDArray[np.generic]]) -> Decision:
+        """Raises ValueError for an observation with numbers that are not finite."""
+        refuse_unknown(observation)
         view = View.of(observation, self._catalogue)
         refocus = skill_number(self._catalogue, view, "refocus")
         if refocus is not None and (why := self._focus_pays(view)):

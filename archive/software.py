@@ -19,10 +19,10 @@ def version() -> str:
 
 
 def commit() -> str | None:
-    """Of the repository that this code runs from; None where it is installed without one."""
+    """Of the repository that this code runs from, ``-dirty`` where it was changed since; None where there is none."""
     git = shutil.which("git")
     if git is None or not (_SOURCE / ".git").exists():
         return None
-    asked = [git, "-C", str(_SOURCE), "rev-parse", "HEAD"]
+    asked = [git, "-C", str(_SOURCE), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     found = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603
     return found.stdout.strip() or None

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +38,18 @@ def finish(rows: Sequence[Mapping[str, Any]], options: argparse.Namespace, *, ti
 
 
 def write(rows: Sequence[Mapping[str, Any]], options: argparse.Namespace, *, title: str) -> None:
-    """The rows to ``--json``, where it was given."""
+    """The rows to ``--json``, where it was given; on the screen, what they took of processors."""
+    cpu_s = processors_s()
+    print(f"{cpu_s:.0f} s of processors")
     if options.json is not None:
-        about = {"quick": options.quick, "python": platform.python_version(), "cores": os.cpu_count()}
+        about = {"quick": options.quick, "python": platform.python_version(), "cores": os.cpu_count(), "cpu_s": cpu_s}
         options.json.write_text(json.dumps({"title": title, **about, "rows": list(rows)}, indent=2) + "\n")
+
+
+def processors_s() -> float:
+    """Of this process and of those that it began and that ended."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:

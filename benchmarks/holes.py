@@ -6,18 +6,22 @@
 A table has a row for each hole, with its grid, square, patch, measured resolution and a prediction (``envs.holes``). An
 image that ends after the budget does not count, nor does the first hole, which is given. All policies begin at the same
 holes and read the same predictions: as given, with 20 % and 30 % of them replaced by that of the opposite rank, all
-alike, or all inverted. The greedy's price of a minute is tuned on the grids of ``--select``, without them on the table
-itself, in its favour. The learned policy imitates the optimum on the grids of --develop (two minutes of a processor),
-where these are given. Two ceilings, which nobody reaches honestly: the optimum knows which holes are good, and is exact
-for this tree; "knows chances" plans by the closed loop's own model after that was told every result, so that what it
-loses to the optimum no planning and no learning from measurements brings back, but only better predictions.
+alike, or all inverted. The belief has hypotheses of just such damages; with ``--predictions shuffled`` they are handed
+round at random within each square, to which nothing was fitted.
+The greedy's price of a minute is tuned on the grids of ``--select``, without them on the table itself, in its favour.
+The learned policy imitates the optimum on the grids of --develop (two minutes of a processor), where these are given.
+Two ceilings, which nobody reaches honestly: the optimum knows which holes are good, and is exact for this tree; "knows
+chances" plans by the closed loop's own model after that was told every result, so that what it loses to the optimum no
+planning and no learning from measurements brings back, but only better predictions.
 
-low, high: 95 % interval over starts. patches low, high: over surveys whose patches are drawn anew from this one's.
-ahead: closed loop less this policy, paired by start.
+low, high: 95 % interval over starts. patches low, high: 95 % of surveys whose patches are drawn anew from this one's,
+the mean over two starts in each. ahead: closed loop less this policy, paired by start, with the lower ends over starts
+and over such surveys.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -35,7 +39,7 @@ from benchmarks.common import DATA, arguments, finish
 from configs.errors import ConfigError
 from envs.hole_env import HoleEnv
 from envs.holes import Costs, Holes, read_holes
-from training.evaluate import interval
+from training.evaluate import interval, ratio_interval
 from training.hole_imitation import imitate_optimum
 
 if TYPE_CHECKING:
@@ -59,6 +63,8 @@ POLICIES: dict[str, Callable[[Holes, Costs, float], Agent]] = {
     "closed loop": lambda holes, costs, price: HolePlanner(costs),
     "knows chances": lambda holes, costs, price: HolePlanner(costs, chances=chances(holes)),
 }
+STARTS_EACH = 2
+"""In each survey of other patches."""
 LEARNED, OPTIMUM = "learned", "optimum"
 CEILINGS = ("knows chances", OPTIMUM)
 
@@ -79,7 +85,8 @@ def optimum(holes: Holes, costs: Costs, budget_min: float, start: int) -> float:
     tree, (ways, unit) = HoleTree(holes.parents), ways_of(costs)
     worth, left = holes.good.astype(np.float64), np.ones(len(holes), dtype=bool)
     left[start] = False
-    plan = tree.plan(worth, tree.ranked(worth, left), holes.parents[start], int(budget_min / unit), ways)
+    whole = int(budget_min / unit + 1e-6)
+    plan = tree.plan(worth, tree.ranked(worth, left), holes.parents[start], whole, ways)
     return plan.worth
 
 
@@ -100,14 +107,20 @@ def flown(task: tuple[str, Holes, Costs, float, list[int], float, nn.Module | No
 
 
 def resampled(task: tuple[str, Holes, Costs, float, int, float, nn.Module | None]) -> Counts:
-    """The same from one start in each of as many surveys of other patches."""
+    """Mean good holes over a few starts in each of as many surveys of other patches."""
     policy, holes, costs, budget_min, surveys, price, network = task
     found = []
     for seed in range(surveys):
         drawn = holes.resampled(seed)
-        start = int(np.random.default_rng(seed).integers(len(drawn)))
-        found.append(flown((policy, drawn, costs, budget_min, [start], price, network))[0])
+        starts = np.random.default_rng(seed).integers(0, len(drawn), STARTS_EACH).tolist()
+        found.append(flown((policy, drawn, costs, budget_min, starts, price, network)).mean())
     return np.array(found)
+
+
+def between(found: Counts) -> tuple[float, float]:
+    """Of bootstrap replicates (B,): their 2.5 and 97.5 percentiles (Efron, Ann. Stat. 7 (1979) 1)."""
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def tuned_price(holes: Holes, costs: Costs, budgets: list[float], starts: list[int]) -> float:
@@ -135,7 +148,7 @@ def compare(
         for name in names
         if kind == "given" and options.surveys
     ]
-    with ProcessPoolExecutor(options.workers) as pool:
+    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
         others = pool.map(resampled, drawn)
         found = dict(zip([task[:1] + case for case in cases for task in [(n,) for n in names]], pool.map(flown, tasks),
                          strict=True))  # fmt: skip
@@ -146,7 +159,9 @@ def compare(
         for name in names:
             mean, low, high = interval(found[name, kind, budget])
             ahead = interval(closed - found[name, kind, budget])
-            patches = interval(again[name, budget]) if kind == "given" and (name, budget) in again else None
+            patches = again.get((name, budget)) if kind == "given" else None
+            share = ratio_interval(found[name, kind, budget], best)
+            beaten = name not in ("closed loop", *CEILINGS)
             rows.append(
                 {
                     "policy": name,
@@ -155,11 +170,16 @@ def compare(
                     "good_mean": mean,
                     "good_low": low,
                     "good_high": high,
-                    "fraction_of_optimum": mean / float(best.mean()),
-                    "patches_low": patches[1] if patches else "",
-                    "patches_high": patches[2] if patches else "",
-                    "closed_ahead": "" if name in ("closed loop", *CEILINGS) else f"{ahead[0]:+.1f}",
-                    "ahead_low": "" if name in ("closed loop", *CEILINGS) else ahead[1],
+                    "fraction_of_optimum": share[0],
+                    "fraction_low": share[1],
+                    "fraction_high": share[2],
+                    "patches_low": "" if patches is None else between(patches)[0],
+                    "patches_high": "" if patches is None else between(patches)[1],
+                    "closed_ahead": f"{ahead[0]:+.1f}" if beaten else "",
+                    "ahead_low": ahead[1] if beaten else "",
+                    "ahead_patches_low": between(again["closed loop", budget] - patches)[0]
+                    if beaten and patches is not None
+                    else "",
                 }
             )
     return rows
@@ -188,6 +208,8 @@ def main() -> int:
         if options.quick:
             options.budgets, options.starts, options.predictions = options.budgets[:1], 3, ["given", "flipped30"]
             options.surveys = 0
+        if options.starts < 1:
+            raise ConfigError(f"--starts {options.starts}: give one or more")
         path = options.table or DATA / "hole_survey" / "holes.csv"
         if options.table is None and not path.exists():
             print(f"no table of holes under {DATA}: give --table, or set ADAPTEM_DATA to the folder that has one")
@@ -203,7 +225,8 @@ def main() -> int:
     except (ConfigError, ValueError) as error:
         print(f"holes: {error}", file=sys.stderr)
         return 2
-    finish(rows, options, title=f"Good holes; {len(test)} holes, {options.starts} starts, greedy at {price:g} a minute")
+    about = f"{len(test)} holes, {options.starts} starts, seed {options.seed}, greedy at {price:g} a minute"
+    finish(rows, options, title=f"Good holes; {about}")
     return 0
 
 

@@ -34,6 +34,7 @@ def train(
 ) -> None:
     """Train a policy on simulated surveys, on this computer or a Ray cluster."""
     with plain_errors():
+        from configs.errors import ConfigError
         from configs.load import load
 
         training, settings_of = learning("training.train"), learning("training.settings")
@@ -42,7 +43,10 @@ def train(
             _export(settings, nights or [], minari)
             return
         if nights:
-            settings = settings.model_copy(update={"nights": tuple(nights)})
+            try:  # checked like what a config says
+                settings = settings_of.TrainSettings.model_validate({**settings.model_dump(), "nights": tuple(nights)})
+            except ValueError as error:
+                raise ConfigError(f"--from: {error}") from error
         found = training.train(settings, resume=resume, told=lambda row: show(row, line=True) if json else _told(row))
         if json:
             show({"policy": str(found.policy), "hash": found.hash, "score": found.score}, line=True)

@@ -22,6 +22,8 @@ COLUMNS = ("score", "imaged", "good", "cost_min", "grid", "square", "patch", "x_
 """``targets`` (N, F). ``score``: predicted, −1 to 1. ``good``: as imaged, 0 until then. ``cost_min``: from here."""
 GLOBALS = ("time_left_min", "time_total_min", "here", "step_number", "seed")
 """``globals`` (G,). ``here``: the slot of the hole under the beam."""
+SLACK_MIN = 1e-4
+"""Rounding that a budget forgives: an image that ends with it counts."""
 SCORE, IMAGED, GOOD, COST, GRID, SQUARE, PATCH, X, Y = range(len(COLUMNS))
 
 
@@ -79,9 +81,9 @@ class HoleEnv(gymnasium.Env[dict[str, Any], np.int64]):
         self._steps += 1
         if slot == count:
             return self._observation(), 0.0, True, False, {}
-        cost_min = float(self._targets[slot, COST])
-        late, again = cost_min > self._left_min, bool(self._targets[slot, IMAGED])
-        self._left_min = 0.0 if late else self._left_min - cost_min
+        cost_min = self._cost_min(slot)
+        late, again = cost_min > self._left_min + SLACK_MIN, bool(self._targets[slot, IMAGED])
+        self._left_min = 0.0 if late else max(self._left_min - cost_min, 0.0)
         if not late:
             self._go(slot)
         reward = 0.0 if late or again else float(self.holes.good[slot])
@@ -91,10 +93,17 @@ class HoleEnv(gymnasium.Env[dict[str, Any], np.int64]):
     def action_masks(self) -> npt.NDArray[np.int8]:
         """(N + 1,) 1: allowed."""
         mask = np.empty(len(self.holes) + 1, dtype=np.int8)
-        np.less_equal(self._targets[:, COST], self._left_min, out=mask[:-1], casting="unsafe")
+        np.less_equal(self._targets[:, COST], self._left_min + SLACK_MIN, out=mask[:-1], casting="unsafe")
         mask[:-1] &= self._targets[:, IMAGED] == 0
         mask[-1] = 1
         return mask
+
+    def _cost_min(self, slot: int) -> float:
+        """What ``cost_min`` shows, unrounded."""
+        away = self.holes.parents[slot] != self.holes.parents[self._here]
+        costs = self.costs
+        level = int(np.argmax(away)) if away.any() else 3
+        return (costs.grid_min, costs.square_min, costs.patch_min, costs.hole_min)[level]
 
     def _go(self, slot: int) -> None:
         """Only what lies under a node that is left or entered changes its cost."""

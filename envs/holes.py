@@ -87,11 +87,16 @@ class Holes:
         )
 
     def within(self, grids: Sequence[str]) -> Holes:
-        """Those of the grids whose names hold one of these words, such as ``00024gr``. Raises ConfigError for none."""
+        """Those of the grids whose names hold one of these words, such as ``00024gr``.
+
+        Raises ConfigError: no such grid, or none good among its holes.
+        """
         wanted = [n for n, name in enumerate(self.names[0]) if any(word in name for word in grids)]
         chosen = np.isin(self.parents[:, 0], wanted)
         if not chosen.any():
             raise ConfigError(f"grids {', '.join(grids)} were asked; the table holds {', '.join(self.names[0])}")
+        if not self.good[chosen].any():
+            raise ConfigError(f"the grids {', '.join(grids)} hold no good hole: nothing to find there")
         parents, names = np.empty((chosen.sum(), 3), dtype=np.int64), []
         for level in range(3):
             kept, parents[:, level] = np.unique(self.parents[chosen, level], return_inverse=True)
@@ -102,7 +107,8 @@ class Holes:
         """With predictions that mislead, to see who finds it out.
 
         ``flipped20``: one hole in five, drawn by ``seed``, has the prediction of the opposite rank; ``constant``: all
-        are alike; ``inverted``: all have that of the opposite rank; ``given``: as they are. Raises ConfigError for
+        are alike; ``inverted``: all have that of the opposite rank; ``shuffled``: those of each square are handed round
+        in it, drawn by ``seed``; ``given``: as they are. Raises ConfigError for
         another kind.
         """
         order = np.argsort(self.score, kind="stable")
@@ -115,10 +121,16 @@ class Holes:
                 return replace(self, score=np.full(len(self), float(np.median(self.score))))
             case "inverted":
                 return replace(self, score=opposite)
+            case "shuffled":
+                rng, score = np.random.default_rng(seed), self.score.copy()
+                for square in range(int(self.parents[:, 1].max()) + 1):
+                    rows = np.flatnonzero(self.parents[:, 1] == square)
+                    score[rows] = score[rng.permutation(rows)]
+                return replace(self, score=score)
         share = kind.removeprefix("flipped")
         if not (kind.startswith("flipped") and share.isdigit() and int(share) <= 100):
             raise ConfigError(
-                f"predictions {kind!r} were asked: give given, flipped0 to flipped100, constant, inverted"
+                f"predictions {kind!r} were asked: give given, flipped0 to flipped100, constant, inverted, shuffled"
             )
         count = round(len(self) * int(share) / 100)
         chosen = np.random.default_rng(seed).choice(len(self), count, replace=False)
@@ -184,7 +196,7 @@ def read_holes(path: Path, threshold_nm: float = 0.6) -> Holes:
         score = _score_of_probability(predicted)
     else:
         score = np.tanh((threshold_A + _OFFSET_A - predicted) / _FULL_A)
-    parents, names = _tree(rows)
+    parents, names = _tree(path, rows)
     known = all(name in rows[0] for name in _PLACES)
     place_px = np.stack([_numbers(path, rows, name) if known else np.zeros(len(rows)) for name in _PLACES], axis=1)
     return Holes(parents=parents, score=score, good=good, place_px=place_px, names=names)
@@ -205,8 +217,11 @@ def _numbers(path: Path, rows: Sequence[Mapping[str, str]], name: str) -> Floats
     return found
 
 
-def _tree(rows: Sequence[Mapping[str, str]]) -> tuple[Whole, tuple[tuple[str, ...], ...]]:
-    """Numbers by name, within what it lies in: patch 1 of one square is not patch 1 of another."""
+def _tree(path: Path, rows: Sequence[Mapping[str, str]]) -> tuple[Whole, tuple[tuple[str, ...], ...]]:
+    """Numbers by name, within what it lies in: patch 1 of one square is not patch 1 of another. Raises ConfigError."""
+    for number, record in enumerate(rows):
+        if unnamed := [level for level in LEVELS if not record[level]]:
+            raise ConfigError(f"{path}: row {number + 2} has no {' and no '.join(unnamed)}: is it cut short?")
     parents, names = np.empty((len(rows), 3), dtype=np.int64), []
     for n in range(3):
         index: dict[tuple[str, ...], int] = {}

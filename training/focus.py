@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from archive.software import commit
 from models.focus_network import FRAMES, WEIGHTS, FocusNetwork, Mixture, save_network
 from models.focus_spectra import SECTORS
-from training.commit import commit
 from training.focus_worlds import Examples, examples
 
 TRAIN_SEED, SELECT_SEED, CHECK_SEED = 1_000_000, 2_000_000, 3_000_000
@@ -162,7 +162,7 @@ def main() -> None:
         "worlds": str(options.worlds),
         "epochs": str(options.epochs),
         "seed": str(options.seed),
-        "commit": commit(),
+        "commit": commit() or "unknown",
         "inflation": f"{inflation:.3f}",
         "held_out_loss": f"{result.loss:.3f}",
         "held_out_error_px": f"{result.error_px:.4f}",

@@ -57,6 +57,7 @@ def imitate_optimum(
     ``help``: the teacher decides this share of steps in the second round, its square in the third; all in the first.
     ``told``: round, and its last loss.
     """
+    torch.set_num_threads(1)  # more would only wait for each other, and round otherwise
     torch.manual_seed(seed)
     network, rng = hole_network(), np.random.default_rng(seed)
     optimiser = torch.optim.Adam(network.parameters(), rate)

@@ -54,7 +54,14 @@ def imitate(
         kept += sampler.play(policy.state_dict(), some, guided=settings.help**turn)
         loss, agreed = fit(policy, optimiser, kept, settings, rng)
         score = float(np.mean([episode.score for episode in kept[-len(some) :]]))
-        told({"imitation_loss": loss, "imitation_agreed": agreed, "score": score, "steps": float(sum(map(len, kept)))})
+        told(
+            {
+                "imitation_loss": loss,
+                "imitation_agreed": agreed,
+                "score": score,
+                "env_steps": float(sum(map(len, kept))),
+            }
+        )
 
 
 def learn_from(

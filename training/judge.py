@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.learned import columns_of
-from agent.settings import LearnedSettings, RasterSettings
+from agent.settings import LearnedSettings, PlannerSettings, RasterSettings
 from models.checkpoint import find_policy, load_policy
 from training.evaluate import evaluate, found_at, interval
 from training.settings import TEST_SEED
@@ -56,12 +56,15 @@ def judged(settings: TrainSettings, weights: str, specimens: int, *, workers: in
     episode = settings.episode
     from_task = episode.task().catalogue(())
     columns_of(load_policy(path).spec, from_task)
-    entrants: dict[str, AgentSettings] = {
-        "learned": LearnedSettings(weights=str(path)),
-        "planner": settings.teacher,
-        "raster": RasterSettings(),
-    }
+    entrants = {"learned": LearnedSettings(weights=str(path)), **baselines(settings), "raster": RasterSettings()}
     return table(played(settings, entrants, range(specimens), workers=workers))
+
+
+def baselines(settings: TrainSettings) -> dict[str, AgentSettings]:
+    """The planner, with the teacher's settings where that is one; a teacher of another kind is a row of its own."""
+    if isinstance(settings.teacher, PlannerSettings):
+        return {"planner": settings.teacher}
+    return {"planner": PlannerSettings(), "teacher": settings.teacher}
 
 
 def table(traces: dict[str, dict[str, list[Trace]]]) -> list[dict[str, Any]]:

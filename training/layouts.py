@@ -30,10 +30,12 @@ NEAR = 4
 
 
 class VariationSettings(Settings):
-    """How far the worlds of training differ; equal ends and 0 leave that as it was measured."""
+    """How far the worlds of training differ; equal ends, 0 and false leave that as it was measured."""
 
     relaid: Ratio = Field(0.8, ge=0, le=1)
     """Share of the episodes whose rare features lie anew."""
+    turned: bool = True
+    """Whether specimens are turned by quarters and mirrored."""
     rare_fraction: Range = (0.002, 0.012)
     cluster_pitch_nm: Range = (900.0, 2600.0)
     uniform: Ratio = Field(0.4, ge=0, le=1)
@@ -109,10 +111,10 @@ def specimen_of(
         filled = np.where(np.isfinite(seen), seen, filled)
     turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
 
-    def turned(each: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.rot90(each.T if mirrored else each, turns).copy()
+    def placed(each: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.rot90(each.T if mirrored else each, turns).copy() if variation.turned else each
 
-    return Specimen(above=turned(above), seen=turned(filled), features=turned(laid))
+    return Specimen(above=placed(above), seen=placed(filled), features=placed(laid))
 
 
 def _laid(settings: EpisodeSettings, variation: VariationSettings, rng: np.random.Generator) -> npt.NDArray[np.uint8]:

@@ -25,6 +25,7 @@ from envs.masking import Means, allowed_looks, allowed_skills, look_tests
 from envs.observations import Observation, Present, observation_space, observe
 from envs.step import Purpose
 from training.layouts import Specimen, specimen_of
+from training.settings import SELECT_SEED, TEST_SEED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,14 +76,20 @@ class MacroBelief:
 
 
 class MacroEnv(gymnasium.Env[Observation, np.int64]):
-    """``reset(seed=…)`` draws a specimen, its budget and how fast the focus is lost."""
+    """``reset(seed=…)`` draws a specimen, its budget and how fast the focus is lost.
+
+    Seeds to select by (``training.settings.SELECT_SEED``) draw from specimens that no other seed does.
+    """
 
     def __init__(
         self, settings: EpisodeSettings, readings: Readings, variation: VariationSettings, reward: str | None = None
     ) -> None:
         """``reward``: of the user's own (``configs.named``). Raises ConfigError where that is not there."""
         self._reward: Reward = named(reward, "adaptem.rewards") if reward else share_found
-        self._settings, self._readings, self._variation = settings, readings, variation
+        apart = readings.to_select_by()
+        self._learn = readings.taken(~apart)
+        self._select = readings.taken(apart) if apart.any() else readings
+        self._settings, self._variation = settings, variation
         self.skills = make_skills(settings.skills)
         self.task: SurveyTask = settings.task()
         self.catalogue = self.task.catalogue(self.skills)
@@ -106,7 +113,8 @@ class MacroEnv(gymnasium.Env[Observation, np.int64]):
     def _begin(self, rng: np.random.Generator, seed: int) -> None:
         n, looks = len(self.task.tree), len(self.task.looks)
         self._rng, self._seed = rng, seed
-        self.specimen: Specimen = specimen_of(self._readings, self._settings, self._variation, rng)
+        readings = self._select if SELECT_SEED <= seed < TEST_SEED else self._learn
+        self.specimen: Specimen = specimen_of(readings, self._settings, self._variation, rng)
         self.task = self._variation.budgeted(self.task, self._settings, rng)
         self.belief = MacroBelief(np.zeros((n, looks), dtype=np.int32), np.full((2, n), np.nan))
         self._read = np.full((2, n), np.nan)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from models.checkpoint import Policy
     from training.rollout import Episode
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -69,14 +70,17 @@ def advantages(rewards: Floats, values: Floats, last_value: float, discount: Rat
 class PPO:
     """Holds the policy and Adam's memory: with both, and the number of the update, it goes on as if uninterrupted."""
 
-    def __init__(self, policy: nn.Module, settings: PPOSettings) -> None:
+    def __init__(self, policy: Policy, settings: PPOSettings) -> None:
         self.policy, self.settings = policy, settings
         self.optimiser = torch.optim.Adam(policy.parameters(), settings.rate, eps=1e-5)
 
     def update(
         self, episodes: Sequence[Episode], rng: np.random.Generator, *, critic_only: bool = False
     ) -> dict[str, float]:
-        """Learn from whole episodes; what came of it by name. ``critic_only``: the value alone, by its own layers."""
+        """Learn from whole episodes; what came of it by name.
+
+        ``critic_only``: only the value's own layers learn, and decisions stay as they are.
+        """
         s = self.settings
         gained = [advantages(e.rewards, e.values, e.last_value, s.discount, s.trace) for e in episodes]
         advantage = torch.from_numpy(np.concatenate(gained))
@@ -91,7 +95,7 @@ class PPO:
                 logits, values = self.policy(seen)
                 value = nn.functional.smooth_l1_loss(values, returns[rows])
                 if critic_only:
-                    self._step(value)
+                    self._step(value, alone=self.policy.worth)
                     told["value"].append(value.item())
                     continue
                 change = chances(logits, actions[rows]) - before[rows]
@@ -110,10 +114,13 @@ class PPO:
         means = {name: float(np.mean(kept)) for name, kept in told.items() if kept}
         return {**means, "explained_variance": explained, "steps": float(len(actions))}
 
-    def _step(self, loss: Tensor) -> None:
+    def _step(self, loss: Tensor, alone: nn.Module | None = None) -> None:
+        """``alone``: only this part of the policy learns; Adam leaves a weight without a gradient as it is."""
         self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.gradient)
+        learns = list((self.policy if alone is None else alone).parameters())
+        for weight, slope in zip(learns, torch.autograd.grad(loss, learns), strict=True):
+            weight.grad = slope
+        nn.utils.clip_grad_norm_(learns, self.settings.gradient)
         self.optimiser.step()
 
 

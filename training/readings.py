@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ Map: TypeAlias = npt.NDArray[np.float32]
 Ratio: TypeAlias = float
 
 REFOCUS_EVERY = 60
+SELECT_EVERY = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,18 @@ class Readings:
     """(M, H, W) rare features whose centres lie in the site."""
     kind: npt.NDArray[np.uint8]
     """(M,) number of the kind of specimen."""
+
+    def taken(self, chosen: npt.NDArray[np.bool_]) -> Readings:
+        """Those that are True in (M,)."""
+        return Readings(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+
+    def to_select_by(self) -> npt.NDArray[np.bool_]:
+        """(M,) every fourth specimen of each kind: policies are selected by these and never trained on them.
+
+        With fewer than four of every kind there are none, and selecting has to use what was trained on.
+        """
+        number = np.array([int((self.kind[:n] == kind).sum()) for n, kind in enumerate(self.kind)], dtype=int)
+        return np.asarray(number % SELECT_EVERY == SELECT_EVERY - 1)
 
 
 def measured(settings: EpisodeSettings, seed: int, kind: int, share: Ratio = 0.1) -> Readings:
@@ -111,8 +125,8 @@ def save_readings(readings: Readings, path: Path) -> None:
 def load_readings(path: Path) -> Readings:
     """Raises ConfigError for a file that is not there or not one of these."""
     try:
-        with np.load(path) as held:
+        with path.open("rb") as file, np.load(file) as held:
             kept = {f.name: held[f.name] for f in fields(Readings)}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise ConfigError(f"readings {path} cannot be read ({error}); leave them out, and they are measured") from error
     return Readings(**{name: a.astype(np.float32) if a.dtype.kind == "f" else a for name, a in kept.items()})

@@ -105,6 +105,8 @@ class Log:
         self._last_s = time.process_time()
 
     def __call__(self, found: dict[str, float]) -> None:
+        """``env_steps`` of a row, where it has them, are how many were made by then."""
+        self._progress.env_steps = int(found.get("env_steps", self._progress.env_steps))
         now_s = time.process_time()
         self._progress.cpu_s = round(self._progress.cpu_s + now_s - self._last_s, 2)
         self._last_s = now_s
@@ -119,8 +121,19 @@ class Log:
         self._told(row)
 
 
-def keep_lines(path: Path, update: int) -> None:
-    """Forget rows of updates that were made after the checkpoint and will be made again."""
-    if path.exists():
-        kept = [line for line in path.read_text("utf-8").splitlines() if json.loads(line)["update"] <= update]
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+def keep_lines(path: Path, update: int | None) -> None:
+    """Forget rows of what came after the checkpoint of this update (None: there is none) and will be made again.
+
+    A line that a crash tore is one of these. Selecting comes after an update's checkpoint.
+    """
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text("utf-8").splitlines() if update is not None else ():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if row["update"] < update or (row["update"] == update and "select_score" not in row):
+            kept.append(f"{line}\n")
+    path.write_text("".join(kept), encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from agent.settings import AgentSettings, PlannerSettings
 from configs.load import Settings
@@ -75,3 +75,9 @@ class TrainSettings(Settings):
     select_episodes: PositiveInt = 64
     track: bool = False
     """Into MLflow, at ``out``/mlflow.db."""
+
+    @model_validator(mode="after")
+    def _nights_are_imitated(self) -> TrainSettings:
+        if self.nights and self.imitation is None:
+            raise ValueError("nights are imitated, and imitation is null: leave one of the two out")
+        return self

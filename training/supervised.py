@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
+from archive.software import commit
 from models.encoder import CHANNELS, WEIGHTS, Encoder, fused, laid_out, save_encoder, standardised
-from training.commit import commit
 from training.encoder_chips import few_shot
 from training.encoder_worlds import views
 from training.varying import Pair, pair
@@ -113,7 +113,7 @@ def main() -> None:
         "views": str(len(seen)),
         "steps": str(options.steps),
         "seed": str(options.seed),
-        "commit": commit(),
+        "commit": commit() or "unknown",
         "cpu_s": f"{time.process_time() - begun_s:.0f}",
         "loss": f"{np.mean(losses[-50:]):.3f}",
         "held_out_accuracy": f"{after:.3f}",

@@ -14,7 +14,7 @@ import torch
 from mlflow.pyfunc import PythonModel
 
 from agent.features import FEATURES
-from agent.learned import batch
+from agent.learned import batch, refuse_other_sight
 from models.checkpoint import load_policy
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ class TrackedPolicy(PythonModel):  # type: ignore[misc]
     """Decides as ``agent.learned`` does where looks and skills are those that it was trained with."""
 
     def load_context(self, context: Any) -> None:
+        """Raises ConfigError for a policy that was trained to see something else."""
         self._policy = load_policy(Path(context.artifacts["policy"]))
+        refuse_other_sight(self._policy.spec)
 
     def predict(self, context: Any, model_input: Mapping[str, Any], params: dict[str, Any] | None = None) -> int:
         """Raises ValueError for numbers that are not finite."""

@@ -21,11 +21,11 @@ import torch
 
 from agent.factory import make_agent, make_skills
 from agent.features import FEATURES, SCALARS
+from archive.software import commit
 from configs.errors import ConfigError
 from configs.load import dump, load
 from models.checkpoint import Policy, make_policy, save_policy, weights_hash
 from models.policy import PolicySpec
-from training.commit import commit
 from training.imitation import imitate, learn_from
 from training.macro_env import MacroEnv
 from training.nights import nights_of
@@ -45,13 +45,14 @@ from training.run import (
     load_checkpoint,
     save_checkpoint,
 )
-from training.samplers import open_sampler
+from training.samplers import Sampler, open_sampler
 from training.settings import READINGS_SEED, SELECT_SEED, TrainSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.protocol import Agent
+    from training.imitation import ImitationSettings
     from training.readings import Readings
 
 Ratio: TypeAlias = float
@@ -98,7 +99,7 @@ def train(settings: TrainSettings, *, resume: bool = False, told: Told = lambda 
         sampler.close()
     pictures = drawn(found, kit, policy)
     if tracker is not None:
-        tracker.finish({"commit": commit(), "hash": found.hash, "score": found.score}, pictures)
+        tracker.finish({"commit": commit() or "unknown", "hash": found.hash, "score": found.score}, pictures)
     return found
 
 
@@ -161,14 +162,11 @@ def _learn(folder: Path, settings: TrainSettings, policy: Policy, sampler: Any, 
     if path.exists():
         best, kept = load_checkpoint(path, learner)
         progress.__dict__.update(kept)
-    elif settings.imitation is not None:
-        if settings.nights:
-            recorded = nights_of(settings.nights, policy.spec, FEATURES[settings.network.kind][0])
-            learn_from(policy, recorded, settings.imitation, np.random.default_rng((settings.seed, 2)), log)
-        count = settings.imitation.rounds * settings.imitation.episodes
-        rng = np.random.default_rng((settings.seed, 0))
-        imitate(policy, sampler, settings.imitation, _seeds(settings, UPDATES_APART - 1, count), rng, log)
-    keep_lines(folder / PROGRESS, progress.update)
+        keep_lines(folder / PROGRESS, progress.update)
+    else:
+        keep_lines(folder / PROGRESS, None)
+        if settings.imitation is not None:
+            _imitate(settings, settings.imitation, policy, sampler, log)
     last = settings.critic_updates * (settings.imitation is not None) + settings.updates
     for update in range(progress.update, last + 1):
         if update % settings.select_every == 0 or update == last:
@@ -191,6 +189,15 @@ def _learn(folder: Path, settings: TrainSettings, policy: Policy, sampler: Any, 
     return Trained(folder, folder / POLICY, weights_hash(policy.state_dict()), progress.best)
 
 
+def _imitate(settings: TrainSettings, imitation: ImitationSettings, policy: Policy, sampler: Sampler, log: Log) -> None:
+    """What recorded nights teach, then what the teacher does."""
+    if settings.nights:
+        recorded = nights_of(settings.nights, policy.spec, FEATURES[settings.network.kind][0])
+        learn_from(policy, recorded, imitation, np.random.default_rng((settings.seed, 2)), log)
+    count, rng = imitation.rounds * imitation.episodes, np.random.default_rng((settings.seed, 0))
+    imitate(policy, sampler, imitation, _seeds(settings, UPDATES_APART - 1, count), rng, log)
+
+
 def _seeds(settings: TrainSettings, update: int, count: int) -> range:
     """Of the specimens of an update."""
     first = FIRST_SEED + EPISODES_APART * (UPDATES_APART * settings.seed + update)
@@ -211,7 +218,7 @@ def card(settings: TrainSettings, progress: Progress) -> dict[str, Any]:
     return {
         "name": settings.name,
         "seed": settings.seed,
-        "commit": commit(),
+        "commit": commit() or "unknown",
         "command": f"adaptem train {CONFIG}",
         "config": settings.model_dump(mode="json"),
         "progress": asdict(progress),

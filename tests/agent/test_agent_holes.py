@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from agent.hole_belief import HoleBelief, neighbours
+from agent.hole_learned import HoleLearned, hole_network
 from agent.hole_planner import HolePlanner, ways_of
 from agent.hole_scripts import HoleScript
 from agent.tree_plan import HoleTree
-from benchmarks.holes import optimum
-from envs.hole_env import HoleEnv
+from benchmarks.holes import between, optimum
+from configs.errors import ConfigError
+from envs.hole_env import GOOD, SCORE, HoleEnv
 from envs.holes import Costs, Holes
 
 
@@ -192,3 +194,25 @@ def test_where_no_time_is_left_it_stops():
     seen, _ = env.reset(options={"start": 0})
     seen["globals"][0] = 1.0
     assert HolePlanner(Costs()).act(seen).action == len(holes)
+
+
+@pytest.mark.parametrize("column", [SCORE, GOOD])
+def test_nobody_decides_on_numbers_that_are_not_finite(column):
+    seen, _ = HoleEnv(survey(), Costs(), 60.0).reset(options={"start": 0})
+    seen["targets"][5, column] = np.nan
+    for agent in (HolePlanner(Costs()), HoleScript("greedy"), HoleLearned(hole_network())):
+        with pytest.raises(ValueError, match="targets holds 1 numbers that are not finite"):
+            agent.act(seen)
+
+
+def test_costs_that_a_plan_cannot_reckon_with_are_refused():
+    with pytest.raises(ConfigError, match="down to 1/60"):
+        ways_of(Costs(hole_min=0.005, patch_min=5, square_min=10, grid_min=20))
+    assert ways_of(Costs(hole_min=1 / 3, patch_min=0.5, square_min=1, grid_min=2))[0].image_min == 2
+
+
+def test_an_interval_over_drawn_surveys_does_not_shrink_with_their_number():
+    rng = np.random.default_rng(0)
+    few, many = (between(rng.normal(40, 5, count)) for count in (100, 10_000))
+    assert many[1] - many[0] == pytest.approx(2 * 1.96 * 5, rel=0.05)
+    assert few[1] - few[0] > 0.7 * (many[1] - many[0])

@@ -7,9 +7,10 @@ import torch
 from agent.factory import make_agent
 from agent.features import FEATURES, SCALARS
 from agent.learned import LearnedAgent
-from agent.settings import LearnedSettings
+from agent.settings import LearnedSettings, PlannerSettings
 from configs.errors import ConfigError
 from envs.actions import Catalogue
+from envs.observations import TARGET_COLUMNS
 from models.checkpoint import make_policy, save_policy
 from models.policy import PolicySpec
 from training.episode import EpisodeSettings, opened
@@ -32,6 +33,14 @@ def env():
     made, _ = opened(SMALL, 3)
     yield made
     made.close()
+
+
+def test_an_answer_that_is_not_finite_is_refused(env):
+    """Finite numbers out of their range: the logarithm of a negative interest is none."""
+    agent, observation = LearnedAgent(policy(), env.situation.task, env.catalogue), env.observation()
+    observation["targets"][:, TARGET_COLUMNS.index("interest_above")] = -3.0
+    with pytest.raises(ValueError, match="answer to this observation is not finite"), np.errstate(invalid="ignore"):
+        agent.act(observation)
 
 
 @pytest.mark.parametrize("kind", ["map", "set"])
@@ -61,10 +70,12 @@ def test_a_decision_has_no_side_effect_and_draws_by_seed_and_step(env):
 
 
 def test_numbers_that_are_not_finite_are_refused(env):
-    agent, observation = LearnedAgent(policy(), env.situation.task, env.catalogue), env.observation()
+    task, observation = env.situation.task, env.observation()
     observation["targets"][3, 4] = np.nan
-    with pytest.raises(ValueError, match="targets holds 1 numbers that are not finite"):
-        agent.act(observation)
+    planner = make_agent(PlannerSettings(), task, env.catalogue, env.situation.skills, 0)
+    for agent in (LearnedAgent(policy(), task, env.catalogue), planner):
+        with pytest.raises(ValueError, match="targets holds 1 numbers that are not finite"):
+            agent.act(observation)
 
 
 @pytest.mark.parametrize(

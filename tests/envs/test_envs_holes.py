@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
@@ -55,6 +57,7 @@ def test_probabilities_serve_as_well(tmp_path):
         (HEAD + "a,b,c,9,4\n", "no hole is better than 6"),
         (HEAD + "a,b,c,4,nan\n", "predicted_resolution_A is NaN in row 2"),
         (HEAD + "a,b,c,four,4\n", "what is no number"),
+        (HEAD + "a,b,c,4,4\na,,c,4,4\n", "row 3 has no square: is it cut short"),
         ("grid,square,patch,ctf_max_resolution_A,predicted_good_probability\na,b,c,4,1.5\n", "runs from 1.5"),
     ],
 )
@@ -79,6 +82,11 @@ def test_damage_is_what_it_says(table):
     assert (flipped.score != holes.score).sum() == 3
     assert np.array_equal(flipped.score, holes.damaged("flipped50", seed=3).score)
     assert np.array_equal(flipped.good, holes.good)
+    shuffled = holes.damaged("shuffled", seed=1)
+    for square in range(3):
+        inside = holes.parents[:, 1] == square
+        assert sorted(shuffled.score[inside]) == sorted(holes.score[inside])
+    assert any(not np.array_equal(holes.damaged("shuffled", seed).score, holes.score) for seed in range(5))
     with pytest.raises(ConfigError, match="flipped0 to flipped100"):
         holes.damaged("flipped200")
 
@@ -89,6 +97,8 @@ def test_grids_are_cut_out_and_patches_drawn_anew(table):
     assert (len(one), one.parents.max()) == (2, 0)
     with pytest.raises(ConfigError, match="g9 were asked; the table holds g1, g2"):
         holes.within(["g9"])
+    with pytest.raises(ConfigError, match="hold no good hole"):
+        replace(holes, good=holes.parents[:, 0] == 0).within(["g2"])
     drawn = holes.resampled(1)
     assert len(set(drawn.parents[:, 2])) == 4
     assert set(drawn.score) <= set(holes.score)
@@ -140,3 +150,17 @@ def test_what_is_no_action_is_refused(table):
 def test_costs_that_make_no_sense_are_refused(text):
     with pytest.raises(ConfigError, match="were asked"):
         Costs.read(text)
+
+
+def test_decimal_costs_lose_no_image(table):
+    """Ten images of 0.1 min in a patch take a minute, however 0.1 is rounded."""
+    path = table.with_name("many.csv")
+    path.write_text(HEAD + "".join(f"a,b,c,4.0,{4 + n / 100}\n" for n in range(12)))
+    costs = Costs(hole_min=0.1, patch_min=0.3, square_min=0.7, grid_min=1.0)
+    env = HoleEnv(read_holes(path), costs, 1.0)
+    seen, _ = env.reset(options={"start": 0})
+    found, over = 0.0, False
+    while not over:
+        seen, reward, terminated, truncated, _ = env.step(int(np.flatnonzero(seen["action_mask"])[0]))
+        found, over = found + reward, terminated or truncated
+    assert found == 10

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from training_samples import readings
 from typer.testing import CliRunner
 
 from configs.errors import ConfigError
 from configs.named import named
 from console.main import app
-from training.readings import save_readings
 
 OWN = '''
 from envs.actions import LookAt, Stop
@@ -52,7 +50,7 @@ CONFIG = """
 name: own
 out: runs
 episode: {sites: 8, pixels: 64}
-worlds: {kinds: {rods: {rare_kinds: [rod], rare_layout: uniform, rare_fraction: 0.015}}, readings: readings.npz}
+worlds: {kinds: {rods: {rare_kinds: [rod], rare_layout: uniform, rare_fraction: 0.015}}, specimens: 1}
 network: {width: 8}
 teacher: {kind: plugin, name: "own.py:Brightest"}
 reward: own.py:per_minute
@@ -64,6 +62,18 @@ ppo: {episodes: 2, epochs: 1}
 """
 
 
+SURVEY = """
+name: flown
+instrument: {kind: simulated, specimen: {rare_kinds: [rod], rare_layout: uniform, rare_fraction: 0.015}}
+specimens: [{area: {width_nm: 512, height_nm: 512}}]
+current_pA: 50
+looks: {overview: {sites: 4, shape: [64, 64]}, detail: {field_of_view_nm: 64, shape: [64, 64]}}
+budget: {hours: 0.1, electrons: 1.0e+10, detail_fraction: 0.3}
+limits: {backlash_nm: 80, stage_uncertainty_nm: 15, max_current_pA: 60, max_fluence_e_per_A2: 10000}
+agent: AGENT
+"""
+
+
 def adaptem(*words: str) -> str:
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
@@ -72,23 +82,15 @@ def adaptem(*words: str) -> str:
 
 def test_specimen_reward_and_agent_of_ones_own_train_evaluate_and_survey(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert (OWN + CONFIG).count("\n") < 60
+    assert (OWN + CONFIG + SURVEY).count("\n") < 60
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "own.yaml").write_text(CONFIG)
-    save_readings(readings(), tmp_path / "readings.npz")
     assert "runs/own/policy.safetensors" in adaptem("train", "own.yaml")
     told = adaptem("evaluate", "own.yaml", "--specimens", "1", "--workers", "1")
     assert "learned" in told and "rods" in told
     trained = "{kind: learned, weights: runs/own/policy.safetensors, sample: true}"
     for agent in (trained, "{kind: plugin, name: 'own.py:Brightest'}"):
-        (tmp_path / "survey.yaml").write_text(
-            "name: flown\ninstrument: {kind: simulated}\n"
-            "specimens: [{area: {width_nm: 512, height_nm: 512}}]\ncurrent_pA: 50\n"
-            "looks: {overview: {sites: 4, shape: [64, 64]}, detail: {field_of_view_nm: 64, shape: [64, 64]}}\n"
-            "budget: {hours: 0.1, electrons: 1.0e+10, detail_fraction: 0.3}\n"
-            "limits: {backlash_nm: 80, stage_uncertainty_nm: 15, max_current_pA: 60, max_fluence_e_per_A2: 10000}\n"
-            f"agent: {agent}\n"
-        )
+        (tmp_path / "survey.yaml").write_text(SURVEY.replace("AGENT", agent))
         adaptem("survey", "survey.yaml", "--out", f"nights/{len(agent)}")
         assert (tmp_path / "nights" / f"{len(agent)}").is_dir()
 

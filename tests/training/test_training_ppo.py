@@ -8,9 +8,12 @@ import pytest
 import torch
 from gymnasium import spaces
 from torch import nn
+from training_samples import readings, run_settings
 
+from models.checkpoint import make_policy
 from training.ppo import PPO, PPOSettings, advantages, entropy
 from training.rollout import Kit, RolloutWorker
+from training.train import kit_of
 
 
 class Plain(nn.Module):
@@ -123,6 +126,20 @@ def test_a_corridor_is_walked_by_the_shortest_way():
     (walk,) = worker.play(policy.state_dict(), [0], greedy=True, most_steps=64)
     assert walk.actions.tolist() == [1] * 5
     assert walk.values[0] == pytest.approx(0.9**4, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["map", "set"])
+def test_the_critic_alone_leaves_all_decisions_as_they_were(kind, tmp_path):
+    settings = run_settings(tmp_path, network={"kind": kind, "width": 8})
+    kit, spec = kit_of(settings, readings())
+    torch.manual_seed(0)
+    policy, worker = make_policy(spec), RolloutWorker(kit)
+    before = {name: kept.clone() for name, kept in policy.state_dict().items()}
+    learner = PPO(policy, PPOSettings(episodes=2, rate=1e-2))
+    told = learner.update(worker.play(policy.state_dict(), [1, 2]), np.random.default_rng(0), critic_only=True)
+    moved = {name for name, kept in policy.state_dict().items() if not torch.equal(kept, before[name])}
+    assert moved and all(name.startswith("worth.") for name in moved)
+    assert set(told) == {"value", "explained_variance", "steps"}
 
 
 def test_what_is_masked_has_no_share_in_the_entropy():

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from training_samples import EPISODE, VARIED, readings, run_settings
 
+from configs.errors import ConfigError
+from models.checkpoint import make_policy, save_policy
 from training.macro_env import MacroEnv
-from training.train import train
+from training.train import spec_of, train
 
 mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'adaptem[train]'")
 
@@ -41,6 +46,17 @@ def test_the_policy_is_served_without_a_pickle(tracked):
     observation["targets"][0, 0] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         served.predict(observation)
+
+
+def test_a_policy_that_sees_other_numbers_is_not_served(tmp_path):
+    from training.tracked_policy import TrackedPolicy
+
+    torch.manual_seed(0)
+    spec = replace(spec_of(run_settings(tmp_path)), scalars=("one", "two"))
+    save_policy(make_policy(spec), tmp_path / "other.safetensors", {})
+    context = SimpleNamespace(artifacts={"policy": str(tmp_path / "other.safetensors")})
+    with pytest.raises(ConfigError, match="was trained to see the scalars one, two"):
+        TrackedPolicy().load_context(context)
 
 
 def test_only_a_better_policy_becomes_champion(tracked):

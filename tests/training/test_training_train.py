@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ from configs.errors import ConfigError
 from configs.load import dump
 from instruments.simulated.settings import SimulatedSettings
 from models.checkpoint import load_policy, weights_hash
-from training.judge import judged
+from training.judge import baselines, judged
 from training.macro_env import MacroEnv
-from training.readings import measured
+from training.readings import load_readings, measured, save_readings
+from training.run import keep_lines
+from training.settings import SELECT_SEED
 from training.train import train
 
 
@@ -64,6 +67,61 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(trained, tmp_path):
     assert gone_on.hash == whole.hash
     updates = [json.loads(line) for line in (gone_on.folder / "progress.jsonl").read_text().splitlines()]
     assert [row["update"] for row in updates if "entropy" in row] == [2, 3, 4]
+    steps = (whole.folder / "progress.jsonl").read_text().splitlines()
+    assert [sorted(row) for row in updates] == [sorted(json.loads(line)) for line in steps], "no row twice, none lost"
+
+
+def test_rows_that_will_be_made_again_are_forgotten(tmp_path):
+    path = tmp_path / "progress.jsonl"
+    rows = [{"update": 0, "imitation_loss": 1.0}, {"update": 0, "select_score": 0.1}, {"update": 1, "entropy": 2.0}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"update": 1, "select_score": 0.2}]) + '{"upd')
+    keep_lines(path, 1)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == rows
+    keep_lines(path, None)
+    assert path.read_text() == ""
+
+
+def test_policies_are_selected_by_specimens_that_no_training_episode_meets():
+    kept = readings(count=8)
+    marked = replace(kept, features=np.zeros_like(kept.features), kind=np.repeat(np.uint8([0, 1]), 4))
+    marked.features[:, 0, 0] = 10 + np.arange(8)
+    assert marked.to_select_by().tolist() == [False, False, False, True] * 2
+    env = MacroEnv(EPISODE, marked, VARIED.model_copy(update={"relaid": 0.0}))
+
+    def met(seeds):
+        return {int(env.specimen.features.max()) - 10 for seed in seeds if env.reset(seed=seed)}
+
+    assert met(range(SELECT_SEED, SELECT_SEED + 40)) == {3, 7}
+    assert met(range(10_000_000, 10_000_100)) == {0, 1, 2, 4, 5, 6}
+
+
+def test_what_was_measured_can_be_left_as_it_was():
+    kept = replace(readings(), seen=np.ones((4, SITES, SITES), dtype=np.float32))
+    env = MacroEnv(EPISODE, kept, VARIED.model_copy(update={"relaid": 0.0, "turned": False}))
+    for seed in range(8):
+        env.reset(seed=seed)
+        assert any(np.array_equal(env.specimen.above, above) for above in kept.above)
+
+
+def test_readings_that_were_torn_are_refused(tmp_path):
+    whole, torn = tmp_path / "whole.npz", tmp_path / "torn.npz"
+    save_readings(readings(), whole)
+    for size in (0, 200):
+        torn.write_bytes(whole.read_bytes()[:size])
+        with pytest.raises(ConfigError, match="cannot be read"):
+            load_readings(torn)
+
+
+def test_nights_without_imitation_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="nights are imitated, and imitation is null"):
+        run_settings(tmp_path, nights=["somewhere"], imitation=None)
+
+
+def test_a_teacher_of_ones_own_is_not_called_the_planner(tmp_path):
+    tuned = PlannerSettings(optimism=1.0)
+    assert baselines(run_settings(tmp_path, teacher=tuned)) == {"planner": tuned}
+    own = baselines(run_settings(tmp_path, teacher=RasterSettings()))
+    assert own == {"planner": PlannerSettings(), "teacher": RasterSettings()}
 
 
 def test_runs_are_not_mixed(trained):
