@@ -16,9 +16,11 @@ import numpy as np
 from agent.tracking_mission import Change, Choice, Known, Mission
 from agent.tracking_plan import UNTOLD, Offers, plan
 from models.changes import ChangeDetector
-from models.kinetics import FRACTION, Array, Conditions, Law, View, shown
-from models.kinetics_filter import KineticFilter
-from models.trend import NoneOfThese, Trend
+from models.kinetics import DESCRIPTORS, Array, Conditions, Law, View, shown, stacked
+from models.kinetics_filter import KineticFilter, Live
+from models.kinetics_nuisance import Chance
+from models.none_of_these import Doubts, NoneOfThese
+from models.trend import Trend
 
 if TYPE_CHECKING:
     from models.kinetics import State
@@ -30,6 +32,8 @@ Forecast: TypeAlias = Callable[[float, float], Sequence[tuple[float, Conditions]
 
 _SETS = 64
 """Parameter sets that a plan is made with."""
+_CHANCE_SETS = 8
+"""Of them, by which it is reckoned how chance moves what a look shows."""
 _AHEAD = 3
 """Later times that a plan weighs against now."""
 _MOST_PICKS = 24
@@ -43,9 +47,16 @@ class Tracker:
         self.mission, self._forecast = mission, forecast
         places = len(mission.places_nm)
         self.filter = KineticFilter(
-            mission.laws, places, mission.horizon_s, mission.calibration, mission.sets, mission.seed
+            mission.laws,
+            places,
+            mission.horizon_s,
+            mission.calibration,
+            mission.sets,
+            mission.seed,
+            [look.field_of_view_nm for look in mission.looks],
         )
         self.trend = Trend(places, mission.horizon_s, mission.calibration.gain)
+        self.doubts = Doubts()
         self.none = NoneOfThese(mission.false_alarms)
         looks = max(round(mission.horizon_s / mission.tick_s), 1)
         self._detectors = [ChangeDetector(looks, mission.false_alarms / places) for _ in range(places)]
@@ -74,14 +85,13 @@ class Tracker:
         self.fluence_e_per_A2[reading.view.place] += look_fluence
         if not reading.told.any():
             return
-        if self.trend.knows(reading):
+        known = self.trend.knows(reading)
+        if known:
             self._watch(reading)
-            log_trend = self.trend.learn(reading)
-            self.filter.learn(reading)
-            self.none.bet(log_trend, self.filter.last_log_density)
-        else:
-            self.trend.learn(reading)
-            self.filter.learn(reading)
+        log_trend = self.trend.learn(reading)
+        self.filter.learn(reading)
+        doubts = self.doubts.learn(self.filter.last_foreseen)
+        self.none.bet(log_trend if known else None, doubts, self.filter.last_log_density)
 
     def _watch(self, reading: Reading) -> None:
         """Whether what was told lies where the place's own trend leads."""
@@ -131,57 +141,60 @@ class Tracker:
         ticks = max(int(left_s / mission.tick_s), 1)
         ahead = min(_AHEAD, max(ticks - 1, 0))
         sets = _drawn(self.filter, _SETS)
-        weights = np.concatenate([np.full(len(values), p / len(values)) for _, p, values, _, _ in sets])
-        guesses = np.concatenate([part for *_, part in sets])
-        shows, at_s = [self._shows(sets, views)], self.now_s
+        weights = np.concatenate([np.full(len(each.values), each.probability / len(each.values)) for each in sets])
+        moments, at_s = [[each.state] for each in sets], self.now_s
         for n in range(ahead):
             to_s = self.now_s + left_s * (n + 0.6) / ahead
-            sets = [(law, p, v, _lived(law, v, s, self._forecast(at_s, to_s)), g) for law, p, v, s, g in sets]
-            shows.append(self._shows(sets, views))
+            coming = self._forecast(at_s, to_s)
+            for each, states in zip(sets, moments, strict=True):
+                states.append(_lived(each, states[-1], coming))
             at_s = to_s
-        middles = [np.tensordot(weights, each, axes=1) for each in shows]
-        effects = [self._effect(middle, views, chosen) for middle in middles]
-        moved = [np.einsum("cdm,pm->pcd", effect, guesses) for effect in effects]
-        noise = [self._noise(middle, chosen) for middle in middles]
-        slots = len(shows)
+        told = [self._foretell(each, states, views, chosen) for each, states in zip(sets, moments, strict=True)]
+        foretold = np.concatenate([shows for shows, _ in told])
+        middle = np.tensordot(weights / weights.sum(), foretold, axes=1)
+        slots = 1 + ahead
+        common = np.zeros((middle.size, middle.size))
+        for each, (_, effect) in zip(sets, told, strict=True):
+            flat = effect.reshape(middle.size, -1)
+            common += each.probability / weights.sum() * (flat @ each.nuisance.covariance @ flat.T)
         return Offers(
-            foretold=np.concatenate([each + off for each, off in zip(shows, moved, strict=True)], axis=1),
+            foretold=foretold,
             weights=weights / weights.sum(),
-            common=np.concatenate(effects),
-            unknown=self.filter.nuisance.covariance,
-            noise=np.concatenate(noise),
+            common=common,
+            noise=np.concatenate([self._noise(part, chosen) for part in np.split(middle, slots)]),
             cost=np.tile(self._cost(chosen), slots),
             slot=np.repeat(np.arange(slots), len(chosen)),
             room=np.array([1] + [max(ticks // max(ahead, 1), 1)] * ahead),
         ), [int(n) for n in np.tile(chosen, slots)]
 
-    def _effect(self, middle: Array, views: list[View], chosen: np.ndarray) -> Array:
-        """(C, descriptors, M) of the common errors where the mean of what is foretold is."""
-        nuisance = self.filter.nuisance
-        return np.stack(
-            [
-                nuisance.effect(view, self._channels[self._offered[n][0]], float(middle[row, FRACTION]))
-                for row, (view, n) in enumerate(zip(views, chosen, strict=True))
-            ]
-        )
+    def _foretell(self, each: Live, states: list[State], views: list[View], chosen: np.ndarray) -> tuple[Array, Array]:
+        """Of T moments and C looks: what a law's sets show (P, T·C, descriptors), and effects (T·C, descriptors, M)."""
+        every, times = len(each.values), len(states)
+        some = slice(None, None, max(every // _CHANCE_SETS, 1))
+        few = each.values[some]
+        even = np.full(len(few), 1 / len(few))
+        now, values = stacked(states), np.tile(each.values, (times, 1))
+        some_now = stacked([{name: column[some] for name, column in state.items()} for state in states])
+        some_values = np.tile(few, (times, 1))
+        known: dict[tuple[float, ...], tuple[Array, Chance]] = {}
+        shows = np.empty((every, times, len(views), len(DESCRIPTORS)))
+        effects = np.empty((times, len(views), len(DESCRIPTORS), each.nuisance.layout.count))
+        for n, (view, offer) in enumerate(zip(views, chosen, strict=True)):
+            if (key := _key(view, each.law)) not in known:
+                chance = Chance.of(each.law, some_now, some_values, even, view)
+                known[key] = shown(each.law.sizes(now, values, view), view), chance
+            found, chance = known[key]
+            effects[:, n] = each.nuisance.layout.effect(view, self._channels[self._offered[offer][0]], chance)
+            shows[:, :, n] = np.nan_to_num(found).reshape(times, every, -1).swapaxes(0, 1)
+        effect = effects.reshape(times * len(views), len(DESCRIPTORS), -1)
+        moved = each.guesses @ effect.reshape(-1, effect.shape[-1]).T
+        return shows.reshape(every, -1, len(DESCRIPTORS)) + moved.reshape(every, -1, len(DESCRIPTORS)), effect
 
     def _cost(self, chosen: np.ndarray) -> Array:
         """Electrons, and time as far as it runs out: a look that takes as much of both as there is costs twice."""
         mission = self.mission
         seconds = np.array([mission.looks[self._offered[n][0]].exposure.duration_s for n in chosen])
         return np.asarray(self._electrons[chosen] + seconds / mission.horizon_s * mission.electrons)
-
-    def _shows(self, sets: list[tuple[Law, Ratio, Array, State, Array]], views: list[View]) -> Array:
-        """(P, C, descriptors)."""
-        parts = []
-        for law, _, values, state, _ in sets:
-            everywhere = None if law.local else law.sizes(state, values, views[0])
-            known: dict[tuple[float, ...], Array] = {}
-            for view in views:
-                if (key := _key(view, law)) not in known:
-                    known[key] = shown(everywhere or law.sizes(state, values, view), view)
-            parts.append(np.stack([known[_key(view, law)] for view in views], axis=1))
-        return np.nan_to_num(np.concatenate(parts))
 
     def _noise(self, middle: Array, chosen: np.ndarray) -> Array:
         """(C, descriptors) variances that are expected where the mean of what is foretold is."""
@@ -201,21 +214,22 @@ class Tracker:
 
 def _key(view: View, law: Law) -> tuple[float, ...]:
     """Views of one key show the same of a law."""
-    where = view.x_nm if law.local else 0.0
+    where = view.place if law.local else 0
     return view.width_nm, view.smallest_nm, view.volume_floor_nm, view.new_contrast, where
 
 
-def _lived(law: Law, values: Array, state: State, coming: Sequence[tuple[float, Conditions]]) -> State:
+def _lived(each: Live, state: State, coming: Sequence[tuple[float, Conditions]]) -> State:
     for duration_s, conditions in coming:
-        state = law.advance(state, values, duration_s, conditions)
+        state = each.law.advance(state, each.values, duration_s, conditions)
     return state
 
 
-def _drawn(known: KineticFilter, count: int) -> list[tuple[Law, Ratio, Array, State, Array]]:
-    """Of each law that is not out of the question: probability, and some of its sets, drawn evenly by weight."""
+def _drawn(known: KineticFilter, count: int) -> list[Live]:
+    """Of each law that is not out of the question some sets, drawn evenly by weight."""
     found = []
-    for law, p, values, state, guesses, weights in known.ensembles(_LIVE):
-        n = max(round(count * p), 8)
-        kept = np.searchsorted(np.cumsum(weights), (np.arange(n) + 0.5) / n).clip(0, len(weights) - 1)
-        found.append((law, p, values[kept], {name: each[kept] for name, each in state.items()}, guesses[kept]))
+    for each in known.ensembles(_LIVE):
+        n = max(round(count * each.probability), 8)
+        kept = np.searchsorted(np.cumsum(each.weights), (np.arange(n) + 0.5) / n).clip(0, len(each.weights) - 1)
+        state = {name: column[kept] for name, column in each.state.items()}
+        found.append(replace(each, values=each.values[kept], state=state, guesses=each.guesses[kept]))
     return found

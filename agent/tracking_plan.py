@@ -31,9 +31,7 @@ class Offers:
     weights: Array
     """(P,)"""
     common: Array
-    """(C, m, M) by how much each common error of the measuring moves each descriptor."""
-    unknown: Array
-    """(M, M) covariance of the common errors."""
+    """(C m, C m) covariance of what is not known of the measuring and of the places, whatever the law."""
     noise: Array
     """(C, m) variances of one measurement."""
     cost: Array
@@ -58,8 +56,7 @@ def plan(offers: Offers, budget: float, most: int) -> list[Pick]:
     count, width = offers.noise.shape
     flat = offers.foretold.reshape(len(offers.weights), count * width)
     off = flat - offers.weights @ flat
-    common = offers.common.reshape(count * width, -1)
-    measuring = common @ offers.unknown @ common.T
+    measuring = offers.common
     everything = measuring + (off * offers.weights[:, None]).T @ off
     noise, room, left = offers.noise.reshape(-1), offers.room.copy(), budget
     picks: list[Pick] = []

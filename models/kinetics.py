@@ -8,12 +8,15 @@ in a view. Ensembles of P parameter sets go forward together. Nothing here is ta
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from models.kinetics_sampling import Strata
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
@@ -26,6 +29,8 @@ DESCRIPTORS = ("number", "radius", "spread", "volume", "fraction")
 """ln of the particles per µm², ln of their mean radius in nm, standard deviation of the radius over its mean, ln of
 their volume per area in nm, part of the volume that has changed phase."""
 NUMBER, RADIUS, SPREAD, VOLUME, FRACTION = range(len(DESCRIPTORS))
+WHOLE = -1
+"""Place of a view of the endless specimen."""
 BOLTZMANN_EV_PER_K = 8.617333e-5
 _PER_UM2_NM3: Ratio = 1e-6
 """From volume in nm³ times number per µm² to nm."""
@@ -68,6 +73,8 @@ class Expected:
     supply_at: float = 1.0
     """Where rates are given, in that condition's unit."""
     activation_eV: float = 1.5
+    places: int = 3
+    """That are watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class View:
     """How a place is looked at."""
 
     place: int
+    """By number, or WHOLE."""
     x_nm: float
     """Of its middle, along which a front may run."""
     width_nm: float
@@ -133,10 +141,19 @@ class Law(Protocol):
 
     def sizes(self, state: State, values: Array, view: View) -> Sizes: ...
 
+    def strata(self, state: State, values: Array, view: View) -> Strata:
+        """The same population by strata that a particle never leaves."""
+        ...
+
 
 def values_of(law: Law, z: Array) -> Array:
     """(P, parameters) from standard normal numbers of the same shape."""
     return np.column_stack([parameter.of(z[:, n]) for n, parameter in enumerate(law.parameters)])
+
+
+def stacked(states: Sequence[State]) -> State:
+    """States of several moments or groups of sets as one, in order."""
+    return {name: np.concatenate([state[name] for state in states]) for name in states[0]}
 
 
 def rate_factor(expected: Expected, activation_eV: Array, conditions: Conditions) -> Array:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import qmc
 
 from models.kinetics import Array, Conditions, Expected, Parameter, rate_factor
+from models.kinetics_sampling import STRATA
+
+EVEN = np.full(STRATA, 1 / STRATA)
+"""Shares of strata that are all alike."""
 
 
 @dataclass(frozen=True)
@@ -37,3 +46,20 @@ class Driven:
             Parameter("radius_nm", self.expected.radius_nm, 0.5, counts=False),
             Parameter("spread", 0.22, 0.4, counts=False),
         )
+
+
+def log_normal(values: Array, normal: Array) -> Array:
+    """(P, K) radii of populations whose median and spread are the second and third parameter."""
+    return np.asarray(values[:, 1:2] * np.exp(values[:, 2:3] * normal))
+
+
+@cache
+def even_normal(count: int) -> Array:
+    """Middles of equal parts of normal numbers (count,)."""
+    return np.asarray(ndtri((np.arange(count) + 0.5) / count))
+
+
+@cache
+def spread_evenly(count: int) -> Array:
+    """(2, count) points of the unit square."""
+    return np.asarray(((qmc.Sobol(2, scramble=False).random(count) + 0.5 / count) % 1.0).T)

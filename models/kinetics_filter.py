@@ -14,8 +14,20 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from models.kinetics import NUMBER, Array, Conditions, Law, State, shown, values_of
-from models.kinetics_nuisance import Calibration, Nuisance, Reading, Seen
+from models.kinetics import FRACTION, Array, Conditions, Law, State, shown, values_of
+from models.kinetics_ensemble import (
+    Ensemble,
+    Estimate,
+    Live,
+    chosen,
+    effective,
+    log_mean,
+    normalised,
+    part_of,
+    shown_at,
+)
+from models.kinetics_nuisance import Calibration, Chance, Layout, Nuisance, Reading, Seen
+from models.none_of_these import Foreseen
 
 Ratio: TypeAlias = float
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -26,41 +38,14 @@ _UNLIKELY: Ratio = 1e-4
 _SWEEPS = 5
 _STAGES = 12
 _JITTER = 0.02
-
-
-@dataclass
-class _Ensemble:
-    """One law's parameter sets."""
-
-    law: Law
-    z: Array
-    values: Array
-    state: State
-    guesses: Array
-    log_weights: Array
-    """(P,) normalised."""
-    log_evidence: float
+_LINEAR: Ratio = 1.25
+"""Readings are foretold anew by moved sets when there are so many times as many as before."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
     duration_s: float
     conditions: Conditions
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """One parameter of one law."""
-
-    law: str
-    name: str
-    mean: float
-    low: float
-    high: float
-    """With ``low`` the middle 90 %."""
-    counts: bool
-    log_sd: float
-    """Of its logarithm, or of itself where it is not log-normal."""
 
 
 @dataclass
@@ -73,24 +58,25 @@ class KineticFilter:
     calibration: Calibration = field(default_factory=Calibration)
     sets: int = 256
     seed: int = 0
+    widths_nm: Sequence[float] = (400.0,)
+    """Of all views."""
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
-        self._history: list[_Passed | Seen] = []
+        self._history: list[_Passed | Reading] = []
         self.time_s = 0.0
-        self._counts = np.full(self.places, 50.0)
-        """Particles that were last seen at each place."""
-        self.nuisance = Nuisance.begin(self.calibration, self.places, self.horizon_s)
+        self._unseen = Nuisance.begin(self.calibration, Layout.of(self.places, self.widths_nm), self.horizon_s)
         self._ensembles = [self._begin(law) for law in self.laws]
         self.last_log_density = 0.0
         """Of the latest reading, foretold by all laws together."""
+        self.last_foreseen = Foreseen(np.zeros(0, dtype=bool), np.zeros(0), np.zeros((0, 0)))
 
-    def _begin(self, law: Law) -> _Ensemble:
+    def _begin(self, law: Law) -> Ensemble:
         z = self._rng.standard_normal((self.sets, len(law.parameters)))
         values = values_of(law, z)
         even = np.full(self.sets, -np.log(self.sets))
-        guesses = np.zeros((self.sets, len(self.nuisance.covariance)))
-        return _Ensemble(law, z, values, law.start(values), guesses, even, 0.0)
+        guesses = np.zeros((self.sets, self._unseen.layout.count))
+        return Ensemble(law, z, values, law.start(values), guesses, even, 0.0, self._unseen)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -111,59 +97,116 @@ class KineticFilter:
             self._history[-1] = _Passed(last.duration_s + duration_s, conditions)
         else:
             self._history.append(_Passed(duration_s, conditions))
-        self.nuisance = self.nuisance.later(duration_s, self._counts)
         self.time_s += duration_s
         for each in self._ensembles:
+            each.nuisance = each.nuisance.later(duration_s)
             each.state = each.law.advance(each.state, each.values, duration_s, conditions)
 
     def learn(self, reading: Reading) -> None:
         """Take up a reading of now."""
-        if reading.told[NUMBER]:
-            self._counts[reading.view.place] = max(np.exp(reading.values[NUMBER]) * reading.view.area_um2, 0.5)
-        foretold = self.nuisance.foretold(reading)
-        after, gain = self.nuisance.learned(foretold)
-        seen = Seen.of(reading, foretold, gain)
         logs = np.array([each.log_evidence for each in self._ensembles])
         before = float(np.logaddexp.reduce(logs))
-        judged = [self._judge(each, seen) for each in self._ensembles]
+        likely_before = np.exp(logs - before)
+        judged = [self._judge(each, reading) for each in self._ensembles]
+        self.last_foreseen = self._foreseen(reading, likely_before)
         new: list[float] = [
-            each.log_evidence + _log_mean(each, likely)
+            each.log_evidence + log_mean(each, likely)
             for each, (likely, _) in zip(self._ensembles, judged, strict=True)
         ]
         best: float = max(new)
-        self._history.append(seen)
-        self.nuisance = after
-        for each, log_evidence, (likely, guesses) in zip(self._ensembles, new, judged, strict=True):
+        self._history.append(reading)
+        moved = [
             self._take(each, likely, guesses, refresh=log_evidence > best + np.log(_UNLIKELY))
+            for each, log_evidence, (likely, guesses) in zip(self._ensembles, new, judged, strict=True)
+        ]
         after_all = float(np.logaddexp.reduce([each.log_evidence for each in self._ensembles]))
         self.last_log_density = after_all - before
+        for each, anew in zip(self._ensembles, moved, strict=True):
+            each.moved |= anew
+            if each.moved and len(each.seen) >= each.linear_at * _LINEAR:
+                self._relinearise(each)
 
-    def _judge(self, each: _Ensemble, seen: Seen) -> tuple[Array, Array]:
-        sizes = each.law.sizes(each.state, each.values, seen.reading.view)
-        return seen.judge(shown(sizes, seen.reading.view), each.guesses)
+    def _judge(self, each: Ensemble, reading: Reading) -> tuple[Array, Array]:
+        seen, each.nuisance = self._seen(each, each.state, each.nuisance, reading)
+        each.seen.append(seen)
+        sizes = each.law.sizes(each.state, each.values, reading.view)
+        return seen.judge(shown(sizes, reading.view), each.guesses)
 
-    def _take(self, each: _Ensemble, likely: Array, guesses: Array, *, refresh: bool) -> None:
-        """Weigh the sets; where few carry the weight, in stages, with new sets after each."""
+    def _foreseen(self, reading: Reading, probabilities: Array) -> Foreseen:
+        """By the latest of every law's readings, before any set is weighed by it."""
+        means, spreads = [], []
+        for each in self._ensembles:
+            seen = each.seen[-1]
+            told = shown(each.law.sizes(each.state, each.values, reading.view), reading.view)[:, seen.told]
+            told = told + each.guesses @ seen.moved.T
+            weights = np.exp(each.log_weights)
+            mean = weights @ told
+            off = told - mean
+            means.append(mean)
+            spreads.append((off * weights[:, None]).T @ off + np.linalg.inv(seen.precision))
+        all_means = np.array(means)
+        mean = probabilities @ all_means
+        between = all_means - mean
+        covariance = np.tensordot(probabilities, np.array(spreads), axes=1)
+        covariance = covariance + (between * probabilities[:, None]).T @ between
+        return Foreseen(reading.told, reading.values[reading.told] - mean, covariance)
+
+    def _seen(self, each: Ensemble, state: State, nuisance: Nuisance, reading: Reading) -> tuple[Seen, Nuisance]:
+        """A reading of a moment as the law foretells it, and what is left unknown after it."""
+        weights = np.exp(each.log_weights)
+        chance = Chance.of(each.law, state, each.values, weights, reading.view)
+        told = reading.values[[FRACTION]] if reading.told[FRACTION] else None
+        effect = nuisance.layout.effect(reading.view, reading.channel, chance, told)[0]
+        foretold = nuisance.foretold(reading, effect)
+        after, gain = nuisance.learned(foretold)
+        return Seen.of(reading, foretold, gain), after
+
+    def _relinearise(self, each: Ensemble) -> None:
+        """Sets that have moved see chance otherwise: all readings are foretold anew, and the sets weighed by that."""
+        before = self._likely(each)
+        state, nuisance, seen = each.law.start(each.values), self._unseen, []
+        for item in self._history:
+            if isinstance(item, _Passed):
+                state = each.law.advance(state, each.values, item.duration_s, item.conditions)
+                nuisance = nuisance.later(item.duration_s)
+            else:
+                one, nuisance = self._seen(each, state, nuisance, item)
+                seen.append(one)
+        each.seen, each.nuisance = seen, nuisance
+        each.moved, each.linear_at = False, len(seen)
+        past, newest, each.state, each.guesses = self._live(each, each.z)
+        change = past + newest - before
+        each.log_evidence += log_mean(each, change)
+        each.log_weights = normalised(each.log_weights + change)
+
+    def _likely(self, each: Ensemble) -> Array:
+        past, newest, *_ = self._live(each, each.z)
+        return past + newest
+
+    def _take(self, each: Ensemble, likely: Array, guesses: Array, *, refresh: bool) -> bool:
+        """Weigh the sets; where few carry the weight, in stages, with new sets after each. Whether there are any."""
         done: Ratio = 0.0
+        anew = False
         for _ in range(_STAGES):
             part = 1.0 - done
-            if refresh and _ess(each.log_weights + part * likely) < _LEAST_ESS * self.sets:
-                part = _part(each.log_weights, likely, 1.0 - done, _LEAST_ESS * self.sets)
-            each.log_evidence += _log_mean(each, part * likely)
-            each.log_weights = _normal(each.log_weights + part * likely)
+            if refresh and effective(each.log_weights + part * likely) < _LEAST_ESS * self.sets:
+                part = part_of(each.log_weights, likely, 1.0 - done, _LEAST_ESS * self.sets)
+            each.log_evidence += log_mean(each, part * likely)
+            each.log_weights = normalised(each.log_weights + part * likely)
             done += part
             if not refresh or (part == 1.0 and done == 1.0):
                 break
-            likely = self._refresh(each, done)
+            likely, anew = self._refresh(each, done), True
             guesses = each.guesses
             if done >= 1.0 - 1e-9:
                 break
         else:
-            each.log_evidence += _log_mean(each, (1.0 - done) * likely)
-            each.log_weights = _normal(each.log_weights + (1.0 - done) * likely)
+            each.log_evidence += log_mean(each, (1.0 - done) * likely)
+            each.log_weights = normalised(each.log_weights + (1.0 - done) * likely)
         each.guesses = guesses
+        return anew
 
-    def _refresh(self, each: _Ensemble, done: Ratio) -> Array:
+    def _refresh(self, each: Ensemble, done: Ratio) -> Array:
         """Sets anew from where the weight lies; returns what the latest reading says of them.
 
         Moved by differential evolution (ter Braak, Stat. Comput. 16, 239 (2006)), so that they follow the posterior in
@@ -172,47 +215,48 @@ class KineticFilter:
         each_z, (past, newest, state, guesses) = self._drawn(each)
         for _ in range(_SWEEPS):
             tried = self._steps(each_z)
-            found = self._live(each.law, tried)
+            found = self._live(each, tried)
             log_ratio = (found[0] + done * found[1]) - (past + done * newest)
             log_ratio += 0.5 * (each_z**2 - tried**2).sum(axis=1)
             taken = np.log(self._rng.random(self.sets)) < log_ratio
             each_z = np.where(taken[:, None], tried, each_z)
             past, newest = np.where(taken, found[0], past), np.where(taken, found[1], newest)
             guesses = np.where(taken[:, None], found[3], guesses)
-            state = {name: _where(taken, found[2][name], state[name]) for name in state}
+            state = {name: chosen(taken, found[2][name], state[name]) for name in state}
         each.z, each.values, each.state, each.guesses = each_z, values_of(each.law, each_z), state, guesses
         each.log_weights = np.full(self.sets, -np.log(self.sets))
         return newest
 
-    def _drawn(self, each: _Ensemble) -> tuple[Array, tuple[Array, Array, State, Array]]:
+    def _drawn(self, each: Ensemble) -> tuple[Array, tuple[Array, Array, State, Array]]:
         weights = np.exp(each.log_weights)
         places = (self._rng.random() + np.arange(self.sets)) / self.sets
         kept = np.minimum(np.searchsorted(np.cumsum(weights), places), self.sets - 1)
         z = each.z[kept]
-        return z, self._live(each.law, z)
+        return z, self._live(each, z)
 
     def _steps(self, z: Array) -> Array:
         first, second = (self._rng.permutation(self.sets) for _ in range(2))
         length = 2.38 / np.sqrt(2 * z.shape[1]) * np.where(self._rng.random((self.sets, 1)) < 0.1, 1.0, 0.7)
         return np.asarray(z + length * (z[first] - z[second]) + _JITTER * self._rng.standard_normal(z.shape))
 
-    def _live(self, law: Law, z: Array) -> tuple[Array, Array, State, Array]:
+    def _live(self, each: Ensemble, z: Array) -> tuple[Array, Array, State, Array]:
         """Parameter sets live through the history.
 
         ln of the probability of all readings but the latest, of the latest, their state, and their guesses at the
         common errors.
         """
-        values = values_of(law, z)
-        state, guesses = law.start(values), np.zeros((len(z), len(self.nuisance.covariance)))
-        past, newest = np.zeros(len(z)), np.zeros(len(z))
+        law, values = each.law, values_of(each.law, z)
+        state, states = law.start(values), []
         for item in self._history:
             if isinstance(item, _Passed):
                 state = law.advance(state, values, item.duration_s, item.conditions)
             else:
-                past = past + newest
-                newest, guesses = item.judge(
-                    shown(law.sizes(state, values, item.reading.view), item.reading.view), guesses
-                )
+                states.append(state)
+        guesses = np.zeros((len(z), self._unseen.layout.count))
+        past, newest = np.zeros(len(z)), np.zeros(len(z))
+        for told, seen in zip(shown_at(law, values, states, each.seen), each.seen, strict=True):
+            past = past + newest
+            newest, guesses = seen.judge(told, guesses)
         return past, newest, state, guesses
 
     def estimates(self, law: str) -> tuple[Estimate, ...]:
@@ -230,36 +274,10 @@ class KineticFilter:
             found.append(Estimate(law, parameter.name, mean, float(low), float(high), parameter.counts, sd))
         return tuple(found)
 
-    def ensembles(self, least: Ratio = 0.01) -> list[tuple[Law, Ratio, Array, State, Array, Array]]:
-        """Of every law with at least this probability: law, probability, values, state, guesses, weights."""
+    def ensembles(self, least: Ratio = 0.01) -> list[Live]:
+        """Of every law with at least this probability."""
         return [
-            (each.law, float(p), each.values, each.state, each.guesses, np.exp(each.log_weights))
+            Live(each.law, float(p), each.values, each.state, each.guesses, np.exp(each.log_weights), each.nuisance)
             for each, p in zip(self._ensembles, self.probabilities(), strict=True)
             if p >= least
         ]
-
-
-def _where(taken: Bools, new: Array, old: Array) -> Array:
-    return np.where(taken.reshape(-1, *([1] * (new.ndim - 1))), new, old)
-
-
-def _normal(log_weights: Array) -> Array:
-    return np.asarray(log_weights - np.logaddexp.reduce(log_weights))
-
-
-def _ess(log_weights: Array) -> float:
-    weights = np.exp(_normal(log_weights))
-    return float(1 / (weights**2).sum())
-
-
-def _log_mean(each: _Ensemble, likely: Array) -> float:
-    return float(np.logaddexp.reduce(each.log_weights + likely))
-
-
-def _part(log_weights: Array, likely: Array, most: Ratio, ess: float) -> Ratio:
-    """How much of a reading may count at once so that the weight stays with enough sets."""
-    low, high = 0.0, most
-    for _ in range(20):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _ess(log_weights + middle * likely) > ess else (low, middle)
-    return max(low, 0.02 * most)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.kinetics import NUMBER, VOLUME, Array, Conditions, View, shown
+from models.kinetics import NUMBER, VOLUME, WHOLE, Array, Conditions, View, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def course(known: KineticFilter, law: str, view: View, coming: Sequence[tuple[fl
 
 def half_time(known: KineticFilter, law: str, descriptor: int, coming: Sequence[tuple[float, Conditions]]) -> Moment:
     """When a descriptor of the whole specimen has done half of what it changes in the time of the programme."""
-    times, rows, weights = courses(known, law, View(0, 0.0, _WIDE_nm), coming)
+    times, rows, weights = courses(known, law, View(WHOLE, 0.0, _WIDE_nm), coming)
     values = rows[:, :, descriptor]
     if descriptor in (NUMBER, VOLUME):
         values = np.exp(values)
@@ -93,9 +93,9 @@ def _between(times: Array, values: Array, first: np.ndarray) -> Array:
 
 
 def _sets(known: KineticFilter, law: str) -> tuple[Law, Array, Array]:
-    chosen, _, values, _, _, weights = next(each for each in known.ensembles(0.0) if each[0].name == law)
-    kept = np.searchsorted(np.cumsum(weights), (np.arange(_SETS) + 0.5) / _SETS).clip(0, len(weights) - 1)
-    return chosen, values[kept], np.full(_SETS, 1 / _SETS)
+    each = next(each for each in known.ensembles(0.0) if each.law.name == law)
+    kept = np.searchsorted(np.cumsum(each.weights), (np.arange(_SETS) + 0.5) / _SETS).clip(0, len(each.weights) - 1)
+    return each.law, each.values[kept], np.full(_SETS, 1 / _SETS)
 
 
 def _quantile(rows: Array, weights: Array, part: float) -> Array:

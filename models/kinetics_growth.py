@@ -11,6 +11,7 @@ import numpy as np
 
 from models.kinetics import Array, Conditions, Parameter, Sizes, State, View
 from models.kinetics_driven import Driven
+from models.kinetics_sampling import STRATA, Strata
 
 Power: TypeAlias = Literal[1, 2]
 
@@ -101,3 +102,12 @@ class Growth(Driven):
         born_at = np.where(begun > 0, np.minimum(state["born_at"], state["grown"][:, None]), np.inf)
         share = begun / np.maximum(begun.sum(axis=1), 1e-12)[:, None]
         return Sizes(values[:, 0] * awake, self._radii(state["grown"], born_at), share, np.zeros(len(values)))
+
+    def strata(self, state: State, values: Array, view: View) -> Strata:
+        """By the order of birth, neighbouring cohorts joined."""
+        found = self.sizes(state, values, view)
+        awake = found.share * (-np.expm1(-state["awake"]))[:, None]
+        pairs = (len(values), STRATA, _COHORTS // STRATA)
+        share, there = self._share.reshape(pairs[1:]).sum(axis=1), awake.reshape(pairs).sum(axis=2)
+        radius = (awake * found.radius_nm).reshape(pairs).sum(axis=2) / np.maximum(there, 1e-12)
+        return Strata(values[:, 0], share, there / share, radius, found.fraction)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from models.kinetics import Array, Conditions, Expected, Parameter, Sizes, State, View
-from models.kinetics_driven import Driven
+from models.kinetics_driven import EVEN, Driven, even_normal, log_normal, spread_evenly
 from models.kinetics_growth import Growth, Power
+from models.kinetics_phases import Front, Transformation
+from models.kinetics_sampling import STRATA, Strata
 
 if TYPE_CHECKING:
     from models.kinetics import Law
@@ -25,6 +26,8 @@ Ratio: TypeAlias = float
 
 _COHORTS = 32
 _PAIRS = 32
+_RANKS = np.append(0.75 ** np.arange(STRATA), 0.0)
+"""Part of the particles above each edge between strata."""
 
 
 def all_laws(expected: Expected) -> tuple[Law, ...]:
@@ -60,8 +63,11 @@ class Dissolution(Driven):
     @cached_property
     def _pairs(self) -> Array:
         """(2, K) normal numbers: of the size, of the speed."""
-        points = qmc.Sobol(2, scramble=False).random(_PAIRS)
-        return np.asarray(ndtri((points + 0.5 / _PAIRS) % 1.0).T)
+        return ndtri(spread_evenly(_PAIRS))
+
+    @cached_property
+    def _few(self) -> Array:
+        return ndtri(spread_evenly(STRATA))
 
     def start(self, values: Array) -> State:
         return {"lost": np.zeros(len(values))}
@@ -70,12 +76,19 @@ class Dissolution(Driven):
         return {"lost": state["lost"] + values[:, 3] * self.factor(values, conditions) * duration_s}
 
     def sizes(self, state: State, values: Array, view: View) -> Sizes:
-        size, speed = self._pairs
-        first = _lognormal(values, size)
-        lost = np.exp(values[:, 4:5] * speed) * state["lost"][:, None]
-        left = np.maximum(first**self.power - lost, 0.0)
-        radii = left if self.power == 1 else np.sqrt(left)
+        radii = self._radii(state, values, self._pairs)
         return Sizes(values[:, 0], radii, np.full(_PAIRS, 1 / _PAIRS), np.zeros(len(values)))
+
+    def strata(self, state: State, values: Array, view: View) -> Strata:
+        """By size and speed."""
+        radii = self._radii(state, values, self._few)
+        return Strata(values[:, 0], EVEN, (radii > 0).astype(np.float64), radii, np.zeros(len(values)))
+
+    def _radii(self, state: State, values: Array, pairs: Array) -> Array:
+        size, speed = pairs
+        lost = np.exp(values[:, 4:5] * speed) * state["lost"][:, None]
+        left = np.maximum(log_normal(values, size) ** self.power - lost, 0.0)
+        return left if self.power == 1 else np.asarray(np.sqrt(left))
 
 
 @dataclass(frozen=True)
@@ -112,58 +125,16 @@ class Ripening(Driven):
         share = np.full(_COHORTS, 1 / _COHORTS)
         return Sizes(number, mean_nm[:, None] * self._sizes, share, np.zeros(len(values)))
 
-
-@dataclass(frozen=True)
-class Front(Driven):
-    """A first-order front at a speed that the conditions set sweeps over particles that stay where they are."""
-
-    name: str = "first-order front"
-
-    @property
-    def local(self) -> bool:
-        return True
-
-    @cached_property
-    def parameters(self) -> tuple[Parameter, ...]:
-        span = self.expected.span_nm
-        return self.with_energy(
-            *self.there(),
-            self.rate("speed_nm_per_s", span, 0.7),
-            Parameter("start_nm", -0.5 * span, 0.5 * span, log=False),
-            Parameter("width_nm", 0.03 * span, 0.8, counts=False),
-        )
-
-    def start(self, values: Array) -> State:
-        return {"gone": np.zeros(len(values))}
-
-    def advance(self, state: State, values: Array, duration_s: float, conditions: Conditions) -> State:
-        return {"gone": state["gone"] + values[:, 3] * self.factor(values, conditions) * duration_s}
-
-    def sizes(self, state: State, values: Array, view: View) -> Sizes:
-        at, blur = values[:, 4] + state["gone"], values[:, 5]
-        low, high = view.x_nm - view.width_nm / 2, view.x_nm + view.width_nm / 2
-        passed = blur * (np.logaddexp(0.0, (at - low) / blur) - np.logaddexp(0.0, (at - high) / blur))
-        return _still(values, passed / view.width_nm)
-
-
-@dataclass(frozen=True)
-class Transformation(Driven):
-    """A phase grows everywhere alike: changed = 1 − exp(−(k t)ⁿ) (Kolmogorov 1937; Johnson & Mehl, Avrami 1939)."""
-
-    name: str = "transformation after Avrami"
-
-    @cached_property
-    def parameters(self) -> tuple[Parameter, ...]:
-        return self.with_energy(*self.there(), self.rate("rate_per_s", 1.0), Parameter("exponent", 1.8, 0.4))
-
-    def start(self, values: Array) -> State:
-        return {"passed": np.zeros(len(values))}
-
-    def advance(self, state: State, values: Array, duration_s: float, conditions: Conditions) -> State:
-        return {"passed": state["passed"] + values[:, 3] * self.factor(values, conditions) * duration_s}
-
-    def sizes(self, state: State, values: Array, view: View) -> Sizes:
-        return _still(values, -np.expm1(-(state["passed"] ** values[:, 4])))
+    def strata(self, state: State, values: Array, view: View) -> Strata:
+        """By rank among the particles of the beginning: the order stays, and the smallest vanish."""
+        mean_nm = np.cbrt(values[:, 1] ** 3 + state["ripened"])
+        left = ((values[:, 1] / mean_nm) ** 3)[:, None]
+        high, low = _RANKS[:-1], _RANKS[1:]
+        there = np.clip((left - low) / (high - low), 0.0, 1.0)
+        middle = (np.minimum(left, high) + low) / 2 / left
+        below = (np.arange(_COHORTS) + 0.5) / _COHORTS
+        radii = np.where(there > 0, mean_nm[:, None] * np.interp(1 - middle, below, self._sizes), 0.0)
+        return Strata(values[:, 0], high - low, there, radii, np.zeros(len(values)))
 
 
 @dataclass(frozen=True)
@@ -189,20 +160,13 @@ class Annealing(Driven):
     def sizes(self, state: State, values: Array, view: View) -> Sizes:
         stays = np.minimum(values[:, 4], 1.0)
         left = stays + (1 - stays) * np.exp(-state["passed"])
-        radii = _lognormal(values, _normal(_COHORTS))
+        radii = log_normal(values, even_normal(_COHORTS))
         return Sizes(values[:, 0] * left, radii, np.full(_COHORTS, 1 / _COHORTS), np.zeros(len(values)))
 
-
-def _still(values: Array, fraction: Array) -> Sizes:
-    """The population that was there from the beginning, changed in part."""
-    radii = _lognormal(values, _normal(_COHORTS))
-    return Sizes(values[:, 0], radii, np.full(_COHORTS, 1 / _COHORTS), fraction)
-
-
-def _lognormal(values: Array, normal: Array) -> Array:
-    """(P, K) radii of populations whose median and spread are the second and third parameter."""
-    return np.asarray(values[:, 1:2] * np.exp(values[:, 2:3] * normal))
-
-
-def _normal(count: int) -> Array:
-    return np.asarray(ndtri((np.arange(count) + 0.5) / count))
+    def strata(self, state: State, values: Array, view: View) -> Strata:
+        """By the moment at which a defect goes, and by size."""
+        stays = np.minimum(values[:, 4], 1.0)
+        left = (stays + (1 - stays) * np.exp(-state["passed"]))[:, None]
+        goes, size = spread_evenly(STRATA)
+        there = np.clip((left - goes) * STRATA + 0.5, 0.0, 1.0)
+        return Strata(values[:, 0], EVEN, there, log_normal(values, ndtri(size)), np.zeros(len(values)))

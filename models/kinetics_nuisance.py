@@ -1,18 +1,23 @@
-"""What is wrong with the measuring itself, known only in size: pixels, gains, and places that are not like the mean.
+"""What all looks have in common beside the law: pixels and gains known only in size, and places unlike the mean.
 
-In logarithms all of it adds up, so that for each parameter set the best guess follows in closed form (a Kalman filter),
-and its covariance is the same for all sets.
+In logarithms all of it adds up, so that for each parameter set the best guess follows in closed form (a Kalman filter).
+Its covariance is the same for all sets of a law: how chance moves what a look shows (``models.kinetics_sampling``) is
+taken in the mean over them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from models.kinetics import DESCRIPTORS, FRACTION, NUMBER, RADIUS, SPREAD, VOLUME, Array, View
+from models.kinetics import DESCRIPTORS, FRACTION, NUMBER, RADIUS, SPREAD, VOLUME, Array, Law, State, View
+from models.kinetics_sampling import CHANCES, chances
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Ratio: TypeAlias = float
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -21,9 +26,8 @@ CHANNELS = ("image", "spectra")
 """Images tell numbers and sizes, and volumes by their gain; spectra tell volumes by another, and phases."""
 _PIXEL, _GAIN = 0, 1
 _COMMON = 1 + len(CHANNELS)
-_USUAL_COUNT = 50.0
-"""Particles in view for which it is told how places differ; variances go as one over their number."""
-_SCALES = 0.2, 8.0
+_OWN = 5
+"""Of each place beyond chance: number, radius, spread, fraction; and how far ahead of the mean it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +36,9 @@ class Calibration:
 
     pixel_size: Ratio = 0.04
     gain: Ratio = 0.10
-    place: tuple[Ratio, Ratio, Ratio, Ratio] = (0.15, 0.05, 0.03, 0.11)
-    """How much the particles in view differ from those of the endless specimen: in number, radius, spread, and in the
-    part that has changed where half of it has. As of 50 particles in view."""
+    place: tuple[Ratio, Ratio, Ratio, Ratio] = (0.04, 0.015, 0.01, 0.03)
+    """How much places differ beyond the chance of which particles lie in them: in number, radius, spread, and in the
+    part that has changed where half of it has."""
     wandering: Ratio = 0.7
     """By how much of that the difference changes while the process is followed, beside what stays."""
     theory: Ratio = 0.02
@@ -62,49 +66,115 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """Which common errors there are: of the instrument, of each place, and of the strata of each of its rings.
+
+    Views of one place share a middle: a wide one sees what a narrow one sees, and a ring around it.
+    """
+
+    places: int
+    widths_nm: tuple[float, ...]
+    """Of all views, from the narrowest."""
+
+    @classmethod
+    def of(cls, places: int, widths_nm: Sequence[float]) -> Layout:
+        return cls(places, tuple(sorted(set(widths_nm))))
+
+    @property
+    def each(self) -> int:
+        """Errors of one place."""
+        return _OWN + CHANCES * len(self.widths_nm)
+
+    @property
+    def count(self) -> int:
+        return _COMMON + self.places * self.each
+
+    def rings(self, view: View) -> Array:
+        """(rings,) by how much chance in each moves a view, over a view of 1 µm².
+
+        Raises ValueError for a view of a width that was not named.
+        """
+        if view.width_nm not in self.widths_nm:
+            named = ", ".join(f"{width:g}" for width in self.widths_nm)
+            raise ValueError(f"a view {view.width_nm:g} nm wide was read; the filter was made for {named} nm: name it")
+        squares = np.square([0.0, *self.widths_nm]) * 1e-6
+        areas = np.diff(squares)
+        areas[self.widths_nm.index(view.width_nm) + 1 :] = 0.0
+        return np.asarray(np.sqrt(areas) / view.area_um2)
+
+    def effect(self, view: View, channel: str, chance: Chance, fraction: Array | None = None) -> Array:
+        """(T, descriptors, M) by how much each error moves each descriptor, at T moments.
+
+        ``fraction`` (T,): changed there, where it was measured.
+        """
+        moved = np.zeros((len(chance.fraction), len(DESCRIPTORS), self.count))
+        first = _COMMON + view.place * self.each
+        number, radius, spread, changed, offset = range(first, first + _OWN)
+        moved[:, NUMBER, _PIXEL], moved[:, NUMBER, number] = -2.0, 1.0
+        moved[:, RADIUS, _PIXEL], moved[:, RADIUS, radius] = 1.0, 1.0
+        moved[:, VOLUME, _GAIN + CHANNELS.index(channel)] = 1.0
+        moved[:, VOLUME, number], moved[:, VOLUME, radius] = 1.0, 3.0
+        moved[:, SPREAD, spread] = 1.0
+        part = np.clip(chance.fraction if fraction is None else fraction, 0.0, 1.0)
+        moved[:, FRACTION, changed] = 2 * np.sqrt(part * (1 - part))
+        moved[:, FRACTION, offset] = chance.ahead
+        by_ring = chance.moved[:, :, None, :] * self.rings(view)[:, None]
+        moved[:, :, first + _OWN : first + self.each] = by_ring.reshape(*moved.shape[:2], -1)
+        return moved
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """How chance moves what a view shows at T moments, in the mean over parameter sets."""
+
+    moved: Array
+    """(T, descriptors, CHANCES), as ``chances`` has it."""
+    ahead: Array
+    """(T,) by how much the fraction moves where a place is ahead of the mean."""
+    fraction: Array
+    """(T,)"""
+
+    @classmethod
+    def of(cls, law: Law, state: State, values: Array, weights: Array, view: View) -> Chance:
+        """``state`` and ``values`` of T·P sets, one moment after another; ``weights`` (P,)."""
+        strata = law.strata(state, values, view)
+        moments = (-1, len(weights))
+        told = chances(strata, view)
+        moved = np.einsum("tpdk,p->tdk", told.reshape(*moments, *told.shape[1:]), weights)
+        fraction = strata.fraction.reshape(moments) @ weights
+        ahead = np.zeros(len(fraction)) if strata.offset is None else strata.offset.reshape(moments) @ weights
+        return cls(moved, ahead, fraction)
+
+
+@dataclass(frozen=True, slots=True)
 class Nuisance:
     """M common errors; ``covariance`` (M, M) what is not known of them, the same for every parameter set."""
 
-    places: int
+    layout: Layout
     covariance: Array
     theory: Ratio
     wanders_per_s: Array
-    """(M,) by which variances grow in time: other particles come, go and change than a law expects."""
+    """(M,) by which variances grow in time: what places have beyond chance may change."""
 
     @classmethod
-    def begin(cls, calibration: Calibration, places: int, horizon_s: float) -> Nuisance:
+    def begin(cls, calibration: Calibration, layout: Layout, horizon_s: float) -> Nuisance:
         """Nothing seen yet."""
-        sds = np.array(
-            [calibration.pixel_size]
-            + [calibration.gain] * len(CHANNELS)
-            + [sd for sd in calibration.place for _ in range(places)]
-        )
-        wanders = np.square(calibration.wandering * sds) / horizon_s
-        wanders[:_COMMON] = 0.0
-        return cls(places, np.diag(np.square(sds)), calibration.theory, wanders)
+        sds, wanders = np.ones(layout.count), np.zeros(layout.count)
+        sds[:_COMMON] = [calibration.pixel_size] + [calibration.gain] * len(CHANNELS)
+        for n in range(layout.places):
+            own = slice(_COMMON + n * layout.each, _COMMON + n * layout.each + len(calibration.place))
+            sds[own] = calibration.place
+            wanders[own] = np.square(calibration.wandering * np.array(calibration.place)) / horizon_s
+        return cls(layout, np.diag(np.square(sds)), calibration.theory, wanders)
 
-    def later(self, duration_s: float, counts: Array) -> Nuisance:
-        """What is known after a time in which nothing was measured; ``counts`` (places,): particles in view."""
-        grows = self.wanders_per_s.copy()
-        grows[_COMMON:] *= np.tile(np.clip(_USUAL_COUNT / counts, *_SCALES), len(grows[_COMMON:]) // self.places)
-        return replace(self, covariance=self.covariance + np.diag(grows * duration_s))
+    def later(self, duration_s: float) -> Nuisance:
+        """What is known after a time in which nothing was measured."""
+        return replace(self, covariance=self.covariance + np.diag(self.wanders_per_s * duration_s))
 
-    def effect(self, view: View, channel: str, fraction: float) -> Array:
-        """(descriptors, M) by how much each error moves each descriptor, where a part has changed."""
-        number, radius, spread, changed = (_COMMON + n * self.places + view.place for n in range(4))
-        moved = np.zeros((len(DESCRIPTORS), len(self.covariance)))
-        moved[NUMBER, [_PIXEL, number]] = -2.0, 1.0
-        moved[RADIUS, [_PIXEL, radius]] = 1.0, 1.0
-        moved[VOLUME, [_GAIN + CHANNELS.index(channel), number, radius]] = 1.0, 1.0, 3.0
-        moved[SPREAD, spread] = 1.0
-        part = min(max(fraction, 0.0), 1.0)
-        moved[FRACTION, changed] = 2 * np.sqrt(part * (1 - part))
-        return moved
-
-    def foretold(self, reading: Reading) -> Foretold:
-        """How far such a reading may lie from what one parameter set says."""
-        told, fraction = reading.told, reading.values[FRACTION]
-        moved = self.effect(reading.view, reading.channel, float(fraction) if told[FRACTION] else 0.0)[told]
+    def foretold(self, reading: Reading, moved: Array) -> Foretold:
+        """How far such a reading may lie from what one parameter set says; ``moved`` as of ``Layout.effect``."""
+        told = reading.told
+        moved = moved[told]
         reach = moved @ self.covariance
         return Foretold(moved, reach, reach @ moved.T + np.diag(np.square(reading.sds[told]) + self.theory**2))
 
@@ -151,5 +221,5 @@ class Seen:
     def judge(self, shown: Array, guesses: Array) -> tuple[Array, Array]:
         """Ln of the probability density (P,) under parameter sets that show (P, descriptors), and their new guesses."""
         off = self.reading.values[self.told] - shown[:, self.told] - guesses @ self.moved.T
-        likely = self.log_norm - 0.5 * np.einsum("pi,ij,pj->p", off, self.precision, off)
+        likely = self.log_norm - 0.5 * ((off @ self.precision) * off).sum(axis=1)
         return likely, guesses + off @ self.gain.T

@@ -93,36 +93,3 @@ class Trend:
         cov[..., 0, 1] = cov[..., 1, 0] = cross
         cov[..., 1, 1] += bend * dt
         return mean, cov
-
-
-class NoneOfThese:
-    """Evidence against all theories together, at a rate of false alarms that is set.
-
-    The wealth of a bet that trends foretell better than the theories, begun at a moment that is not known: a mixture
-    over all beginnings. Were one of the theories right, with the priors that they were given, it would exceed 1/α at
-    any time in at most a share α of runs (Ville's inequality; Ramdas et al., Stat. Sci. 38, 576 (2023)).
-    """
-
-    def __init__(self, false_alarms: Ratio = 0.05) -> None:
-        self.log_threshold = float(-np.log(false_alarms))
-        self._log_wealth, self._turns = -np.inf, 0
-        self.log_highest = -np.inf
-
-    def bet(self, log_trend: float, log_theories: float) -> None:
-        """One reading: ln of the density that either foretold of it."""
-        self._turns += 1
-        share = -np.log(self._turns * (self._turns + 1.0))  # sums to 1 over all beginnings
-        self._log_wealth = float(np.logaddexp(self._log_wealth, share) + log_trend - log_theories)
-        unspent = -np.log(self._turns + 1.0)
-        self.log_highest = max(self.log_highest, float(np.logaddexp(self._log_wealth, unspent)))
-
-    @property
-    def log_evidence(self) -> float:
-        """Ln of the present wealth."""
-        unspent = -np.log(self._turns + 1.0)
-        return float(np.logaddexp(self._log_wealth, unspent))
-
-    @property
-    def said(self) -> bool:
-        """Whether none of the theories explains what was seen."""
-        return self.log_highest >= self.log_threshold
