@@ -42,6 +42,7 @@ def one(process: str, seed: int) -> dict[str, Any]:
         span_nm=2000.0,
         temperature_K=730.0 if heated else None,
         supply=None if heated else "concentration_mM",
+        places_nm=PLACES_NM,
     )
     mission = Mission(
         laws=all_laws(expected),

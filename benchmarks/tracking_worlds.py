@@ -87,6 +87,7 @@ def make(kind: str, seed: int) -> World:
     expected = Expected(
         horizon_s=HORIZON_S,
         span_nm=2000.0,
+        places_nm=PLACES_NM,
         **({"temperature_K": T0_K} if heated else {"supply": "concentration_mM", "supply_at": 1.0}),
     )
     if heated:

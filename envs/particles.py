@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -91,6 +92,7 @@ class Measured:
     volume_floor_nm: float
 
 
+@lru_cache(maxsize=256)
 def smallest_radius_nm(
     pixel_nm: float, electrons_per_px: float, contrast: Contrast, background: Ratio, response: Response = AS_IS
 ) -> float:

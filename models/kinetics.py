@@ -73,8 +73,8 @@ class Expected:
     supply_at: float = 1.0
     """Where rates are given, in that condition's unit."""
     activation_eV: float = 1.5
-    places: int = 3
-    """That are watched."""
+    places_nm: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
+    """Middles of the places that are watched, by their number."""
 
 
 @dataclass(frozen=True, slots=True)

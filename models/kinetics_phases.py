@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-from scipy.special import expit, ndtr
+from scipy.special import expit
 
 from models.kinetics import WHOLE, Array, Conditions, Parameter, Sizes, State, View
 from models.kinetics_driven import EVEN, Driven, even_normal, log_normal
@@ -19,6 +19,9 @@ Ratio: TypeAlias = float
 _COHORTS = 32
 _LOG_TIME_VARIANCE = math.pi**2 / 6
 _LEAST_WITHIN: Ratio = 0.02
+_LEAST_OWN: Ratio = 1e-6
+_CURVATURE = 3.0
+"""An even slope g over a view of width w has a variance of g² w² ÷ 12; over a way d in any direction, of g² d² ÷ 2."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,11 @@ class Front(Driven):
 class Transformation(Driven):
     """A phase grows everywhere alike: changed = 1 − exp(−(k t)ⁿ) (Kolmogorov 1937; Johnson & Mehl, Avrami 1939).
 
-    Where a view holds few domains, one place is ahead and another behind, and each changes faster than the whole. The
-    logarithm of the time at which a point changes has a variance of π²/6 ÷ n²; the share ``apart`` of it lies between
-    places, the rest within, as for Avrami's curve with a larger exponent.
+    Where domains are not small against a view, one place is ahead and another behind, and each changes faster than the
+    whole. The logarithm of the time at which a point changes has a variance of π²/6 ÷ n². Of it 1 ÷ (1 + (view ÷
+    domain)²) lies between views, the rest within, as for Avrami's curve with a larger exponent. A boundary that crosses
+    a view in a time needs as long for as far a way between two places: what their times have in common falls by the
+    distance as a Gaussian whose curvature is that of the times within a view.
     """
 
     name: str = "transformation after Avrami"
@@ -82,16 +87,23 @@ class Transformation(Driven):
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        places = (
-            Parameter(f"ahead_{place}", 0.0, 1.0, log=False, counts=False) for place in range(self.expected.places)
+        ahead = (
+            Parameter(f"ahead_{place}", 0.0, 1.0, log=False, counts=False)
+            for place in range(len(self.expected.places_nm))
         )
         return self.with_energy(
             *self.there(),
             self.rate("rate_per_s", 1.0),
             Parameter("exponent", 1.8, 0.4),
-            Parameter("apart", 0.0, 1.0, log=False, counts=False),
-            *places,
+            Parameter("domain_nm", 0.3 * self.expected.span_nm, 1.0, counts=False),
+            *ahead,
         )
+
+    @cached_property
+    def _apart_nm2(self) -> Array:
+        """(places, places) squared distances."""
+        at = np.array(self.expected.places_nm)
+        return np.asarray(np.square(at[:, None] - at).sum(axis=-1))
 
     def start(self, values: Array) -> State:
         return {"passed": np.zeros(len(values))}
@@ -110,13 +122,17 @@ class Transformation(Driven):
         """Raises ValueError for a place that was not expected."""
         if view.place == WHOLE:
             return np.asarray(-np.expm1(-(state["passed"] ** values[:, 4])))
-        if not 0 <= view.place < self.expected.places:
+        places = len(self.expected.places_nm)
+        if not 0 <= view.place < places:
             raise ValueError(
-                f"place {view.place} is looked at, and {self.expected.places} were expected: raise Expected.places"
+                f"place {view.place} is looked at, and {places} were expected: name it in Expected.places_nm"
             )
-        apart = ndtr(values[:, 5])
-        own = values[:, 4] / np.sqrt(np.maximum(1 - apart, _LEAST_WITHIN))
-        ahead = np.sqrt(apart * _LOG_TIME_VARIANCE) / values[:, 4] * values[:, 6 + view.place]
+        domain_nm2 = np.square(values[:, 5])
+        between = 1 / (1 + view.width_nm**2 / domain_nm2)
+        alike = np.exp(-_CURVATURE * self._apart_nm2 / domain_nm2[:, None, None]) + _LEAST_OWN * np.eye(places)
+        drawn = np.linalg.cholesky(alike)[:, view.place] * values[:, 6 : 6 + places]
+        ahead = np.sqrt(between * _LOG_TIME_VARIANCE) / values[:, 4] * drawn.sum(axis=1)
+        own = values[:, 4] / np.sqrt(np.maximum(1 - between, _LEAST_WITHIN))
         steep = np.clip(own * (np.log(np.maximum(state["passed"], 1e-30)) + ahead), -60.0, 60.0)
         return np.asarray(-np.expm1(-np.exp(steep)))
 

@@ -174,7 +174,7 @@ class TrackSettings(Settings):
             supply=known.supply,
             supply_at=known.supply_at,
             activation_eV=known.activation_eV,
-            places=len(self.places),
+            places_nm=self.places_nm(),
         )
 
     def errors(self) -> Calibration:

@@ -16,7 +16,7 @@ from models.kinetics import Expected, shown, values_of
 from models.kinetics_laws import all_laws
 from models.kinetics_nuisance import Reading
 
-EXPECTED = Expected(horizon_s=600.0, temperature_K=730.0)
+EXPECTED = Expected(horizon_s=600.0, temperature_K=730.0, places_nm=((-300.0, 0.0), (300.0, 0.0)))
 LAWS = all_laws(EXPECTED)
 HOT = {"temperature_K": 730.0}
 IMAGE = TrackLook(name="image", signal="HAADF", field_of_view_nm=400.0, pixels=256, dwell_us=1.0)
@@ -56,8 +56,7 @@ def offers(foretold, noise, cost, unknown=0.0, slot=None, room=(9,)):
     return Offers(
         foretold=foretold,
         weights=np.full(len(foretold), 1 / len(foretold)),
-        common=np.ones((count, 1, 1)),
-        unknown=np.array([[unknown]]),
+        common=np.full((count, count), unknown),
         noise=np.array(noise, dtype=float)[:, None],
         cost=np.array(cost, dtype=float),
         slot=np.zeros(count, dtype=int) if slot is None else np.array(slot),

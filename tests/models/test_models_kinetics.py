@@ -70,8 +70,8 @@ def test_front_transformation_and_annealing_follow_their_formulas():
     hot = {"temperature_K": 730.0}
     front = after(Front(HEATED), [300.0, 7.0, 0.2, 4.0, -400.0, 1.0, 1.5], 100.0, hot)
     assert front[FRACTION] == pytest.approx(0.5, abs=0.01)
-    changed = after(Transformation(HEATED), [300.0, 7.0, 0.2, 2e-3, 2.0, 1.5], 300.0, hot)
-    assert changed[FRACTION] == pytest.approx(1 - math.exp(-0.36), rel=1e-6)
+    changed = after(Transformation(HEATED), [300.0, 7.0, 0.2, 2e-3, 2.0, 1.0, 0.0, 1.5], 300.0, hot)
+    assert changed[FRACTION] == pytest.approx(1 - math.exp(-0.36), rel=1e-4)
     left = after(Annealing(HEATED), [300.0, 7.0, 0.2, 2e-3, 0.1, 1.5], 300.0, hot)
     assert math.exp(left[NUMBER]) - VIEW.number_floor_per_um2 == pytest.approx(
         300 * (0.1 + 0.9 * math.exp(-0.6)), rel=1e-6
@@ -105,7 +105,7 @@ def test_what_is_too_small_is_not_counted_but_weighs():
 
 
 def test_an_image_sees_less_of_a_phase_that_scatters_less():
-    law, values = Transformation(HEATED), np.array([[300.0, 7.0, 0.2, 1e3, 2.0, 1.5]])
+    law, values = Transformation(HEATED), np.array([[300.0, 7.0, 0.2, 1e3, 2.0, 600.0, 0.0, 1.5]])
     state = law.advance(law.start(values), values, 600.0, {"temperature_K": 730.0})
     faint = View(0, 0.0, 400.0, new_contrast=0.6)
     ratio = np.exp(shown(law.sizes(state, values, faint), faint) - shown(law.sizes(state, values, VIEW), VIEW))[0]

@@ -10,10 +10,11 @@ from models.kinetics import Expected, View, shown, values_of
 from models.kinetics_filter import KineticFilter
 from models.kinetics_forecast import half_time
 from models.kinetics_laws import all_laws
-from models.kinetics_nuisance import Calibration, Nuisance, Reading
-from models.trend import NoneOfThese, Trend
+from models.kinetics_nuisance import Calibration, Chance, Layout, Nuisance, Reading
+from models.none_of_these import Doubts, Foreseen, NoneOfThese
+from models.trend import Trend
 
-EXPECTED = Expected(horizon_s=600.0, temperature_K=730.0)
+EXPECTED = Expected(horizon_s=600.0, temperature_K=730.0, places_nm=((-300.0, 0.0), (300.0, 0.0)))
 LAWS = all_laws(EXPECTED)
 HOT = {"temperature_K": 730.0}
 SDS = np.array([0.1, 0.03, 0.03, 0.1, 0.05])
@@ -83,11 +84,20 @@ def test_the_half_time_is_where_the_law_has_it():
 
 def test_common_errors_are_not_learned_away_by_looking_twice():
     """The pixel size stays unknown however often one place is looked at."""
-    nuisance = Nuisance.begin(Calibration(), 1, 600.0)
-    reading = Reading(0.0, View(0, 0.0, 400.0), "image", np.zeros(5), np.full(5, 1e-3))
+    law, view = LAWS[7], View(0, 0.0, 400.0)
+    nuisance = Nuisance.begin(Calibration(), Layout.of(1, [400.0]), 600.0)
+    values = values_of(law, np.zeros((1, len(law.parameters))))
+    effect = nuisance.layout.effect(view, "image", Chance.of(law, law.start(values), values, np.ones(1), view))[0]
+    reading = Reading(0.0, view, "image", np.zeros(5), np.full(5, 1e-3))
     for _ in range(30):
-        nuisance, _ = nuisance.learned(nuisance.foretold(reading))
+        nuisance, _ = nuisance.learned(nuisance.foretold(reading, effect))
     assert np.sqrt(nuisance.covariance[0, 0]) > 0.02
+
+
+def test_a_view_of_a_width_that_was_not_named_is_refused():
+    known = KineticFilter(LAWS[:1], 1, 600.0, sets=16)
+    with pytest.raises(ValueError, match=r"500 nm wide .* made for 400 nm"):
+        known.learn(Reading(0.0, View(0, 0.0, 500.0), "image", np.zeros(5), SDS))
 
 
 def test_none_of_these_is_said_where_nothing_fits_and_seldom_elsewhere():
@@ -97,6 +107,7 @@ def test_none_of_these_is_said_where_nothing_fits_and_seldom_elsewhere():
             law = LAWS[7]
             _, told = readings(law, 200 + seed)
             known, trend, none = KineticFilter(LAWS, 2, 600.0, sets=64, seed=seed), Trend(2, 600.0), NoneOfThese()
+            doubts = Doubts()
             for n, reading in enumerate(told):
                 if kind == "outside":  # what has gone comes back, and goes again
                     reading.values[0] += 0.8 * np.sin(n / 3)
@@ -104,11 +115,27 @@ def test_none_of_these_is_said_where_nothing_fits_and_seldom_elsewhere():
                 foretold = trend.knows(reading)
                 log_trend = trend.learn(reading)
                 known.learn(reading)
-                if foretold:
-                    none.bet(log_trend, known.last_log_density)
+                against = doubts.learn(known.last_foreseen)
+                none.bet(log_trend if foretold else None, against, known.last_log_density)
             said[kind] += none.said
     assert said["inside"] <= 1
     assert said["outside"] >= 6
+
+
+def test_bets_against_theories_that_are_right_win_at_the_rate_that_was_set_and_find_what_lies_to_one_side():
+    rng = np.random.default_rng(3)
+    told, covariance = np.array([True, True, False, True, False]), np.diag([0.01, 0.0009, 0.01])
+    said = dict.fromkeys((0.0, 1.5), 0)
+    for side in said:
+        for _ in range(200):
+            doubts, none = Doubts(), NoneOfThese(0.1)
+            for _ in range(40):
+                off = np.sqrt(np.diag(covariance)) * (rng.standard_normal(3) + np.array([0.0, side, 0.0]))
+                theory = float(-0.5 * (off**2 / np.diag(covariance) + np.log(2 * np.pi * np.diag(covariance))).sum())
+                none.bet(None, doubts.learn(Foreseen(told, off, covariance)), theory)
+            said[side] += none.said
+    assert said[0.0] <= 0.12 * 200
+    assert said[1.5] >= 0.9 * 200
 
 
 def test_changes_are_found_at_a_rate_of_false_alarms_that_is_set():
