@@ -63,11 +63,11 @@ class Dissolution(Driven):
     @cached_property
     def _pairs(self) -> Array:
         """(2, K) normal numbers: of the size, of the speed."""
-        return ndtri(spread_evenly(_PAIRS))
+        return np.asarray(ndtri(spread_evenly(_PAIRS)))
 
     @cached_property
     def _few(self) -> Array:
-        return ndtri(spread_evenly(STRATA))
+        return np.asarray(ndtri(spread_evenly(STRATA)))
 
     def start(self, values: Array) -> State:
         return {"lost": np.zeros(len(values))}
