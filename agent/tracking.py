@@ -17,7 +17,6 @@ from agent.tracking_mission import Change, Choice, Known, Mission
 from agent.tracking_plan import UNTOLD, Offers, plan
 from models.changes import ChangeDetector
 from models.kinetics import DESCRIPTORS, Array, Conditions, Law, View, shown, stacked
-from models.kinetics_ensemble import Live
 from models.kinetics_filter import KineticFilter
 from models.kinetics_nuisance import Chance
 from models.none_of_these import Doubts, NoneOfThese
@@ -25,6 +24,7 @@ from models.trend import Trend
 
 if TYPE_CHECKING:
     from models.kinetics import State
+    from models.kinetics_ensemble import Live
     from models.kinetics_nuisance import Reading
 
 Ratio: TypeAlias = float
