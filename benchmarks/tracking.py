@@ -33,24 +33,23 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.common import arguments, print_table, write
+from benchmarks.tracking_judge import judge
 from benchmarks.tracking_runs import (
     IMAGE,
-    LOOKS,
     LOSS,
     XRAY,
     agent,
+    all_sensors,
     drawn_wrong,
     follow,
     in_turn,
-    judge,
     mission_of,
-    only_images,
+    only,
     ten_percent,
     triggered,
     without_theory,
 )
 from benchmarks.tracking_worlds import INSIDE, OUTSIDE, make
-from envs.track_worlds import copper
 from training.evaluate import interval
 
 if TYPE_CHECKING:
@@ -68,20 +67,22 @@ METHODS = (
     "agent, half dose",
     "oracle",
     "agent, images only",
+    "agent, spectra only",
     "agent, no theory",
     "agent, 10 % wrong",
 )
+_ONE_SIGNAL = {"agent, images only": "HAADF", "agent, spectra only": "EELS"}
 
 
-def one(kind: str, method: str, seed: int, sensors: dict[str, Sensor]) -> dict[str, float] | None:
+def one(kind: str, method: str, seed: int, sensors: Mapping[str, dict[str, Sensor]]) -> dict[str, float] | None:
     """None where the method has nothing to do with the kind."""
     world = make(kind, seed)
     if method == "oracle" and world.law is None:
         return None
     electrons = ELECTRONS / 2 if method == "agent, half dose" else ELECTRONS
     mission = mission_of(world, sensors, electrons, seed, oracle=method == "oracle")
-    if method == "agent, images only":
-        mission = only_images(mission)
+    if method in _ONE_SIGNAL:
+        mission = only(mission, _ONE_SIGNAL[method])
     policies = {
         "fixed image": partial(in_turn, IMAGE, places=(0,)),
         "fixed all": partial(in_turn, IMAGE, LOSS, XRAY),
@@ -103,6 +104,7 @@ def rows_of(results: Mapping[tuple[str, str, int], dict[str, float]], methods: S
         row: dict[str, Any] = {"method": method, "worlds": len(inside)}
         row["error"] = _told([v["error"] for v in inside.values()])
         row["half_time_s"] = _told([v["half_s"] for v in inside.values()])
+        row["half_time_plain_s"] = _told([v["half_plain_s"] for v in inside.values()])
         row["right_law"] = float(np.mean([v["right"] for v in inside.values()]))
         row["covered"] = sum(v["covered"] for v in inside.values()) / sum(v["parameters"] for v in inside.values())
         row["half_covered"] = float(np.mean([v["half_covered"] for v in inside.values()]))
@@ -146,7 +148,7 @@ def _told(values: Sequence[float]) -> str:
     return f"{mean:.3g} ({low:.3g}–{high:.3g})"
 
 
-def campaign(options: Any, sensors: dict[str, Sensor]) -> list[dict[str, Any]]:
+def campaign(options: Any, sensors: Mapping[str, dict[str, Sensor]]) -> list[dict[str, Any]]:
     seeds = range(1) if options.quick else range(options.first, options.first + options.seeds)
     methods = [METHODS[int(n)] for n in options.methods.split(",")]
     kinds = ("annealing", "relapse") if options.quick else (*INSIDE, *OUTSIDE)
@@ -189,14 +191,12 @@ def main() -> None:
     if options.only in (None, "campaign", "calibration"):
         import torch
 
-        from envs.track_standards import standards
-
         torch.set_num_threads(1)
-        sensors = standards(copper("front"), LOOKS)
+        sensors = all_sensors()
         if options.only != "campaign":
             from benchmarks.tracking_calibration import calibrated
 
-            found = calibrated(sensors, range(500, 501 if options.quick else 506))
+            found = calibrated(sensors["copper"], range(500, 501 if options.quick else 506))
             print_table(found, title="What rendered frames tell, against the particles that are there")
             rows += found
         if options.only != "calibration":

@@ -15,17 +15,19 @@ import numpy as np
 from agent.tracking import Tracker
 from agent.tracking_mission import Choice, Mission
 from benchmarks.tracking_draws import HORIZON_S, Array
+from benchmarks.tracking_exchange import exchange_sensors
 from benchmarks.tracking_worlds import PLACES_NM, World
 from envs.particles import Measured
+from envs.track_standards import standards
+from envs.track_worlds import copper
 from envs.tracked import TrackLook
 from models.changes import Steady
 from models.kinetics import Sizes, shown
-from models.kinetics_forecast import half_time
 from models.kinetics_laws import all_laws
 from models.kinetics_nuisance import CHANNELS, Calibration, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from envs.tracked import Sensor
 
@@ -114,12 +116,20 @@ class Run:
     readings: list[Reading] = field(default_factory=list)
 
 
-def mission_of(world: World, sensors: dict[str, Sensor], electrons: float, seed: int, oracle: bool = False) -> Mission:
+def all_sensors() -> dict[str, dict[str, Sensor]]:
+    """By specimen."""
+    return {"copper": standards(copper("front"), LOOKS), "nickel": exchange_sensors(LOOKS)}
+
+
+def mission_of(
+    world: World, sensors: Mapping[str, dict[str, Sensor]], electrons: float, seed: int, oracle: bool = False
+) -> Mission:
+    """``oracle``: told the right law."""
     laws = [law for law in all_laws(world.expected) if not oracle or law.name == world.law]
     return Mission(
         laws=laws,
         looks=LOOKS,
-        sensors=sensors,
+        sensors=sensors[world.specimen],
         places_nm=PLACES_NM,
         current_pA=CURRENT_PA,
         electrons=electrons,
@@ -227,66 +237,6 @@ def without_theory(tracker: Tracker, tick: int, readings: list[Reading]) -> Choi
     return chosen
 
 
-def only_images(mission: Mission) -> Mission:
-    return replace(mission, looks=tuple(look for look in LOOKS if look.signal == "HAADF"))
-
-
-def judge(world: World, run: Run) -> dict[str, float]:
-    """What was right at the end."""
-    known = run.tracker.filter
-    probabilities = known.probabilities()
-    found: dict[str, float] = {
-        "none": float(run.tracker.none.said),
-        "electrons": run.tracker.spent,
-        "looks": float(len(run.looks)),
-        "latency_ms": 1e3 * float(np.median(run.latency_s)),
-        "right": float(world.law is not None and known.names[int(np.argmax(probabilities))] == world.law),
-        "probability": float(probabilities[known.names.index(world.law)]) if world.law is not None else 0.0,
-    }
-    if world.law is None:
-        return found
-    law = next(law for law in known.laws if law.name == world.law)
-    widths = {parameter.name: parameter for parameter in law.parameters}
-    errors, covered = [], []
-    for each in known.estimates(world.law):
-        if each.name not in world.truth:
-            continue
-        truth, prior = world.truth[each.name], widths[each.name]
-        off = np.log(each.mean / truth) if prior.log else each.mean - truth
-        errors.append(float(off) / prior.width)
-        covered.append(each.low <= truth <= each.high)
-    found["error"] = float(np.sqrt(np.mean(np.square(errors))))
-    found["covered"] = float(np.sum(covered))
-    found["parameters"] = float(len(covered))
-    told = half_time(known, world.law, world.main, world.coming(0.0, HORIZON_S))
-    truth_s = true_half_time(world)
-    found["half_s"] = abs(told.middle_s - truth_s)
-    found["half_covered"] = float(told.low_s <= truth_s <= told.high_s)
-    return found
-
-
-def true_half_time(world: World) -> float:
-    """When the main descriptor of everything in reach has done half of its change within the horizon."""
-    times = np.linspace(0.0, HORIZON_S, 121)
-    values = []
-    for t_s in times:
-        radii, fraction = world.particles((-800.0, 800.0), (-800.0, 800.0), float(t_s))
-        cubes = float((radii**3).sum())
-        match world.main:
-            case 0:
-                values.append(float((radii > 0).sum()))
-            case 3:
-                values.append(cubes)
-            case _:
-                values.append(float((fraction * radii**3).sum()) / max(cubes, 1e-12))
-    return crossing(times, np.array(values))
-
-
-def crossing(times: Array, values: Array) -> float:
-    """First time at which half of the whole change is done."""
-    done = (values - values[0]) / (values[-1] - values[0]) if values[-1] != values[0] else np.zeros(len(values))
-    n = int(np.argmax(done >= 0.5))
-    if n == 0:
-        return float(times[-1])
-    part = (0.5 - done[n - 1]) / (done[n] - done[n - 1])
-    return float(times[n - 1] + part * (times[n] - times[n - 1]))
+def only(mission: Mission, *signals: str) -> Mission:
+    """The same with some signals alone."""
+    return replace(mission, looks=tuple(look for look in LOOKS if look.signal in signals))

@@ -1,10 +1,10 @@
-"""Worlds that change, particle by particle, each with its truth: six kinds that a law explains, three that none does.
+"""Worlds that change, particle by particle, each with its truth: seven kinds that a law explains, three that none does.
 
-growth, dissolution, ripening and front are the simulator's own processes. annealing is kinetic Monte Carlo (waiting
-times of Gillespie, J. Comput. Phys. 22, 403 (1976), under a heating programme), transformation a phase field (Allen &
-Cahn, Acta Metall. 27, 1085 (1979)) from nuclei that are there from the beginning: solvers of no candidate law.
-Outside the set: coalescence (pairs merge at random; Smoluchowski 1916, Monte Carlo), stick_slip (a front that is pinned
-and jumps), relapse (what has grown dissolves again, and grows again).
+growth, dissolution, ripening, front and exchange (``tracking_exchange``) are the simulator's own processes; annealing
+is kinetic Monte Carlo (waiting times of Gillespie, J. Comput. Phys. 22, 403 (1976), under a heating programme);
+transformation is a phase field (Allen & Cahn, Acta Metall. 27, 1085 (1979)) from nuclei that are there from the
+beginning: solvers of no candidate law. Outside the set: coalescence (pairs merge at random; Smoluchowski 1916, Monte
+Carlo), stick_slip (a front that is pinned and jumps), relapse (what has grown dissolves again, and grows again).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from benchmarks.tracking_draws import (
     log_normal,
     scattered,
 )
+from benchmarks.tracking_exchange import exchange
 from benchmarks.tracking_outside import coalescence, relapse, stick_slip
 from instruments.simulated.conditions import Conditions
 from instruments.simulated.holders import HEATING_CHIP, LIQUID_CELL
@@ -48,9 +49,8 @@ from instruments.simulated.kinetics import RateLaw
 from models.kinetics import Expected
 
 PLACES_NM = ((-600.0, 0.0), (0.0, 0.0), (600.0, 0.0))
-INSIDE = ("growth", "dissolution", "ripening", "front", "annealing", "transformation")
+INSIDE = ("growth", "dissolution", "ripening", "front", "annealing", "transformation", "exchange")
 OUTSIDE = ("coalescence", "stick_slip", "relapse")
-DEVELOPMENT = ("growth", "dissolution", "front", "annealing", "coalescence")
 HEATED = ("ripening", "front", "annealing", "transformation", "coalescence", "stick_slip")
 SUPPLY = ((0.0, 1.0), (300.0, 2.0))
 
@@ -71,6 +71,11 @@ class World:
     expected: Expected
     program: tuple[tuple[float, dict[str, float]], ...] = field(default=())
 
+    @property
+    def specimen(self) -> str:
+        """Whose standards the signals are read by."""
+        return "nickel" if self.kind == "exchange" else "copper"
+
     def conditions(self, t_s: float) -> dict[str, float]:
         """Of the holder, that hold from this time on."""
         return next(found for start_s, found in reversed(self.program) if start_s <= t_s + 1e-9)
@@ -81,7 +86,9 @@ class World:
         return [(b - a, self.conditions(a)) for a, b in itertools.pairwise(edges)]
 
 
+@lru_cache(maxsize=2)
 def make(kind: str, seed: int) -> World:
+    """One world, the same for equal arguments."""
     rng = np.random.default_rng([seed, sum(map(ord, kind))])
     heated = kind in HEATED
     expected = Expected(
@@ -183,6 +190,11 @@ def _front(rng: np.random.Generator, seed: int) -> Any:
     return "first-order front", truth, _of(Front(settings, _holder(True, seed), seed)), 4
 
 
+def _exchange(rng: np.random.Generator, seed: int) -> Any:
+    name, truth, process, main = exchange(rng, _holder(False, seed), seed)
+    return name, truth, _of(process), main
+
+
 def _annealing(rng: np.random.Generator, seed: int) -> Any:
     """Every defect waits for its own escape; a part is pinned for good."""
     del seed
@@ -264,6 +276,7 @@ _MAKERS: dict[str, Callable[[np.random.Generator, int], Any]] = {
     "front": _front,
     "annealing": _annealing,
     "transformation": _transformation,
+    "exchange": _exchange,
     "coalescence": coalescence,
     "stick_slip": stick_slip,
     "relapse": relapse,
