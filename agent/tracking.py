@@ -31,7 +31,7 @@ Ratio: TypeAlias = float
 Forecast: TypeAlias = Callable[[float, float], Sequence[tuple[float, Conditions]]]
 """(from, to) in s → (duration in s, conditions) that are expected, in order."""
 
-_SETS = 64
+_SETS = 48
 """Parameter sets that a plan is made with."""
 _CHANCE_SETS = 8
 """Of them, by which it is reckoned how chance moves what a look shows."""
@@ -177,16 +177,17 @@ class Tracker:
         now, values = stacked(states), np.tile(each.values, (times, 1))
         some_now = stacked([{name: column[some] for name, column in state.items()} for state in states])
         some_values = np.tile(few, (times, 1))
-        known: dict[tuple[float, ...], tuple[Array, Chance]] = {}
+        keys = [_key(view, each.law) for view in views]
+        unlike = dict(zip(reversed(keys), reversed(views), strict=True))
+        chance = Chance.of(each.law, some_now, some_values, even, list(unlike.values()))
+        by_chance = dict(zip(unlike, chance, strict=True))
+        known = {key: shown(each.law.sizes(now, values, view), view) for key, view in unlike.items()}
         shows = np.empty((every, times, len(views), len(DESCRIPTORS)))
         effects = np.empty((times, len(views), len(DESCRIPTORS), each.nuisance.layout.count))
-        for n, (view, offer) in enumerate(zip(views, chosen, strict=True)):
-            if (key := _key(view, each.law)) not in known:
-                chance = Chance.of(each.law, some_now, some_values, even, view)
-                known[key] = shown(each.law.sizes(now, values, view), view), chance
-            found, chance = known[key]
-            effects[:, n] = each.nuisance.layout.effect(view, self._channels[self._offered[offer][0]], chance)
-            shows[:, :, n] = np.nan_to_num(found).reshape(times, every, -1).swapaxes(0, 1)
+        for n, (view, key, offer) in enumerate(zip(views, keys, chosen, strict=True)):
+            channel = self._channels[self._offered[offer][0]]
+            effects[:, n] = each.nuisance.layout.effect(view, channel, by_chance[key])
+            shows[:, :, n] = np.nan_to_num(known[key]).reshape(times, every, -1).swapaxes(0, 1)
         effect = effects.reshape(times * len(views), len(DESCRIPTORS), -1)
         moved = each.guesses @ effect.reshape(-1, effect.shape[-1]).T
         return shows.reshape(every, -1, len(DESCRIPTORS)) + moved.reshape(every, -1, len(DESCRIPTORS)), effect

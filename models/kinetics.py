@@ -170,15 +170,15 @@ def rate_factor(expected: Expected, activation_eV: Array, conditions: Conditions
     return np.asarray(factor)
 
 
-def detected(radius_nm: Array, smallest_nm: float) -> Array:
-    """The probability that a particle is seen one by one: it rises to a half at the smallest radius that stands out."""
+def detected(radius_nm: Array, smallest_nm: float | Array) -> Array:
+    """The probability that a particle is seen one by one: it rises to a half at the smallest radius that stands out.
+
+    Of particles (P, K); the smallest radius is the same for all, or (P, 1). Infinite: none is seen, 0: all that exist.
+    """
     there = radius_nm > _FEWEST
-    if smallest_nm <= 0:
-        return np.asarray(there, dtype=np.float64)
-    if not math.isfinite(smallest_nm):
-        return np.zeros_like(radius_nm)
-    steep = np.clip((radius_nm / smallest_nm - 1) / _SOFT, -40.0, 40.0)
-    return np.asarray(there / (1 + np.exp(-steep)))
+    smallest = np.asarray(smallest_nm, dtype=np.float64)
+    steep = np.clip((radius_nm / np.maximum(smallest, _FEWEST) - 1) / _SOFT, -40.0, 40.0)
+    return np.asarray(there * np.isfinite(smallest) / (1 + np.exp(-steep)))
 
 
 def shown(sizes: Sizes, view: View) -> Array:

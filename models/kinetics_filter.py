@@ -154,7 +154,7 @@ class KineticFilter:
     def _seen(self, each: Ensemble, state: State, nuisance: Nuisance, reading: Reading) -> tuple[Seen, Nuisance]:
         """A reading of a moment as the law foretells it, and what is left unknown after it."""
         weights = np.exp(each.log_weights)
-        chance = Chance.of(each.law, state, each.values, weights, reading.view)
+        chance = Chance.of(each.law, state, each.values, weights, [reading.view])[0]
         told = reading.values[[FRACTION]] if reading.told[FRACTION] else None
         effect = nuisance.layout.effect(reading.view, reading.channel, chance, told)[0]
         foretold = nuisance.foretold(reading, effect)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.kinetics import DESCRIPTORS, FRACTION, NUMBER, RADIUS, SPREAD, VOLUME, Array, Law, State, View
-from models.kinetics_sampling import CHANCES, chances
+from models.kinetics_sampling import CHANCES, chances, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,15 +135,15 @@ class Chance:
     """(T,)"""
 
     @classmethod
-    def of(cls, law: Law, state: State, values: Array, weights: Array, view: View) -> Chance:
-        """``state`` and ``values`` of T·P sets, one moment after another; ``weights`` (P,)."""
-        strata = law.strata(state, values, view)
-        moments = (-1, len(weights))
-        told = chances(strata, view)
-        moved = np.einsum("tpdk,p->tdk", told.reshape(*moments, *told.shape[1:]), weights)
-        fraction = strata.fraction.reshape(moments) @ weights
-        ahead = np.zeros(len(fraction)) if strata.offset is None else strata.offset.reshape(moments) @ weights
-        return cls(moved, ahead, fraction)
+    def of(cls, law: Law, state: State, values: Array, weights: Array, views: Sequence[View]) -> list[Chance]:
+        """Of every view. ``state`` and ``values`` of T·P sets, one moment after another; ``weights`` (P,)."""
+        parts = joined([law.strata(state, values, view) for view in views])
+        shape = (len(views), -1, len(weights))
+        told = chances(parts, *views)
+        moved = np.einsum("vtpdk,p->vtdk", told.reshape(*shape, *told.shape[1:]), weights)
+        fraction = parts.fraction.reshape(shape) @ weights
+        ahead = np.zeros_like(fraction) if parts.offset is None else parts.offset.reshape(shape) @ weights
+        return [cls(*each) for each in zip(moved, ahead, fraction, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ import numpy as np
 from models.kinetics import DESCRIPTORS, FRACTION, NUMBER, RADIUS, SPREAD, VOLUME, Array, detected
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from models.kinetics import View
 
 STRATA = 16
@@ -44,14 +46,33 @@ class Strata:
     """(P,) by how much that fraction moves where a place is ahead by one standard deviation; None: by nothing."""
 
 
-def chances(strata: Strata, view: View) -> Array:
+def joined(parts: Sequence[Strata]) -> Strata:
+    """Populations one after another."""
+    offsets = [np.zeros(len(part.fraction)) if part.offset is None else part.offset for part in parts]
+    return Strata(
+        np.concatenate([part.number_per_um2 for part in parts]),
+        np.concatenate([np.broadcast_to(part.share, part.radius_nm.shape) for part in parts]),
+        np.concatenate([part.there for part in parts]),
+        np.concatenate([part.radius_nm for part in parts]),
+        np.concatenate([part.fraction for part in parts]),
+        np.concatenate(offsets),
+    )
+
+
+def chances(strata: Strata, *views: View) -> Array:
     """(P, descriptors, CHANCES) by how much one standard deviation of each stratum's number moves the descriptors.
 
-    Of a view of 1 µm²; numbers are Poisson's. It goes as one over the root of the area.
+    Of a view of 1 µm²; numbers are Poisson's. It goes as one over the root of the area. Of V views the strata are given
+    one after another, P ÷ V of each.
     """
+    each = len(strata.radius_nm) // len(views)
+    smallest_nm, number_floor, volume_floor = (
+        np.repeat([getattr(view, name) for view in views], each)
+        for name in ("smallest_nm", "number_floor_per_um2", "volume_floor_nm")
+    )
     share = np.broadcast_to(strata.share, strata.radius_nm.shape)
     there = share * strata.there
-    seen = there * detected(strata.radius_nm, view.smallest_nm)
+    seen = there * detected(strata.radius_nm, smallest_nm[:, None])
     part = seen.sum(axis=1)
     weight = seen / np.maximum(part, _FEWEST)[:, None]
     radius = strata.radius_nm
@@ -60,14 +81,14 @@ def chances(strata: Strata, view: View) -> Array:
     spread = np.sqrt(variance) / mean
     moved = np.zeros((len(part), len(DESCRIPTORS), radius.shape[1]))
     number = strata.number_per_um2 * part
-    moved[:, NUMBER] = weight * (number / (number + view.number_floor_per_um2))[:, None]
+    moved[:, NUMBER] = weight * (number / (number + number_floor))[:, None]
     off = radius / mean[:, None] - 1
     moved[:, RADIUS] = weight * off
     moved[:, SPREAD] = weight * ((off**2 - spread[:, None] ** 2) / (2 * spread[:, None]) - spread[:, None] * off)
     cubes = there * radius**3
     volume = np.maximum(cubes.sum(axis=1), _FEWEST)
     told_nm = 4e-6 / 3 * np.pi * strata.number_per_um2 * volume
-    moved[:, VOLUME] = cubes / volume[:, None] * (told_nm / (told_nm + view.volume_floor_nm))[:, None]
+    moved[:, VOLUME] = cubes / volume[:, None] * (told_nm / (told_nm + volume_floor))[:, None]
     root = np.sqrt(np.maximum(strata.number_per_um2, _FEWEST))
     sds = 1 / np.sqrt(np.maximum(share, _FEWEST)) / root[:, None]
     found = np.zeros((len(part), len(DESCRIPTORS), CHANCES))

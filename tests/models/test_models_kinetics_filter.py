@@ -87,7 +87,7 @@ def test_common_errors_are_not_learned_away_by_looking_twice():
     law, view = LAWS[7], View(0, 0.0, 400.0)
     nuisance = Nuisance.begin(Calibration(), Layout.of(1, [400.0]), 600.0)
     values = values_of(law, np.zeros((1, len(law.parameters))))
-    effect = nuisance.layout.effect(view, "image", Chance.of(law, law.start(values), values, np.ones(1), view))[0]
+    effect = nuisance.layout.effect(view, "image", Chance.of(law, law.start(values), values, np.ones(1), [view])[0])[0]
     reading = Reading(0.0, view, "image", np.zeros(5), np.full(5, 1e-3))
     for _ in range(30):
         nuisance, _ = nuisance.learned(nuisance.foretold(reading, effect))
