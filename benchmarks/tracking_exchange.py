@@ -1,7 +1,7 @@
 """A change that images do not show: nickel particles in a liquid cell become copper, one by one.
 
 Copper ions oxidise nickel (+0.34 against −0.26 V) and take its place: galvanic exchange. The metals are neighbours in
-the periodic table, so that particles keep their size and, but for 2 %, what they scatter to high angles, while the
+the periodic table, so that particles keep their size and, but for 1 %, what they scatter to high angles, while the
 edges of the loss and the X-ray lines are others. Many changes of a phase are of this kind: it is here because none of
 the other worlds asks which signal to take.
 """
