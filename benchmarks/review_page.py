@@ -34,7 +34,7 @@ from archive.recorder import SurveyRecorder
 from benchmarks.common import LIMITS, arguments, finish
 from envs.step import Decision, ExposureRecord, Kind, Purpose, Step, Stream, Tag
 from instruments.types import Axis, Exposure, Footprint, Frame, Optics, Signal, StagePosition
-from review.serving import Bound, Server
+from review.serving import Bound, serving
 from review.study import Study
 from surveys.places import trees_of
 from surveys.settings import SurveySettings
@@ -141,20 +141,6 @@ def _look(
 
 
 @contextmanager
-def serving(folder: Path, size: int) -> Iterator[tuple[Study, Server]]:
-    study = Study(folder, size=size)
-    server = Server(study, Bound(port=0), "Ada")
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield study, server
-    finally:
-        server.stop()
-        thread.join()
-        study.close()
-
-
-@contextmanager
 def far(port: int) -> Iterator[int]:
     """A port of this computer that leads to another, every packet ``DELAY_S`` later."""
     loop, begun = asyncio.new_event_loop(), threading.Event()
@@ -236,7 +222,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as beside, sync_playwright() as playwright:
         folder = record(Path(beside) / "night", patches, places)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        with serving(folder, 2 * places) as (study, server), far(int(server.address.rpartition(":")[2])) as port:
+        study = Study(folder, size=2 * places)
+        with serving(study, Bound(port=0), "Ada") as server, far(int(server.address.rpartition(":")[2])) as port:
             for name, address in (("here", server.address), ("far, 100 ms", f"http://127.0.0.1:{port}")):
                 page = browser.new_page(viewport={"width": 1360, "height": 860})
                 page.goto(server.link().replace(server.address, address), wait_until="commit")

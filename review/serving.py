@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ from review.gate import Doors, Gate
 from review.server import make_app
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from review.study import Study
 
 LOOPBACK = "127.0.0.1"
@@ -59,6 +63,23 @@ class Server:
 
     def stop(self) -> None:
         self._server.should_exit = True
+
+
+@contextmanager
+def serving(study: Study, bound: Bound, reviewer: str) -> Iterator[Server]:
+    """A server in a thread of its own for as long as the block lasts; then the study is closed too.
+
+    Raises as ``Server``.
+    """
+    with closing(study):
+        server = Server(study, bound, reviewer)
+        thread = threading.Thread(target=server.run, name="review")
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+            thread.join()
 
 
 def _refuse_remote(bound: Bound) -> None:

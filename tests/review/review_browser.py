@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 import uuid
 from contextlib import closing, contextmanager
 from math import ceil
@@ -13,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from review_samples import MadeUp, flag
 
 from envs.step import Purpose, Stream, Tag
-from review.serving import Bound, Server
+from review.serving import Bound, serving
 from review.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from review.serving import Server
 
 CONTROL = Tag(stream=Stream.CONTROL, inclusion_probability=0.12345)
 SEEDED = Tag(stream=Stream.SEEDED, inclusion_probability=0.54321)
@@ -98,14 +99,7 @@ class Browser:
 def served(folder: Path, *, reviewer: str = "Ada", **settings: Any) -> Iterator[tuple[Study, Server, Browser]]:
     """The server in a thread of its own, and a browser that is signed in."""
     study = Study(folder, seed=iter(range(11, 999)).__next__, **settings)
-    server = Server(study, Bound(port=0), reviewer)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
+    with serving(study, Bound(port=0), reviewer) as server:
         browser = Browser(server)
         assert browser.sign_in(server.link()) == 303
         yield study, server, browser
-    finally:
-        server.stop()
-        thread.join()
-        study.close()

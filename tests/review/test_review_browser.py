@@ -120,6 +120,26 @@ def test_a_sweep_judges_only_what_was_seen_and_is_undone_as_a_whole(page, tmp_pa
         assert page.get_attribute("#item-1", "data-verdict") == "5"
 
 
+def test_a_place_whose_frame_is_missing_need_not_be_judged(page, tmp_path):
+    with served(survey(tmp_path / "night", flags=2, controls=2, seeded=0)) as (study, server, _):
+        page.goto(server.link(), wait_until="commit")
+        item = study.journal.batches()[0].items[2].id
+        page.route(f"**/picture/{item}/place/same", lambda route: route.fulfill(status=404))
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        for key in "14":
+            page.wait_for_selector("#place:not(.coming)")
+            page.keyboard.press(key)
+        page.wait_for_function("() => document.getElementById('settings').textContent.includes('need not be judged')")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector("#place:not(.coming)")
+        page.keyboard.press("1")
+        page.wait_for_selector("#done:not([hidden])")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/result")
+        assert [row.blind for row in judged_in(study.journal)] == [1, 4, 1]
+
+
 def test_what_was_said_before_the_picture_came_is_asked_again_before_the_lock(page, tmp_path):
     held = []
     with served(survey(tmp_path / "night", flags=3, controls=2, seeded=0)) as (study, server, _):

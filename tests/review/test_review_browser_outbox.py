@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 
 from review_chromium import judge_all, opened, saved  # isort: skip  # skips where there is no browser, before what needs it
 from review_browser import served, survey
 
-from review.serving import Bound, Server
+from review.serving import Bound, serving
 from review.study import Study
 
 
 @contextmanager
 def at(folder, port=0):
     study = Study(folder)
-    server = Server(study, Bound(port=port), "Ada")
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
+    with serving(study, Bound(port=port), "Ada") as server:
         yield study, server
-    finally:
-        server.stop()
-        thread.join()
-        study.close()
 
 
 def test_labels_of_one_survey_wait_for_it_and_hold_up_no_other(page, tmp_path):

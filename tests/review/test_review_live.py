@@ -12,14 +12,12 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra 'review' is not installed")
 
-from review_browser import Browser, event, served, survey
+from review_browser import event, served, survey
 from survey_samples import small
 
 from archive.reader import SurveyReader
 from instruments.clock import RealClock
 from review.live import Cursor, told_of
-from review.serving import Bound, Server
-from review.study import Study
 from surveys.night import open_night
 from surveys.runner import run_survey
 
@@ -122,20 +120,12 @@ def running(folder, **changes):
     thread = threading.Thread(target=run)
     thread.start()
     assert begun.wait(30)
-    study = Study(folder)
-    server = Server(study, Bound(port=0), "Ada")
-    serving = threading.Thread(target=server.run)
-    serving.start()
-    browser = Browser(server)
-    assert browser.sign_in(server.link()) == 303
-    try:
-        yield browser
-    finally:
-        found["night"].stop.set()
-        thread.join(60)
-        server.stop()
-        serving.join(30)
-        study.close()
+    with served(folder) as (_, _, browser):
+        try:
+            yield browser
+        finally:
+            found["night"].stop.set()
+            thread.join(60)
 
 
 def until(condition, limit_s=20.0):
