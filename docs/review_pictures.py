@@ -113,7 +113,7 @@ def take_all(page: Page, link: str) -> None:
     page.click("#wanting button[value=keep]")
     page.click("text=Figures")
     take(page, "figures")
-    page.click("text=precision")
+    page.goto(page.url.removesuffix("/figures") + "/figures/terms")
     take(page, "terms")
     page.click("text=Atlas")
     page.wait_for_selector("body[data-whole]")

@@ -11,6 +11,7 @@ from rich.table import Table
 from archive.folder import read_meta
 from archive.rows import Rows, open_read_only
 from envs.step import Step
+from review.words import decider
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ class Explanation:
         policy = f" ({decision.policy})" if decision.policy else ""
         lines = [
             f"reason: {decision.reason or 'none was given'}",
-            f"decided by: {decision.person or decision.decided_by}{policy}",
+            f"decided by: {decider(decision)}{policy}",
         ]
         known = [value for value in self.step.score.interest if math.isfinite(value)] if self.step.score else []
         if known:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from archive.rows import Rows, open_read_only
 from envs.step import Kind, Step
+from review.words import decider
 from surveys.places import trees_of
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def told_of(step: Step, *, hidden: bool) -> dict[str, Any]:
         "target": step.target,
         "stage": _stage(step),
         "exposure": None if shown is None else shown.exposure.id,
-        "decided_by": decision.person or decision.decided_by,
+        "decided_by": decider(decision),
         "reason": decision.reason,
         "interest": max(known) if known else None,
         "candidates": [

@@ -149,6 +149,7 @@ class _Routes:
             "figures.html",
             request,
             figures=self._tally(),
+            left=self._study.left_for(self._pages.who(request)),
             left_out=self._study.left_out(),
         )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic_core import to_json
+
+if TYPE_CHECKING:
+    from envs.step import Decision
 
 Ratio: TypeAlias = float
 
@@ -92,3 +95,10 @@ def as_json(data: object, indent: int | None = 2) -> str:
     '{"a":null,"b":1.5}'
     """
     return to_json(data, indent=indent, inf_nan_mode="null", fallback=str).decode()
+
+
+def decider(decision: Decision) -> str:
+    """Who decided, and where that was not the person: who agreed."""
+    if decision.person is None or decision.decided_by == "person":
+        return decision.person or decision.decided_by
+    return f"{decision.decided_by}, asked {decision.person}"

@@ -70,7 +70,7 @@ class Turns:
         act: Act
         if site is not None:
             act = partial(self._env.control, site, session.controls.inclusion_probability)
-            label = f"random control at target {site}"
+            label = "a random control"  # not which: whoever answers may judge it blind later
             return self._agreed(label, "drawn by chance", act, partial(self._refuse_control, site)) if asks else act
         decision = self._inbox.wish(self._env, self._proposed) or self._decide()
         self._proposed = None
