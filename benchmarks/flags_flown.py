@@ -6,6 +6,7 @@ and a quarter at random, a detail look.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -48,16 +49,21 @@ STRIP_SITE_PX = 64
 LOOP_SITE_PX, LOOP_COVERED = 32, 0.1
 
 
-def survey(scope: Microscope, clock: SimulatedClock, task: SurveyTask, seed: int) -> tuple[list[Step], Keeping]:
-    """An overview of every patch, then a detail look at a tenth of the sites."""
-    scorer, tree = Keeping(), task.tree
+def environment(scope: Microscope, clock: SimulatedClock, task: SurveyTask, scorer: Keeping, seed: int) -> SurveyEnv:
+    """Behind a guard that lets everything pass."""
     wide = (-1e9, 1e9)
     limits = Limits(
         x_nm=wide, y_nm=wide, field_of_view_nm=(1e-3, 1e9), max_electrons=1e15, max_time_s=1e9, max_current_pA=1e3,
         max_fluence_e_per_A2=1e15, max_exposures_per_min=10**9, backlash_nm=0.0, stage_uncertainty_nm=0.0,
     )  # fmt: skip
     guard = Guard(scope, limits, MemoryLedger(), clock, SIMULATED)
-    env = SurveyEnv(Situation(guard=guard, clock=clock, task=task, scorer=scorer, seed=seed))
+    return SurveyEnv(Situation(guard=guard, clock=clock, task=task, scorer=scorer, seed=seed))
+
+
+def survey(scope: Microscope, clock: SimulatedClock, task: SurveyTask, seed: int) -> tuple[list[Step], Keeping]:
+    """An overview of every patch, then a detail look at a tenth of the sites."""
+    scorer, tree = Keeping(), task.tree
+    env = environment(scope, clock, task, scorer, seed)
     steps = [env.apply(env.catalogue.encode(LookAt(int(patch), 0))) for patch in tree.of_kind("patch")]
     seen = [sight for sight in sights(steps) if not sight.own]
     rows = np.array([sight.descriptors for sight in seen])
@@ -72,8 +78,19 @@ def survey(scope: Microscope, clock: SimulatedClock, task: SurveyTask, seed: int
     return steps, scorer
 
 
-def flown(layout: str, holes: bool, seed: int) -> Flown:
-    """A survey of a simulated specimen, and of each rare feature its kind and the sites that it reaches."""
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A simulated specimen before its survey."""
+
+    scope: SimulatedMicroscope
+    clock: SimulatedClock
+    task: SurveyTask
+    features: list[tuple[str, set[int]]]
+    """Of each rare feature its kind and the sites that it reaches."""
+
+
+def column(layout: str, holes: bool, seed: int) -> Column:
+    """Film and particles are drawn from ``seed``."""
     draw = np.random.default_rng(seed)
     specimen = SpecimenSettings(
         rare_layout=layout,  # type: ignore[arg-type]
@@ -87,14 +104,19 @@ def flown(layout: str, holes: bool, seed: int) -> Flown:
     world = World(SimulatedSettings(specimen=specimen), seed, clock)
     side_nm = SITES * SITE_NM
     task = _task(Area(x_nm=0.0, y_nm=0.0, width_nm=side_nm, height_nm=side_nm), SITE_NM, SITES_PER_PATCH)
-    steps, scorer = survey(SimulatedMicroscope(world), clock, task, seed)
-    tree = task.tree
-    features = []
+    tree, features = task.tree, []
     for feature in world.features(Footprint(x_nm=0.0, y_nm=0.0, width_nm=side_nm, height_nm=side_nm)):
         reach_nm = SITE_NM / 2 + feature.size_nm / 4  # a feature that only brushes a site is not in it
         near = (np.abs(tree.x_nm - feature.x_nm) < reach_nm) & (np.abs(tree.y_nm - feature.y_nm) < reach_nm)
         features.append((feature.kind, set((near & (tree.level == 1)).nonzero()[0].tolist())))
-    return steps, scorer, tree, features
+    return Column(SimulatedMicroscope(world), clock, task, features)
+
+
+def flown(layout: str, holes: bool, seed: int) -> Flown:
+    """A survey of a simulated specimen, and of each rare feature its kind and the sites that it reaches."""
+    made = column(layout, holes, seed)
+    steps, scorer = survey(made.scope, made.clock, made.task, seed)
+    return steps, scorer, made.task.tree, made.features
 
 
 def strip(name: str) -> Flown:

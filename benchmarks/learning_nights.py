@@ -106,7 +106,7 @@ def _reviewer(
     by_name = {one.name: one for one in held}
 
     def right(flag: Flag) -> bool:
-        return bool(_kinds(by_name[flag.specimen], flag) & wanted)
+        return bool(kinds_of(by_name[flag.specimen], flag) & wanted)
 
     plain = rank_together(flag for one, flags in zip(held, held_flags, strict=True) for flag in _named(one, flags))
     found = {"night 0": float(np.mean([right(flag) for flag in plain[:FIRST]]))}
@@ -115,14 +115,14 @@ def _reviewer(
     asked: list[tuple[str, Array]] = []
     for number, (one, flagged) in enumerate(zip(taught, flags, strict=True), start=1):
         for flag in flagged:
-            here = _kinds(one, flag)
+            here = kinds_of(one, flag)
             verdicts = WANTED_VERDICTS if here & wanted else OTHER_VERDICTS
             said = float(rng.choice(list(verdicts), p=list(verdicts.values())))
             row = portraits[one.name].row(flag.sites[0].target)
             lessons.append(Lesson(one.name, one.name, flag.sites[0].target, row, flag.surprise, said))
             asked += [(kind, row) for kind in sorted(here & wanted)[:1] if said == 5]
         try:
-            learned = _learned(lessons, asked, one.scorer.names)
+            learned = learned_from(lessons, asked, one.scorer.names)
         except ValueError:  # too few verdicts so far: the order is as it was
             found[f"night {number}"] = found[f"night {number - 1}"]
             continue
@@ -139,7 +139,7 @@ def _reviewer(
     found |= {
         "flags": float(len(plain)),
         "ceiling": min(1.0, sum(map(right, plain)) / min(FIRST, len(plain))),
-        "like": float(np.mean([bool(_kinds(by_name[flag.specimen], flag) & names) for flag in extra]))
+        "like": float(np.mean([bool(kinds_of(by_name[flag.specimen], flag) & names) for flag in extra]))
         if extra
         else np.nan,
         "likes": float(len(extra)),
@@ -148,7 +148,7 @@ def _reviewer(
     return found
 
 
-def _learned(lessons: list[Lesson], asked: list[tuple[str, Array]], names: tuple[str, ...]) -> Learned:
+def learned_from(lessons: list[Lesson], asked: list[tuple[str, Array]], names: tuple[str, ...]) -> Learned:
     wanted = [
         pair
         for kind in sorted({kind for kind, _ in asked})
@@ -162,7 +162,7 @@ def _learned(lessons: list[Lesson], asked: list[tuple[str, Array]], names: tuple
     )
 
 
-def _kinds(one: Surveyed, flag: Flag) -> set[str]:
+def kinds_of(one: Surveyed, flag: Flag) -> set[str]:
     return set[str]().union(*(one.kinds.get(site.target, set()) for site in flag.sites))
 
 

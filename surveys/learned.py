@@ -57,6 +57,12 @@ class Learned:
         """(N,) the verdict, from 1 to 5, to expect of places."""
         return self.interest.verdict(portraits.rows(targets), surprise)
 
+    def verdicts_from_above(self, portraits: Portraits, targets: Sequence[int], surprise: Array) -> Array:
+        """(N,) the verdict to expect of places by what their overview shows, as if none had a look of its own."""
+        rows = portraits.rows(targets)
+        rows[:, len(self.columns) // 2 :] = 0.0  # surveys.portraits: the overview's numbers come first
+        return self.interest.verdict(rows, surprise)
+
     def alike(self, portraits: Portraits, targets: Sequence[int]) -> dict[int, str]:
         """Those of ``targets`` that are like what was asked for, the surest first, at most ``MOST_ALIKE``."""
         if not set(self.said) - {OTHER} or not targets:

@@ -92,7 +92,7 @@ class Night:
                 specimen=specimen.name,
             )
         )
-        session = Session(settings, number, env, self.record)
+        session = Session(settings, number, env, self.record, self.learned)
         report_cut_off(session, self.reader)
         return session
 

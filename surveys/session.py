@@ -9,6 +9,7 @@ from agent.factory import make_agent
 from envs.step import Kind, Purpose
 from surveys.controls import draw
 from surveys.deciding import Mind
+from surveys.taught import TaughtAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from archive.recorder import SurveyRecorder
     from envs.step import Step
     from envs.survey_env import SurveyEnv
+    from surveys.learned import Learned
     from surveys.settings import SurveySettings
 
 Ratio: TypeAlias = float
@@ -39,8 +41,17 @@ class Progress:
 class Session:
     """Opens on whatever the journal holds, so that beginning and going on are one path."""
 
-    def __init__(self, settings: SurveySettings, number: int, env: SurveyEnv, record: SurveyRecorder) -> None:
+    def __init__(
+        self,
+        settings: SurveySettings,
+        number: int,
+        env: SurveyEnv,
+        record: SurveyRecorder,
+        learned: Learned | None = None,
+    ) -> None:
+        """``learned``: what labels of earlier surveys taught; None = nothing."""
         self.env = env
+        self._learned = learned
         self.name = settings.specimens[number].name
         self._settings = settings
         self.record = record
@@ -120,9 +131,14 @@ class Session:
 
     def _new_agent(self) -> Agent:
         situation = self.env.situation
-        return make_agent(
+        agent = make_agent(
             self._settings.agent, situation.task, self.env.catalogue, situation.skills, self._settings.seed
         )
+        share = self._settings.taught_share
+        if self._learned is None or not share:
+            return agent
+        names = situation.scorer.names
+        return TaughtAgent(agent, self._learned, situation.task, self.env.catalogue, names, share)
 
 
 def _open_to_it(steps: Iterable[Step]) -> Iterator[Step]:
