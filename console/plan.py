@@ -41,9 +41,13 @@ def plan(
     with plain_errors():
         from configs.document import write_document
         from configs.load import ConfigError, load
+        from console import plan_config
 
         design = _needing_simulator("surveys.design")
         asked = load(question, import_module("surveys.design_question").Question, tuple(sets or ()))
+        place = out if out is not None else Path(f"{asked.name}-plan")
+        config = place / "survey.yaml"
+        plan_config.refuse_changed(config)
         made: Plan = design.make_plan(asked)
         checked: dict[str, Checked | Measured] = {}
         if simulate:
@@ -58,7 +62,6 @@ def plan(
                 found = check.check(made, row) or precision.measure(made, row)
                 if found is not None:
                     checked[row.proposal.technique] = found
-        place = out if out is not None else Path(f"{asked.name}-plan")
         told = _needing_simulator("surveys.design_told")
         facts = told.as_dict(made, checked)
         try:
@@ -79,10 +82,16 @@ def plan(
         for line in told.grounds(made) if evidence else ():
             say(line)
         files = [place / "plan.png", place / "plan.json"]
+        if made.best is None and config.exists():
+            config.unlink()
+            say(f"{config} of an earlier answer is removed: this one is not possible")
         if made.best is not None:
-            config = place / "survey.yaml"
-            written = import_module("surveys.design_config").survey_of(made, made.best)
-            config.write_text(told.header(made) + write_document(written), encoding="utf-8")
+            design_config = import_module("surveys.design_config")
+            beside = list(design_config.coverage(made, made.best))
+            for line in beside:
+                say(line, style="yellow")
+            written = design_config.survey_of(made, made.best)
+            plan_config.write(config, told.header(made, beside) + write_document(written))
             files.append(config)
         say(", ".join(map(str, files)))
         if made.best is None:

@@ -138,12 +138,13 @@ class TargetTree:
         return below
 
 
-def grid_tree(area: Area, patch_nm: float, site_nm: float) -> TargetTree:
+def grid_tree(area: Area, patch_nm: float, site_nm: float, site_overlap: Ratio = 0.0) -> TargetTree:
     """Cover an area with square patches, and all of it again with square sites.
 
     Each grid is evenly spaced and ends flush with the area, neighbours overlapping by what is too much; no frame of a
     target's size reaches outside. A site belongs to the patch whose centre is nearest, which holds the site's centre.
-    Raises ValueError where the area is smaller than a frame or a size is not a positive number.
+    ``site_overlap``: share of a site's width that it has in common with its neighbour at least.
+    Raises ValueError where the area is smaller than a frame, a size is not a positive number, or sites overlap wholly.
     """
     sizes_nm = {"area width": area.width_nm, "area height": area.height_nm, "patch": patch_nm, "site": site_nm}
     for name, size_nm in sizes_nm.items():
@@ -151,10 +152,12 @@ def grid_tree(area: Area, patch_nm: float, site_nm: float) -> TargetTree:
             raise ValueError(f"the {name} is {size_nm} nm; a size must be a finite number above 0")
     if site_nm > patch_nm * (1 + _ROUNDING):
         raise ValueError(f"a site of {site_nm:g} nm is larger than its patch of {patch_nm:g} nm: lower the detail view")
+    if not 0 <= site_overlap < 1:
+        raise ValueError(f"sites that overlap by {site_overlap:g} of their width were asked: give 0 or more, under 1")
     patch_x_nm = _spread(area.x_nm, area.width_nm, patch_nm)
     patch_y_nm = _spread(area.y_nm, area.height_nm, patch_nm)
-    site_x_nm = _spread(area.x_nm, area.width_nm, site_nm)
-    site_y_nm = _spread(area.y_nm, area.height_nm, site_nm)
+    site_x_nm = _spread(area.x_nm, area.width_nm, site_nm, site_overlap)
+    site_y_nm = _spread(area.y_nm, area.height_nm, site_nm, site_overlap)
     patches, sites = len(patch_x_nm) * len(patch_y_nm), len(site_x_nm) * len(site_y_nm)
     if patches + sites > MAX_TARGETS:
         raise ValueError(
@@ -180,7 +183,7 @@ def grid_tree(area: Area, patch_nm: float, site_nm: float) -> TargetTree:
     )
 
 
-def _spread(centre_nm: float, length_nm: float, size_nm: float) -> Floats:
+def _spread(centre_nm: float, length_nm: float, size_nm: float, overlap: Ratio = 0.0) -> Floats:
     """(K,) centres of the fewest evenly spaced intervals of ``size_nm`` that cover ``length_nm`` and stay inside it."""
     if size_nm > length_nm * (1 + _ROUNDING):
         raise ValueError(
@@ -188,7 +191,7 @@ def _spread(centre_nm: float, length_nm: float, size_nm: float) -> Floats:
             "survey a larger area or lower the look's field_of_view_nm"
         )
     slack_nm = max(length_nm - size_nm, 0.0)
-    count = math.ceil(length_nm / size_nm - _ROUNDING)
+    count = math.ceil(slack_nm / (size_nm * (1 - overlap)) - _ROUNDING) + 1
     return centre_nm + np.linspace(-slack_nm / 2, slack_nm / 2, count) if count > 1 else np.array([float(centre_nm)])
 
 

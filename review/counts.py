@@ -24,7 +24,8 @@ def planned(config: Mapping[str, Any]) -> dict[str, Any]:
     budget, detail = config["budget"], config["looks"]["detail"]
     site_nm, specimens = detail["field_of_view_nm"], config["specimens"]
     patch_nm = site_nm * config["looks"]["overview"]["sites"]
-    trees = [grid_tree(Area(**one["area"]), patch_nm=patch_nm, site_nm=site_nm) for one in specimens]
+    overlap = detail.get("overlap_ratio", 0.0)  # earlier records do not tell it
+    trees = [grid_tree(Area(**one["area"]), patch_nm, site_nm, overlap) for one in specimens]
     sites = [len(tree.leaves) for tree in trees]
     return {
         "hours": budget["hours"] * len(specimens),

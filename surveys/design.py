@@ -47,7 +47,7 @@ class Row:
     frames: int
     """Of one place, summed."""
     fields: int
-    """Frames side by side that the field to search takes."""
+    """Frames that the field to search takes: they overlap by their edges, where the filter does not fit."""
     hours: float
     data_MB: float
     lost: Ratio
@@ -133,7 +133,7 @@ def _row(question: Question, found: Proposal, bears: Bearing, most: float) -> Ro
     needed = found.curve.dose_e_per_A2(question.detection)
     aimed = needed if math.isfinite(needed) else most
     fluence, current_pA, dwell_us, frames = _beam(question, found, aimed)
-    fields = math.ceil(limits.field_nm / found.field_nm) ** 2
+    fields = fields_across(limits.field_nm, found) ** 2
     pixels = found.frame_px**2
     hours = fields * frames * (pixels * dwell_us / _US_PER_H + made.overhead_s / 3600)
     data_MB = fields * frames * pixels * found.bytes_per_px * _PER_MB
@@ -166,6 +166,11 @@ def _row(question: Question, found: Proposal, bears: Bearing, most: float) -> Ro
         per_hour=information / hours,
         exceeds=tuple(exceeds),
     )
+
+
+def fields_across(field_nm: float, found: Proposal) -> int:
+    """Frames along each side of a field, so that every place of it is searched in one."""
+    return max(1, math.ceil(field_nm / found.searched_nm - 1e-9))
 
 
 def _beam(question: Question, found: Proposal, fluence_e_per_A2: float) -> tuple[float, float, float, int]:

@@ -83,6 +83,7 @@ def ball_ways(question: Question, feature: ParticleFeature, technique: str) -> I
             least_us=least_us(question, technique),
             settings={} if ring is None else {"ring_mrad": f"{ring[0]:g}-{ring[1]:g}"},
             weights=weights,
+            margin_px=half,
             ring_mrad=ring,
             bytes_per_px=bytes_of(question, technique),
             share=plain,

@@ -59,6 +59,13 @@ def image_proposal(question: Question, technique: str) -> Proposal | Refused:
             why=f"a camera out to {made.camera_reach_mrad:g} mrad shows no ring beside a disc of "
             f"{made.convergence_mrad:g} mrad",
         )
+    ring = {"BF": made.bf_mrad, "ABF": made.abf_mrad}.get(technique)
+    if isinstance(feature, DopantFeature) and ring is not None and ring[0] >= made.convergence_mrad:
+        return Refused(
+            technique=technique,
+            why=f"a ring of {ring[0]:g}-{ring[1]:g} mrad lies outside the disc of {made.convergence_mrad:g} mrad: it "
+            "gives no bright field; set instrument.abf_mrad or a wider convergence_mrad",
+        )
     if isinstance(feature, DopantFeature):
         if technique == "HAADF":
             return _best(_dopant_annular(question, feature, technique, question.instrument.haadf_mrad))
@@ -125,6 +132,7 @@ def _dopant_annular(question: Question, feature: DopantFeature, technique: str, 
             least_us=least_us(question, technique),
             settings={"ring_mrad": f"{ring[0]:g}-{ring[1]:g}"},
             weights=weights,
+            margin_px=half,
             ring_mrad=ring,
             site=feature.replaces,
             bytes_per_px=bytes_of(question, technique),
@@ -214,6 +222,7 @@ def _phase_ways(
             least_us=least_us(question, technique),
             settings=settings,
             weights=weights,
+            margin_px=half,
             ring_mrad=ring,
             defocus_nm=defocus_nm,
             site=feature.replaces,

@@ -61,6 +61,8 @@ class Proposal:
     """What else is set: defocus_nm, ring_mrad, edge, …"""
     weights: Array
     """Filter over the pixels round a place, (h, w), odd; of spectra times ``channels``."""
+    margin_px: int = 0
+    """Along each edge of a frame, where the filter does not fit and nothing is sought."""
     channels: Array | None = None
     """(E,) filter over the channels of a spectrum."""
     offset_eV: float = 0.0
@@ -87,6 +89,11 @@ class Proposal:
     def field_nm(self) -> float:
         """Width of a frame."""
         return self.pixel_nm * self.frame_px
+
+    @property
+    def searched_nm(self) -> float:
+        """Width of what is searched of a frame."""
+        return self.pixel_nm * (self.frame_px - 2 * self.margin_px)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

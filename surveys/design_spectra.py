@@ -138,6 +138,7 @@ def _proposal(question: Question, technique: str, edge: tuple[str, str] | None) 
         least_us=made.eels_least_us if technique == "EELS" else made.dwell_us[0],
         settings={"edge": f"{edge[0]}-{edge[1]}"} if edge else {"lines": ", ".join(sought(question))},
         weights=weights,
+        margin_px=half,
         channels=channels,
         site=feature.replaces if isinstance(feature, DopantFeature) else None,
         offset_eV=axis.offset_eV,

@@ -110,7 +110,7 @@ class Curve:
 
     def _least(self, of: Callable[[float], float], wanted: float) -> float:
         """The fluence from which on ``of`` stays above what is wanted."""
-        if self.shift <= 0 or of(_RANGE_E_PER_A2[1]) < wanted:
+        if self.shift <= 0 or not self._sum(1.0, self.rates).deviation > 0 or of(_RANGE_E_PER_A2[1]) < wanted:
             return math.inf
         low, high = (math.log(each) for each in _RANGE_E_PER_A2)
         steps = np.linspace(high, low, _SCANNED)

@@ -13,7 +13,7 @@ from surveys.design import evidence_of
 from surveys.design_check import Checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from surveys.design import Plan, Row
@@ -75,11 +75,12 @@ def grounds(made: Plan) -> Iterator[str]:
         yield f"{', '.join(techniques)}: {what}"
 
 
-def header(made: Plan) -> str:
-    """Comment lines over the survey's config."""
+def header(made: Plan, told: Iterable[str] = ()) -> str:
+    """Comment lines over the survey's config; ``told``: what else is to be said of it."""
     return (
         f"# Written by `adaptem plan` for: {made.question.text or made.question.name}\n"
         f"# {made.verdict()}\n"
+        f"{''.join(f'# {line}{chr(10)}' for line in told)}"
         "# A simulated instrument stands for yours: change the block `instrument` (docs/drivers.md), and `limits`.\n"
     )
 

@@ -14,6 +14,7 @@ from archive.errors import ArchiveError
 from configs.settings import Settings
 from envs.quality import frame_quality
 from envs.step import Kind
+from instruments.annuli import Annulus, mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,9 @@ Array: TypeAlias = npt.NDArray[np.float64]
 _FEWEST = 3
 """Looks before anything is said: one may lie on a hole or a crack."""
 _BURST = 3
+"""Dimensions of a burst of images."""
+_PATTERNS = 4
+"""Of patterns."""
 
 
 class ExpectationSettings(Settings):
@@ -38,6 +42,10 @@ class ExpectationSettings(Settings):
     """The detector that is compared."""
     electrons_per_px: PositiveFloat
     """Mean of a frame; of a spectrum or pattern all its channels together."""
+    ring_mrad: tuple[NonNegativeFloat, PositiveFloat] | None = None
+    """The part of each pattern that is counted; None: all of it."""
+    noise_ratio: PositiveFloat = 1.0
+    """Variance of a frame's noise over its mean, in electrons: above 1 by what the detector's electronics add."""
     fluence_e_per_A2: PositiveFloat
     """Of a look, its frames together."""
     feature_snr: NonNegativeFloat
@@ -138,10 +146,10 @@ class Expectation:
 def replanned(planned: ExpectationSettings, found: Mapping[str, float]) -> tuple[Ratio, Ratio | None, Ratio]:
     """Signal over noise of the feature, chance of detection, and the factor on the dwell that makes it as planned.
 
-    Counts that are fewer by r lower it by √r, as noise that is larger than the counts' own by n raises it by 1/√n.
+    Counts that are fewer by r lower it by √r; noise that is n times the planned, against the counts, by √n.
     """
     counted = found.get("electrons_per_px", planned.electrons_per_px) / planned.electrons_per_px
-    louder = max(found.get("noise_ratio", 1.0), 1e-3)
+    louder = max(found.get("noise_ratio", planned.noise_ratio) / planned.noise_ratio, 1e-3)
     kept = max(counted / louder, 1e-9)
     chance = None
     if planned.detection:
@@ -156,14 +164,14 @@ def measured(planned: ExpectationSettings, shown: ExposureRecord, frame: Frame) 
     found = {}
     if shown.footprint.area_nm2 > 0:
         found["fluence_e_per_A2"] = shown.electrons / (100.0 * shown.footprint.area_nm2)
-    if signal is None:
+    frames = None if signal is None else _electrons(signal, planned.ring_mrad)
+    if frames is None:
         return found
-    frames = _electrons(signal)
     image = np.asarray(frames.mean(axis=0))
     found["electrons_per_px"] = float(image.mean())
     quality = frame_quality(image.astype(np.float32))
     if quality["blank"] == 0 and image.mean() > 0:
-        # the mask's noise is of counts: their variance over their mean is 1 where only counting makes noise
+        # of counts the variance over the mean is 1 where only counting makes noise
         found["noise_ratio"] = len(frames) * _noise(image) / float(image.mean())
         if planned.sharpness is not None:
             found["sharpness"] = quality["sharpness"]
@@ -179,21 +187,36 @@ def _expected(planned: ExpectationSettings) -> dict[str, float]:
     named = {
         "electrons_per_px": planned.electrons_per_px,
         "fluence_e_per_A2": planned.fluence_e_per_A2,
-        "noise_ratio": 1.0,
+        "noise_ratio": planned.noise_ratio,
         "structure_kept": math.sqrt(1 - min(planned.lost, 1.0)),  # from half to half of a look lies half its fluence
     }
     return named if planned.sharpness is None else {**named, "sharpness": planned.sharpness}
 
 
-def _electrons(signal: Signal) -> Array:
-    """(T, H, W) electrons, frame by frame; of spectra and patterns the sum of each."""
-    counts = np.asarray(signal.data, dtype=np.float64)
+def _electrons(signal: Signal, ring_mrad: tuple[float, float] | None) -> Array | None:
+    """(T, H, W) electrons, frame by frame; of spectra the sum of each, of patterns that of a ring.
+
+    None where a ring is asked of what is no pattern in mrad.
+    """
+    counts = np.asarray(signal.data)
     if not (signal.axes and signal.axes[0].name == "frame"):
         counts = counts[None]
-    if counts.ndim > _BURST:
-        counts = counts.reshape(*counts.shape[:_BURST], -1).sum(-1)
+    taken = 1.0
+    if ring_mrad is not None:
+        ky, kx = signal.axes[-2:] if len(signal.axes) >= _PATTERNS else (None, None)
+        if ky is None or kx is None or (ky.unit, kx.unit) != ("mrad", "mrad"):
+            return None
+        part = mask(
+            Annulus(*ring_mrad), counts.shape[-2:], (ky.scale, kx.scale), (-ky.offset / ky.scale, -kx.offset / kx.scale)
+        ).ravel()
+        taken = float(part.sum())
+        counts = np.stack([each.reshape(*each.shape[:-2], -1) @ part for each in counts])
+    elif counts.ndim > _BURST:
+        counts = counts.reshape(*counts.shape[:_BURST], -1)
+        taken = float(counts.shape[-1])
+        counts = counts.sum(-1, dtype=np.float64)
     gain = signal.calibration.get("gain_counts_per_electron", 1.0)
-    return np.asarray((counts - signal.calibration.get("offset_counts", 0.0)) / gain)
+    return np.asarray((counts - taken * signal.calibration.get("offset_counts", 0.0)) / gain, dtype=np.float64)
 
 
 def _structure(image: Array) -> float:

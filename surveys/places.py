@@ -79,11 +79,10 @@ def places_of(config: Mapping[str, Any], steps: Iterable[Step], flags: Sequence[
 
 def trees_of(config: Mapping[str, Any]) -> dict[str, TargetTree]:
     """The targets of each specimen, by its name, as the survey had them."""
-    site_nm = config["looks"]["detail"]["field_of_view_nm"]
+    detail = config["looks"]["detail"]
+    site_nm, overlap = detail["field_of_view_nm"], detail.get("overlap_ratio", 0.0)  # earlier records do not tell it
     patch_nm = site_nm * config["looks"]["overview"]["sites"]
-    return {
-        one["name"]: grid_tree(Area(**one["area"]), patch_nm=patch_nm, site_nm=site_nm) for one in config["specimens"]
-    }
+    return {one["name"]: grid_tree(Area(**one["area"]), patch_nm, site_nm, overlap) for one in config["specimens"]}
 
 
 def _flagged(flag: Mapping[str, Any]) -> Place:

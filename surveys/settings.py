@@ -65,6 +65,9 @@ class DetailSettings(Settings):
     sites_across: PositiveInt | None = None
     """On a recorded image without ``field_of_view_nm``: so many sites across its shorter side, in whole pixels, each at
     least 64 of them wide; left out, 32."""
+    overlap_ratio: Ratio = Field(default=0.0, ge=0.0, le=0.9)
+    """Share of a site's width that it has in common with its neighbour, where what is sought is not seen at a frame's
+    edge. Four sites meet in a corner: `limits.max_fluence_e_per_A2` must allow as much."""
     shape: tuple[PositiveInt, PositiveInt] = (256, 256)
     """(rows, columns)."""
     dwell_us: PositiveFloat = 4.0

@@ -57,7 +57,12 @@ def survey_task(settings: SurveySettings, number: int) -> SurveyTask:
     looks = survey_looks(settings)
     area = Area(**settings.specimens[number].area.model_dump())
     task = SurveyTask(
-        tree=grid_tree(area, patch_nm=looks[0].exposure.field_of_view_nm, site_nm=looks[1].exposure.field_of_view_nm),
+        tree=grid_tree(
+            area,
+            patch_nm=looks[0].exposure.field_of_view_nm,
+            site_nm=looks[1].exposure.field_of_view_nm,
+            site_overlap=settings.looks.detail.overlap_ratio,
+        ),
         looks=looks,
         budget=Budget(time_s=settings.budget.hours * 3600.0, electrons=settings.budget.electrons),
         tries=settings.recovery.most_tries,

@@ -59,3 +59,19 @@ def test_the_impossible_fails_and_says_what_would_be_needed(tmp_path: Path) -> N
     assert result.exit_code == 1
     assert "impossible within the limits" in result.stdout and "where 5 are allowed" in result.stdout
     assert not (tmp_path / "plan" / "survey.yaml").exists()
+
+
+def test_a_changed_config_is_kept_and_a_stale_one_is_removed(tmp_path: Path) -> None:
+    place = tmp_path / "plan"
+    config = place / "survey.yaml"
+    for _ in range(2):  # what nobody changed is written again
+        assert adaptem("plan", EXAMPLE, *QUICK, "--out", place).exit_code == 0
+    impossible = adaptem("plan", EXAMPLE, *QUICK, "--set", "limits.fluence_e_per_A2=5", "--out", place)
+    assert impossible.exit_code == 1 and "is removed" in impossible.stdout
+    assert not config.exists()
+    assert adaptem("plan", EXAMPLE, *QUICK, "--out", place).exit_code == 0
+    config.write_text(config.read_text().replace("seed: ", "seed: 1"))
+    mine = config.read_bytes()
+    for change in ((), ("--set", "limits.fluence_e_per_A2=5")):
+        assert "not written over" in refused(adaptem("plan", EXAMPLE, *QUICK, *change, "--out", place))
+        assert config.read_bytes() == mine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
@@ -12,12 +13,13 @@ pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 from configs.load import load
 from surveys.design import Plan, make_plan
 from surveys.design_check import check, simulate
-from surveys.design_config import survey_of
+from surveys.design_config import coverage, survey_of
 from surveys.design_precision import measure
 from surveys.design_question import Question
-from surveys.design_statistics import Curve
+from surveys.design_statistics import Curve, Search, filtered
 from surveys.design_told import as_dict
 from surveys.settings import SurveySettings
+from surveys.task import survey_task
 
 
 def asked(**changes: Any) -> Question:
@@ -128,6 +130,53 @@ def test_the_survey_that_it_writes_is_one(tmp_path: Any) -> None:
         settings = SurveySettings.model_validate(survey_of(plan, row))
         assert settings.expectation is not None and settings.expectation.signal == row.proposal.detector
     assert as_dict(plan, {})["possible"]
+
+
+def test_a_ring_outside_the_disc_is_refused_and_the_others_answer() -> None:
+    plan = answer(
+        specimen={"crystal": "graphene", "thickness_nm": 0.34},
+        feature={"kind": "dopant", "element": "Hf", "replaces": "C"},
+        instrument={"convergence_mrad": 10.0},
+        techniques=["ABF", "HAADF"],
+    )
+    assert [each.technique for each in plan.refused] == ["ABF"]
+    assert "11-22 mrad lies outside the disc of 10 mrad" in plan.refused[0].why
+    assert [row.proposal.technique for row in plan.rows] == ["HAADF"]
+
+
+def test_what_counts_nothing_needs_an_infinite_dose() -> None:
+    search = Search(places=10.0)
+    none = np.zeros(3)
+    assert math.isinf(filtered(np.ones(3), none, none, 0.1, search, 0.05).dose_e_per_A2(0.9))
+    assert math.isinf(filtered(none, none, np.ones(3), 0.1, search, 0.05).rose_e_per_A2())
+
+
+BALL: dict[str, Any] = {
+    "specimen": {"atoms_per_nm3": {"C": 100.0}, "thickness_nm": 10.0},
+    "feature": {"kind": "particle", "material": {"atoms_per_nm3": {"Pt": 66.0}}, "diameter_nm": 2.0, "embedded": False},
+}
+
+
+@pytest.mark.parametrize("field_nm", [30.0, 3000.0])
+def test_every_place_of_the_field_is_searched_in_one_frame_or_it_is_said(field_nm: float) -> None:
+    plan = answer(**BALL, techniques=["4D-STEM"], limits={"field_nm": field_nm, "hours": 1e6, "data_MB": 1e12})
+    row = plan.rows[0]
+    proposal = row.proposal
+    assert proposal.margin_px == proposal.weights.shape[0] // 2 > 0
+    data = survey_of(plan, row)
+    tree = survey_task(SurveySettings.model_validate(data), 0).tree
+    sites = tree.x_nm[tree.leaves]
+    apart = np.diff(np.unique(sites.round(6)))
+    assert apart.max() <= proposal.searched_nm * (1 + 1e-3)
+    covered = np.ptp(sites) + proposal.searched_nm
+    said = "\n".join(coverage(plan, row))
+    assert f"{4 * row.fluence_e_per_A2:.3g}" in said
+    if row.fields <= 64**2:
+        assert covered >= field_nm and len(tree.leaves) == row.fields
+        assert "covers" not in said
+    else:
+        assert f"covers 64 × 64 frames, {covered:.4g} of 3000 nm" in said
+        assert data["budget"]["hours"] == pytest.approx(2.5 * row.hours * 64**2 / row.fields, rel=1e-4)
 
 
 def test_the_packaged_question_is_answered() -> None:
