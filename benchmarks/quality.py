@@ -19,6 +19,7 @@ from envs.quality import frame_quality
 from instruments.aberrations import NAMES, basis
 from instruments.physics import wavelength_nm
 from models.ctf import ctf_fit
+from surveys.comparing import differing, random_effects
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -132,16 +133,35 @@ def ctf_rows(seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
+def like_rows(pairs: int) -> list[dict[str, Any]]:
+    """How often two like surveys are told to differ in any of eight measures, by the frames of each."""
+    random = np.random.default_rng(7)
+    rows = []
+    for frames in (3, 4, 10, 30):
+        by_q = by_welch = 0
+        for _ in range(pairs):
+            values = random.normal(size=(8, 2, frames))
+            means, stds = values.mean(axis=2), values.std(axis=2, ddof=1) / math.sqrt(frames)
+            told = list(zip(means.tolist(), stds.tolist(), strict=True))
+            by_welch += bool(differing([random_effects(m, s, [frames] * 2).p_value for m, s in told]))
+            by_q += bool(differing([random_effects(m, s).p_value for m, s in told]))
+        rows.append({"frames of each": frames, "pairs": pairs, "told to differ": f"{by_welch / pairs:.1%}",
+                     "by Cochran's Q": f"{by_q / pairs:.1%}"})  # fmt: skip
+    return rows
+
+
 def main() -> None:
     """Measure and print."""
     options = arguments(__doc__).parse_args()
     pairs, rings = pair_rows(2 if options.quick else 40), ctf_rows(1 if options.quick else 10)
+    like = like_rows(50 if options.quick else 4000)
     note = " (quick: not a result)" if options.quick else ""
     print_table(
         pairs, title="Found over known, median (5-95 %): signal over noise, and ring-correlation resolution" + note
     )
     print_table(rings, title="One image's CTF fit" + note)
-    write([*pairs, *rings], options, title="Quality measures against known truth")
+    print_table(like, title="Like surveys that `adaptem compare` tells to differ, 5 % are accepted" + note)
+    write([*pairs, *rings, *like], options, title="Quality measures against known truth")
 
 
 if __name__ == "__main__":

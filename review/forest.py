@@ -20,7 +20,7 @@ _AGREES, _DIFFERS, _POOLED = "#1f4e79", "#b23a1e", "#444444"
 
 def forest(compared: Sequence[Compared], most: int = 12) -> Figure:
     """The measures one above the other, each on its own axis; those that differ in red, without a pooled value."""
-    shown = [each for each in compared if any(std for std in each.stds)][:most]
+    shown = [each for each in compared if len(each.values) > 1 and any(std for std in each.stds)][:most]
     rows = [len(each.values) + (each.pooled is not None) for each in shown]
     height = sum(rows) * _ROW + 0.75 * max(len(shown), 1) + 0.3
     figure = Figure(figsize=(7.6, height), layout="constrained")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -63,6 +63,9 @@ class Measure:
     """Standard uncertainty; None where none is told."""
     n: int
     """Frames, or places, that it comes of."""
+    detector: str = ""
+    """With ``pixel_size_nm`` what ``signal`` is made of."""
+    pixel_size_nm: float | None = None
 
     @property
     def unit(self) -> str:
@@ -93,7 +96,9 @@ def survey_quality(reader: SurveyReader, frames: Sequence[FrameQuality]) -> list
             for name, value in member.values.items():
                 by_name[name].append(value)
             by_name["usable_ratio"].append(float(member.usable))
-        found += [_mean(name, signal, by_name[name]) for name in TERMS if by_name.get(name)]
+        told = [_mean(name, signal, by_name[name]) for name in TERMS if by_name.get(name)]
+        first = members[0]
+        found += [replace(each, detector=first.signal, pixel_size_nm=first.pixel_size_nm) for each in told]
     return [*found, *(Measure(name=n, signal="", value=v, std=s, n=c) for n, v, s, c in whole(reader, frames))]
 
 

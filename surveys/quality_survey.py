@@ -130,7 +130,8 @@ def _contains(place: Footprint, x: Any, y: Any) -> Any:
 def _found(flags: Sequence[Mapping[str, Any]]) -> tuple[float, float | None, int] | None:
     """Chapman's estimate of how many places deserve a flag, and the share of them that the policy looked at.
 
-    The policy is the first catch, the random controls the second; without a flagged control nothing can be said.
+    The policy is the first catch, the random controls the second; without a flagged control nothing can be said. The
+    standard uncertainty is no smaller than that of a share of so many controls.
     """
     streams = [{str(tag) for tag in flag.get("tags", ())} - {"overview only"} for flag in flags]
     policy = sum(Stream.POLICY.value in tags for tags in streams)
@@ -141,7 +142,7 @@ def _found(flags: Sequence[Mapping[str, Any]]) -> tuple[float, float | None, int
     total = (policy + 1) * (controls + 1) / (both + 1) - 1
     variance = (policy + 1) * (controls + 1) * (policy - both) * (controls - both) / ((both + 1) ** 2 * (both + 2))
     share = min(policy / total, 1.0)
-    return share, share * math.sqrt(variance) / total, controls
+    return share, max(share * math.sqrt(variance) / total, share_std(share, controls)), controls
 
 
 def _slopes(done: Sequence[ExposureRow]) -> list[float]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import stats
 from survey_samples import small
 
 from archive.reader import SurveyReader
 from review.forest import forest
-from surveys.comparing import compare, random_effects
+from surveys.comparing import compare, differing, random_effects
 from surveys.night import open_night
 from surveys.quality import frames_of, survey_quality
+from surveys.quality_survey import _found, share_std
 from surveys.quality_terms import TERMS
 from surveys.runner import run_survey
 
@@ -95,6 +99,91 @@ def test_the_interval_covers_as_often_as_it_says():
         found = random_effects(random.normal(random.normal(2.0, 0.3, 6), std), std)
         hits += found.low <= 2.0 <= found.high
     assert 0.92 < hits / 400 <= 0.99  # 0.95 is promised
+
+
+@pytest.mark.parametrize("frames", [3, 4, 10])
+def test_like_surveys_of_few_frames_are_told_to_differ_as_seldom_as_promised(frames):
+    random = np.random.default_rng(9)
+    wrong = 0
+    for _ in range(600):
+        values = random.normal(size=(8, 2, frames))
+        means, stds = values.mean(axis=2), values.std(axis=2, ddof=1) / np.sqrt(frames)
+        wrong += bool(differing([random_effects(m, s, [frames] * 2).p_value for m, s in zip(means, stds, strict=True)]))
+    assert wrong / 600 < 0.08  # 0.05 is promised; Cochran's Q gave 0.2 and more
+
+
+def test_of_two_welch_is_the_t_test_without_equal_variances():
+    random = np.random.default_rng(2)
+    one, two, three = random.normal(0, 1, 5), random.normal(1, 4, 9), random.normal(0, 2, 7)
+    means = [np.mean(x) for x in (one, two)]
+    errors = [np.std(x, ddof=1) / np.sqrt(len(x)) for x in (one, two)]
+    expected = stats.ttest_ind(one, two, equal_var=False).pvalue
+    assert random_effects(means, errors, [5, 9]).p_value == pytest.approx(expected)
+    means.append(np.mean(three))
+    errors.append(np.std(three, ddof=1) / np.sqrt(7))
+    w = 1 / np.square(errors)  # by Welch's own formula
+    centre = np.sum(w * means) / w.sum()
+    unsure = np.sum((1 - w / w.sum()) ** 2 / np.array([4, 8, 6]))
+    f = np.sum(w * (np.array(means) - centre) ** 2) / 2 / (1 + 2 / 8 * unsure)
+    assert random_effects(means, errors, [5, 9, 7]).p_value == pytest.approx(stats.f.sf(f, 2, 8 / (3 * unsure)))
+
+
+class Altered:
+    """A survey's reader whose exposures are told otherwise."""
+
+    def __init__(self, reader, count=None, **exposure):
+        self._reader, self._count, self._exposure = reader, count, exposure
+
+    def __getattr__(self, name):
+        return getattr(self._reader, name)
+
+    def exposures(self):
+        rows = list(self._reader.exposures())
+        scale = self._exposure.get("scale", 1.0)
+        if self._count is not None:
+            rows = [row for row in rows if row.frame is not None and str(row.purpose) == "detail"][: self._count]
+        for row in rows:
+            exposure = replace(row.exposure, field_of_view_nm=row.exposure.field_of_view_nm * scale)
+            yield replace(row, exposure=exposure)
+
+
+def by_name(compared):
+    return {(each.signal, each.name): each for each in compared}
+
+
+def test_pixel_sizes_that_are_alike_are_matched_and_others_are_told(surveys):
+    with SurveyReader(surveys[0]) as a, SurveyReader(surveys[1]) as b:
+        near = by_name(compare([a, Altered(b, scale=1.004)]))
+        far = by_name(compare([a, Altered(b, scale=1.3)]))
+    both = near["HAADF 0.781 to 0.784 nm", "snr"]
+    assert len(both.values) == 2
+    assert not [each for each in near.values() if each.signal and len(each.values) == 1]
+    lone = far["HAADF 0.781 nm", "snr"]
+    assert (lone.surveys, lone.comparable) == (("a",), False)
+    assert "no other has HAADF 0.781 nm" in lone.why
+    assert far["HAADF 1.02 nm", "snr"].surveys == ("b",)
+    assert "taken unlike" in far["", "usable_per_hour"].why
+
+
+def test_usable_looks_are_compared_under_like_conditions_only(surveys):
+    with SurveyReader(surveys[0]) as a, SurveyReader(surveys[2]) as c:
+        unlike = by_name(compare([a, c]))
+    for where in (("HAADF 0.781 nm", "usable_ratio"), ("", "usable_per_hour"), ("", "usable_per_1e9_electrons")):
+        assert "dwell_us 10 and 2" in unlike[where].why
+        assert unlike[where].pooled is None
+
+
+def test_of_two_frames_nothing_is_tested(surveys):
+    with SurveyReader(surveys[0]) as a, SurveyReader(surveys[1]) as b:
+        few = by_name(compare([a, Altered(b, count=2)]))
+    assert "3 are needed" in few["HAADF 0.781 nm", "snr"].why
+    assert few["HAADF 0.781 nm", "snr"].p_value is None
+
+
+def test_a_share_found_of_one_control_is_not_sure():
+    share, std, controls = _found([{"tags": ["policy", "control"]}])
+    assert (share, controls) == (1.0, 1)
+    assert std == pytest.approx(share_std(1.0, 1)) and std > 0.1
 
 
 def test_the_commands(surveys, tmp_path):
