@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archive.bundle import Member, crate, person, software, write_bundle
 from archive.bundle_reading import open_bundle
+from archive.errors import JournalError
 from archive.journal import utc_now
-from archive.rows import open_read_only
 from archive.schema import dump
+from archive.sqlite_reading import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,34 +20,41 @@ if TYPE_CHECKING:
     from archive.export import Facts
     from archive.reader import SurveyReader
 
-_ALSO = {"report.html": "text/html", "report.json": "application/json", "labels.sqlite": "application/vnd.sqlite3"}
+_ALSO = {
+    "report.html": "text/html",
+    "report.json": "application/json",
+    "history.json": "application/json",
+    "labels.sqlite": "application/vnd.sqlite3",
+}
 
 
 def write_crate(reader: SurveyReader, facts: Facts, path: Path) -> None:
     """Write the zip and check it as a receiver would; every frame is read, and must be what was committed.
 
-    Raises DamagedFrame, BundleError, OSError.
+    Raises DamagedFrame, BundleError, JournalError, OSError.
     """
     for row in reader.exposures():
         if row.frame is not None:
             reader.frame(row.id)  # a damaged record is not handed on
     folder = reader.folder
     with tempfile.TemporaryDirectory() as spare:
-        journal = Path(spare) / "journal.sqlite"
-        with closing(open_read_only(folder / "journal.sqlite")) as source, closing(sqlite3.connect(journal)) as copy:
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
-        write_bundle(path, _members(folder, journal), _crate(reader, facts))
+        write_bundle(path, _members(folder, Path(spare)), _crate(reader, facts))
     with open_bundle(path) as bundle:
         bundle.crate()
 
 
-def _members(folder: Path, journal: Path) -> Iterator[Member]:
+def _members(folder: Path, spare: Path) -> Iterator[Member]:
+    """``spare``: an empty folder for databases, of which a part may stand in a log beside the file."""
     yield Member("survey.json", folder / "survey.json")
-    yield Member("journal.sqlite", journal)
-    for name in _ALSO:
-        if (folder / name).is_file():
-            yield Member(name, folder / name)
+    for name in ("journal.sqlite", *_ALSO):
+        if not (folder / name).is_file():
+            continue
+        if name.endswith(".sqlite"):
+            try:
+                snapshot(folder / name, spare / name)
+            except sqlite3.Error as error:
+                raise JournalError(f"asked to hand on {folder / name}, found: {error}; restore a copy") from error
+        yield Member(name, (spare if name.endswith(".sqlite") else folder) / name)
     for file in sorted((folder / "frames").rglob("*")):
         if file.is_file():
             yield Member(file.relative_to(folder).as_posix(), file, squeeze=file.name == "zarr.json")

@@ -8,11 +8,15 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from contextlib import closing
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archive.durable import sync_folder
 from archive.library_records import LibraryError, OlderLibraryError
 from archive.library_schema import UPGRADES, schema_version, upgrade
+from archive.sqlite_reading import has_log, read_only, reading
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 APPLICATION_ID = 0x61644C62
 """In the file's header ("adLb"), by ``PRAGMA application_id``: libraries of before it had none."""
@@ -42,10 +46,10 @@ def open_library(path: Path, *, create: bool, write: bool) -> sqlite3.Connection
 def _version_at(path: Path) -> int:
     """The schema_version, 0 of an empty file; nothing is written, not even beside it where that can be helped."""
     try:
-        with closing(_reading(path, still=not _has_log(path))) as database:
+        with closing(reading(path, still=not has_log(path))) as database:
             return _checked_version(database, path)
     except sqlite3.DatabaseError:  # another process wrote meanwhile, and the file was read without its locks
-        with closing(_reading(path, still=False)) as database:
+        with closing(reading(path, still=False)) as database:
             return _checked_version(database, path)
 
 
@@ -55,15 +59,7 @@ def _only_read(path: Path, version: int) -> sqlite3.Connection:
             f"the library {path} has schema_version {version}, this adaptem asks {len(UPGRADES)}: whoever may write it "
             "brings it there by `adaptem library add` or `import`; it was only read"
         )
-    database = _reading(path, still=False)
-    try:
-        schema_version(database)
-    except sqlite3.OperationalError:  # the folder may not be written, and the log needs files beside the library
-        database.close()
-        if _has_log(path):
-            raise
-        database = _reading(path, still=True)
-    return database
+    return read_only(path)
 
 
 def _writable(path: Path) -> sqlite3.Connection:
@@ -123,17 +119,3 @@ def _checked_version(database: sqlite3.Connection, path: Path) -> int:
 
 def _mark(database: sqlite3.Connection) -> int:
     return int(database.execute("PRAGMA application_id").fetchone()[0])
-
-
-def _has_log(path: Path) -> bool:
-    """Whether something stands in the write-ahead log that is not in the file yet."""
-    try:
-        return path.with_name(path.name + "-wal").stat().st_size > 0
-    except FileNotFoundError:
-        return False
-
-
-def _reading(path: Path, *, still: bool) -> sqlite3.Connection:
-    """``still``: as it lies, without locks and without files beside it."""
-    where = f"{Path(path).resolve().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
-    return sqlite3.connect(where, uri=True, isolation_level=None, timeout=_TIMEOUT_S)

@@ -25,6 +25,7 @@ from archive.schema import (
     parse,
     schema_version,
 )
+from archive.sqlite_reading import read_only
 from envs.step import Purpose, Step, Tag
 from instruments.types import Axis, Exposure, Footprint
 
@@ -129,27 +130,20 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     """Open a journal for reading, also while it is written and also on a read-only medium. Raises JournalError."""
     if not path.is_file():
         raise JournalError(f"asked to read {path}, found no such file: give the folder of a survey")
-    modes = ["mode=ro"]
-    wal = path.with_name(path.name + "-wal")
-    if not (wal.exists() and wal.stat().st_size):
-        modes.append("mode=ro&immutable=1")  # a WAL journal in a folder that nobody may write to
-    reason = ""
-    for mode in modes:
-        database = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=30.0)
-        try:
-            version = schema_version(database)
-        except sqlite3.Error as error:
-            database.close()
-            reason = str(error)
-            continue
-        if version == len(UPGRADES):
-            return database
-        database.close()
+    try:
+        database = read_only(path)
+    except sqlite3.Error as error:
         raise JournalError(
-            f"{path} has schema_version {version}, this adaptem reads {len(UPGRADES)}: "
-            + ("open it once with 'adaptem resume'" if version < len(UPGRADES) else "install a newer adaptem")
-        )
-    raise JournalError(f"asked to read {path}, found: {reason}; make the folder readable or restore it from a copy")
+            f"asked to read {path}, found: {error}; make the folder readable or restore it from a copy"
+        ) from error
+    version = schema_version(database)
+    if version == len(UPGRADES):
+        return database
+    database.close()
+    raise JournalError(
+        f"{path} has schema_version {version}, this adaptem reads {len(UPGRADES)}: "
+        + ("open it once with 'adaptem resume'" if version < len(UPGRADES) else "install a newer adaptem")
+    )
 
 
 class Rows:

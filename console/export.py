@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from console.exits import plain_errors, say, show
+from console.exits import errors, plain_errors, say, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def mirror(
         from archive.mirror import Mirror
 
         copier = Mirror(folder, target)
-        done = copier.run(watch=watch, wait=time.sleep, most_retries=tries)
+        done = copier.run(watch=watch, wait=time.sleep, most_retries=tries, tell=errors.print)
         copier.tidy()
         if json:
             show(asdict(done) | {"place": str(copier.place)})
