@@ -58,7 +58,7 @@ nexus: .venv-nexus/made .venv/dev  ## Exports judged by others: pynx validate an
 	test -x .venv-rllib/bin/python || $(PYTHON) -m venv .venv-rllib
 	grep -v '^gymnasium==' constraints.txt > .venv-rllib/constraints.txt
 	.venv-rllib/bin/python -m pip install --quiet --constraint .venv-rllib/constraints.txt --editable '.[train,rllib]' \
-		pytest pytest-timeout
+		pytest pytest-timeout hypothesis
 	touch $@
 
 notebooks: .venv/dev  ## Run docs/notebooks
