@@ -1,0 +1,47 @@
+"""The worlds that the benchmark of tracking follows: what they do is what their truth says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.tracking_judge import plain_half_time
+from benchmarks.tracking_worlds import INSIDE, OUTSIDE, make
+from models.kinetics import FRACTION, View
+from models.kinetics_laws import all_laws
+from models.kinetics_nuisance import Reading
+
+EVERYWHERE = (-1000.0, 1000.0)
+
+
+def test_an_exchange_keeps_the_sizes_and_follows_avrami():
+    world = make("exchange", 7)
+    rate, exponent = world.truth["rate_per_s"], world.truth["exponent"]
+    radii, _ = world.particles(EVERYWHERE, EVERYWHERE, 0.0)
+    for t_s, passed_s in ((200.0, 200.0), (400.0, 500.0)):  # from 300 s on the supply is doubled
+        later, fraction = world.particles(EVERYWHERE, EVERYWHERE, t_s)
+        np.testing.assert_array_equal(later, radii)
+        begun = 1 - np.exp(-((rate * passed_s) ** exponent))
+        assert (fraction > 0).mean() == pytest.approx(begun, abs=0.05)
+    assert world.specimen == "nickel"
+
+
+@pytest.mark.parametrize("kind", ["growth", "front", "exchange", "annealing"])
+def test_the_truth_is_told_in_parameters_of_a_law(kind):
+    world = make(kind, 3)
+    law = next(law for law in all_laws(world.expected) if law.name == world.law)
+    assert set(world.truth) <= {parameter.name for parameter in law.parameters}
+    assert kind in INSIDE
+    assert kind not in OUTSIDE
+
+
+def test_a_half_time_without_theory_is_where_straight_lines_cross():
+    values = np.full(5, np.nan)
+    readings = []
+    for place, halfway_s in ((0, 200.0), (1, 400.0)):
+        for t_s, part in ((0.0, 0.0), (halfway_s - 100.0, 0.0), (halfway_s + 100.0, 1.0), (600.0, 1.0)):
+            told = values.copy()
+            told[FRACTION] = part
+            sds = np.where(np.isnan(told), np.nan, 0.01)
+            readings.append(Reading(t_s, View(place, 0.0, 400.0), "spectra", told, sds))
+    assert plain_half_time(readings, FRACTION) == pytest.approx(300.0, abs=1.0)
