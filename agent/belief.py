@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.spatial import cKDTree
-from scipy.special import ndtr
+from scipy.special import gammaln, ndtr
 
 from models import gp
 
@@ -42,6 +42,8 @@ class Belief:
     """Standard deviation of ``mean``: more looks would lower it."""
     scatter: float
     """Standard deviation of single sites about a perfect mean: no look elsewhere lowers it."""
+    evidence: float
+    """Logarithm of the probability that the model, with its prior, had given to the interest seen so far."""
 
     @property
     def sd(self) -> Array:
@@ -89,7 +91,8 @@ class SiteModel:
             places, residual, self._places[~seen], length=settings.reach_sites, signal=signal, noise=noise
         )
         from_above = design @ weights
-        return Belief(from_above, from_above + offset, np.sqrt(trend + unsure), float(np.sqrt(noise)))
+        evidence = _evidence(x, y, prior, prior_precision * settings.spread**2, settings.spread)
+        return Belief(from_above, from_above + offset, np.sqrt(trend + unsure), float(np.sqrt(noise)), evidence)
 
     def _design(self, view: Array, known: Mask) -> tuple[Array, Ratio, Ratio]:
         """(N, 3) features, the usual view from above, and how far remarkable sites keep company.
@@ -108,6 +111,31 @@ class SiteModel:
         slope = float(around[known] @ (remarkable[known] - share)) / (float(around[known] @ around[known]) + RIDGE)
         off = np.where(known, view - usual, 0.0)
         return np.column_stack([np.ones(len(view)), off, around]), usual, min(max(slope, 0.0), 1.0)
+
+
+def _evidence(x: Array, y: Array, prior: Array, precision: Array, spread: float) -> float:
+    """Log p(y | x) of a linear model whose weights and variance are not known.
+
+    Weights are normal about ``prior`` with the variance over ``precision``, the variance inverse gamma, worth ``SIGHT``
+    sites of ``spread`` (Bishop 2006, sec. 3.5; O'Hagan & Forster 2004, eq. 11.17). Of the sites one by one: what
+    neighbours share is left out.
+    """
+    if not len(y):
+        return 0.0
+    posterior = precision + x.T @ x
+    weights = np.linalg.solve(posterior, precision @ prior + x.T @ y)
+    shape, scale = SIGHT / 2, SIGHT * spread**2 / 2
+    misfit = float(y @ y + prior @ precision @ prior - weights @ posterior @ weights) / 2
+    wide = shape + len(y) / 2
+    volume = 0.5 * (np.linalg.slogdet(precision)[1] - np.linalg.slogdet(posterior)[1])
+    return float(
+        volume
+        + shape * np.log(scale)
+        - wide * np.log(scale + max(misfit, 0.0))
+        + gammaln(wide)
+        - gammaln(shape)
+        - len(y) / 2 * np.log(2 * np.pi)
+    )
 
 
 def _neighbours(places: Array, reach: float) -> sparse.csr_array:

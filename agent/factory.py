@@ -24,24 +24,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.focus_reading import Reader
+    from agent.prior import Prior
     from agent.protocol import Agent
     from agent.seeking import Array, Model
     from envs.actions import Catalogue
     from envs.skills import Skill
     from envs.tasks import SurveyTask
 
-__all__ = ["AgentSettings", "SkillSettings", "make_agent", "make_skills"]
+__all__ = ["AgentSettings", "SkillSettings", "make_agent", "make_skills", "takes_prior"]
 
 
 def make_agent(
-    settings: AgentSettings, task: SurveyTask, catalogue: Catalogue, skills: tuple[Skill, ...], seed: int
+    settings: AgentSettings,
+    task: SurveyTask,
+    catalogue: Catalogue,
+    skills: tuple[Skill, ...],
+    seed: int,
+    prior: Prior | None = None,
 ) -> Agent:
-    """The agent that ``settings`` ask for. Raises ConfigError for one that is not there."""
+    """The agent that ``settings`` ask for; ``prior`` is for those that ``takes_prior``.
+
+    Raises ConfigError for one that is not there.
+    """
     match settings:
         case PlannerSettings():
             from agent.planner import Planner
 
-            return Planner(settings, task, skills, catalogue)
+            return Planner(settings, task, skills, catalogue, prior)
         case RasterSettings():
             from agent.scripted import raster_agent
 
@@ -65,6 +74,11 @@ def make_agent(
         case PluginSettings():
             made: Agent = named(settings.name, "adaptem.agents")(settings.options, task, catalogue, skills, seed)
             return made
+
+
+def takes_prior(settings: AgentSettings) -> bool:
+    """Whether such an agent makes use of what earlier surveys left."""
+    return isinstance(settings, PlannerSettings)
 
 
 def _relation(settings: BayesianSettings, seed: int) -> Callable[[Array, Array], Model]:

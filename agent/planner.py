@@ -6,6 +6,7 @@
     opened patches ─► what an unopened one may hold ─► its reservation rate ───────┘
 
 All it knows is in the observation, so it has no state: a resumed night decides as if it had never been interrupted.
+Given what earlier surveys left, it also keeps what overviews show of each site, and asks them (``agent.warm``).
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import numpy.typing as npt
 from agent.belief import Array, Belief, SiteModel, expected_excess
 from agent.features import refuse_unknown
 from agent.view import View, fingerprint, look_number, skill_number
+from agent.warm import Earlier, mixed, posterior
 from envs.actions import Stop
 from envs.step import Candidate, Decision, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.prior import Prior
     from agent.settings import PlannerSettings
     from envs.actions import Catalogue, Look
     from envs.skills import Skill
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from envs.tasks import SurveyTask
 
 Slots: TypeAlias = npt.NDArray[np.intp]
+Ratio: TypeAlias = float
 
 CANDIDATES = 5
 SECOND = 0.9
@@ -57,7 +61,12 @@ class Planner:
     """Takes the look with the highest expected excess of interest per cost."""
 
     def __init__(
-        self, settings: PlannerSettings, task: SurveyTask, skills: tuple[Skill, ...], catalogue: Catalogue
+        self,
+        settings: PlannerSettings,
+        task: SurveyTask,
+        skills: tuple[Skill, ...],
+        catalogue: Catalogue,
+        prior: Prior | None = None,
     ) -> None:
         """Raises ValueError for a task without a detail look."""
         detail = _number(task.looks, Purpose.DETAIL)
@@ -72,7 +81,9 @@ class Planner:
         self._sites = task.tree.of_kind(task.looks[detail].level).astype(np.intp)
         places_nm = np.column_stack([task.tree.x_nm, task.tree.y_nm])[self._sites]
         self._model = SiteModel(places_nm / float(task.tree.width_nm[self._sites].mean()), settings)
-        self._name = f"planner@{fingerprint(settings)}"
+        self._earlier = None if prior is None or not prior.surveys else Earlier(prior, settings.warm, self._sites)
+        told = "" if self._earlier is None else f"+{self._earlier.fingerprint}"
+        self._name = f"planner@{fingerprint(settings)}{told}"
 
     @property
     def name(self) -> str:
@@ -85,7 +96,7 @@ class Planner:
         refocus = skill_number(self._catalogue, view, "refocus")
         if refocus is not None and (why := self._focus_pays(view)):
             return self._decide([_plain(refocus, "refocus", self._skill_s["refocus"])], why)
-        belief = self._believe(view)
+        belief, share = self._believe(view)
         details, overviews = self._details(view, belief), self._overviews(view, belief)
         ranked = sorted([*self._best(view, details), *self._best(view, overviews)], key=lambda pair: -pair[0])
         if not ranked:
@@ -100,16 +111,19 @@ class Planner:
                 [drawn, *[c for c in best if c.action != drawn.action][:-1]], "drawn at random, to explore"
             )
         best[0] = replace(best[0], probability=1 - self._settings.exploration + share)
-        return self._decide(best, self._reason(ranked))
+        return self._decide(best, self._reason(ranked, share))
 
     def observe(self, step: Step) -> None:
-        """Learn nothing: the environment's belief, which the observation shows, has learned already."""
+        """Keep what overviews show, for what earlier surveys say of it; all else the observation shows already."""
+        if self._earlier is not None:
+            self._earlier.see(step)
 
     def state(self) -> Mapping[str, Any]:
-        return {}
+        return {} if self._earlier is None else self._earlier.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Nothing to restore."""
+        if self._earlier is not None:
+            self._earlier.restore(state)
 
     # --- what could be done, and what it pays ----------------------------------------------------------------------
 
@@ -125,14 +139,22 @@ class Planner:
             return ""
         return f"{since} steps since the last focus, {sharpness:.0%} as sharp as then"
 
-    def _believe(self, view: View) -> Belief:
-        """Of every site, in the order of ``self._sites``."""
+    def _believe(self, view: View) -> tuple[Belief, Ratio]:
+        """Of every site, in the order of ``self._sites``; how much of it earlier surveys say."""
         column = {name: values[self._sites] for name, values in view.columns.items()}
         seen = column["looks_done"] > 0
         if not column["interest_seen"][seen].any():  # the background in detail is too young to judge any of them
             seen = np.zeros_like(seen)
         known = column["above_known"] > 0
-        return self._model.believe(column["interest_above"], known, column["interest_seen"], seen)
+        above, interest = column["interest_above"], column["interest_seen"]
+        cold = self._model.believe(above, known, interest, seen)
+        told = None if self._earlier is None else self._earlier.expected(above, known)
+        if told is None:
+            return cold, 0.0
+        expected, trust = told
+        warm = self._model.believe(expected, known, interest, seen)
+        share = posterior(trust, cold, warm)
+        return mixed(cold, warm, share), share
 
     def _details(self, view: View, belief: Belief) -> Options:
         """Every site that may be seen, the best of them weighed with what could be seen next to them afterwards."""
@@ -215,12 +237,12 @@ class Planner:
             probability=probability,
         )
 
-    def _reason(self, ranked: list[tuple[float, Candidate]]) -> str:
+    def _reason(self, ranked: list[tuple[float, Candidate]], share: Ratio) -> str:
         best = ranked[0][1]
         text = f"interest {best.value:.1f} ± {best.uncertainty:.1f} expected for {best.cost_s:.1f} s"
         if len(ranked) > 1 and ranked[0][0] > 0:
             text += f"; the next best ({ranked[1][1].label}) pays {ranked[1][0] / ranked[0][0]:.0%} as much per cost"
-        return text
+        return f"{text}; earlier surveys have {share:.0%} of the say" if share > 0 else text
 
     def _decide(self, candidates: list[Candidate], reason: str) -> Decision:
         return Decision(action=candidates[0].action, candidates=tuple(candidates), policy=self._name, reason=reason)

@@ -41,6 +41,19 @@ class RandomSettings(Settings):
     refocus_every: NonNegativeInt = 60
 
 
+class WarmSettings(Settings):
+    """How an agent takes what earlier surveys of like specimens left, where it is given any."""
+
+    alike_spreads: PositiveFloat = 0.3
+    """Overviews whose quantiles differ by so many spreads count exp(−½) of one that is the same."""
+    least_likeness: Share = 0.1
+    """An earlier survey less like this one is not heard."""
+    first_sites: PositiveInt = 64
+    """Sites to be known from above before overviews are compared."""
+    ridge: PositiveFloat = 30.0
+    """Sites that a descriptor's weight of 0 is worth."""
+
+
 class PlannerSettings(Settings):
     """Interest × uncertainty ÷ cost on a belief map."""
 
@@ -77,6 +90,8 @@ class PlannerSettings(Settings):
     """Steps after which refocusing pays even at full sharpness."""
     refocus_gap: PositiveInt = 8
     """Steps that must lie between two refocusings."""
+    warm: WarmSettings = WarmSettings()
+    """How earlier surveys count, where the survey hands any to it (``library.warm``)."""
 
 
 class LearnedSettings(Settings):

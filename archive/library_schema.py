@@ -81,6 +81,19 @@ UPGRADES: tuple[str, ...] = (
     );
     CREATE INDEX campaigns_by_number ON campaigns (campaign, laboratory, number);
     """,
+    """
+    CREATE TABLE overviews (             -- archive.library_overview.Overview, of surveys
+        experiment INTEGER PRIMARY KEY, names TEXT NOT NULL, quantiles BLOB NOT NULL
+    );
+    CREATE TABLE overview_sites (
+        experiment INTEGER NOT NULL, target INTEGER NOT NULL, above REAL NOT NULL, interest REAL NOT NULL,
+        flagged INTEGER NOT NULL, verdict REAL, vector BLOB NOT NULL, PRIMARY KEY (experiment, target)
+    ) WITHOUT ROWID;
+    CREATE TRIGGER overviews_follow AFTER DELETE ON experiments BEGIN
+        DELETE FROM overviews WHERE experiment = OLD.id;
+        DELETE FROM overview_sites WHERE experiment = OLD.id;
+    END;
+    """,
 )
 """Script i brings a library from schema_version i to i + 1; version 0 is the empty file."""
 

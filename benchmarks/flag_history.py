@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from archive.library import Library
-from archive.library_filling import add_survey, close_looks
+from archive.library_filling import add_survey, looks_of
 from archive.library_from_survey import survey_experiments
 from archive.library_places import histories, survey_places
 from archive.reader import SurveyReader
@@ -70,7 +70,7 @@ def rare_places(seed: int, rare_fraction: float) -> list[tuple[float, float, flo
 def judged(library: Library, folder: Path, features: list[tuple[float, float, float]]) -> Iterator[tuple[float, bool]]:
     """(p-value, true) of every close look of a survey that the library does not hold."""
     with SurveyReader(folder) as reader:
-        close = close_looks(experiment for experiment, _ in survey_experiments(reader))
+        close = looks_of("detail", (experiment for experiment, _ in survey_experiments(reader)))
         places = survey_places(reader, "a")
         prints = {row.id: row.footprint for row in reader.exposures()}
         for place, history in zip(places, histories(library, close["a"], places), strict=True):

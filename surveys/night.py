@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pydantic import ValidationError
 
 from agent.factory import make_skills
+from agent.prior import Prior
 from archive.folder import Meta, SurveyFolder
 from archive.journal import utc_now
 from archive.reader import SurveyReader
@@ -37,6 +38,7 @@ from surveys.session import Session
 from surveys.settings import SurveySettings, recorded
 from surveys.signals import Interruption
 from surveys.task import survey_task
+from surveys.warm_start import begin_warm, go_on_warm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,6 +69,8 @@ class Night:
     stop: Interruption
     learned: Learned | None = None
     """What labels of earlier surveys taught; None = flags are ranked by surprise."""
+    prior: Prior | None = None
+    """What earlier surveys of like specimens left to the agent; None = it begins without."""
 
     @property
     def folder(self) -> Path:
@@ -92,7 +96,7 @@ class Night:
                 specimen=specimen.name,
             )
         )
-        session = Session(settings, number, env, self.record, self.learned)
+        session = Session(settings, number, env, self.record, self.learned, self.prior)
         report_cut_off(session, self.reader)
         return session
 
@@ -171,7 +175,7 @@ def open_night(
     try:
         if not free:
             raise ConfigError(f"{truth}: another survey's world keeps its truth here; remove it, or use another folder")
-        return _assemble(settings, place, people, free_bytes)
+        return _assemble(settings, place, people, free_bytes, fresh=True)
     except BaseException:
         place.close()
         _take_away(folder, before)
@@ -192,7 +196,7 @@ def resume_night(folder: Path, *, people: Clock | None = None) -> Night:
     """Go on with the survey in ``folder``. Raises FolderError, JournalError, ConfigError, InstrumentError."""
     place = SurveyFolder.open(folder)
     try:
-        return _assemble(recorded(place.meta.config), place, people, free_bytes)
+        return _assemble(recorded(place.meta.config), place, people, free_bytes, fresh=False)
     except ValidationError as error:
         place.close()
         lines = (f"{folder / 'survey.json'}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
@@ -203,7 +207,12 @@ def resume_night(folder: Path, *, people: Clock | None = None) -> Night:
 
 
 def _assemble(
-    settings: SurveySettings, place: SurveyFolder, people: Clock | None, free_bytes: Callable[[Path], int]
+    settings: SurveySettings,
+    place: SurveyFolder,
+    people: Clock | None,
+    free_bytes: Callable[[Path], int],
+    *,
+    fresh: bool,
 ) -> Night:
     with ExitStack() as undone:  # unless all of it opens
         record = SurveyRecorder(place, free_bytes=free_bytes)
@@ -220,6 +229,7 @@ def _assemble(
         forget_stale(record)
         _tell_damages(record, clock.now_s())
         learned = _learned(settings, record, clock.now_s())
+        prior = begin_warm(settings, place.path, record, clock.now_s()) if fresh else go_on_warm(place.path, record)
         undone.pop_all()
     return Night(
         settings=settings,
@@ -231,6 +241,7 @@ def _assemble(
         people=people or RealClock(),
         stop=Interruption(),
         learned=learned,
+        prior=prior,
     )
 
 

@@ -11,6 +11,7 @@ from archive.errors import ArchiveError
 from archive.library import Library
 from archive.library_filling import add_survey, counted
 from archive.reader import SurveyReader
+from configs.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,12 +30,17 @@ def remember(folder: Path, settings: LibrarySettings) -> str:
     """
     if not settings.keep:
         return "not kept (library.keep is off)"
-    file = settings.file or folder.resolve().parent / NAME
+    file = library_file(folder, settings)
     try:
         with SurveyReader(folder) as reader, Library(file) as library:
             done, told = add_survey(library, reader)
             write_atomically(folder / HISTORY, json.dumps(told, indent=2).encode(), durable=False)
-    except (ArchiveError, OSError, sqlite3.Error, ValueError) as error:
+    except (ArchiveError, ConfigError, OSError, sqlite3.Error, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         return f"not added ({reason}); `adaptem library add {folder}` does it later"
     return f"{file} ({counted(done) or 'no frame to add'})"
+
+
+def library_file(folder: Path, settings: LibrarySettings) -> Path:
+    """Where the library of a survey in ``folder`` is."""
+    return settings.file or folder.resolve().parent / NAME

@@ -14,6 +14,7 @@ from surveys.taught import TaughtAgent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from agent.prior import Prior
     from agent.protocol import Agent
     from archive.recorder import SurveyRecorder
     from envs.step import Step
@@ -48,12 +49,13 @@ class Session:
         env: SurveyEnv,
         record: SurveyRecorder,
         learned: Learned | None = None,
+        prior: Prior | None = None,
     ) -> None:
-        """``learned``: what labels of earlier surveys taught; None = nothing."""
+        """``learned``: what labels of earlier surveys taught; ``prior``: what these left to the agent; None = nothing."""
         self.env = env
         self._learned = learned
         self.name = settings.specimens[number].name
-        self._settings = settings
+        self._settings, self._prior = settings, prior
         self.record = record
         sites = env.situation.task.tree.leaves.tolist()
         self.controls = draw(sites, settings.controls, settings.seed, number)
@@ -131,14 +133,12 @@ class Session:
 
     def _new_agent(self) -> Agent:
         situation = self.env.situation
-        agent = make_agent(
-            self._settings.agent, situation.task, self.env.catalogue, situation.skills, self._settings.seed
-        )
-        share = self._settings.taught_share
+        settings, task, skills = self._settings, situation.task, situation.skills
+        agent = make_agent(settings.agent, task, self.env.catalogue, skills, settings.seed, self._prior)
+        share = settings.taught_share
         if self._learned is None or not share:
             return agent
-        names = situation.scorer.names
-        return TaughtAgent(agent, self._learned, situation.task, self.env.catalogue, names, share)
+        return TaughtAgent(agent, self._learned, task, self.env.catalogue, situation.scorer.names, share)
 
 
 def _open_to_it(steps: Iterable[Step]) -> Iterator[Step]:

@@ -123,9 +123,13 @@ class MotionSettings(Settings):
 
 
 class LibrarySettings(Settings):
-    """The library of prior experiments, to which a survey is added when it has ended."""
+    """The library of prior experiments: a survey begins with what it knows, and is added when it has ended."""
 
+    warm: bool = True
+    """Whether an agent of kind planner is given what earlier surveys of like specimens saw and found; it weighs that
+    against what it sees itself (``agent.warm``)."""
     keep: bool = True
+    """Whether the survey is added."""
     file: Path | None = None
     """Left out: library.sqlite beside the survey's folder, one for all surveys there."""
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from archive.folder import read_meta
 from archive.labels import LabelJournal
 from archive.reader import SurveyReader
-from archive.standing import locked, standing
+from archive.verdicts import LABELS, blind_verdicts
 from configs.errors import ConfigError
 from envs.scoring import make_scorer
 from surveys.places import PLACE
@@ -26,15 +26,12 @@ from surveys.sights import sights
 from surveys.verdicts import surprises
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from archive.labels import Batch
     from surveys.places import Place
 
 Array: TypeAlias = npt.NDArray[np.float64]
-
-LABELS = "labels.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +89,16 @@ def _add(found: Lessons, folder: Path, journal: LabelJournal) -> None:
     found.read[name] = events[-1].seq if events else 0
     said: dict[str, list[float]] = {}
     places: dict[str, Place] = {}
-    for place, verdict in _verdicts(journal):
+    for item, verdict in blind_verdicts(journal):
+        place = PLACE.validate_python(dict(item.data))
         said.setdefault(place.key, []).append(verdict)
         places[place.key] = place
     for key, place in places.items():
         lesson = _lesson(name, place, known, float(np.mean(said[key])))
         if lesson is not None:
             (found.teaching if place.trains else found.audit).append(lesson)
-    for item, wanted in journal.wanted():
-        place = PLACE.validate_python(dict(item.data))
+    for asked, wanted in journal.wanted():
+        place = PLACE.validate_python(dict(asked.data))
         lesson = _lesson(name, place, known, 5.0) if place.trains else None
         if lesson is not None:
             found.wanted.append((wanted, lesson))
@@ -129,22 +127,6 @@ def _known(folder: Path) -> tuple[dict[str, _Specimen], tuple[str, ...]]:
         except ValueError as error:
             raise ConfigError(f"{folder} does not teach: its steps cannot be gone through again ({error})") from error
     return made, next(iter(made.values())).portraits.columns
-
-
-def _verdicts(journal: LabelJournal) -> Iterator[tuple[Place, float]]:
-    """Blind verdicts of locked batches; one that was given before its picture had come is worth nothing."""
-    for batch in journal.batches():
-        events = journal.events(batch.id)
-        if not locked(events):
-            continue
-        yield from _of_batch(batch, {item: told.counts for item, told in standing(events).items()})
-
-
-def _of_batch(batch: Batch, blind: Mapping[str, int | None]) -> Iterator[tuple[Place, float]]:
-    for item in batch.items:
-        verdict = blind.get(item.id)
-        if verdict is not None:
-            yield PLACE.validate_python(dict(item.data)), float(verdict)
 
 
 def _lesson(survey: str, place: Place, known: Mapping[str, _Specimen], verdict: float) -> Lesson | None:

@@ -1,0 +1,174 @@
+"""What earlier surveys of like specimens say of the sites seen from above, and how far they are to be believed here.
+
+    sites of earlier surveys: from above ─► what came of them    a ridge regression over descriptors, each survey
+                                                                 weighted by how like its overview is to this one
+    a site here, from above ─► expected outcome ─► in place of its interest from above: the warm model
+    the interest from above itself ──────────────────────────►  the cold model
+    the earlier surveys, one by one ─► did the others tell more of it than its interest from above? ─┐
+    what was seen here ─► how probable either model had made it ─────────────────────────────────────┴─► their shares
+
+So one of other specimens is not heard, one that contradicts itself hardly, and one that misleads is found out by the
+first looks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.belief import Belief
+from agent.prior import EarlierSurvey
+from envs.overviews import apart, in_spreads, quantiles_of, scaled, telling
+from envs.step import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.prior import Prior
+    from agent.settings import WarmSettings
+    from envs.step import Step
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Ratio: TypeAlias = float
+
+FEWEST_SITES = 10
+"""Of an earlier survey, to judge by it whether others foretell it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One earlier survey, ready for a regression with P features."""
+
+    of: EarlierSurvey
+    features: Array
+    """(n, P)."""
+    squares: Array
+    """(P, P)."""
+    products: Array
+    """(P,)."""
+
+
+class Earlier:
+    """Folds what this survey sees from above, and tells what is to be expected by what came of the like before."""
+
+    def __init__(self, prior: Prior, settings: WarmSettings, sites: npt.NDArray[np.intp]) -> None:
+        """``sites``: (N,) target ids of the sites that are planned."""
+        self._settings, self._names = settings, prior.names
+        self._place = {int(site): number for number, site in enumerate(sites)}
+        self._rows = np.full((len(sites), len(prior.names)), np.nan)
+        self._sources = []
+        for one in prior.surveys:
+            features = _features(scaled(one.rows, prior.names), one.quantiles)
+            self._sources.append(_Source(one, features, features.T @ features, features.T @ one.outcome))
+        self._told = [self._would_have_told(number) for number in range(len(self._sources))]
+        self.fingerprint = prior.fingerprint
+
+    def see(self, step: Step) -> None:
+        """Keep what an overview shows of the sites."""
+        if step.kind is not Kind.LOOK or step.score is None:
+            return
+        for cell, row in zip(step.score.cells, step.score.descriptors, strict=True):
+            place = self._place.get(cell)
+            if place is not None and cell != step.target and len(row) == self._rows.shape[1]:
+                self._rows[place] = row
+
+    def state(self) -> Mapping[str, Any]:
+        """What was seen from above: (row by the site's number among those planned)."""
+        seen = np.flatnonzero(np.isfinite(self._rows).all(axis=1))
+        return {"above": {str(place): self._rows[place].tolist() for place in seen.tolist()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._rows[:] = np.nan
+        for place, row in state["above"].items():
+            self._rows[int(place)] = row
+
+    def expected(self, above: Array, known: Mask) -> tuple[Array, Ratio] | None:
+        """(N,) what to expect of sites, on the scale of their interest from above, and how far to trust in it.
+
+        None where no survey speaks. ``above``: (N,) interest from above, where ``known``. The k-th highest expectation
+        gets the k-th highest interest, so that all that a planner knows of the scale holds for it. Trust: in which
+        share of the earlier surveys the others had told where to look; one half where that cannot be known.
+        """
+        told = known & telling(self._rows, self._names)
+        if told.sum() < self._settings.first_sites:
+            return None
+        here = scaled(self._rows[told], self._names)
+        quantiles = quantiles_of(here)
+        heard = self._heard(quantiles)
+        if not heard.any():
+            return None
+        score = _features(here, quantiles) @ self._weights(heard)
+        found = above.copy()
+        ranked = np.empty(len(score))
+        ranked[np.argsort(score, kind="stable")] = np.sort(above[told])
+        found[told] = ranked
+        trials = [(weight, won) for weight, won in zip(heard.tolist(), self._told, strict=True) if won is not None]
+        wins, asked = sum(weight * won for weight, won in trials), sum(weight for weight, _ in trials)
+        return found, (1 + wins) / (2 + asked)
+
+    def _heard(self, ours: Array, without: int | None = None) -> Array:
+        """(S,) the weight of each earlier survey on a specimen whose overview has these quantiles (Q, F)."""
+        off = np.array([apart(source.of.quantiles, ours) for source in self._sources])
+        weights = np.exp(-0.5 * (off / self._settings.alike_spreads) ** 2)
+        weights[weights < self._settings.least_likeness] = 0.0
+        if without is not None:
+            weights[without] = 0.0
+        return weights
+
+    def _weights(self, heard: Array) -> Array:
+        """(P,) of the features, by regression on the earlier surveys with these weights (S,)."""
+        squares = sum(weight * source.squares for weight, source in zip(heard, self._sources, strict=True))
+        products = sum(weight * source.products for weight, source in zip(heard, self._sources, strict=True))
+        ridge = np.full(len(products), self._settings.ridge)
+        ridge[0] = 1e-6
+        return np.linalg.solve(squares + np.diag(ridge), products)
+
+    def _would_have_told(self, number: int) -> bool | None:
+        """Whether the others had told more of an earlier survey's sites than chance, and than interest from above did.
+
+        None where none of the others is like it, or too little came of its sites to say.
+        """
+        source = self._sources[number]
+        heard = self._heard(source.of.quantiles, without=number)
+        outcome = source.of.outcome
+        if not heard.any() or len(outcome) < FEWEST_SITES or outcome.std() == 0:
+            return None
+        by_others = _correlation(source.features @ self._weights(heard), outcome)
+        return by_others > max(_correlation(source.of.above, outcome), 1 / math.sqrt(len(outcome)))
+
+
+def posterior(trust: Ratio, cold: Belief, warm: Belief) -> Ratio:
+    """Probability that the warm model is the better one here, after what was seen; ``trust`` before it."""
+    odds = math.log(trust / (1 - trust)) + warm.evidence - cold.evidence
+    return 1 / (1 + math.exp(-min(max(odds, -30.0), 30.0)))
+
+
+def mixed(cold: Belief, warm: Belief, share: Ratio) -> Belief:
+    """Mean and variance of the two beliefs' mixture, ``share`` of it the warm one."""
+    mean = share * warm.mean + (1 - share) * cold.mean
+    between = share * (1 - share) * (warm.mean - cold.mean) ** 2
+    return Belief(
+        above=share * warm.above + (1 - share) * cold.above,
+        mean=mean,
+        doubt=np.sqrt(share * warm.doubt**2 + (1 - share) * cold.doubt**2 + between),
+        scatter=math.sqrt(share * warm.scatter**2 + (1 - share) * cold.scatter**2),
+        evidence=cold.evidence,
+    )
+
+
+def _features(on_scale: Array, quantiles: Array) -> Array:
+    """(n, 1 + 2F): one, every descriptor in spreads of its own survey, and how far off it is either way."""
+    off = in_spreads(on_scale, quantiles)
+    return np.concatenate([np.ones((len(off), 1)), off, np.abs(off)], axis=1)
+
+
+def _correlation(one: Array, other: Array) -> Ratio:
+    """Pearson's; 0 where one of them does not vary."""
+    if one.std() == 0 or other.std() == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
