@@ -36,6 +36,8 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Ratio: TypeAlias = float
 
+KNOTS = (1.0, 3.0)
+"""Spreads from which a descriptor counts more steeply."""
 FEWEST_SITES = 10
 """Of an earlier survey, to judge by it whether others foretell it."""
 
@@ -162,9 +164,13 @@ def mixed(cold: Belief, warm: Belief, share: Ratio) -> Belief:
 
 
 def _features(on_scale: Array, quantiles: Array) -> Array:
-    """(n, 1 + 2F): one, every descriptor in spreads of its own survey, and how far off it is either way."""
+    """(n, 1 + 5F): one, every descriptor in spreads of its own survey, and how far it lies beyond ``KNOTS`` either way.
+
+    What is rare is seldom told by a straight line: it lies in the tails.
+    """
     off = in_spreads(on_scale, quantiles)
-    return np.concatenate([np.ones((len(off), 1)), off, np.abs(off)], axis=1)
+    tails = [np.maximum(side * off - knot, 0.0) for knot in KNOTS for side in (1.0, -1.0)]
+    return np.concatenate([np.ones((len(off), 1)), off, *tails], axis=1)
 
 
 def _correlation(one: Array, other: Array) -> Ratio:

@@ -150,7 +150,8 @@ def _overview(library: Library, number: int) -> Overview | None:
         return None
     names = tuple(json.loads(row[0]))
     told = library.database.execute(
-        "SELECT target, above, interest, flagged, verdict, vector FROM overview_sites WHERE experiment = ? ORDER BY target",
+        "SELECT target, above, interest, flagged, verdict, vector FROM overview_sites WHERE experiment = ?"
+        " ORDER BY target",
         (number,),
     )
     sites = tuple(OverviewSite(t, a, i, bool(f), v, tuple(unpacked(blob).tolist())) for t, a, i, f, v, blob in told)

@@ -38,6 +38,7 @@ def blind_verdicts(journal: LabelJournal) -> Iterator[tuple[Item, float]]:
 def teaching_verdicts(folder: Path) -> dict[tuple[str, int], float]:
     """By specimen and site the mean verdict on what the policy chose; empty where nobody was asked.
 
+    What was said of a flag counts for every site of its region.
     Controls and seeded positives are the audit set: they are not in it. Raises JournalError.
     """
     if not (folder / LABELS).is_file():
@@ -46,5 +47,7 @@ def teaching_verdicts(folder: Path) -> dict[tuple[str, int], float]:
     with closing(LabelJournal(folder / LABELS)) as journal:
         for item, verdict in blind_verdicts(journal):
             if list(item.data["streams"]) == [Stream.POLICY.value]:
-                said[str(item.data["specimen"]), int(item.data["target"])].append(verdict)
+                sites = (item.data.get("flag") or {}).get("sites") or [item.data]
+                for site in sites:
+                    said[str(item.data["specimen"]), int(site["target"])].append(verdict)
     return {place: float(np.mean(verdicts)) for place, verdicts in said.items()}
