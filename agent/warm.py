@@ -55,6 +55,17 @@ class _Source:
     """(P,)."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What was reckoned for one state of the overviews: it stays as long as no other is taken."""
+
+    sites: Mask
+    """(N,) those that it is about."""
+    score: Array | None
+    """(n,) of them; None where no earlier survey is heard."""
+    trust: Ratio
+
+
 class Earlier:
     """Folds what this survey sees from above, and tells what is to be expected by what came of the like before."""
 
@@ -68,6 +79,7 @@ class Earlier:
             features = _features(scaled(one.rows, prior.names), one.quantiles)
             self._sources.append(_Source(one, features, features.T @ features, features.T @ one.outcome))
         self._told = [self._would_have_told(number) for number in range(len(self._sources))]
+        self._scored: _Scored | None = None
         self.fingerprint = prior.fingerprint
 
     def see(self, step: Step) -> None:
@@ -77,7 +89,7 @@ class Earlier:
         for cell, row in zip(step.score.cells, step.score.descriptors, strict=True):
             place = self._place.get(cell)
             if place is not None and cell != step.target and len(row) == self._rows.shape[1]:
-                self._rows[place] = row
+                self._rows[place], self._scored = row, None
 
     def state(self) -> Mapping[str, Any]:
         """What was seen from above: (row by the site's number among those planned)."""
@@ -85,7 +97,7 @@ class Earlier:
         return {"above": {str(place): self._rows[place].tolist() for place in seen.tolist()}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._rows[:] = np.nan
+        self._rows[:], self._scored = np.nan, None
         for place, row in state["above"].items():
             self._rows[int(place)] = row
 
@@ -99,19 +111,25 @@ class Earlier:
         told = known & telling(self._rows, self._names)
         if told.sum() < self._settings.first_sites:
             return None
+        if self._scored is None or not np.array_equal(self._scored.sites, told):
+            self._scored = self._score(told)
+        if self._scored.score is None:
+            return None
+        found, ranked = above.copy(), np.empty(int(told.sum()))
+        ranked[np.argsort(self._scored.score, kind="stable")] = np.sort(above[told])
+        found[told] = ranked
+        return found, self._scored.trust
+
+    def _score(self, told: Mask) -> _Scored:
+        """Of the sites (N,) where something is seen from above: (n,) of them."""
         here = scaled(self._rows[told], self._names)
         quantiles = quantiles_of(here)
         heard = self._heard(quantiles)
         if not heard.any():
-            return None
-        score = _features(here, quantiles) @ self._weights(heard)
-        found = above.copy()
-        ranked = np.empty(len(score))
-        ranked[np.argsort(score, kind="stable")] = np.sort(above[told])
-        found[told] = ranked
+            return _Scored(told, None, 0.0)
         trials = [(weight, won) for weight, won in zip(heard.tolist(), self._told, strict=True) if won is not None]
         wins, asked = sum(weight * won for weight, won in trials), sum(weight for weight, _ in trials)
-        return found, (1 + wins) / (2 + asked)
+        return _Scored(told, _features(here, quantiles) @ self._weights(heard), (1 + wins) / (2 + asked))
 
     def _heard(self, ours: Array, without: int | None = None) -> Array:
         """(S,) the weight of each earlier survey on a specimen whose overview has these quantiles (Q, F)."""
