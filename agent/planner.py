@@ -96,7 +96,7 @@ class Planner:
         refocus = skill_number(self._catalogue, view, "refocus")
         if refocus is not None and (why := self._focus_pays(view)):
             return self._decide([_plain(refocus, "refocus", self._skill_s["refocus"])], why)
-        belief, share = self._believe(view)
+        belief, say = self._believe(view)
         details, overviews = self._details(view, belief), self._overviews(view, belief)
         ranked = sorted([*self._best(view, details), *self._best(view, overviews)], key=lambda pair: -pair[0])
         if not ranked:
@@ -111,7 +111,7 @@ class Planner:
                 [drawn, *[c for c in best if c.action != drawn.action][:-1]], "drawn at random, to explore"
             )
         best[0] = replace(best[0], probability=1 - self._settings.exploration + share)
-        return self._decide(best, self._reason(ranked, share))
+        return self._decide(best, self._reason(ranked, say))
 
     def observe(self, step: Step) -> None:
         """Keep what overviews show, for what earlier surveys say of it; all else the observation shows already."""
@@ -237,12 +237,12 @@ class Planner:
             probability=probability,
         )
 
-    def _reason(self, ranked: list[tuple[float, Candidate]], share: Ratio) -> str:
+    def _reason(self, ranked: list[tuple[float, Candidate]], say: Ratio) -> str:
         best = ranked[0][1]
         text = f"interest {best.value:.1f} ± {best.uncertainty:.1f} expected for {best.cost_s:.1f} s"
         if len(ranked) > 1 and ranked[0][0] > 0:
             text += f"; the next best ({ranked[1][1].label}) pays {ranked[1][0] / ranked[0][0]:.0%} as much per cost"
-        return f"{text}; earlier surveys have {share:.0%} of the say" if share > 0 else text
+        return f"{text}; earlier surveys have {say:.0%} of the say" if say > 0 else text
 
     def _decide(self, candidates: list[Candidate], reason: str) -> Decision:
         return Decision(action=candidates[0].action, candidates=tuple(candidates), policy=self._name, reason=reason)
