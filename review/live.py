@@ -31,7 +31,7 @@ CURSOR = r"[0-9]{1,18}-[0-9]{1,18}-[0-9]{1,18}"
 MOST_STEPS = 2000
 """That a page is told when it opens."""
 _CANDIDATES = 5
-_OF_NO_PLACE = frozenset({"start", "resume", "end", "calibration", "learned", "waived", "cleared"})
+_OF_NO_PLACE = frozenset({"start", "resume", "end", "calibration", "learned", "earlier", "waived", "cleared"})
 """Remarks that never tell of a place; of a fault only its kind does not. Of others, also new ones, nothing is said."""
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FLAGS_SHOWN = 60
 CONTROLS_SHOWN = 12
 FAULTS_SHOWN = 50
+EARLIER_SHOWN = 8
 
 
 def write_report(folder: Path) -> Path:
@@ -77,5 +78,6 @@ def _render(reader: SurveyReader, content: dict[str, Any]) -> str:
         near=[(row, frames.whole(row["exposure_id"])) for row in content["closest"]],
         audit=[(row, frames.whole(row["exposure_id"])) for row in content["controls"][:CONTROLS_SHOWN]],
         faults_shown=FAULTS_SHOWN,
+        earlier_shown=EARLIER_SHOWN,
         config_text=yaml.safe_dump(content["config"], sort_keys=False, allow_unicode=True),
     )

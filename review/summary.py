@@ -48,6 +48,7 @@ def summarise(meta: Meta, rows: Rows, *, running: bool = False) -> dict[str, Any
         "controls": [_control(step) for step in steps if step.kind is Kind.CONTROL],
         "agreement": _agreement(events, steps),
         "learned": next((dict(event.data) for event in reversed(events) if event.kind == "learned"), None),
+        "earlier": next(({"told": event.message, **event.data} for event in events if event.kind == "earlier"), None),
         "decided_by": dict(Counter(step.decision.decided_by for step in steps)),
         "provenance": {
             "created": meta.created_utc,
