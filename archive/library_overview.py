@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from archive.library import Kept, Library
+    from archive.library import Library
+    from archive.library_records import Kept
     from envs.scorers import Scorer
     from envs.step import Step
 
@@ -96,10 +97,12 @@ def overview_of(
     judge = scorer.completed() if isinstance(scorer, ExplainingScorer) else scorer
     sites = []
     for target in both:
-        seen = [float(judged(judge.interest(look, np.array([row])))[0]) for look, row in (above[target], own[target])]
-        if np.isfinite(seen).all():
-            row = above[target][1]
-            sites.append(OverviewSite(target, *seen, target in flagged, verdicts.get(target), row))
+        from_above, interest = (
+            float(judged(judge.interest(look, np.array([row])))[0]) for look, row in (above[target], own[target])
+        )
+        if np.isfinite(from_above) and np.isfinite(interest):
+            verdict, row = verdicts.get(target), above[target][1]
+            sites.append(OverviewSite(target, from_above, interest, target in flagged, verdict, row))
     return Overview(scorer.names, quantiles, tuple(_spread_out(sites))) if sites else None
 
 

@@ -31,7 +31,7 @@ from surveys.task import survey_task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archive.library import Kept
+    from archive.library_records import Kept
     from archive.recorder import SurveyRecorder
     from surveys.settings import SurveySettings
 
