@@ -69,6 +69,8 @@ class Advice:
     """In Å/√e: what a dose buys; a Poisson-limited signal keeps it whatever the dose."""
     evidence: tuple[int, ...]
     """Numbers of experiments in the library, the newest first."""
+    like: int
+    """Experiments on like specimens that told how they ended, of this technique or any that was asked for."""
     fallback: str | None
     """What stands in where like experiments are few; None where they are enough."""
 
@@ -131,6 +133,7 @@ def _advice(
         snr=float(np.median(snrs)) if snrs else None,
         snr_per_root_fluence=float(np.median(efficiency)) if efficiency else None,
         evidence=tuple(sorted((kept.id for kept in members), reverse=True)[:_EVIDENCE]),
+        like=like,
         fallback=fallback,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console import library_asked
+from console import library_asked, library_recommending
 from console.exits import Exit, plain_errors, say, show
 from console.library_options import Elements, File, Json, opened_library, said
 
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     group.command("add")(add)
     group.command("result")(result)
     library_asked.register(group)
+    library_recommending.register(group)
     group.command("export")(export)
     group.command("import")(import_bundle)
     group.command("merge")(merge)

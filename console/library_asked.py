@@ -1,4 +1,4 @@
-"""Commands that ask the library: search, show, stats, recommend, conflicts."""
+"""Commands that ask the library: search, show, stats, conflicts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Between = Annotated[
 ]
 Like = Annotated[Path | None, typer.Option(help="An image: the most alike first.")]
 WIDE = 160
-_SHOWN = ("voltage_kV", "current_pA", "dwell_us", "pixel_size_nm", "fluence_e_per_A2")
+SHOWN = ("voltage_kV", "current_pA", "dwell_us", "pixel_size_nm", "fluence_e_per_A2")
 
 
 def register(group: typer.Typer) -> None:
@@ -33,7 +33,6 @@ def register(group: typer.Typer) -> None:
     group.command("search")(search)
     group.command("show")(show_one)
     group.command("stats")(stats)
-    group.command("recommend")(recommend)
     group.command("conflicts")(conflicts)
 
 
@@ -131,58 +130,11 @@ def stats(
                 dwell = "" if row.dwell_decade is None else f"{10.0**row.dwell_decade:g}+ µs"
                 usable = "not told" if row.usable_ratio is None else f"{row.usable_ratio:.0%}"
                 table.add_row(
-                    row.technique, _number(row.voltage_kV), dwell, str(row.experiments), str(row.frames), usable
+                    row.technique, number_text(row.voltage_kV), dwell, str(row.experiments), str(row.frames), usable
                 )
-            _widen()
+            widen()
             say(table if rows else "nothing in the library fits")
             say(f"\n{len(kept)} experiments; " + ", ".join(f"{k} {n}" for k, n in list(made_of.items())[:20]))
-
-
-def recommend(
-    elements: Elements = None,
-    material: Annotated[str | None, typer.Option(help="A formula, in place of elements: SrTiO3.")] = None,
-    technique: Technique = None,
-    count: Annotated[int, typer.Option(help="At most so many.", min=1, max=100)] = 8,
-    library: File = None,
-    json: Json = False,
-) -> None:
-    """Techniques and settings that were of use on like specimens, with the evidence and how sure it is."""
-    with plain_errors():
-        from archive.library_recommend import INTERVAL
-        from archive.library_recommend import recommend as advise
-        from configs.elements import elements_of
-        from configs.errors import ConfigError
-
-        try:
-            wanted = elements_of(material) if material else tuple(said(elements=elements).elements or ())
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-        if not wanted:
-            raise ConfigError("say what the specimen is made of: --material SrTiO3, or --element Sr --element Ti")
-        with opened_library(library, write=False) as kept:
-            found = advise(kept, wanted, technique, count)
-        if json:
-            show([
-                {"technique": a.technique, "settings": _told(a.settings), "usable": a.usable.mean,
-                 "usable_interval": a.usable.interval, "interval_probability": INTERVAL, "n": a.usable.experiments,
-                 "snr": a.snr, "snr_per_root_fluence": a.snr_per_root_fluence, "evidence": a.evidence,
-                 "fallback": a.fallback}
-                for a in found
-            ])  # fmt: skip
-            return
-        table = Table("technique", *_SHOWN, f"usable ({INTERVAL:.0%})", "n", "SNR", "SNR/√fluence", "evidence",
-                      box=None, padding=(0, 1))  # fmt: skip
-        for each in found:
-            low, high = each.usable.interval
-            table.add_row(
-                each.technique, *(_number(getattr(each.settings, name)) for name in _SHOWN),
-                f"{each.usable.mean:.2f} ({low:.2f}-{high:.2f})", str(each.usable.experiments), _number(each.snr),
-                _number(each.snr_per_root_fluence), " ".join(map(str, each.evidence)),
-            )  # fmt: skip
-        _widen()
-        say(table if found else "nothing in the library told how it ended")
-        for note in dict.fromkeys(each.fallback for each in found if each.fallback):
-            say(note)
 
 
 def conflicts(library: File = None) -> None:
@@ -191,7 +143,7 @@ def conflicts(library: File = None) -> None:
         with opened_library(library, write=False) as kept:
             found = kept.conflicts()
         show([{"rule": rule, "origin": origin, "uid": theirs.uid, "title": theirs.title,
-               "conditions": _told(theirs.conditions)} for rule, theirs, origin in found])  # fmt: skip
+               "conditions": told_of(theirs.conditions)} for rule, theirs, origin in found])  # fmt: skip
 
 
 def _query(
@@ -238,16 +190,16 @@ def _alike(library: Library, query: Query, image: Path, count: int) -> list[tupl
 
 
 def _table(found: list[tuple[Kept, float | None]]) -> Table:
-    _widen()
+    widen()
     far = any(distance is not None for _, distance in found)
-    table = Table("", *(["distance"] if far else []), "technique", "title", "elements", *_SHOWN, "usable",
+    table = Table("", *(["distance"] if far else []), "technique", "title", "elements", *SHOWN, "usable",
                   box=None, padding=(0, 1))  # fmt: skip
     for kept, distance in found:
         one = kept.experiment
         usable = "" if one.outcome.usable_ratio is None else f"{one.outcome.usable_ratio:.0%} of {one.outcome.frames}"
         table.add_row(
-            str(kept.id), *([_number(distance)] if far else []), one.technique, one.title, " ".join(one.elements),
-            *(_number(getattr(one.conditions, name)) for name in _SHOWN), usable,
+            str(kept.id), *([number_text(distance)] if far else []), one.technique, one.title, " ".join(one.elements),
+            *(number_text(getattr(one.conditions, name)) for name in SHOWN), usable,
         )  # fmt: skip
     return table
 
@@ -272,15 +224,18 @@ def _result_line(result: Result) -> str:
     return f"{result.specimen}: {told}"
 
 
-def _told(settings: Conditions) -> dict[str, float]:
+def told_of(settings: Conditions) -> dict[str, float]:
+    """Those that were told, by name."""
     values = {each.name: getattr(settings, each.name) for each in fields(settings)}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
+    """To three digits; empty where nobody told it."""
     return "" if value is None else f"{value:.3g}"
 
 
-def _widen() -> None:
+def widen() -> None:
+    """Give tables room where there is no terminal that would say its own width."""
     if not output.is_terminal:
         output.width = WIDE

@@ -32,6 +32,9 @@ def plan(
         bool, typer.Option("--simulate", help="Image the feature in the simulator, and count how often it is found.")
     ] = False,
     evidence: Annotated[bool, typer.Option("--evidence", help="Also list what each number rests on.")] = False,
+    library: Annotated[
+        Path | None, typer.Option(help="Ask this library what earlier experiments on like specimens say.")
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Also write the numbers to this file.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for picture, numbers and survey config; by itself NAME-plan.")
@@ -43,26 +46,28 @@ def plan(
         from configs.load import ConfigError, load
         from console import plan_config
 
-        design = _needing_simulator("surveys.design")
+        design = needing_simulator("surveys.design")
         asked = load(question, import_module("surveys.design_question").Question, tuple(sets or ()))
         place = out if out is not None else Path(f"{asked.name}-plan")
         config = place / "survey.yaml"
         plan_config.refuse_changed(config)
         made: Plan = design.make_plan(asked)
+        if library is not None:
+            made = _asked_library(made, library)
         checked: dict[str, Checked | Measured] = {}
         if simulate:
             from rich.progress import track
 
             from console.exits import errors
 
-            check = _needing_simulator("surveys.design_check")
-            precision = _needing_simulator("surveys.design_precision")
+            check = needing_simulator("surveys.design_check")
+            precision = needing_simulator("surveys.design_precision")
             rows = [row for row in made.rows if math.isfinite(row.needed_e_per_A2)]
             for row in track(rows, "simulating", console=errors, transient=True):
                 found = check.check(made, row) or precision.measure(made, row)
                 if found is not None:
                     checked[row.proposal.technique] = found
-        told = _needing_simulator("surveys.design_told")
+        told = needing_simulator("surveys.design_told")
         facts = told.as_dict(made, checked)
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -99,6 +104,15 @@ def plan(
         say(f"run it:  adaptem survey {files[-1]}")
 
 
+def _asked_library(made: Plan, file: Path) -> Plan:
+    """With earlier experiments beside each row. Raises LibraryError for a library that is not there, or none."""
+    from console.library_options import opened_library
+
+    with opened_library(file, write=False) as kept:
+        told: Plan = import_module("surveys.design_prior").with_prior(made, kept)
+    return told
+
+
 def _tell(made: Plan, checked: dict[str, Any]) -> None:
     from rich.table import Table
 
@@ -120,10 +134,13 @@ def _tell(made: Plan, checked: dict[str, Any]) -> None:
         say(table)
     for line in reasons(made):
         say(line, style="yellow")
+    for row in made.rows:
+        for each in row.proposal.prior:
+            say(f"{row.proposal.technique}: {each.what} [{each.source}]")
     say(made.verdict(), style="bold")
 
 
-def _needing_simulator(module: str) -> Any:
+def needing_simulator(module: str) -> Any:
     """A module that needs the simulator's tables. Raises ConfigError where they are not installed."""
     from configs.errors import ConfigError
 

@@ -79,7 +79,7 @@ class Proposal:
     """Of the electrons that the detector gets from the film."""
     evidence: tuple[Evidence, ...] = ()
     prior: tuple[Evidence, ...] = ()
-    """What earlier experiments say; none are asked yet."""
+    """What earlier experiments say (``surveys.design_prior``); empty until a library is asked."""
     factor: Ratio = 1.5
     """The dose may be this factor larger or smaller: uncertainty of cross-sections and model."""
     doubt: str | None = None

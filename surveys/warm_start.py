@@ -75,7 +75,7 @@ def begin_warm(settings: SurveySettings, folder: Path, record: SurveyRecorder, n
     if not file.is_file():
         return None
     try:
-        with Library(file, create=False) as library:
+        with Library(file, create=False, write=False) as library:
             prior, heard = asked(library, settings)
     except (ArchiveError, ConfigError, OSError, sqlite3.Error, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__

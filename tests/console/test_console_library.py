@@ -51,6 +51,29 @@ def test_a_library_from_empty_to_another_laboratory(run, tmp_path):
     assert run("conflicts", *other).output.strip() == "[]"
 
 
+def test_a_recommendation_is_held_against_what_physics_says(run, tmp_path):
+    pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
+    assert run("add", "HAADF_0.png", "--material", "SrTiO3", "--licence", "CC0-1.0").exit_code == 0
+    question = tmp_path / "question.yaml"
+    question.write_text(
+        "specimen: {crystal: SrTiO3, thickness_nm: 8}\nfeature: {kind: dopant, element: Hf, replaces: Ti}\n"
+        "techniques: [HAADF]\nlimits: {field_nm: 20}\n"
+    )
+    (advice,) = json.loads(run("recommend", "--question", "question.yaml", "--json").output)
+    assert advice["plan"]["agrees"] is None and "did not tell their dose" in advice["plan"]["told"]
+    assert advice["plan"]["needed_e_per_A2"] > 0
+    table = run("recommend", "--question", "question.yaml").output
+    assert "would show it" in table and "the plan" in table
+    assert "plan" not in json.loads(run("recommend", "--material", "SrTiO3", "--json").output)[0]
+    asked = CliRunner().invoke(app, ["plan", "question.yaml", "--library", "library.sqlite", "--json", "numbers.json"])
+    assert asked.exit_code == 0, asked.output
+    (row,) = json.loads((tmp_path / "numbers.json").read_text())["rows"]
+    assert "n = 1, usable frames" in row["prior_experiments"][0]["what"]
+    assert "earlier experiments on like specimens" in " ".join(asked.output.split())
+    missing = CliRunner().invoke(app, ["plan", "question.yaml", "--library", "none.sqlite"])
+    assert missing.exit_code == 1 and "found none" in missing.output
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
