@@ -87,9 +87,10 @@ def begin_warm(settings: SurveySettings, folder: Path, record: SurveyRecorder, n
         return None
     text = _text(prior)
     write_atomically(folder / FILE, text)
+    count, remarkable = len(heard), sum(one.remarkable for one in heard)
     told = (
-        f"begins with {len(heard)} earlier surveys of like specimens: of {prior.sites} sites seen from above and by "
-        f"themselves {sum(one.remarkable for one in heard)} were remarkable"
+        f"begins with {count} earlier survey{'s' if count > 1 else ''} of like specimens: of {prior.sites} sites seen "
+        f"from above and by themselves {remarkable} were remarkable"
     )
     data = {"library": str(file), "sha256": _digest(text), "surveys": [asdict(one) for one in heard]}
     record.event(EVENT, told, time_s=now_s, data=data)

@@ -59,7 +59,7 @@ def test_the_second_survey_began_with_the_first_and_says_so(shelf):
     (one,) = event.data["surveys"]
     assert "small-001, a: survey" in one["survey"]
     assert one["sites"] > 20 and one["judged"] == 0
-    assert "begins with 1 earlier surveys of like specimens" in event.message
+    assert "begins with 1 earlier survey of like specimens" in event.message
     reasons = [step.decision.reason for step in steps]
     assert any("earlier surveys have" in reason for reason in reasons)
     assert {step.decision.policy for step in steps if "planner" in step.decision.policy} != {
