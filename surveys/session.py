@@ -51,7 +51,7 @@ class Session:
         learned: Learned | None = None,
         prior: Prior | None = None,
     ) -> None:
-        """``learned``: what labels of earlier surveys taught; ``prior``: what those left to the agent; None: nothing."""
+        """``learned``: what labels of earlier surveys taught; ``prior``: what they left to the agent; None: nothing."""
         self.env = env
         self._learned = learned
         self.name = settings.specimens[number].name
