@@ -43,8 +43,10 @@ class Keeping(NoveltyScorer):
         self.kept: dict[int, tuple[npt.NDArray[np.float32], list[Window]]] = {}
 
     def describe(self, frame: Frame, windows: Sequence[Window]) -> Description:
-        self.kept[frame.exposure.id or 0] = image_of(frame), list(windows)
-        return super().describe(frame, windows)
+        found = super().describe(frame, windows)
+        told = np.isfinite(found.descriptors).all(axis=1)  # of the others too little lies in the frame
+        self.kept[frame.exposure.id or 0] = image_of(frame), [w for w, good in zip(windows, told, strict=True) if good]
+        return found
 
 
 @dataclass(slots=True)
