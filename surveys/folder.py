@@ -127,7 +127,11 @@ def flag_images(
     refused: dict[Path, str] = {}
     seen: dict[int, npt.NDArray[np.float32]] = {}
     for path in progress(paths):
-        recorded = read_image(path)
+        try:
+            recorded = read_image(path)
+        except ConfigError as error:
+            refused[path] = str(error)
+            continue
         image = recorded.data
         why = refusal(image)
         if why is None and min(image.shape) < cell_px:

@@ -86,8 +86,14 @@ def measure_folder(
     with (out / "things.csv").open("w", newline="") as file, (out / "frames.csv").open("w", newline="") as summary:
         things, frames = csv.writer(file, lineterminator="\n"), csv.writer(summary, lineterminator="\n")
         unit: str | None = None
+        unread: list[list[str | bool]] = []
         for path in progress(paths):
-            image = read_image(path)
+            try:
+                image = read_image(path)
+            except ConfigError as error:
+                unread.append([path.name, path.stem in known, *[""] * 7, str(error)])
+                yield FrameRow(path.name, None, path.stem in known, pixel_size_nm is not None, str(error))
+                continue
             nm = size_nm(path, image, pixel_size_nm)
             now = "px" if nm is None else "nm"
             if unit is None:
@@ -115,6 +121,7 @@ def measure_folder(
             frames.writerow([path.name, path.stem in known, *counts, density, *shares, ""])
             outlined(image.data, probabilities > model.threshold).save(out / f"{path.stem}.png")
             yield FrameRow(path.name, found, path.stem in known, nm is not None)
+        frames.writerows(unread)
 
 
 def outlined(image: npt.NDArray[np.float32], mask: Mask) -> Image.Image:

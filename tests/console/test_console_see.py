@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 pytest.importorskip("sklearn", reason="the extra 'see' is not installed")
@@ -40,6 +41,8 @@ def folder(tmp_path_factory):
         if n < 1:
             Image.fromarray((255 * mask).astype(np.uint8)).save(place / "masks" / f"a{n}.png")
     Image.fromarray(np.zeros((256, 256), np.uint8)).save(place / "images" / "blank.png")
+    (place / "images" / "broken.png").write_bytes(b"no image")
+    tifffile.imwrite(place / "images" / "nan.tif", np.full((256, 256), np.nan, dtype=np.float32))
     return place
 
 
@@ -47,7 +50,9 @@ def test_the_odd_one_is_flagged_first_and_a_blank_image_is_told(folder, tmp_path
     found = run("flag", folder / "images", "--out", tmp_path, "--json")
     assert found.exit_code == 0, found.output
     told = json.loads(found.output)
-    assert told["cells"] == 5 * 16 and next(iter(told["refused"].values())).startswith("all its pixels are 0")
+    why = {path.rpartition("/")[2]: words for path, words in told["refused"].items()}
+    assert told["cells"] == 5 * 16 and why["blank.png"].startswith("all its pixels are 0")
+    assert "not finite" in why["nan.tif"] and "cannot be read" in why["broken.png"]
     first = told["ranked"][0]
     assert first["image"].endswith("a4.png")
     assert abs(first["row_px"] + 32 - 96) <= 32 and abs(first["column_px"] + 32 - 160) <= 32
@@ -72,6 +77,7 @@ def test_one_mask_measures_every_image(folder, tmp_path):
     with (tmp_path / "frames.csv").open() as file:
         frames = {row["image"]: row for row in csv.DictReader(file)}
     assert frames["a0.png"]["labelled"] == "True" and frames["blank.png"]["why"].startswith("all its pixels")
+    assert "not finite" in frames["nan.tif"]["why"] and "cannot be read" in frames["broken.png"]["why"]
     for n in range(1, 4):
         low, high = float(frames[f"a{n}.png"]["count_low"]), float(frames[f"a{n}.png"]["count_high"])
         assert low < 16 < high + 4
