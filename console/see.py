@@ -121,6 +121,12 @@ def classify(
         str | None, typer.Option(help="Drive a running survey back to the places of this class.", show_default=False)
     ] = None,
     most: Annotated[int, typer.Option(help="Places to drive back to, the surest first.")] = 20,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to keep the examples in as chips, for --examples or a survey's scorer.", show_default=False
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by itself NAME-classes.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
@@ -143,6 +149,8 @@ def classify(
             chips = classes.chips_of_image(what, size)
             given += classes.examples_at(what, [(said, round(x), round(y)) for said, x, y in clicks], size)
         told = classes.tell(encoder, given, chips, open_set=not closed, progress=_told_progress)
+        if keep is not None:
+            classes.keep_examples(given, keep)
         place = out if out is not None else Path(f"{what.resolve().stem}-classes")
         place.mkdir(parents=True, exist_ok=True)
         classes.write_table(told, place / "classes.csv")
@@ -159,7 +167,7 @@ def classify(
             return
         for name, count in counts.items():
             say(f"{name or 'says nothing':>16}  {count}")
-        say(f"{place / 'classes.csv'}, {place / 'classes.png'}")
+        say(f"{place / 'classes.csv'}, {place / 'classes.png'}{f', examples in {keep}' if keep else ''}")
         if revisit is not None:
             say(f"asked the survey in {what} to look at {asked} place(s) of class {revisit}")
 

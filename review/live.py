@@ -135,7 +135,7 @@ def requests_of(folder: Path) -> list[dict[str, Any]]:
 
 def without_places(told: Mapping[str, Any]) -> dict[str, Any]:
     """What is told of the present, for who must not know of places: of the last fault its kind, of health nothing."""
-    return {**told, "asks": None, "health": {}, "last_fault": told["last_fault_kind"]}
+    return {**told, "asks": None, "health": {}, "last_fault": told["last_fault_kind"], "most_unusual": None}
 
 
 def left_of(meta: Meta, folder: Path, specimen: str | None) -> dict[str, float | None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from archive.folder import holder, read_meta
 from archive.rows import Rows, open_read_only
 from review.summary import summarise
+from review.unusual import unusual_so_far
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +23,15 @@ def status_of(folder: Path) -> dict[str, Any]:
     with closing(open_read_only(folder / "journal.sqlite")) as journal:
         content = summarise(meta, Rows(journal), running=process is not None)
         waiting = Rows(journal).open_proposal() if process is not None else None
+        present = content["specimens"][-1] if content["specimens"] else None
+        unusual = unusual_so_far(meta, Rows(journal), present) if process is not None and present is not None else None
     done, ended, faults = content["done"], content["ended"], content["faults"]
     return {
         "survey": content["survey"],
         "state": _state(process, ended, health),
         "asks": None if waiting is None else f"proposal {waiting.data['proposal']}: {waiting.message}",
         "last_heard_s": None if process is None else health.get("age_s"),
-        "specimen": content["specimens"][-1] if content["specimens"] else None,
+        "specimen": present,
         "steps": done["steps"],
         "overview_looks": done["overview"],
         "detail_looks": done["detail"],
@@ -37,6 +40,7 @@ def status_of(folder: Path) -> dict[str, Any]:
         "electrons": done["electrons"],
         "electrons_of_budget_ratio": done["electrons"] / content["plan"]["electrons"],
         "flags": len(content["flags"]) if content["flags"] or ended else "at the end",
+        "most_unusual": unusual,
         "faults": len(faults),
         "last_fault": faults[-1]["message"] if faults else None,
         "last_fault_kind": faults[-1]["data"].get("error", "other") if faults else None,

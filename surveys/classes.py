@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import tifffile
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
@@ -168,6 +169,16 @@ def examples_among(chips: Sequence[Chip], clicks: Iterable[tuple[str, float, flo
             raise ConfigError(f"the example {said} at x {x_nm:g} nm, y {y_nm:g} nm: {why}; click elsewhere")
         found.append(Example(f"x {chip.x_nm:g} nm, y {chip.y_nm:g} nm", said, chip.pixels))
     return found
+
+
+def keep_examples(examples: Sequence[Example], folder: Path) -> None:
+    """Write chips as measured, for ``examples_in``. Raises ConfigError where a class is no name of a folder."""
+    for name in sorted({each.said for each in examples}):
+        if not name.replace("_", "").replace("-", "").replace(" ", "").isalnum():
+            raise ConfigError(f"a class is called {name!r}: letters, digits, '-', '_' and spaces make a folder's name")
+    for number, each in enumerate(examples, start=1):
+        (folder / each.said).mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(folder / each.said / f"{number:03d}.tif", np.asarray(each.chip, dtype=np.float32))
 
 
 def tell(

@@ -180,6 +180,7 @@ async function look() {
     ["time left", `${minutes(now.time_left_s)} at most`], ["dose left", `${(100 * now.electrons_left_ratio).toFixed(0)} % of the budget`],
     ["faults", now.faults ? `${now.faults}; the last: ${now.last_fault}` : "none"],
   ];
+  if (now.most_unusual) facts.push(["most unusual so far", now.most_unusual]);
   if (now.last_heard_s != null) facts.push(["last heard of", `${now.last_heard_s} s ago`]);
   byId("now").replaceChildren(...facts.flatMap(([name, value]) => fact(name, value)));
   byId("proposal").hidden = !now.asks;
