@@ -11,16 +11,15 @@ import pytest
 from review_samples import MadeUp, flag
 
 from archive.errors import FolderInUse
-from archive.folder import SurveyFolder, read_meta
+from archive.folder import SurveyFolder
 from archive.reader import SurveyReader
 from configs.load import load
 from console.source import packaged
-from envs.step import Fault, Kind, Purpose, Score, Stream, Tag
+from envs.step import Fault, Kind, Purpose, Stream, Tag
 from instruments.ledger_sqlite import SqliteLedger
 from review.report import write_report
 from review.status import status_of
 from surveys.night import open_night
-from surveys.places import trees_of
 from surveys.runner import run_survey
 from surveys.settings import SurveySettings
 
@@ -183,23 +182,6 @@ def test_running_then_cut_off(made_up):
     page, report = written(path)
     assert report["verdict"]["state"] == "bad" and "adaptem resume" in page.text
     assert status_of(path)["state"].startswith("cut off")
-
-
-def test_a_running_survey_tells_what_stands_out_so_far(made_up):
-    made_up.event("start", "begins")
-    path = made_up.folder.path
-    assert status_of(path)["most_unusual"] is None
-    for cells, interest in (((3, 4, 5), (1.0, 9.0, float("nan"))), ((3,), (2.5,))):
-        score = Score(cells=cells, descriptors=tuple((0.0,) for _ in cells), interest=interest, quality={})
-        made_up.step(look="overview", target=0, score=score)
-    places = trees_of(read_meta(path).config)["a"]
-    told = status_of(path)["most_unusual"].split("; ")
-    assert told == [
-        f"x {places[n].x_nm:.0f} nm, y {places[n].y_nm:.0f} nm: score {score} (overview)"
-        for n, score in ((4, 9.0), (3, 2.5))
-    ]
-    made_up.close()
-    assert status_of(path)["most_unusual"] is None  # it has to be judged blind first
 
 
 HOSTILE = "<script>alert('x')</script><img src=http://evil.example onerror=y> \" & {{ 7 * 7 }}"
