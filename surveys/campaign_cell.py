@@ -29,11 +29,12 @@ from surveys.settings import SurveySettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from archive.campaign_entries import Entry
+    from envs.step import Step
     from surveys.campaign_member import Member
     from surveys.campaign_settings import CampaignSettings, MeasureSettings
+    from surveys.session import Progress
 
 _FEWEST = 5
 """Controls from which a mean and its uncertainty are told."""
@@ -85,33 +86,37 @@ def _seed(campaign: CampaignSettings, cell: str, laboratory: str, own: int) -> i
 
 
 def run_cell(
-    member: Member,
-    claim: Entry,
-    own: SurveySettings,
-    folder: Path | None = None,
-    watch: Callable[..., None] | None = None,
+    member: Member, claim: Entry, own: SurveySettings, watch: Callable[[Step, Progress], None] | None = None
 ) -> Measured:
     """Survey a claimed cell, tell its result and keep the survey in the library.
 
     What does not come to a result gives the cell back, with the reason, and raises: ConfigError, ArchiveError,
     InstrumentError, LibraryError.
     """
-    campaign, cell = member.standing().campaign, str(claim.cell)
+    cell = str(claim.cell)
     try:
-        settings = cell_settings(campaign, cell, member.laboratory, own)
-        place = folder or default_folder(settings)
-        night = open_night(settings, place)
-        summary = run_survey(night, on_step=watch) if watch is not None else run_survey(night)
-        if summary.exit_code:
-            raise LibraryError(f"the survey of cell {cell} did not complete: {summary.message}; its record is {place}")
-        with SurveyReader(place) as reader:
-            found = measure(reader, campaign.measure)
-            add_survey(member.library, reader)
+        found = survey_cell(member, cell, own, watch)
     except BaseException as error:
         if member.holds(cell):
             member.release(cell, str(error) or type(error).__name__)
         raise
     member.measured(cell, found)
+    return found
+
+
+def survey_cell(
+    member: Member, cell: str, own: SurveySettings, watch: Callable[[Step, Progress], None] | None = None
+) -> Measured:
+    """The survey alone, in the first folder that is free; nothing is told. Raises as ``run_cell``."""
+    campaign = member.standing().campaign
+    settings = cell_settings(campaign, cell, member.laboratory, own)
+    night = open_night(settings, default_folder(settings))
+    summary = run_survey(night) if watch is None else run_survey(night, on_step=watch)
+    if summary.exit_code:
+        raise LibraryError(f"the survey of {cell} did not complete: {summary.message}; its record is {night.folder}")
+    with SurveyReader(night.folder) as reader:
+        found = measure(reader, campaign.measure)
+        add_survey(member.library, reader)
     return found
 
 
