@@ -98,7 +98,7 @@ clean:  ## Remove what was built; surveys stay
 	touch $@
 
 .venv/dev: .venv/core
-	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,review,notify,parquet,validate,formats,simulate,see,train,sb3,minari,detwin,de,nion,thermofisher,micromanager]'
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,review,notify,parquet,postgres,validate,formats,simulate,see,train,sb3,minari,detwin,de,nion,thermofisher,micromanager]'
 	touch $@
 
 # Trained weights travel inside the wheel, as package data.

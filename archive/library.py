@@ -1,6 +1,6 @@
-"""The library of prior experiments: one SQLite file that several processes may read and add to.
+"""The library of prior experiments: one SQLite file that several processes may read and add to, or a PostgreSQL server.
 
-Durable when ``add`` returns (WAL, ``synchronous=FULL``), never on the way of an acquisition. What is known of it from
+Durable when ``add`` returns, never on the way of an acquisition. What is known of it from
 others comes by ``library_exchange``; the questions that are more than a look-up stand in ``library_search`` and
 ``library_recommend``.
 """
@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from archive.durable import transaction
 from archive.journal import utc_now
 from archive.library_campaigns import add_entry
-from archive.library_opening import open_library
+from archive.library_engine import open_engine
 from archive.library_records import (
     Experiment,
     Kept,
@@ -27,10 +26,9 @@ from archive.library_records import (
     result_of,
 )
 from archive.library_rows import embed, insert
-from archive.library_vectors import Matrix, unpacked
+from archive.library_vectors import unpacked
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
@@ -40,23 +38,26 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from archive.campaign_entries import Entry
+    from archive.library_engine import Engine
     from archive.library_records import Added, Vector
 
 
 class Library:
     """Opens or makes a library. Raises LibraryError where that fails, it is no library or one of a newer adaptem.
 
-    ``create``: made where there is none. Without ``write`` the file is only read, as where its folder may not be
-    written; one of an older adaptem is then refused by OlderLibraryError.
+    ``where``: a file, or the address of a PostgreSQL database, ``postgresql://…``. ``create``: made where there is
+    none. Without ``write`` it is only read, as where its folder may not be written; one of an older adaptem is then
+    refused by OlderLibraryError.
     """
 
     def __init__(
-        self, path: Path, *, create: bool = True, write: bool = True, now_utc: Callable[[], datetime] = utc_now
+        self, where: Path | str, *, create: bool = True, write: bool = True, now_utc: Callable[[], datetime] = utc_now
     ) -> None:
-        self.path = path
+        self.where = where
         self._now_utc = now_utc
-        self._matrices: dict[str, Matrix] = {}
-        self.database = open_library(path, create=create, write=write)
+        self.database = open_engine(where, create=create, write=write)
+        self.name = self.database.name
+        """For messages."""
 
     @property
     def id(self) -> str:
@@ -160,8 +161,7 @@ class Library:
         self, model: str, vector: npt.ArrayLike, count: int = 10, among: Collection[int] | None = None
     ) -> list[tuple[int, float]]:
         """(number, distance in spreads) of the nearest by an embedding, exactly; ``among``: only these."""
-        matrix = self._matrices.setdefault(model, Matrix(model))
-        return matrix.nearest(self.database, vector, count, among)
+        return self.database.nearest(model, vector, count, among)
 
     def embeddings(self, number: int) -> dict[str, Vector]:
         """A vector a model."""
@@ -171,8 +171,8 @@ class Library:
     def results(self, specimen: str | None = None, quantity: str | None = None) -> list[tuple[Result, str]]:
         """(result, origin) of a specimen, of a quantity, of both or of all."""
         rows = self.database.execute(
-            "SELECT data, origin FROM results WHERE (?1 IS NULL OR specimen = ?1 COLLATE NOCASE)"
-            " AND (?2 IS NULL OR quantity = ?2 COLLATE NOCASE) ORDER BY specimen, quantity, id",
+            "SELECT data, origin FROM results WHERE lower(specimen) = lower(coalesce(?, specimen))"
+            " AND lower(quantity) = lower(coalesce(?, quantity)) ORDER BY specimen, quantity, id",
             (specimen, quantity),
         )
         return [(result_of(data), origin) for data, origin in rows]
@@ -182,9 +182,9 @@ class Library:
         rows = self.database.execute("SELECT rule, theirs, origin FROM conflicts ORDER BY id")
         return [(rule, experiment_of(theirs), origin) for rule, theirs, origin in rows]
 
-    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+    def transaction(self) -> AbstractContextManager[Engine]:
         """Nobody else writes meanwhile, and all of it is durable at its end, or nothing. Raises LibraryError."""
-        return transaction(self.database, self._refused)
+        return self.database.transaction()
 
     def close(self) -> None:
         """Safe twice."""
@@ -200,7 +200,7 @@ class Library:
 
     def _add(
         self,
-        database: sqlite3.Connection,
+        database: Engine,
         experiment: Experiment,
         embeddings: Mapping[str, npt.ArrayLike],
         origin: str,
@@ -220,26 +220,23 @@ class Library:
             return "same"
         ours = foreign and origin == self.id
         if first_origin == origin and not ours and (experiment.outcome.frames or 0) >= (frames or 0):
-            database.execute("DELETE FROM words WHERE rowid = ?", (number,))
-            database.execute("DELETE FROM settings WHERE id = ?", (number,))
-            database.execute("DELETE FROM embeddings WHERE experiment = ?", (number,))
-            database.execute("DELETE FROM places WHERE experiment = ?", (number,))
-            database.execute("DELETE FROM experiments WHERE id = ?", (number,))
+            database.forget(number)
             insert(database, experiment, content, origin, self._utc(), number)
             embed(database, number, embeddings)
-            database.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'replaced'")
+            database.execute("UPDATE meta SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE key = 'replaced'")
             return "revised"
         rule = "ours, told otherwise" if ours else "another origin" if first_origin != origin else "fewer frames"
         database.execute(
-            "INSERT OR IGNORE INTO conflicts (uid, theirs, origin, added_utc, rule) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO conflicts (uid, theirs, origin, added_utc, rule) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
             (experiment.uid, canonical(experiment).decode(), origin, self._utc(), rule),
         )
         return "conflict"
 
-    def _add_result(self, database: sqlite3.Connection, result: Result, origin: str) -> Added:
+    def _add_result(self, database: Engine, result: Result, origin: str) -> Added:
         changed = database.execute(
-            "INSERT OR IGNORE INTO results (content, origin, added_utc, specimen, quantity, technique, unit, value,"
-            " uncertainty, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO results (content, origin, added_utc, specimen, quantity, technique, unit, value,"
+            " uncertainty, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (result.content, origin, self._utc(), result.specimen, result.quantity, result.technique, result.unit,
              result.value, result.uncertainty, canonical(result).decode()),
         )  # fmt: skip
@@ -247,6 +244,3 @@ class Library:
 
     def _utc(self) -> str:
         return self._now_utc().isoformat(timespec="seconds")
-
-    def _refused(self, error: sqlite3.Error) -> LibraryError:
-        return LibraryError(f"asked to write {self.path}, found: {error}; nothing of this was kept")

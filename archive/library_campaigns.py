@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from archive.campaign_entries import checked_entry, entry_json, entry_of
 
 if TYPE_CHECKING:
-    import sqlite3
+    from collections.abc import Sequence
 
     from archive.campaign_entries import Entry
+    from archive.library_engine import Engine
     from archive.library_records import Added
 
 
-def add_entry(database: sqlite3.Connection, entry: Entry, origin: str, utc: str) -> Added:
+def add_entry(database: Engine, entry: Entry, origin: str, utc: str) -> Added:
     """Within a transaction. conflict: its laboratory told the entry of that number otherwise; both are kept."""
     checked_entry(entry)
     place = (entry.campaign, entry.laboratory, entry.number)
@@ -30,7 +31,14 @@ def add_entry(database: sqlite3.Connection, entry: Entry, origin: str, utc: str)
     return "conflict" if there else "new"
 
 
-def entries_of(database: sqlite3.Connection, campaign: str | None = None) -> list[tuple[Entry, str]]:
+class Askable(Protocol):
+    """An open database: the library's, or a file that is only read."""
+
+    def execute(self, sql: str, values: Sequence[Any], /) -> Any:
+        """Rows."""
+
+
+def entries_of(database: Askable, campaign: str | None = None) -> list[tuple[Entry, str]]:
     """(entry, origin) of one campaign, by its checksum, or of all."""
     rows = database.execute(
         "SELECT data, origin FROM campaigns WHERE campaign = coalesce(?, campaign)"

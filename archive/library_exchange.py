@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,12 +27,12 @@ from archive.campaign_entries import Entry, entry_json, entry_of
 from archive.journal import utc_now
 from archive.library import Library
 from archive.library_campaigns import entries_of
+from archive.library_engine import on_server
 from archive.library_records import Experiment, LibraryError, Result, Source, canonical, experiment_of, result_of
 from archive.software import commit, version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from archive.bundle_reading import Bundle
     from archive.library_records import Vector
@@ -114,14 +115,18 @@ def import_bundle(library: Library, path: Path) -> dict[str, int]:
         return library.add_all(experiments, results, entries, source=source)
 
 
-def merge(library: Library, other: Path) -> dict[str, int]:
-    """Take in another library's file by the same rules; it is only read. Raises LibraryError."""
-    if not other.is_file():
+def merge(library: Library, other: Path | str) -> dict[str, int]:
+    """Take in another library by the same rules; it is only read. ``other``: a file, or ``postgresql://…``.
+
+    Raises LibraryError.
+    """
+    if not on_server(other) and not Path(other).is_file():
         raise LibraryError(f"asked to merge {other}, found no such file")
     try:
         with Library(other, create=False, write=False) as theirs:
             told = [(each.experiment, theirs.embeddings(each.id), each.origin) for each in theirs.all()]
-            source = Source(_digest(other), other.name, theirs.id, None, None)
+            digest = hashlib.sha256(theirs.id.encode()).hexdigest() if on_server(other) else _digest(Path(other))
+            source = Source(digest, Path(theirs.name).name, theirs.id, None, None)
             return library.add_all(told, theirs.results(), entries_of(theirs.database), source=source)
     except sqlite3.Error as error:
         raise LibraryError(f"asked to merge {other}, found: {error}; restore a copy of it") from error

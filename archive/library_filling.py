@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from archive.durable import transaction
 from archive.library_from_survey import survey_experiments
 from archive.library_overview import insert_overview, overview_of
 from archive.library_places import flag_histories, insert_places, survey_places
-from archive.library_records import LibraryError
 from archive.verdicts import teaching_verdicts
 from envs.scoring import ScorerSettings, make_scorer
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Mapping
 
     from archive.library import Library
@@ -43,14 +40,14 @@ def add_survey(library: Library, reader: SurveyReader) -> tuple[list[tuple[Exper
     for specimen, experiment in close.items():
         kept = library.find(experiment.uid)
         if kept is not None and kept.experiment == experiment:
-            with transaction(library.database, _refused) as database:
+            with library.transaction() as database:
                 insert_places(database, kept.id, survey_places(reader, specimen))
     said = teaching_verdicts(reader.folder)
     for specimen, experiment in looks_of("survey", (experiment for experiment, _ in made)).items():
         kept = library.find(experiment.uid)
         if kept is not None and kept.experiment == experiment:
             overview = survey_overview(reader, specimen, said)
-            with transaction(library.database, _refused) as database:
+            with library.transaction() as database:
                 insert_overview(database, kept.id, overview)
     plain = [
         {"rank": each["rank"], "specimen": each["specimen"], **asdict(each["history"]), "told": str(each["history"])}
@@ -85,7 +82,3 @@ def looks_of(purpose: str, experiments: Iterable[Experiment]) -> dict[str, Exper
 def counted(done: list[tuple[Experiment, Added]]) -> str:
     """In words: 3 new, 1 same."""
     return ", ".join(f"{count} {what}" for what, count in sorted(Counter(added for _, added in done).items()))
-
-
-def _refused(error: sqlite3.Error) -> LibraryError:
-    return LibraryError(f"asked to keep places in the library, found: {error}; nothing of this was kept")

@@ -21,10 +21,10 @@ from envs.overviews import LEVELS, quantiles_of, scaled, telling
 from envs.step import Kind, Purpose
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from archive.library import Library
+    from archive.library_engine import Engine
     from archive.library_records import Kept
     from envs.scorers import Scorer
     from envs.step import Step
@@ -116,7 +116,7 @@ def _spread_out(sites: list[OverviewSite]) -> list[OverviewSite]:
     return sorted([*marked, *rest], key=lambda site: site.target)
 
 
-def insert_overview(database: sqlite3.Connection, number: int, overview: Overview | None) -> None:
+def insert_overview(database: Engine, number: int, overview: Overview | None) -> None:
     """Keep the overview of an experiment instead of the one that it had."""
     database.execute("DELETE FROM overviews WHERE experiment = ?", (number,))
     database.execute("DELETE FROM overview_sites WHERE experiment = ?", (number,))
@@ -127,7 +127,8 @@ def insert_overview(database: sqlite3.Connection, number: int, overview: Overvie
         (number, json.dumps(overview.names), packed(overview.quantiles.ravel())),
     )
     rows = [(number, s.target, s.above, s.interest, int(s.flagged), s.verdict, packed(s.row)) for s in overview.sites]
-    database.executemany("INSERT INTO overview_sites VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    for row in rows:
+        database.execute("INSERT INTO overview_sites VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def earlier_overviews(

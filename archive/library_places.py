@@ -19,10 +19,10 @@ from envs.descriptors import NAMES, transformed
 from envs.step import Kind, Purpose
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping, Sequence
 
     from archive.library import Library
+    from archive.library_engine import Engine
     from archive.library_records import Experiment
     from archive.reader import SurveyReader
 
@@ -119,11 +119,12 @@ def kept_places(places: Sequence[Place]) -> list[Place]:
     return [*marked, *rest]
 
 
-def insert_places(database: sqlite3.Connection, number: int, places: Sequence[Place]) -> None:
+def insert_places(database: Engine, number: int, places: Sequence[Place]) -> None:
     """Keep the places of an experiment instead of those that it had."""
     database.execute("DELETE FROM places WHERE experiment = ?", (number,))
     rows = [(number, p.exposure, p.target, int(p.flagged), packed(p.vector)) for p in kept_places(places)]
-    database.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?)", rows)
+    for row in rows:
+        database.execute("INSERT INTO places VALUES (?, ?, ?, ?, ?)", row)
 
 
 def histories(library: Library, of: Experiment, places: Sequence[Place]) -> list[History]:

@@ -144,8 +144,8 @@ def _prior(library: Library, technique: str, like: Sequence[Kept]) -> tuple[floa
     Its mean is that of a uniform prior and these: a few that all went well do not make it sure.
     """
     good, count = library.database.execute(
-        "SELECT coalesce(sum(1.0 * usable_frames / frames), 0.0), count(*) FROM experiments WHERE technique = ?"
-        " AND frames > 0 AND usable_frames IS NOT NULL",
+        "SELECT coalesce(sum(CAST(usable_frames AS DOUBLE PRECISION) / frames), 0.0), count(*) FROM experiments"
+        " WHERE technique = ? AND frames > 0 AND usable_frames IS NOT NULL",
         (technique,),
     ).fetchone()
     own = [kept.experiment.outcome.usable_ratio or 0.0 for kept in like if kept.experiment.technique == technique]

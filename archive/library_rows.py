@@ -6,18 +6,15 @@ import math
 from typing import TYPE_CHECKING
 
 from archive.library_records import canonical
-from archive.library_vectors import packed
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection, Mapping
 
     import numpy.typing as npt
 
+    from archive.library_engine import Engine
     from archive.library_records import Experiment
 
-_NOWHERE = 1e9
-"""In the tree of settings: what nobody told lies in no range."""
 SETTINGS = ("voltage_kV", "current_pA", "dwell_us", "pixel_size_nm", "fluence_e_per_A2")
 """What the tree is by, in the order of its columns."""
 _FLOOR = 1e-9
@@ -38,36 +35,30 @@ def tree_place(value: float) -> float:
     return math.log10(max(value, _FLOOR))
 
 
-def insert(
-    database: sqlite3.Connection, experiment: Experiment, content: str, origin: str, utc: str, number: int | None
-) -> int:
+def insert(database: Engine, experiment: Experiment, content: str, origin: str, utc: str, number: int | None) -> int:
     """A row of each table; ``number``: in the place of one that was taken away. Gives the number."""
     how, came = experiment.conditions, experiment.outcome
-    cursor = database.execute(
-        "INSERT INTO experiments (id, uid, content, origin, added_utc, kind, technique, specimen, created_utc,"
-        " voltage_kV, current_pA, dwell_us, pixel_size_nm, fluence_e_per_A2, temperature_K, frames, usable_frames,"
-        " data)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (number, experiment.uid, content, origin, utc, experiment.kind, experiment.technique, experiment.specimen,
-         experiment.created_utc, how.voltage_kV, how.current_pA, how.dwell_us, how.pixel_size_nm, how.fluence_e_per_A2,
-         how.temperature_K, came.frames, came.usable_frames, canonical(experiment).decode()),
-    )  # fmt: skip
-    placed = int(cursor.lastrowid or 0)
+    row: dict[str, object] = {
+        "uid": experiment.uid, "content": content, "origin": origin, "added_utc": utc, "kind": experiment.kind,
+        "technique": experiment.technique, "specimen": experiment.specimen, "created_utc": experiment.created_utc,
+        **{name: getattr(how, name) for name in (*SETTINGS, "temperature_K")},
+        "frames": came.frames, "usable_frames": came.usable_frames, "data": canonical(experiment).decode(),
+    }  # fmt: skip
+    if number is not None:
+        row["id"] = number
+    sql = " ".join(
+        ["INSERT INTO experiments (", ", ".join(row), ") VALUES (", ", ".join("?" * len(row)), ") RETURNING id"]
+    )
+    (placed,) = database.execute(sql, tuple(row.values())).fetchone()
     text = " ".join(
         filter(None, (experiment.title, experiment.material, experiment.specimen, experiment.signal, experiment.words,
                       experiment.operator, experiment.instrument, experiment.source, *experiment.found))
     )  # fmt: skip
-    words = " ".join(facets(experiment.elements, experiment.technique))
-    database.execute("INSERT INTO words (rowid, text, facets) VALUES (?, ?, ?)", (placed, text, words))
-    box: list[float] = []
-    for name in SETTINGS:
-        value = getattr(how, name)
-        box += [_NOWHERE if value is None else tree_place(value)] * 2
-    database.execute("INSERT INTO settings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (placed, *box))
-    return placed
+    database.index(placed, text, facets(experiment.elements, experiment.technique), how)
+    return int(placed)
 
 
-def embed(database: sqlite3.Connection, number: int, embeddings: Mapping[str, npt.ArrayLike]) -> None:
+def embed(database: Engine, number: int, embeddings: Mapping[str, npt.ArrayLike]) -> None:
     """Keep a vector a model."""
-    rows = [(number, model, packed(vector)) for model, vector in embeddings.items()]
-    database.executemany("INSERT INTO embeddings VALUES (?, ?, ?)", rows)
+    for model, vector in embeddings.items():
+        database.embed(number, model, vector)

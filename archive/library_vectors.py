@@ -22,7 +22,7 @@ Ratio: TypeAlias = float
 _MAD_TO_SIGMA: Ratio = 1.4826
 _MARGIN = 32
 """More than are asked for, whose distances are computed without the rounding of the product."""
-_RESCALE: Ratio = 1.25
+RESCALE: Ratio = 1.25
 """The matrix is scaled anew when the library has grown by so much."""
 
 
@@ -57,13 +57,13 @@ class Matrix:
         query = np.asarray(vector, dtype=np.float32)
         if not len(self._ids) or len(query) != self._raw.shape[1]:
             return []
-        scaled = self._scale(query[None])[0]
-        squares = self._squares - 2 * (self._scaled @ scaled) + float(scaled @ scaled)
+        target = scaled(query[None], self._median, self._spread)[0]
+        squares = self._squares - 2 * (self._scaled @ target) + float(target @ target)
         if among is not None:
             squares = np.where(np.isin(self._ids, np.fromiter(among, np.int64, len(among))), squares, np.inf)
         first = np.argpartition(squares, min(count + _MARGIN, len(squares)) - 1)[: count + _MARGIN]
         first = first[np.isfinite(squares[first])]
-        exact = ((self._scaled[first].astype(np.float64) - scaled) ** 2).mean(axis=1)
+        exact = ((self._scaled[first].astype(np.float64) - target) ** 2).mean(axis=1)
         order = np.argsort(exact, kind="stable")[:count]
         return [(int(self._ids[first[n]]), float(np.sqrt(exact[n]))) for n in order]
 
@@ -84,28 +84,31 @@ class Matrix:
             ids, raw = np.concatenate([self._ids, ids]), np.concatenate([self._raw, raw])
         added = len(ids) - len(self._ids) if last else len(ids)
         self._ids, self._raw = ids, raw
-        if not last or len(ids) > _RESCALE * self._scaled_at:
-            self._learn_scale()
-            self._scaled = self._scale(self._raw)
+        if not last or len(ids) > RESCALE * self._scaled_at:
+            self._scaled_at = len(ids)
+            if self._raw.size:
+                self._median, self._spread = scale_of(self._raw)
+            self._scaled = scaled(self._raw, self._median, self._spread)
             self._squares = np.einsum("nd,nd->n", self._scaled, self._scaled)
         elif added:
-            fresh = self._scale(self._raw[-added:])
+            fresh = scaled(self._raw[-added:], self._median, self._spread)
             self._scaled = np.concatenate([self._scaled, fresh])
             self._squares = np.concatenate([self._squares, np.einsum("nd,nd->n", fresh, fresh)])
 
-    def _learn_scale(self) -> None:
-        self._scaled_at = len(self._ids)
-        if not self._raw.size:
-            return
-        known = np.isfinite(self._raw)
-        filled = np.where(known, self._raw, np.nan)
-        filled[:, ~known.any(axis=0)] = 0.0
-        self._median = np.nanmedian(filled, axis=0)
-        spread = _MAD_TO_SIGMA * np.nanmedian(np.abs(filled - self._median), axis=0)
-        wide = np.nanstd(filled, axis=0)
-        self._spread = np.where(spread > 1e-6, spread, np.where(wide > 1e-6, wide, 1.0)).astype(np.float32)
-        self._median = self._median.astype(np.float32)
 
-    def _scale(self, rows: Floats) -> Floats:
-        scaled = (rows - self._median) / self._spread
-        return np.where(np.isfinite(scaled), np.clip(scaled, -20.0, 20.0), 0.0).astype(np.float32)
+def scale_of(rows: Floats) -> tuple[Floats, Floats]:
+    """(D,) median and spread of each number of (N, D) vectors; what is not known is left out."""
+    known = np.isfinite(rows)
+    filled = np.where(known, rows, np.nan)
+    filled[:, ~known.any(axis=0)] = 0.0
+    median = np.nanmedian(filled, axis=0)
+    spread = _MAD_TO_SIGMA * np.nanmedian(np.abs(filled - median), axis=0)
+    wide = np.nanstd(filled, axis=0)
+    found = np.where(spread > 1e-6, spread, np.where(wide > 1e-6, wide, 1.0))
+    return median.astype(np.float32), found.astype(np.float32)
+
+
+def scaled(rows: Floats, median: Floats, spread: Floats) -> Floats:
+    """(N, D) in spreads from the median, at most 20; 0 for what is not known."""
+    found = (rows - median) / spread
+    return np.where(np.isfinite(found), np.clip(found, -20.0, 20.0), 0.0).astype(np.float32)

@@ -76,7 +76,7 @@ def add(
             if json:
                 show(rows)
             else:
-                say(f"{kept.path} holds {len(kept)} experiments")
+                say(f"{kept.name} holds {len(kept)} experiments")
         if failed:
             raise typer.Exit(Exit.FAILED)
 
@@ -123,7 +123,7 @@ def export(
             chosen = None if asked == Query() else numbers(kept, asked, len(kept))
             count = len(kept) if chosen is None else len(chosen)
             if not count:
-                raise ConfigError(f"nothing in {kept.path} fits: no bundle was written")
+                raise ConfigError(f"nothing in {kept.name} fits: no bundle was written")
             terms = licence and f"https://spdx.org/licenses/{licence}"
             whose = who.orcid and f"https://orcid.org/{who.orcid}"
 
@@ -144,7 +144,7 @@ def import_bundle(bundle: Bundle, library: File = None, json: Json = False) -> N
 
 
 def merge(
-    other: Annotated[Path, typer.Argument(help="Another library's file; it is only read.", show_default=False)],
+    other: Annotated[str, typer.Argument(help="Another library's file, or postgresql://…; it is only read.")],
     library: File = None,
     json: Json = False,
 ) -> None:
@@ -153,10 +153,10 @@ def merge(
         from archive import library_exchange
 
         with opened_library(library, create=True) as kept:
-            _told(other, library_exchange.merge(kept, other), json=json)
+            _told(other if "://" not in other else "the other library", library_exchange.merge(kept, other), json=json)
 
 
-def _told(path: Path, counts: dict[str, int], *, json: bool) -> None:
+def _told(path: Path | str, counts: dict[str, int], *, json: bool) -> None:
     if json:
         show(counts)
         return

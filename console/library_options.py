@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 VARIABLE = "ADAPTEM_LIBRARY"
 DEFAULT = Path("surveys_data/library.sqlite")
 File = Annotated[
-    Path | None, typer.Option("--library", help=f"The library's file. Default: ${VARIABLE}, or {DEFAULT}.")
+    str | None,
+    typer.Option("--library", help=f"The library's file, or postgresql://…. Default: ${VARIABLE}, or {DEFAULT}."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 Elements = Annotated[list[str] | None, typer.Option("--element", help="A chemical symbol. May be repeated.")]
 
 
-def opened_library(path: Path | None, *, create: bool = False, write: bool = True) -> Library:
+def opened_library(where: str | None, *, create: bool = False, write: bool = True) -> Library:
     """The library that was named, or the usual one. Without ``write`` only read, once it is of this version.
 
     Raises LibraryError where it is not there and not to be made.
@@ -29,12 +30,12 @@ def opened_library(path: Path | None, *, create: bool = False, write: bool = Tru
     from archive.library import Library
     from archive.library_records import OlderLibraryError
 
-    file = path or Path(os.environ.get(VARIABLE, DEFAULT))
+    named = where or os.environ.get(VARIABLE) or DEFAULT
     try:
-        return Library(file, create=create, write=write)
+        return Library(named, create=create, write=write)
     except OlderLibraryError:
-        Library(file, create=False).close()
-        return Library(file, create=False, write=False)
+        Library(named, create=False).close()
+        return Library(named, create=False, write=False)
 
 
 def said(

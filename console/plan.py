@@ -33,7 +33,7 @@ def plan(
     ] = False,
     evidence: Annotated[bool, typer.Option("--evidence", help="Also list what each number rests on.")] = False,
     library: Annotated[
-        Path | None, typer.Option(help="Ask this library what earlier experiments on like specimens say.")
+        str | None, typer.Option(help="Ask this library what earlier experiments on like specimens say.")
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Also write the numbers to this file.")] = None,
     out: Annotated[
@@ -104,11 +104,11 @@ def plan(
         say(f"run it:  adaptem survey {files[-1]}")
 
 
-def _asked_library(made: Plan, file: Path) -> Plan:
+def _asked_library(made: Plan, where: str) -> Plan:
     """With earlier experiments beside each row. Raises LibraryError for a library that is not there, or none."""
     from console.library_options import opened_library
 
-    with opened_library(file, write=False) as kept:
+    with opened_library(where, write=False) as kept:
         told: Plan = import_module("surveys.design_prior").with_prior(made, kept)
     return told
 

@@ -22,12 +22,12 @@ from configs.settings import unknown
 from surveys.campaign_standing import standing_of
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from archive.campaign_entries import Kind
     from archive.library import Library
+    from archive.library_engine import Engine
     from surveys.campaign_settings import CampaignSettings
     from surveys.campaign_standing import Standing
 
@@ -193,7 +193,7 @@ class Member:
             return "all that are left are being measured"
         return "exchange bundles with the others: `adaptem campaign export` asks them for some"
 
-    def _tell(self, database: sqlite3.Connection, now: Standing, kind: Kind, **told: Any) -> Entry:
+    def _tell(self, database: Engine, now: Standing, kind: Kind, **told: Any) -> Entry:
         own = [entry for entry in now.entries if entry.laboratory == self.laboratory]
         last = max(own, key=lambda entry: entry.number, default=None)
         utc = now.now.isoformat(timespec="milliseconds")
@@ -217,7 +217,7 @@ def _check_part(campaign: CampaignSettings, laboratory: str) -> None:
         raise LibraryError(f"laboratory {laboratory!r} of {campaign.name}: {unknown(laboratory, names, 'laboratory')}")
 
 
-def _write(library: Library, database: sqlite3.Connection, last: Entry | None, **told: Any) -> Entry:
+def _write(library: Library, database: Engine, last: Entry | None, **told: Any) -> Entry:
     number, previous = (1, None) if last is None else (last.number + 1, last.content)
     entry = Entry(number=number, previous=previous, **told)
     add_entry(database, entry, library.id, entry.made_utc)

@@ -14,10 +14,10 @@ from surveys.campaign_posterior import Observation, Posterior, Prior
 from surveys.campaign_settings import CampaignSettings, campaign_of
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
     from archive.library import Library
+    from archive.library_engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def posterior_of(campaign: CampaignSettings, results: Sequence[Entry]) -> Poster
     return Posterior(list(campaign.grid.values()), len(names), observations, prior)
 
 
-def standing_of(database: sqlite3.Connection, campaign: str, now: datetime) -> Standing:
+def standing_of(database: Engine, campaign: str, now: datetime) -> Standing:
     """Raises LibraryError where the library does not know the campaign."""
     entries = tuple(entry for entry, _ in entries_of(database, campaign))
     if not entries:

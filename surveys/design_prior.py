@@ -102,7 +102,7 @@ def _evidence(row: Row, found: list[Advice], library: Library) -> tuple[Evidence
         f"{INTERVAL:.0%} interval){few}"
     )
     numbers = ", ".join(map(str, nearest.evidence))
-    return (Evidence(what=what, source=f"{library.path.name}, experiments {numbers}"),)
+    return (Evidence(what=what, source=f"{library.name.rsplit('/', 1)[-1]}, experiments {numbers}"),)
 
 
 def _away(row: Row, advice: Advice) -> float:

@@ -30,17 +30,17 @@ def remember(folder: Path, settings: LibrarySettings) -> str:
     """
     if not settings.keep:
         return "not kept (library.keep is off)"
-    file = library_file(folder, settings)
+    where = library_place(folder, settings)
     try:
-        with SurveyReader(folder) as reader, Library(file) as library:
+        with SurveyReader(folder) as reader, Library(where) as library:
             done, told = add_survey(library, reader)
             write_atomically(folder / HISTORY, json.dumps(told, indent=2).encode(), durable=False)
     except (ArchiveError, ConfigError, OSError, sqlite3.Error, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         return f"not added ({reason}); `adaptem library add {folder}` does it later"
-    return f"{file} ({counted(done) or 'no frame to add'})"
+    return f"{where} ({counted(done) or 'no frame to add'})"
 
 
-def library_file(folder: Path, settings: LibrarySettings) -> Path:
-    """Where the library of a survey in ``folder`` is."""
-    return settings.file or folder.resolve().parent / NAME
+def library_place(folder: Path, settings: LibrarySettings) -> Path | str:
+    """Where the library of a survey in ``folder`` is: a file, or a server's address."""
+    return settings.server or settings.file or folder.resolve().parent / NAME

@@ -132,6 +132,9 @@ class LibrarySettings(Settings):
     """Whether the survey is added."""
     file: Path | None = None
     """Left out: library.sqlite beside the survey's folder, one for all surveys there."""
+    server: str | None = Field(None, pattern=r"^postgres(ql)?://[^:@]*(@|/|$)")
+    """postgresql://USER@HOST/DATABASE instead of a file. Without a password, for the config is kept with the record:
+    PGPASSWORD and ~/.pgpass give it."""
 
 
 class BudgetSettings(Settings):

@@ -12,6 +12,7 @@ import hashlib
 import json
 import sqlite3
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -25,12 +26,10 @@ from archive.library_overview import Overview, OverviewSite, earlier_overviews
 from configs.errors import ConfigError
 from envs.scoring import make_scorer
 from envs.step import Purpose
-from surveys.remembering import library_file
+from surveys.remembering import library_place
 from surveys.task import survey_task
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from archive.library_records import Kept
     from archive.recorder import SurveyRecorder
     from surveys.settings import SurveySettings
@@ -71,8 +70,8 @@ def begin_warm(settings: SurveySettings, folder: Path, record: SurveyRecorder, n
     """Ask the library, before a survey's first step; what it said is kept in the folder and told in the record."""
     if not (settings.library.warm and takes_prior(settings.agent)):
         return None
-    file = library_file(folder, settings.library)
-    if not file.is_file():
+    file = library_place(folder, settings.library)
+    if isinstance(file, Path) and not file.is_file():
         return None
     try:
         with Library(file, create=False, write=False) as library:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from library_places import place, schema, server
+
+__all__ = ["place", "real_data", "root", "schema", "server"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -35,7 +35,19 @@ def test_imports_are_declared() -> None:
     ours = {*FOLDERS, *sys.stdlib_module_names, "adaptem"}
     declared = {
         module_of(one)
-        for extra in ("formats", "simulate", "see", "train", "review", "notify", "parquet", "sb3", "rllib", "minari")
+        for extra in (
+            "formats",
+            "simulate",
+            "see",
+            "train",
+            "review",
+            "notify",
+            "parquet",
+            "postgres",
+            "sb3",
+            "rllib",
+            "minari",
+        )
         for one in [*CORE, *EXTRAS[extra]]
     }
     found = [

@@ -40,8 +40,8 @@ def made(number, **changes):
 
 
 @pytest.fixture
-def library(tmp_path):
-    with Library(tmp_path / "library.sqlite") as opened:
+def library(place):
+    with Library(place("library")) as opened:
         yield opened
 
 
@@ -108,12 +108,12 @@ def test_the_rules_of_a_second_telling(library):
     assert library.like("m", [1.0, 2.0]) == [(1, 0.0)]
 
 
-def test_likeness_is_exact_and_follows_what_others_add(library, tmp_path):
+def test_likeness_is_exact_and_follows_what_others_add(library):
     rows = np.random.default_rng(4).normal(size=(300, 8)).astype(np.float32) * [1, 10, 1, 1, 1e-3, 1, 1, 1]
     for number, row in enumerate(rows[:200]):
         library.add(made(number), {"m": row})
     library.like("m", rows[0])
-    with Library(tmp_path / "library.sqlite") as other:
+    with Library(library.where) as other:
         for number, row in enumerate(rows[200:], start=200):
             other.add(made(number), {"m": row})
         found = other.like("m", rows[250], 10)

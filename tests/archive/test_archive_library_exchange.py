@@ -19,14 +19,14 @@ XRD = Result(specimen="S-1", quantity="thickness", value=31.0, unit="nm", techni
 
 
 @pytest.fixture
-def ours(tmp_path):
-    with Library(tmp_path / "ours.sqlite") as library:
+def ours(place):
+    with Library(place("ours")) as library:
         yield library
 
 
 @pytest.fixture
-def theirs(tmp_path):
-    with Library(tmp_path / "theirs.sqlite") as library:
+def theirs(place):
+    with Library(place("theirs")) as library:
         for number in range(5):
             library.add(made(number, specimen="S-1" if number else None), {"m": [number, 2.0], "n": [1.0]})
         library.add_result(XRD)
@@ -59,15 +59,15 @@ def test_a_part_takes_the_results_of_its_specimens_along(ours, theirs, tmp_path)
 
 
 def test_who_told_it_first_may_tell_it_anew_and_nobody_else(ours, theirs, tmp_path):
-    merge(ours, theirs.path)
+    merge(ours, theirs.where)
     theirs.add(made(1, specimen="S-1", words="seen again", outcome=Outcome(frames=30, usable_frames=1)))
-    assert merge(ours, theirs.path) == {"new": 0, "same": 5, "revised": 1, "conflict": 0}
+    assert merge(ours, theirs.where) == {"new": 0, "same": 5, "revised": 1, "conflict": 0}
     assert ours.find("file:1").experiment.words == "seen again"
     ours.add(made(77, words="mine"))
     theirs.add(made(77, words="not mine", outcome=Outcome(frames=50, usable_frames=50)))
-    assert merge(ours, theirs.path)["conflict"] == 1
+    assert merge(ours, theirs.where)["conflict"] == 1
     theirs.database.execute("UPDATE experiments SET origin = ? WHERE uid = 'file:77'", (ours.id,))  # a false claim
-    assert merge(ours, theirs.path)["conflict"] == 1
+    assert merge(ours, theirs.where)["conflict"] == 1
     assert ours.find("file:77").experiment.words == "mine"
 
 

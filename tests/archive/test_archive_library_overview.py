@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from test_archive_library import made
 
-from archive.durable import transaction
 from archive.library import Library
 from archive.library_overview import ALIKE, Overview, OverviewSite, earlier_overviews, insert_overview
 from archive.library_records import Conditions, Outcome
@@ -14,11 +13,6 @@ from configs.errors import ConfigError
 from envs.overviews import LEVELS
 
 NAMES = ("one_ratio", "two_nm")
-
-
-@pytest.fixture
-def place(tmp_path):
-    return lambda name: tmp_path / f"{name}.sqlite"
 
 
 def survey(number, pixel_nm=1.0, frames=10, **changes):
@@ -40,7 +34,7 @@ def overview(seed, names=NAMES, count=30):
 
 def keep(library, one, seen):
     library.add(one)
-    with transaction(library.database, RuntimeError) as database:
+    with library.transaction() as database:
         insert_overview(database, library.find(one.uid).id, seen)
 
 

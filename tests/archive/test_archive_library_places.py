@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from test_archive_library import made
 
-from archive.durable import transaction
 from archive.library import Library
 from archive.library_places import Place, histories, insert_places, kept_places
 from archive.library_records import Conditions
@@ -29,13 +28,13 @@ def fill(library, random, surveys, count=40, **changes):
     for number in range(surveys):
         one = survey(number, **changes)
         library.add(one)
-        with transaction(library.database, RuntimeError) as database:
+        with library.transaction() as database:
             insert_places(database, library.find(one.uid).id, places(random, count, 0.5 * random.normal(size=WIDTH)))
 
 
-def test_p_values_of_ordinary_places_are_uniform_and_those_of_strange_ones_small(tmp_path):
+def test_p_values_of_ordinary_places_are_uniform_and_those_of_strange_ones_small(place):
     random = np.random.default_rng(1)
-    with Library(tmp_path / "library.sqlite") as library:
+    with Library(place("library")) as library:
         fill(library, random, 12)
         ordinary = []
         for _ in range(15):
@@ -50,12 +49,12 @@ def test_p_values_of_ordinary_places_are_uniform_and_those_of_strange_ones_small
     assert "p = " in str(strange[0]) and "12 earlier surveys" in str(strange[0])
 
 
-def test_what_was_seen_before_is_named(tmp_path):
+def test_what_was_seen_before_is_named(place):
     random = np.random.default_rng(2)
-    with Library(tmp_path / "library.sqlite") as library:
+    with Library(place("library")) as library:
         fill(library, random, 3)
         known = Place(7, 70, True, np.full(WIDTH, 4.0, np.float32))
-        with transaction(library.database, RuntimeError) as database:
+        with library.transaction() as database:
             insert_places(database, 2, [known, *places(random, 30, 0.0)])
         (history,) = histories(library, survey(99), [Place(1, 1, True, known.vector + 0.05)])
     nearest = history.nearest[0]
@@ -67,18 +66,18 @@ def test_what_was_seen_before_is_named(tmp_path):
     "changes",
     [{"elements": ("Fe",)}, {"technique": "BF"}, {"conditions": Conditions(pixel_size_nm=2.0, fluence_e_per_A2=100.0)}],
 )
-def test_unlike_specimens_and_looks_are_not_asked(tmp_path, changes):
+def test_unlike_specimens_and_looks_are_not_asked(place, changes):
     random = np.random.default_rng(3)
-    with Library(tmp_path / "library.sqlite") as library:
+    with Library(place("library")) as library:
         fill(library, random, 4, **changes)
         (history,) = histories(library, survey(99), places(random, 1, 0.0))
     assert (history.places, history.surveys, history.p_value) == (0, 0, None)
     assert str(history).startswith("Too few")
 
 
-def test_a_single_earlier_survey_and_the_survey_itself_say_nothing(tmp_path):
+def test_a_single_earlier_survey_and_the_survey_itself_say_nothing(place):
     random = np.random.default_rng(4)
-    with Library(tmp_path / "library.sqlite") as library:
+    with Library(place("library")) as library:
         fill(library, random, 2)
         (own,) = histories(library, survey(1), places(random, 1, 0.0))  # survey 1 is in the library
     assert (own.surveys, own.p_value) == (1, None)

@@ -104,8 +104,8 @@ def test_cells_are_claimed_measured_exchanged_and_given_to_who_asks(pair):
     assert [cell for cell, _ in pair.north.proposals()] == ["b/cold"]
     pair.north.measured(str(pair.north.claim().cell), found(1.5))
     pair.south.measured("a/hot", found(1.8))
-    merge(pair.libraries["north"], pair.libraries["south"].path)
-    merge(pair.libraries["south"], pair.libraries["north"].path)
+    merge(pair.libraries["north"], pair.libraries["south"].where)
+    merge(pair.libraries["south"], pair.libraries["north"].where)
     ours, theirs = pair.north.standing(), pair.south.standing()
     assert ours.ended() == theirs.ended() == "all 4 cells are measured"
     assert as_dict(ours) == as_dict(theirs)
@@ -141,7 +141,7 @@ def test_a_cell_that_is_given_back_is_open_again(pair):
 
 
 def test_two_computers_of_one_laboratory_never_claim_the_same(pair):
-    other = Library(pair.libraries["north"].path)
+    other = Library(pair.libraries["north"].where)
     twin = Member(other, pair.campaign.id, "north", lambda: pair.now)
     cells = {pair.north.claim().cell, twin.claim().cell}
     assert cells == {"a/cold", "b/hot"}
