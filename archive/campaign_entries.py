@@ -69,6 +69,7 @@ class Entry:
         return when(self.made_utc)
 
 
+_LARGEST = 1e30
 _ENTRY = TypeAdapter(Entry)
 _NEEDS: dict[Kind, tuple[str, ...]] = {
     "opened": ("text",),
@@ -111,6 +112,8 @@ def checked_entry(entry: Entry) -> Entry:
         number = getattr(entry, name)
         if number is not None and not (math.isfinite(number) and (name == "value" or number >= 0)):
             raise LibraryError(f"{where}: {name} is {number}; give a finite number, and none below 0 but a value")
+    if abs(entry.value or 0.0) > _LARGEST:
+        raise LibraryError(f"{where}: value is {entry.value}: no measure of ours is so large")
     if entry.kind == "result" and not entry.std:
         raise LibraryError(f"{where}: std is {entry.std}; no measurement is without uncertainty")
     if entry.kind == "opened" and hashlib.sha256((entry.text or "").encode()).hexdigest() != entry.campaign:

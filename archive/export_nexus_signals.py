@@ -10,6 +10,8 @@ from archive.export import ExportError
 from instruments.vocabulary import converted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import h5py
 
     from archive.rows import ExposureRow, StoredSignal
@@ -35,7 +37,7 @@ def event_signals(event: h5py.Group, row: ExposureRow, frame: Frame) -> None:
         kind = "spectrum" if form.startswith("spectrum") else "image"
         group = event.create_group(f"{kind}{number}")
         group.attrs["NX_class"] = f"NX{kind}"
-        _process(group, stored)
+        _process(group, stored, frame.doubts)
         _data(group, form, names, stored.signal, signal)
 
 
@@ -49,8 +51,8 @@ def _form(signal: Signal, name: str) -> tuple[str, tuple[str, ...]]:
     return _BY_RANK[rank], ("axis_m", "axis_k", "axis_j", "axis_i")[4 - rank :]
 
 
-def _process(group: h5py.Group, stored: StoredSignal) -> None:
-    """Where it lies in the record, and how to know it again."""
+def _process(group: h5py.Group, stored: StoredSignal, doubts: Sequence[str]) -> None:
+    """Where it lies in the record, how to know it again, and what the instrument says against it."""
     process = group.create_group("process")
     process.attrs["NX_class"] = "NXprocess"
     process["detector_identifier"] = stored.signal
@@ -61,6 +63,11 @@ def _process(group: h5py.Group, stored: StoredSignal) -> None:
     source["checksum"] = stored.sha256
     source["algorithm"] = "SHA256 of the array's bytes, C order, little endian"
     source["context"] = f"index {stored.first}, {stored.count} of the first axis"
+    for number, doubt in enumerate(doubts, start=1):
+        note = process.create_group(f"note{number}")
+        note.attrs["NX_class"] = "NXnote"
+        note["type"] = "doubt"
+        note["description"] = doubt
 
 
 def _data(group: h5py.Group, form: str, names: tuple[str, ...], name: str, signal: Signal) -> None:

@@ -18,6 +18,7 @@ from archive.campaign_entries import Entry
 from archive.library import Library
 from archive.library_exchange import export_bundle, import_bundle
 from surveys.campaign_member import Measured, Member, start
+from surveys.campaign_settings import campaign_of
 from surveys.campaign_standing import Standing
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def share(
         now = _clock(clock, off_s)
         library = Library(folder / f"{name}.sqlite", now_utc=now)
         if number == 0:
-            start(library, campaign, name, now())
+            campaign = campaign_of([start(library, campaign, name, now())])
             export_bundle(library, folder / "opened.zip", (), campaign=campaign.id)
         else:
             import_bundle(library, folder / "opened.zip")
@@ -195,4 +196,4 @@ def _everything(laboratories: dict[str, Laboratory], campaign: CampaignSettings,
     entries = {e.content: e for one in laboratories.values() for e in one.member.standing().entries}
     told = tuple(entries.values())
     now = OPENED + timedelta(hours=clock["h"])
-    return Standing(campaign, told, standing(campaign.rules(told), told, now), now)
+    return Standing(campaign, told, standing(campaign.rules(), told, now), now)

@@ -49,9 +49,9 @@ def start(
 
         settings = load(campaign, CampaignSettings, tuple(sets or ()))
         with opened_library(library, create=True) as kept:
-            open_campaign(kept, settings, _laboratory(laboratory), utc_now())
+            opened = open_campaign(kept, settings, _laboratory(laboratory), utc_now())
         shared = f"{len(settings.grid)} cells, {len(settings.laboratories)} laboratories"
-        say(f"{settings.name} {settings.id[:12]}: {shared}")
+        say(f"{settings.name} {opened.campaign[:12]}: {shared}")
 
 
 def status(
@@ -64,13 +64,16 @@ def status(
         if name is None:
             from surveys.campaign_standing import known
 
-            rows = [{"name": each.name, "id": one, "question": each.question} for one, each in known(kept).items()]
+            there, wrong = known(kept.database)
+            rows = [{"name": each.name, "id": one, "question": each.question} for one, each in there.items()]
             if json:
                 show(rows)
             elif not rows:
                 say("no campaign in this library: `adaptem campaign start FILE`, or import another's bundle")
             for row in () if json else rows:
                 say(f"{row['id'][:12]}  {row['name']}: {row['question']}")
+            for one, why in () if json else wrong.items():
+                say(f"{one[:12]}  cannot be read: {why}", style="yellow")
             return
         _tell(_standing(kept, name), (), json=json)
 
@@ -258,7 +261,7 @@ def _id(library: Library, name: str) -> str:
     from configs.settings import unknown
     from surveys.campaign_standing import known
 
-    there = known(library)
+    there, _ = known(library.database)
     found = [one for one, each in there.items() if each.name == name or (len(name) >= 6 and one.startswith(name))]
     if len(found) > 1:
         raise ConfigError(f"{len(found)} campaigns are called {name!r}: give the beginning of a checksum (`status`)")

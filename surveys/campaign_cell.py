@@ -82,7 +82,9 @@ def cell_settings(campaign: CampaignSettings, cell: str, laboratory: str, own: S
 
 def _seed(campaign: CampaignSettings, cell: str, laboratory: str, own: int) -> int:
     """Of a cell and a laboratory: no two surveys of a campaign see the same places."""
-    return int.from_bytes(hashlib.sha256(f"{campaign.id} {cell} {laboratory} {own}".encode()).digest()[:4])
+    return int.from_bytes(
+        hashlib.sha256(f"{campaign.name} {campaign.opened_utc} {cell} {laboratory} {own}".encode()).digest()[:4]
+    )
 
 
 def run_cell(

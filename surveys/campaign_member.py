@@ -16,10 +16,10 @@ import numpy as np
 
 from archive.campaign_entries import Entry
 from archive.journal import utc_now
-from archive.library_campaigns import add_entry, entries_of
+from archive.library_campaigns import add_entry
 from archive.library_records import LibraryError
 from configs.settings import unknown
-from surveys.campaign_standing import standing_of
+from surveys.campaign_standing import known, standing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,7 +86,7 @@ class Member:
             if not open_:
                 raise LibraryError(f"{self.laboratory} has no cell to claim: {self._why_none(now)}")
             chosen = cell or self._ranked(now, open_)[0][0]
-            until = now.campaign.rules(now.entries).lease(now.now)
+            until = now.campaign.rules().lease(now.now)
             told = None if until is None else until.isoformat(timespec="seconds")
             return self._tell(database, now, "claim", cell=chosen, until_utc=told)
 
@@ -124,7 +124,7 @@ class Member:
         """Before a bundle is written: grant cells that others ask for and that can be spared, and ask for some."""
         with self.library.transaction() as database:
             now = standing_of(database, self.campaign, self._now_utc())
-            if now.ended() is not None or now.campaign.rules(now.entries).lease(now.now) is None:
+            if now.ended() is not None or now.campaign.rules().lease(now.now) is None:
                 return []
             told: list[Entry] = []
             for kind, cell, to in (*self._grants(now), *self._asks(now)):
@@ -159,7 +159,7 @@ class Member:
         return [("ask", name, None) for name, _ in left[: max(_MOST_ASKS - len(asked), 0)]]
 
     def _claimable(self, now: Standing) -> list[str]:
-        if now.campaign.rules(now.entries).lease(now.now) is None:
+        if now.campaign.rules().lease(now.now) is None:
             return []
         return [name for name, cell in now.cells.items() if cell.open and cell.right == self.laboratory]
 
@@ -204,11 +204,13 @@ class Member:
 def start(library: Library, campaign: CampaignSettings, laboratory: str, now: datetime) -> Entry:
     """Open a campaign. Raises LibraryError where it is open, or the laboratory has no part in it."""
     _check_part(campaign, laboratory)
+    opened = campaign.opened(now)
     with library.transaction() as database:
-        if entries_of(database, campaign.id):
+        names = [each.name for each in known(database)[0].values()]
+        if campaign.name in names:
             raise LibraryError(f"campaign {campaign.name} is open: `adaptem campaign status {campaign.name}`")
-        return _write(library, database, None, campaign=campaign.id, laboratory=laboratory, kind="opened",
-                      made_utc=now.isoformat(timespec="milliseconds"), text=campaign.text)  # fmt: skip
+        return _write(library, database, None, campaign=opened.id, laboratory=laboratory, kind="opened",
+                      made_utc=now.isoformat(timespec="milliseconds"), text=opened.text)  # fmt: skip
 
 
 def _check_part(campaign: CampaignSettings, laboratory: str) -> None:

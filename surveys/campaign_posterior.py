@@ -28,6 +28,8 @@ _DRAWS_LOG2 = 9
 _SEED = 20
 _INTERACTION: Ratio = 0.5
 """Scale of the interaction's prior, in that of specimens and conditions."""
+_LEAST: Ratio = 1e-4
+"""No result is taken for surer than this share of the effects' scale, whatever it says of itself."""
 _WIDE = 20.0
 """Standard deviation of the mean's prior, in the scale of the effects: it says next to nothing."""
 
@@ -76,7 +78,8 @@ class Posterior:
             picks[row, [each.cell, self._count + each.laboratory]] = 1.0
         values = np.array([each.value for each in observations])
         middle = float(values.mean()) if len(values) else 0.0
-        noise = np.diag([each.std**2 for each in observations]) if observations else np.zeros((0, 0))
+        least = (_LEAST * prior.between) ** 2
+        noise = np.diag([each.std**2 + least for each in observations]) if observations else np.zeros((0, 0))
         together = picks @ before @ picks.T + noise
         across = before @ picks.T
         gain = np.linalg.solve(together, across.transpose(0, 2, 1)).transpose(0, 2, 1)

@@ -10,9 +10,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, PositiveFloat, TypeAdapter, ValidationError, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, PositiveFloat, TypeAdapter, ValidationError, model_validator
 
-from archive.campaign_entries import Entry, when
 from archive.campaign_rights import Rules
 from archive.library_records import LibraryError
 from configs.load import Settings
@@ -23,8 +22,13 @@ from surveys.settings import BudgetSettings, LooksSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from archive.campaign_entries import Entry
 
 Ratio: TypeAlias = float
+MOST_CELLS = 100
+"""The posterior's memory grows with their square."""
 Name = Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=80)]
 """Letters, digits, dot, dash and underscore."""
 
@@ -127,6 +131,8 @@ class CampaignSettings(Settings):
     measure: MeasureSettings = MeasureSettings()
     stop: StopSettings = StopSettings()
     terms: TermSettings = TermSettings()
+    opened_utc: AwareDatetime | None = None
+    """Written by `adaptem campaign start`: terms count from here."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -134,6 +140,8 @@ class CampaignSettings(Settings):
             names = [each.name for each in getattr(self, what)]
             if len(set(names)) < len(names):
                 raise ValueError(f"{what} must have names of their own, got {', '.join(names)}")
+        if len(self.specimens) * len(self.conditions) > MOST_CELLS:
+            raise ValueError(f"a grid of {len(self.specimens)} × {len(self.conditions)}: at most {MOST_CELLS} cells")
         known = {each.name for each in self.specimens}
         for laboratory in self.laboratories:
             for name in laboratory.specimens or ():
@@ -180,13 +188,16 @@ class CampaignSettings(Settings):
         first = (row + column) % len(names)
         return (*names[first:], *names[:first])
 
-    def rules(self, entries: Sequence[Entry]) -> Rules:
+    def opened(self, now: datetime) -> CampaignSettings:
+        """As it is told to the others: with the moment from which its terms count, so that nobody can shift them."""
+        return self.model_copy(update={"opened_utc": now})
+
+    def rules(self) -> Rules:
         """Raises LibraryError where nobody opened the campaign."""
-        opened = [entry for entry in entries if entry.kind == "opened"]
-        if not opened:
-            raise LibraryError(f"campaign {self.name} was opened by nobody: `adaptem campaign start`")
+        if self.opened_utc is None:
+            raise LibraryError(f"campaign {self.name} does not say when it was opened: `adaptem campaign start` does")
         return Rules(
-            opened=min(when(entry.made_utc) for entry in opened),
+            opened=self.opened_utc,
             cells={cell: self.able(cell) for cell in self.grid},
             term_s=self.terms.term_hours * 3600,
             lease_s=self.terms.lease_hours * 3600,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archive.campaign_entries import Entry
 from archive.campaign_rights import Cell, standing
-from archive.library_campaigns import entries_of
+from archive.library_campaigns import Askable, entries_of
 from archive.library_records import LibraryError
 from surveys.campaign_posterior import Observation, Posterior, Prior
 from surveys.campaign_settings import CampaignSettings, campaign_of
@@ -16,7 +16,6 @@ from surveys.campaign_settings import CampaignSettings, campaign_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archive.library import Library
     from archive.library_engine import Engine
 
 
@@ -54,12 +53,18 @@ class Standing:
         return None
 
 
-def known(library: Library) -> dict[str, CampaignSettings]:
-    """The campaigns in a library, by checksum."""
+def known(database: Askable) -> tuple[dict[str, CampaignSettings], dict[str, str]]:
+    """(campaigns, why others cannot be read) in a library, by checksum."""
     found: dict[str, list[Entry]] = {}
-    for entry, _ in entries_of(library.database):
+    for entry, _ in entries_of(database):
         found.setdefault(entry.campaign, []).append(entry)
-    return {campaign: campaign_of(entries) for campaign, entries in found.items()}
+    campaigns, wrong = dict[str, CampaignSettings](), dict[str, str]()
+    for campaign, entries in found.items():
+        try:
+            campaigns[campaign] = campaign_of(entries)
+        except LibraryError as error:
+            wrong[campaign] = str(error)
+    return campaigns, wrong
 
 
 def posterior_of(campaign: CampaignSettings, results: Sequence[Entry]) -> Posterior:
@@ -81,4 +86,4 @@ def standing_of(database: Engine, campaign: str, now: datetime) -> Standing:
     if not entries:
         raise LibraryError("asked for a campaign that this library does not know: start it, or import a bundle with it")
     settings = campaign_of(entries)
-    return Standing(settings, entries, standing(settings.rules(entries), entries, now), now)
+    return Standing(settings, entries, standing(settings.rules(), entries, now), now)

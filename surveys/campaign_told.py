@@ -65,7 +65,7 @@ def as_dict(now: Standing, proposed: Collection[str] = ()) -> dict[str, Any]:
     total, total_std = posterior.total()
     return {
         "campaign": campaign.name,
-        "id": campaign.id,
+        "id": now.entries[0].campaign,
         "question": campaign.question,
         "measure": campaign.measure.model_dump(mode="json"),
         "ended": now.ended(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,6 +70,26 @@ def test_nexus_has_every_frame_with_si_units(finished, tmp_path):
         np.testing.assert_array_equal(stage["position"], [1e-9, 2e-9, np.nan])
         assert np.isnan(stage["tilt2"][()])
         assert measured["event1/instrument/sensor_temperature_K/value"][()] == 293.0
+
+
+def test_nexus_tells_what_the_instrument_doubts(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    from archive.export_nexus import write_nexus
+
+    with new_folder(tmp_path / "night-001") as folder:
+        keeper = recorder(folder)
+        for doubts in ((), ("the phase is over 1 rad", "thicker than 20 nm")):
+            exposure_id = intent(keeper)
+            keeper.commit(exposure_id, replace(frame(exposure_id), doubts=doubts))
+        keeper.close()
+    with SurveyReader(tmp_path / "night-001") as reader:
+        write_nexus(reader, facts_of(reader), tmp_path / "night.nxs")
+    with h5py.File(tmp_path / "night.nxs") as file:
+        sure, doubted = (file[f"entry/measurement/event{n}/image1/process"] for n in (1, 2))
+        assert "note1" not in sure
+        told = [doubted[f"note{n}/description"].asstr()[()] for n in (1, 2)]
+        assert told == ["the phase is over 1 rad", "thicker than 20 nm"]
+        assert doubted["note1/type"].asstr()[()] == "doubt"
 
 
 def test_a_crate_is_the_record_with_its_provenance(finished, tmp_path):

@@ -50,6 +50,29 @@ def test_pynx_finds_the_nexus_file_valid(others, survey, tmp_path, told):
     assert "NOT valid" not in said
 
 
+def test_pynx_finds_a_file_with_doubts_valid(others, tmp_path):
+    pytest.importorskip("h5py")
+    from dataclasses import replace
+
+    from archive_samples import frame, intent, new_folder, recorder
+
+    from archive.export_nexus import write_nexus
+
+    with new_folder(tmp_path / "night-001") as folder:
+        keeper = recorder(folder)
+        exposure_id = intent(keeper)
+        keeper.commit(exposure_id, replace(frame(exposure_id), doubts=("the phase is over 1 rad", "thick")))
+        keeper.close()
+    with SurveyReader(tmp_path / "night-001") as reader:
+        write_nexus(reader, facts_of(reader), tmp_path / "night.nxs")
+    done = subprocess.run(
+        [others / "pynx", "validate", tmp_path / "night.nxs"], capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    assert "is valid according to the `NXem` application definition" in said, said[-3000:]
+    assert "NOT valid" not in said
+
+
 def test_rocrate_reads_the_crate(others, survey, tmp_path):
     out = tmp_path / "night.crate.zip"
     with SurveyReader(survey) as reader:

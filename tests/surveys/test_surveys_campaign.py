@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -18,7 +20,7 @@ from configs.load import load
 from surveys.campaign_cell import cell_settings, run_cell
 from surveys.campaign_member import Measured, Member, start
 from surveys.campaign_posterior import Observation, Posterior, Prior
-from surveys.campaign_settings import CampaignSettings
+from surveys.campaign_settings import CampaignSettings, campaign_of
 from surveys.campaign_standing import known
 from surveys.campaign_told import as_dict, states
 
@@ -32,8 +34,8 @@ def made(**changes):
         "name": "annealing",
         "question": "does it coarsen?",
         "laboratories": ["north", "south"],
-        "specimens": [{"name": name, "simulated": {"heavy_per_um2": each}} for name, each in (("a", 400), ("b", 900))],
-        "conditions": [{"name": "cold"}, {"name": "hot", "simulated": {"heavy_radius_nm": 4.5}}],
+        "specimens": [{"name": name, "simulated": {"heavy_per_um2": each}} for name, each in (("a", 300), ("b", 3000))],
+        "conditions": [{"name": "cold"}, {"name": "hot", "simulated": {"heavy_radius_nm": 6.0}}],
         "looks": LOOKS,
         "controls": {"count": 8},
         "budget": {"hours": 1.0, "electrons": 1e12},
@@ -47,19 +49,19 @@ class Pair:
 
     def __init__(self, folder, **changes):
         self.folder, self.now, self.count = folder, NOON, 0
-        self.campaign = made(**changes)
         self.libraries = {name: Library(folder / f"{name}.sqlite") for name in ("north", "south")}
-        start(self.libraries["north"], self.campaign, "north", self.now)
+        opened = start(self.libraries["north"], made(**changes), "north", self.now)
+        self.id, self.campaign = opened.campaign, campaign_of([opened])
         self.send("north", "south")
         self.north, self.south = (self.member(name) for name in ("north", "south"))
 
     def member(self, name):
-        return Member(self.libraries[name], self.campaign.id, name, lambda: self.now)
+        return Member(self.libraries[name], self.id, name, lambda: self.now)
 
     def send(self, one, other):
         self.count += 1
         bundle = self.folder / f"{self.count}.zip"
-        export_bundle(self.libraries[one], bundle, (), campaign=self.campaign.id)
+        export_bundle(self.libraries[one], bundle, (), campaign=self.id)
         return import_bundle(self.libraries[other], bundle)
 
     def wait(self, hours):
@@ -79,7 +81,7 @@ def found(value=1.0):
 
 
 def test_cells_are_claimed_measured_exchanged_and_given_to_who_asks(pair):
-    assert known(pair.libraries["south"]) == {pair.campaign.id: pair.campaign}
+    assert known(pair.libraries["south"].database) == ({pair.id: pair.campaign}, {})
     assert {cell for cell, _ in pair.north.proposals()} == {"a/cold", "b/hot"}
     assert {cell for cell, _ in pair.south.proposals()} == {"a/hot", "b/cold"}
     with pytest.raises(LibraryError, match="south's in this term"):
@@ -137,12 +139,12 @@ def test_a_cell_that_is_given_back_is_open_again(pair):
     with pytest.raises(LibraryError, match="not claimed by"):
         pair.south.release("a/hot", "no")
     with pytest.raises(LibraryError, match="did you mean north"):
-        Member(pair.libraries["north"], pair.campaign.id, "norht")
+        Member(pair.libraries["north"], pair.id, "norht")
 
 
 def test_two_computers_of_one_laboratory_never_claim_the_same(pair):
     other = Library(pair.libraries["north"].where)
-    twin = Member(other, pair.campaign.id, "north", lambda: pair.now)
+    twin = Member(other, pair.id, "north", lambda: pair.now)
     cells = {pair.north.claim().cell, twin.claim().cell}
     assert cells == {"a/cold", "b/hot"}
     assert as_dict(twin.standing())["wrong"] == []
@@ -151,25 +153,35 @@ def test_two_computers_of_one_laboratory_never_claim_the_same(pair):
 
 def test_a_forged_entry_opens_nothing(pair, tmp_path):
     """What names another cell, laboratory or campaign than there is does nothing; a false campaign is refused whole."""
-    stranger = Entry(campaign=pair.campaign.id, laboratory="stranger", number=1, kind="result", cell="a/hot",
+    stranger = Entry(campaign=pair.id, laboratory="stranger", number=1, kind="result", cell="a/hot",
                      made_utc=NOON.isoformat(), value=9.0, std=0.1, n=5, hours=1.0)  # fmt: skip
     pair.libraries["south"].add_all((), (), [(stranger, "x")])
     assert pair.south.standing().results == {}
     false = Entry(campaign="0" * 64, laboratory="north", number=1, kind="opened", made_utc=NOON.isoformat(), text="{}")
     with pytest.raises(LibraryError, match="checksum is another"):
         pair.libraries["south"].add_all((), (), [(false, "x")])
+    text = '{"name": "what"}'
+    lame = replace(false, campaign=hashlib.sha256(text.encode()).hexdigest(), text=text)
+    earlier = Entry(campaign=pair.id, laboratory="stranger", number=1, kind="opened", text=pair.campaign.text,
+                    made_utc="1990-01-01T00:00:00+00:00")  # fmt: skip
+    far = replace(stranger, laboratory="north", number=9, previous="x", value=1e29, std=1e-300)
+    pair.libraries["south"].add_all((), (), [(each, "x") for each in (lame, earlier, far, replace(far, number=8))])
+    campaigns, wrong = known(pair.libraries["south"].database)
+    assert (set(campaigns), set(wrong)) == ({pair.id}, {lame.campaign})
+    assert {cell for cell, _ in pair.south.proposals()} == {"b/cold"}  # the terms did not move; a/hot is told as done
+    assert np.isfinite(pair.south.standing().posterior().means).all()
 
 
 def test_a_cell_is_an_ordinary_survey_by_the_laboratorys_own_config(pair, tmp_path):
     own = small(sites=4, specimens=[{"name": n, "area": {"width_nm": 200, "height_nm": 200}} for n in "ab"])
     own = own.model_copy(update={"out": tmp_path})
     asked = cell_settings(pair.campaign, "b/hot", "north", own)
-    assert (asked.instrument.specimen.heavy_per_um2, asked.instrument.specimen.heavy_radius_nm) == (900, 4.5)
+    assert (asked.instrument.specimen.heavy_per_um2, asked.instrument.specimen.heavy_radius_nm) == (3000, 6.0)
     assert (asked.limits, asked.agent, asked.who) == (own.limits, own.agent, own.who)
     assert asked.seed != cell_settings(pair.campaign, "b/hot", "south", own).seed
     low = run_cell(pair.north, pair.north.claim("a/cold"), own)
     high = run_cell(pair.north, pair.north.claim("b/hot"), own)
-    assert high.value - low.value > 2 * np.hypot(low.std, high.std)  # more and larger particles scatter more
+    assert high.value - low.value > 4 * np.hypot(low.std, high.std)  # more and larger particles scatter more
     assert (low.n, low.survey, low.hours > 0) == (8, "annealing-a-cold-001", True)
     assert len(pair.libraries["north"]) > 0
     assert pair.north.standing().results["a/cold"][0].value == low.value
@@ -195,6 +207,7 @@ def test_what_a_laboratorys_own_config_does_not_allow_is_refused_and_given_back(
         ({"measure": {"descriptor": "mean_count"}}, "did you mean mean_counts"),
         ({"terms": {"term_hours": 10, "lease_hours": 10}}, "does not fit into a term"),
         ({"budget": {"hours": 20, "electrons": 1e9}}, "raise terms.lease_hours"),
+        ({"conditions": [{"name": f"c{n}"} for n in range(60)]}, "at most 100 cells"),
         ({"limits": {}}, "unknown key"),
         ({"instrument": {}}, "unknown key"),
     ],
