@@ -56,11 +56,15 @@ def plan(offers: Offers, budget: float, most: int) -> list[Pick]:
     count, width = offers.noise.shape
     flat = offers.foretold.reshape(len(offers.weights), count * width)
     off = flat - offers.weights @ flat
-    measuring = offers.common
-    everything = measuring + (off * offers.weights[:, None]).T @ off
+    everything = offers.common + (off * offers.weights[:, None]).T @ off
     noise, room, left = offers.noise.reshape(-1), offers.room.copy(), budget
     picks: list[Pick] = []
-    columns = np.arange(count * width).reshape(count, width)
+    told = np.flatnonzero(noise < UNTOLD)
+    columns = np.full(count * width, len(told))
+    columns[told] = np.arange(len(told))
+    columns = columns.reshape(count, width)
+    noise = np.append(noise[told], UNTOLD)
+    everything, measuring = _among(everything, told), _among(offers.common, told)
     while len(picks) < most:
         nats = _told(everything, noise, columns) - _told(measuring, noise, columns)
         open_to = (offers.cost <= left * (1 + 1e-9)) & (room[offers.slot] > 0)
@@ -74,6 +78,11 @@ def plan(offers: Offers, budget: float, most: int) -> list[Pick]:
         everything = _after(everything, noise, columns[best])
         measuring = _after(measuring, noise, columns[best])
     return picks
+
+
+def _among(covariance: Array, told: Ints) -> Array:
+    """Of what is told alone, and a last row and column that stand for all that is not."""
+    return np.pad(covariance[np.ix_(told, told)], (0, 1))
 
 
 def _told(covariance: Array, noise: Array, columns: Ints) -> Array:

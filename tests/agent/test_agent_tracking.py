@@ -95,7 +95,7 @@ def test_common_errors_of_the_measuring_tell_nothing_of_the_law():
 
 def test_what_a_look_does_not_tell_counts_for_nothing():
     a = np.random.default_rng(4).standard_normal(500)
-    assert plan(offers(a[:, None], [UNTOLD], [1.0]), 1.0, 1)[0].nats < 1e-5
+    assert plan(offers(a[:, None], [UNTOLD], [1.0]), 1.0, 1) == []
 
 
 def follow(known, law, z, rng, until_s=600.0):
