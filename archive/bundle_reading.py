@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -25,8 +27,13 @@ MOST_RATIO = 200
 """Of unpacked to packed size, above ``_SMALL_BYTES``: a bomb unpacks to a thousand times its size and more."""
 _SMALL_BYTES = 16 << 20
 _MANIFEST_BYTES = 256 << 20
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
-"""What Python's zip reader answers to damage, encryption and methods that it does not know."""
+_JSON_BYTES = 1 << 20
+"""Of the crate's own description: read as JSON, a text takes fifty times its size in memory."""
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError,
+    OSError, ValueError,
+)  # fmt: skip
+"""What Python's zip reader answers to damage, encryption, names in no encoding, and methods that it does not know."""
 
 
 class BundleError(ArchiveError):
@@ -57,8 +64,10 @@ class Bundle:
         except _DAMAGE as error:
             raise BundleError(f"{name} in {self.path} is damaged ({error}): ask for the bundle again") from error
 
-    def json(self, name: str) -> Any:
-        """Raises BundleError where it is no JSON."""
+    def json(self, name: str, most_bytes: int = _JSON_BYTES) -> Any:
+        """Raises BundleError where it is no JSON, or a longer one."""
+        if name in self.sums and (size := self._archive.getinfo(name).file_size) > most_bytes:
+            raise BundleError(f"{name} in {self.path} has {size} bytes of JSON, more than {most_bytes}: refused")
         try:
             return json.loads(self.read(name))
         except (ValueError, RecursionError) as error:
@@ -68,7 +77,8 @@ class Bundle:
         """The crate's entities by id. Raises BundleError where it has no root."""
         graph = self.json(METADATA)
         entities = graph.get("@graph") if isinstance(graph, dict) else None
-        found = {str(each.get("@id")): each for each in entities or () if isinstance(each, dict)}
+        known = entities if isinstance(entities, list) else []
+        found = {str(each.get("@id")): each for each in known if isinstance(each, dict)}
         if "./" not in found:
             raise BundleError(f"{METADATA} in {self.path} describes no dataset './': it is no RO-Crate")
         return found
@@ -84,7 +94,7 @@ def open_bundle(path: Path, most_bytes: int = MOST_BYTES) -> Iterator[Bundle]:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError as error:
         raise BundleError(f"asked for the bundle {path}, found no such file") from error
-    except (OSError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise BundleError(f"asked for the bundle {path}, found no whole zip ({error}): ask for it again") from error
     with archive:
         try:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,20 @@ from archive.journal import utc_now
 from archive.library import Library
 from archive.library_campaigns import entries_of
 from archive.library_engine import on_server
-from archive.library_records import Experiment, LibraryError, Result, Source, canonical, experiment_of, result_of
+from archive.library_records import (
+    Experiment,
+    LibraryError,
+    Result,
+    Source,
+    canonical,
+    checked,
+    experiment_of,
+    result_of,
+)
 from archive.software import commit, version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from archive.bundle_reading import Bundle
     from archive.library_records import Vector
@@ -43,6 +53,10 @@ MOST_BYTES = 2 << 30
 """Of a bundle, unpacked: its members are read whole."""
 _MOST_LINE = 4 << 20
 _MOST_SIZE = 65_536
+_ABOUT_BYTES, _ESCAPED = 4096, 6
+"""Of what is told of vectors, besides the uids; bytes of a letter that JSON escapes."""
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""A name that can be part of a file's."""
 
 
 def export_bundle(
@@ -55,9 +69,10 @@ def export_bundle(
     author: str | None = None,
     orcid_url: str | None = None,
 ) -> int:
-    """Write the experiments of these numbers (None: all) with results of their specimens; how many. Raises OSError.
+    """Write the experiments of these numbers (None: all) with results of their specimens; how many.
 
-    Of campaigns the entries of ``campaign`` go along; of all, where all experiments go.
+    Of campaigns the entries of ``campaign`` go along; of all, where all experiments go. Raises OSError; BundleError
+    where what was written could not be taken in by another.
     """
     kept = list(library.all()) if numbers is None else library.many(numbers)
     specimens = {each.experiment.specimen for each in kept}
@@ -79,6 +94,8 @@ def export_bundle(
         members.append(Member(f"embeddings/{model}.json", json.dumps(about).encode()))
         members.append(Member(f"embeddings/{model}.f32", np.stack([v for _, v in rows]).astype("<f4").tobytes()))
     write_bundle(path, members, _crate(library, len(kept), members, licence_url, author, orcid_url))
+    with open_bundle(path, MOST_BYTES) as bundle:  # as who gets it will
+        bundle.crate()
     return len(kept)
 
 
@@ -93,13 +110,14 @@ def import_bundle(library: Library, path: Path) -> dict[str, int]:
         if root.get("additionalType") != FORMAT:
             found = root.get("additionalType") or root.get("name")
             raise BundleError(f"{path} is no bundle of a library that is known here ({found!r}); expected {FORMAT!r}")
-        origin = str(root.get("identifier", "unknown"))
-        vectors = _vectors(bundle)
-        experiments = [
-            (experiment, vectors.get(experiment.uid, {}), whose)
+        origin = _writable(str(root.get("identifier", "unknown")), f"{path}: the crate's identifier")
+        told = [
+            (experiment, whose)
             for experiment, whose in _records(bundle, "experiments.jsonl", "experiment")
             if isinstance(experiment, Experiment)
         ]
+        vectors = _vectors(bundle, {experiment.uid for experiment, _ in told})
+        experiments = [(experiment, vectors.get(experiment.uid, {}), whose) for experiment, whose in told]
         results = [
             (result, whose)
             for result, whose in _records(bundle, "results.jsonl", "result")
@@ -110,8 +128,8 @@ def import_bundle(library: Library, path: Path) -> dict[str, int]:
             for entry, whose in (_records(bundle, _CAMPAIGNS, "entry") if _CAMPAIGNS in bundle.names else ())
             if isinstance(entry, Entry)
         ]
-        who = entities.get(str((root.get("author") or {}).get("@id")), {})
-        source = Source(_digest(path), path.name, origin, who.get("name"), (root.get("license") or {}).get("@id"))
+        author, licence = _names(root.get("author"), entities), _references(root.get("license"))
+        source = Source(_digest(path), path.name, origin, author or None, ", ".join(licence) or None)
         return library.add_all(experiments, results, entries, source=source)
 
 
@@ -140,7 +158,7 @@ def _line(origin: str, kind: str, record: Experiment | Result | Entry) -> bytes:
 def _read(kind: str, data: str) -> Experiment | Result | Entry:
     if kind == "entry":
         return entry_of(data)
-    return experiment_of(data) if kind == "experiment" else result_of(data)
+    return checked(experiment_of(data)) if kind == "experiment" else result_of(data)
 
 
 def _records(bundle: Bundle, name: str, kind: str) -> Iterator[tuple[Experiment | Result | Entry, str]]:
@@ -151,7 +169,7 @@ def _records(bundle: Bundle, name: str, kind: str) -> Iterator[tuple[Experiment 
             raise BundleError(f"{where} has {len(line)} bytes: no record is so long")
         try:
             told = json.loads(line)
-            origin, data = str(told["origin"]), json.dumps(told[kind])
+            origin, data = _writable(str(told["origin"]), f"{where}: the origin"), json.dumps(told[kind])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise BundleError(f"{where} is no {kind} with its origin ({error})") from error
         try:
@@ -160,17 +178,20 @@ def _records(bundle: Bundle, name: str, kind: str) -> Iterator[tuple[Experiment 
             raise BundleError(f"{where}: {error}; nothing was taken in") from error
 
 
-def _vectors(bundle: Bundle) -> dict[str, dict[str, Vector]]:
-    """By uid and model."""
+def _vectors(bundle: Bundle, known: Collection[str]) -> dict[str, dict[str, Vector]]:
+    """By uid and model, of the ``known`` uids that the bundle tells of."""
+    most = _ABOUT_BYTES + sum(_ESCAPED * len(uid) + 8 for uid in known)
     found: dict[str, dict[str, Vector]] = {}
     for name in bundle.names:
         if not (name.startswith("embeddings/") and name.endswith(".json")):
             continue
-        about = bundle.json(name)
+        about = bundle.json(name, most)
         try:
             model, size, uids = str(about["model"]), int(about["size"]), [str(uid) for uid in about["uids"]]
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{name} in {bundle.path} does not say what its vectors are ({error})") from error
+        if not _MODEL.fullmatch(model):
+            raise BundleError(f"{name} in {bundle.path}: {model[:80]!r} is no model's name")
         data = bundle.read(name.removesuffix(".json") + ".f32")
         if not 0 < size <= _MOST_SIZE or len(data) != 4 * size * len(uids):
             raise BundleError(
@@ -182,6 +203,27 @@ def _vectors(bundle: Bundle) -> dict[str, dict[str, Vector]]:
         for uid, row in zip(uids, rows, strict=True):
             found.setdefault(uid, {})[model] = row.astype(np.float32)
     return found
+
+
+def _references(value: object) -> list[str]:
+    """What a property of a crate refers to: an entity, a text, or several of them."""
+    several = value if isinstance(value, list) else [value]
+    found = [each.get("@id") if isinstance(each, dict) else each for each in several]
+    return [_writable(each, "a reference of the crate") for each in found if isinstance(each, str)]
+
+
+def _names(value: object, entities: Mapping[str, Mapping[str, Any]]) -> str:
+    names = [entities.get(each, {}).get("name", each) for each in _references(value)]
+    return ", ".join(_writable(name, "a name in the crate") for name in names if isinstance(name, str))
+
+
+def _writable(text: str, what: str) -> str:
+    """As it is. Raises BundleError where it cannot be written: half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BundleError(f"{what} is no text ({error.reason}); nothing was taken in") from error
+    return text
 
 
 def _crate(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from archive.library_records import Conditions, Experiment, LibraryError, Outcome
+from archive.library_records import Conditions, Experiment, LibraryError, Outcome, possible
 from archive.likeness import MODEL, embed
 from configs.elements import elements_of
 from configs.errors import ConfigError
@@ -35,6 +37,9 @@ _MOST_SIGNALS = 64
 _MOST_BYTES = 1 << 30
 """Of a signal that is read to see what it looks like; a larger one is kept by its tags alone."""
 _MOST_TAGS = 400
+_WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
+"""Of a name, also of one that is written as one: BFDetector, DF4-HAADF_2."""
+_IMAGING = (("HAADF", {"HAADF"}), ("ABF", {"ABF"}), ("ADF", {"ADF", "LAADF", "MAADF"}), ("BF", {"BF"}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +81,11 @@ def technique_of(name: str, kind: str, signal_type: str = "", mode: str = "") ->
     ('EDS', 'HAADF', '4D-STEM')
     >>> technique_of("", "image", mode="TEM"), technique_of("01-EELS Acquire", "spectrum"), technique_of("", "image")
     ('CTEM', 'EELS', 'image')
+    >>> technique_of("BFDetector", "image"), technique_of("subfigure_1", "image"), technique_of("LAADF 2", "image")
+    ('BF', 'image', 'ADF')
     """
     told = f"{name} {signal_type}".upper()
+    words = {word.upper() for word in _WORDS.findall(name)}
     if kind == "patterns":
         return "4D-STEM"
     if kind in ("spectra", "spectrum"):
@@ -91,8 +99,8 @@ def technique_of(name: str, kind: str, signal_type: str = "", mode: str = "") ->
             if sign in told:
                 return technique
         return "spectrum"
-    for technique in ("HAADF", "ABF", "ADF", "BF"):
-        if technique in told:
+    for technique, signs in _IMAGING:
+        if words & signs:
             return technique
     if "STEM" in mode.upper() or "PROBE" in mode.upper():
         return "STEM"
@@ -174,11 +182,20 @@ def _experiment(
 
 
 def _finished(experiment: Experiment, tags: dict[str, object]) -> Experiment:
-    from_tags = json.loads(
-        json.dumps(tags, default=str, allow_nan=True).replace("NaN", "null").replace("Infinity", "null")
-    )
+    from_tags = {str(name): _plain(value) for name, value in tags.items()}
     values = {each.name: getattr(experiment, each.name) for each in fields(experiment)}
     return Experiment(**values | {"tags": from_tags})
+
+
+def _plain(value: object) -> object:
+    """As JSON has it: a number that is none is None, and what JSON does not know is its text."""
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else str(value)
 
 
 _FROM_TAGS = ("voltage_kV", "current_pA", "convergence_mrad", "collection_mrad", "dwell_us", "exposure_s",
@@ -186,13 +203,16 @@ _FROM_TAGS = ("voltage_kV", "current_pA", "convergence_mrad", "collection_mrad",
 
 
 def _conditions(said: Understood | None, **measured: float | None) -> Conditions:
-    """By the file's tags; ``measured`` comes from its axes."""
+    """By the file's tags; ``measured`` comes from its axes. What cannot be, as a voltage of 0, was not told."""
     told = {name: said.number(name) for name in _FROM_TAGS} if said is not None else {}
     if said is not None:
         for name in ("pixel_size_nm", "field_of_view_nm"):
             if measured.get(name) is None:
                 measured[name] = said.number(name)
-    return Conditions(**told, **measured)
+    found = {**told, **measured}
+    return Conditions(
+        **{name: v for name, v in found.items() if v is not None and math.isfinite(v) and possible(name, v)}
+    )
 
 
 def _pixel_size_nm(recording: Recording) -> float | None:

@@ -45,6 +45,11 @@ _ALIKE = {"pixel_size_nm": 0.2, "fluence_e_per_A2": 0.3}
 """Relative difference of conditions up to which looks are alike."""
 
 
+_UNTOLD = (
+    "Nobody told what the specimen is made of (who.elements in the config): no earlier survey is known to be like it"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One place that had a close look of its own."""
@@ -75,8 +80,12 @@ class History:
     p_value: Ratio | None
     """Share of earlier places at least as far from other surveys' places; None where too few are known."""
     nearest: tuple[Case, ...]
+    why: str = ""
+    """Why nothing is said, where that is not for too few."""
 
     def __str__(self) -> str:
+        if self.why:
+            return self.why
         if self.p_value is None:
             known = f"{self.places} places of {self.surveys} earlier surveys of like specimens"
             return f"Too few to say how unusual it is for like specimens: {known}"
@@ -130,8 +139,11 @@ def insert_places(database: Engine, number: int, places: Sequence[Place]) -> Non
 def histories(library: Library, of: Experiment, places: Sequence[Place]) -> list[History]:
     """Each of the places of the experiment ``of``, among those of like specimens in the library. Raises ConfigError.
 
-    Like: all its elements, the same technique, pixels and fluence within ``_ALIKE``; of other surveys.
+    Like: all its elements, the same technique, pixels and fluence within ``_ALIKE``; of other surveys. Where nobody
+    told its elements, nothing is known to be like it, and nothing is claimed.
     """
+    if not of.elements:
+        return [History(0, 0, None, (), _UNTOLD) for _ in places]
     ranges: dict[str, tuple[float | None, float | None]] = {}
     for name, share in _ALIKE.items():
         value = getattr(of.conditions, name)

@@ -123,7 +123,7 @@ def _advice(
     efficiency = [
         kept.experiment.outcome.snr / math.sqrt(kept.experiment.conditions.fluence_e_per_A2)
         for kept in members
-        if kept.experiment.outcome.snr is not None and kept.experiment.conditions.fluence_e_per_A2
+        if kept.experiment.outcome.snr is not None and (kept.experiment.conditions.fluence_e_per_A2 or 0.0) > 0
     ]
     snrs = [kept.experiment.outcome.snr for kept in members if kept.experiment.outcome.snr is not None]
     return Advice(

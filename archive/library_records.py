@@ -29,6 +29,12 @@ TECHNIQUES = ("HAADF", "ADF", "ABF", "BF", "CTEM", "4D-STEM", "EELS", "EDS", "ST
 """STEM, image, spectrum: as much as was told."""
 
 
+POSITIVE = ("voltage_kV", "pixel_size_nm", "field_of_view_nm")
+NEVER_NEGATIVE = ("current_pA", "convergence_mrad", "collection_mrad", "dwell_us", "exposure_s", "fluence_e_per_A2",
+                  "temperature_K", "frames", "usable_frames", "flags", "hours", "electrons")  # fmt: skip
+_MOST_COUNTED = 1 << 53
+
+
 class LibraryError(ArchiveError):
     """The library cannot be opened, asked or written as was wanted."""
 
@@ -181,12 +187,12 @@ def canonical_json(adapter: TypeAdapter[Any], record: object) -> bytes:
 
 
 def experiment_of(data: str | bytes) -> Experiment:
-    """From its JSON. Raises LibraryError for what is none, or makes no sense."""
+    """From its JSON; whether it makes sense says ``checked``. Raises LibraryError for what is none."""
     try:
         found = _EXPERIMENT.validate_json(data)
     except ValidationError as error:
         raise LibraryError(f"no experiment can be read from {str(data[:80])!r}: {error.errors()[0]['msg']}") from error
-    return checked(found)
+    return found
 
 
 def result_of(data: str | bytes) -> Result:
@@ -199,7 +205,10 @@ def result_of(data: str | bytes) -> Result:
 
 
 def checked(experiment: Experiment) -> Experiment:
-    """As it is, where it makes sense. Raises LibraryError for an unknown technique or element, or no finite number."""
+    """As it is, where it makes sense.
+
+    Raises LibraryError for an unknown technique or element, no finite number, or one that cannot be: a negative length.
+    """
     if experiment.technique not in TECHNIQUES:
         raise LibraryError(f"technique {experiment.technique!r} was asked; known are {', '.join(TECHNIQUES)}")
     for symbol in experiment.elements:
@@ -207,12 +216,27 @@ def checked(experiment: Experiment) -> Experiment:
     for part in (experiment.conditions, experiment.outcome):
         for each in fields(part):
             value = getattr(part, each.name)
-            if value is not None and not math.isfinite(value):
+            if value is None:
+                continue
+            if isinstance(value, int) and abs(value) > _MOST_COUNTED:
+                raise LibraryError(f"{each.name} of {experiment.title!r} has {value.bit_length()} bits: no such number")
+            if not math.isfinite(value):
                 raise LibraryError(f"{each.name} of {experiment.title!r} is {value}: leave out what is not known")
+            if not possible(each.name, value):
+                raise LibraryError(f"{each.name} of {experiment.title!r} is {value}: it cannot be that")
     frames, usable = experiment.outcome.frames, experiment.outcome.usable_frames
     if usable is not None and (frames is None or not 0 <= usable <= frames):
         raise LibraryError(f"{experiment.title!r} has {usable} usable frames of {frames}: at most all can be")
     return experiment
+
+
+def possible(name: str, value: float) -> bool:
+    """Whether a condition or outcome of this name can have this finite value.
+
+    >>> possible("pixel_size_nm", 0.0), possible("fluence_e_per_A2", 0.0), possible("defocus_nm", -20.0)
+    (False, True, True)
+    """
+    return value > 0 if name in POSITIVE else value >= 0 or name not in NEVER_NEGATIVE
 
 
 def checked_result(result: Result) -> Result:

@@ -40,6 +40,12 @@ def search(library: Library, query: Query, count: int = 20) -> list[Kept]:
     return library.many(numbers(library, query, count))
 
 
+def of_specimen(library: Library, specimen: str) -> list[Kept]:
+    """Every experiment on a specimen of exactly this name, the newest first."""
+    rows = library.database.execute("SELECT id FROM experiments WHERE specimen = ? ORDER BY id DESC", (specimen,))
+    return library.many([row[0] for row in rows])
+
+
 def numbers(library: Library, query: Query, count: int = 20) -> list[int]:
     """The numbers of those that fit, as ``search``. Raises ConfigError."""
     where, values = _exact(query)

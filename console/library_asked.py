@@ -75,8 +75,7 @@ def show_one(
     """Everything that is kept of an experiment with the nearest others, or of a specimen with its results, as JSON."""
     with plain_errors():
         from archive.library_records import LibraryError
-        from archive.library_search import Query
-        from archive.library_search import search as find
+        from archive.library_search import of_specimen
 
         with opened_library(library, write=False) as kept:
             if what.isdecimal():
@@ -95,7 +94,7 @@ def show_one(
                 }
             else:
                 results = kept.results(what)
-                experiments = [one for one in find(kept, Query(words=what)) if one.experiment.specimen == what]
+                experiments = of_specimen(kept, what)
                 if not results and not experiments:
                     raise LibraryError(f"asked for the specimen {what!r}, found none of that name; try `search`")
                 told = {

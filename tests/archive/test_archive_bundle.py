@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import struct
 import warnings
 import zipfile
 
@@ -81,6 +82,49 @@ HOSTILE = {
 def test_what_is_wrong_is_refused_by_name(whole, said):
     with pytest.raises(BundleError, match=said), open_bundle(rebuilt(whole, HOSTILE[said])):
         pass
+
+
+def spoiled_lzma(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(METADATA, "x" * 5000)
+        archive.writestr(MANIFEST, "0" * 64 + f"  {METADATA}\n")
+    data = bytearray(path.read_bytes())
+    start = data.find(METADATA.encode()) + len(METADATA)
+    for place in range(start + 9, start + 20):
+        data[place] ^= 0x5A
+    path.write_bytes(data)
+
+
+def name_in_no_encoding(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("é.txt", "x")
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
+
+
+def false_extra_field(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        info = zipfile.ZipInfo("a.txt")
+        info.extra = struct.pack("<HH", 1, 4) + b"abcd"
+        archive.writestr(info, "x")
+
+
+@pytest.mark.parametrize("spoil", [spoiled_lzma, name_in_no_encoding, false_extra_field])
+def test_what_pythons_reader_answers_to_is_refused_too(tmp_path, spoil):
+    spoil(tmp_path / "b.zip")
+    with pytest.raises(BundleError), open_bundle(tmp_path / "b.zip"):
+        pass
+
+
+def test_a_description_that_would_fill_the_memory_is_refused(whole):
+    small = b'{"@graph":[' + b",".join([b"[]"] * (5 << 20)) + b"]}"
+    path = rebuilt(whole, lambda _: with_sums([(METADATA, small)]))
+    assert path.stat().st_size < 100_000
+    with open_bundle(path) as bundle, pytest.raises(BundleError, match="bytes of JSON"):
+        bundle.crate()
+    for graph in (b'{"@graph": 5}', b"[]", b'{"@graph": {"a": 1}}'):
+        with open_bundle(rebuilt(whole, lambda _, g=graph: with_sums([(METADATA, g)]))) as bundle:
+            with pytest.raises(BundleError, match="no RO-Crate"):
+                bundle.crate()
 
 
 def test_what_does_not_fit_is_refused_and_an_error_of_the_readers_is_its_own(whole):

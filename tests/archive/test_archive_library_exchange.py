@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zipfile
 
 import numpy as np
 import pytest
 from test_archive_library import made
 
 from archive import library_exchange
-from archive.bundle import Member, crate, write_bundle
+from archive.bundle import MANIFEST, Member, crate, write_bundle
 from archive.bundle_reading import BundleError, open_bundle
 from archive.library import Library
 from archive.library_exchange import FORMAT, export_bundle, import_bundle, merge
@@ -90,6 +92,14 @@ def line(experiment, **changes):
         line(made(2), technique="seeing"),
         line(made(2), elements=["Qq"]),
         line(made(2), conditions={"dwell_us": "quick"}),
+        line(made(2), conditions={"fluence_e_per_A2": -3.0}),
+        line(made(2), conditions={"pixel_size_nm": 0.0}),
+        line(made(2), conditions={"voltage_kV": -200.0}),
+        line(made(2), outcome={"frames": -7}),
+        line(made(2), outcome={"frames": 10**23}),
+        line(made(2), outcome={"frames": 10**400}),
+        line(made(2)).replace(b'"origin": "x"', b'"origin": "\\ud800"'),
+        line(made(2), tags={"a": "\ud800"}),
         b"{}\n",
         b"not json\n",
         b'{"origin": "x", "experiment": {"uid": "a"}}\n',
@@ -109,6 +119,52 @@ def test_other_bundles_and_false_vectors_are_refused(ours, tmp_path):
              Member("embeddings/m.f32", bytes(12))]  # fmt: skip
     with pytest.raises(BundleError, match="promises 1 vectors of 4"):
         import_bundle(ours, bundle_of(tmp_path / "b.zip", line(made(1)), extra=short))
+    assert len(ours) == 0
+
+
+def vectors_of(model, size, uids=("file:1",)):
+    about = json.dumps({"model": model, "size": size, "uids": list(uids)}).encode()
+    data = np.ones((len(uids), size), "<f4").tobytes()
+    return [Member("embeddings/v.json", about), Member("embeddings/v.f32", data)]
+
+
+@pytest.mark.parametrize("model", ["../../evil", "a/b", "", ".hidden", "\ud800", "m" * 200])
+def test_a_models_name_is_a_name(ours, tmp_path, model):
+    with pytest.raises(BundleError, match="no model's name"):
+        import_bundle(ours, bundle_of(tmp_path / "b.zip", line(made(1)), extra=vectors_of(model, 2)))
+    assert len(ours) == 0
+
+
+def test_what_is_told_of_vectors_is_no_longer_than_the_experiments(ours, tmp_path):
+    bombs = [Member("embeddings/v.json", b"[" + b",".join([b"[]"] * 10_000) + b"]"), Member("embeddings/v.f32", b"")]
+    with pytest.raises(BundleError, match="bytes of JSON"):
+        import_bundle(ours, bundle_of(tmp_path / "b.zip", line(made(1)), extra=bombs))
+
+
+@pytest.mark.parametrize(
+    ("root", "author", "licence"),
+    [
+        ({"author": [{"@id": "#a"}, {"@id": "#b"}]}, "#a, #b", "#no-licence"),
+        ({"author": "me", "license": "https://x"}, "me", "https://x"),
+        ({"author": {"@id": 3}, "license": ["https://x", {"@id": "https://y"}]}, None, "https://x, https://y"),
+    ],
+)
+def test_a_crate_may_say_who_and_on_what_terms_in_several_ways(ours, tmp_path, root, author, licence):
+    assert import_bundle(ours, bundle_of(tmp_path / "b.zip", line(made(1)), root))["new"] == 1
+    ((_, source, _),) = ours.imports()
+    assert (source.author, source.licence) == (author, licence)
+
+
+def test_half_a_character_in_the_crate_is_refused(ours, tmp_path):
+    for root in ({"identifier": "HALF"}, {"author": "HALF"}):
+        with zipfile.ZipFile(bundle_of(tmp_path / "a.zip", line(made(1)), root)) as archive:
+            members = {name: archive.read(name).replace(b"HALF", b"\\ud800") for name in archive.namelist()}
+        sums = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in members.items() if name != MANIFEST]
+        with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, "".join(sums) if name == MANIFEST else data)
+        with pytest.raises(BundleError, match="no text"):
+            import_bundle(ours, tmp_path / "b.zip")
     assert len(ours) == 0
 
 

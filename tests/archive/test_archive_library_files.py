@@ -7,9 +7,11 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from PIL import Image
+from test_archive_library import made
 
 from archive.library import Library
-from archive.library_from_file import Told, experiments_in
+from archive.library_from_file import Told, _finished, experiments_in
 from archive.likeness import MODEL, SIZE, embed
 from configs.errors import ConfigError
 
@@ -162,6 +164,22 @@ def test_likeness_knows_neither_gain_nor_place(real_data):
     assert embed(np.ones((64, 64)), 1.0) is None
     assert embed(np.full((64, 64), np.nan), 1.0) is None
     assert embed(one[:4, :4], 1.0) is None
+
+
+def test_tags_are_kept_as_they_are_and_numbers_that_are_none_are_nothing():
+    tags = {"Sample": "NaNbO3 on Infinity glass", "a": float("-inf"), "b": [float("nan"), 2, {"c": np.float32(2.5)}]}
+    kept = dict(_finished(made(1), tags).tags)
+    assert kept == {"Sample": "NaNbO3 on Infinity glass", "a": None, "b": [None, 2, {"c": "2.5"}]}
+
+
+def test_a_file_name_that_holds_a_detectors_letters_names_no_detector(tmp_path):
+    image = np.random.default_rng(1).poisson(40, (96, 96)).astype(np.uint8)
+    found = []
+    for name in ("subfigure_1", "MoS2_subframe", "dbfile", "HAADF_3", "my-BF_2", "LAADF"):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+        ((experiment, _),) = experiments_in(tmp_path / f"{name}.png")
+        found.append(experiment.technique)
+    assert found == ["image", "image", "image", "HAADF", "BF", "ADF"]
 
 
 def test_what_cannot_be_read_is_refused(tmp_path):

@@ -75,6 +75,15 @@ def test_unlike_specimens_and_looks_are_not_asked(place, changes):
     assert str(history).startswith("Too few")
 
 
+def test_of_a_specimen_whose_elements_nobody_told_nothing_is_claimed(place):
+    random = np.random.default_rng(4)
+    with Library(place("library")) as library:
+        fill(library, random, 3)
+        (history,) = histories(library, survey(99, elements=()), places(random, 1, 0.0))
+    assert (history.places, history.surveys, history.p_value) == (0, 0, None)
+    assert "elements" in str(history)
+
+
 def test_a_single_earlier_survey_and_the_survey_itself_say_nothing(place):
     random = np.random.default_rng(4)
     with Library(place("library")) as library:

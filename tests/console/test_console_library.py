@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from archive.library import Library
+from archive.library_records import Experiment
 from console.main import app
 
 
@@ -72,6 +74,16 @@ def test_a_recommendation_is_held_against_what_physics_says(run, tmp_path):
     assert "earlier experiments on like specimens" in " ".join(asked.output.split())
     missing = CliRunner().invoke(app, ["plan", "question.yaml", "--library", "none.sqlite"])
     assert missing.exit_code == 1 and "found none" in missing.output
+
+
+def test_every_experiment_on_a_specimen_is_shown_and_no_other(run, tmp_path):
+    with Library(tmp_path / "library.sqlite") as library:
+        for number in range(30):
+            told = {"kind": "file", "technique": "HAADF"}
+            library.add(Experiment(uid=f"s{number}", title=f"x{number}", specimen="STO-12", **told))
+            library.add(Experiment(uid=f"o{number}", title=f"STO-12 twin {number}", specimen="other", **told))
+    shown = json.loads(run("show", "STO-12").output)["experiments"]
+    assert {each["uid"] for each in shown} == {f"s{number}" for number in range(30)}
 
 
 @pytest.mark.parametrize(
