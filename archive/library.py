@@ -25,7 +25,7 @@ from archive.library_records import (
     experiment_of,
     result_of,
 )
-from archive.library_rows import embed, insert
+from archive.library_rows import embed, insert, revise
 from archive.library_vectors import unpacked
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from archive.campaign_entries import Entry
     from archive.library_engine import Engine
     from archive.library_records import Added, Vector
+
+_REPLACED = "replaced"
+"""Rule of what was told before, beside the conflicts."""
 
 
 class Library:
@@ -77,8 +80,9 @@ class Library:
         """Keep an experiment, durably. ``embeddings``: a vector a model. ``origin``: the library it comes from.
 
         new: it was not known. same: the same content is there, and nothing was done. revised: the same experiment, of
-        the same origin, told anew with at least as many frames, and replaced. conflict: told otherwise by another
-        origin, or with fewer frames; ours stays, theirs is kept aside. Raises LibraryError.
+        the same origin, told later with at least as many frames, and replaced; what was told before is kept aside
+        (``replaced``), and of a file what a person said stays (``Experiment.after``). conflict: told otherwise by
+        another origin, no later, or with fewer frames; ours stays, theirs is kept aside. Raises LibraryError.
         """
         checked(experiment)
         with self.transaction() as database:
@@ -179,8 +183,17 @@ class Library:
 
     def conflicts(self) -> list[tuple[str, Experiment, str]]:
         """(rule, theirs, origin) of what others told otherwise and was kept aside."""
-        rows = self.database.execute("SELECT rule, theirs, origin FROM conflicts ORDER BY id")
+        rows = self.database.execute(
+            "SELECT rule, theirs, origin FROM conflicts WHERE rule <> ? ORDER BY id", (_REPLACED,)
+        )
         return [(rule, experiment_of(theirs), origin) for rule, theirs, origin in rows]
+
+    def replaced(self, uid: str) -> list[Experiment]:
+        """What was told of an experiment before, the first telling first."""
+        rows = self.database.execute(
+            "SELECT theirs FROM conflicts WHERE uid = ? AND rule = ? ORDER BY id", (uid, _REPLACED)
+        )
+        return [experiment_of(row[0]) for row in rows]
 
     def transaction(self) -> AbstractContextManager[Engine]:
         """Nobody else writes meanwhile, and all of it is durable at its end, or nothing. Raises LibraryError."""
@@ -207,31 +220,49 @@ class Library:
         *,
         foreign: bool = False,
     ) -> Added:
-        content = experiment.content
-        row = database.execute(
-            "SELECT id, content, origin, frames FROM experiments WHERE uid = ?", (experiment.uid,)
-        ).fetchone()
+        row = database.execute("SELECT id, data, origin FROM experiments WHERE uid = ?", (experiment.uid,)).fetchone()
         if row is None:
-            number = insert(database, experiment, content, origin, self._utc(), None)
-            embed(database, number, embeddings)
+            embed(database, insert(database, experiment, experiment.content, origin, self._utc()), embeddings)
             return "new"
-        number, there, first_origin, frames = row
-        if there == content:
+        number, there, first_origin = row[0], experiment_of(row[1]), row[2]
+        if not foreign and first_origin == origin:
+            experiment = experiment.after(there)
+        content = experiment.content
+        if there.content == content or (foreign and content in self._earlier(database, experiment.uid)):
             return "same"
-        ours = foreign and origin == self.id
-        if first_origin == origin and not ours and (experiment.outcome.frames or 0) >= (frames or 0):
-            database.forget(number)
-            insert(database, experiment, content, origin, self._utc(), number)
-            embed(database, number, embeddings)
-            database.execute("UPDATE meta SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE key = 'replaced'")
-            return "revised"
-        rule = "ours, told otherwise" if ours else "another origin" if first_origin != origin else "fewer frames"
+        if rule := self._against(experiment, origin, there, first_origin, foreign=foreign):
+            self._aside(database, experiment, origin, rule)
+            return "conflict"
+        self._aside(database, there, first_origin, _REPLACED)
+        revise(database, number, experiment, content, self._utc())
+        embed(database, number, embeddings)
+        return "revised"
+
+    def _against(
+        self, experiment: Experiment, origin: str, there: Experiment, first_origin: str, *, foreign: bool
+    ) -> str | None:
+        """The rule by which an experiment does not take the place of the one that is there; None where it does."""
+        if foreign and origin == self.id:
+            return "ours, told otherwise"
+        if first_origin != origin:
+            return "another origin"
+        frames, known = experiment.outcome.frames or 0, there.outcome.frames or 0
+        if frames < known:
+            return "fewer frames"
+        later = (experiment.revision or 0, frames) > (there.revision or 0, known)
+        return None if later else "told no later"
+
+    def _aside(self, database: Engine, experiment: Experiment, origin: str, rule: str) -> None:
         database.execute(
             "INSERT INTO conflicts (uid, theirs, origin, added_utc, rule) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
             (experiment.uid, canonical(experiment).decode(), origin, self._utc(), rule),
         )
-        return "conflict"
+
+    def _earlier(self, database: Engine, uid: str) -> set[str]:
+        """Contents that were replaced."""
+        rows = database.execute("SELECT theirs FROM conflicts WHERE uid = ? AND rule = ?", (uid, _REPLACED))
+        return {experiment_of(row[0]).content for row in rows}
 
     def _add_result(self, database: Engine, result: Result, origin: str) -> Added:
         changed = database.execute(

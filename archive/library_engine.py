@@ -41,8 +41,8 @@ class Engine(Protocol):
     def index(self, number: int, text: str, facets: Sequence[str], how: Conditions) -> None:
         """Let an experiment be found by words, facets and settings."""
 
-    def forget(self, number: int) -> None:
-        """Take an experiment away, with all that hangs on it."""
+    def unindex(self, number: int) -> None:
+        """Take away what an experiment is found by and its vectors; its row and its places stay."""
 
     def embed(self, number: int, model: str, vector: npt.ArrayLike) -> None:
         """Keep a vector (D,) of an experiment."""

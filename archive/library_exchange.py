@@ -4,8 +4,10 @@
 the order of ``embeddings/MODEL.json``. Rules, by what an experiment is (``uid``) and what is told of it (``content``):
 
 - unknown: taken in, with the origin that it has.
-- the same content: nothing is done. So importing twice changes nothing.
-- the same experiment, told anew by the library that first told it, with at least as many frames: theirs replaces it.
+- the same content, or one that a later telling has replaced: nothing is done. So importing twice changes nothing, and
+  an older bundle undoes no newer one.
+- the same experiment, told later (``revision``) by the library that first told it, with at least as many frames: theirs
+  replaces it, and what it said before is kept aside.
 - otherwise a conflict: ours stays, theirs is kept aside in ``conflicts`` for a person.
 
 ``campaigns.jsonl`` holds entries of campaigns, where there are any: what is not known is added, and nothing replaced.
@@ -15,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from archive.library import Library
 from archive.library_campaigns import entries_of
 from archive.library_engine import on_server
 from archive.library_records import (
+    MODEL_NAME,
     Experiment,
     LibraryError,
     Result,
@@ -55,8 +57,6 @@ _MOST_LINE = 4 << 20
 _MOST_SIZE = 65_536
 _ABOUT_BYTES, _ESCAPED = 4096, 6
 """Of what is told of vectors, besides the uids; bytes of a letter that JSON escapes."""
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-"""A name that can be part of a file's."""
 
 
 def export_bundle(
@@ -190,7 +190,7 @@ def _vectors(bundle: Bundle, known: Collection[str]) -> dict[str, dict[str, Vect
             model, size, uids = str(about["model"]), int(about["size"]), [str(uid) for uid in about["uids"]]
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{name} in {bundle.path} does not say what its vectors are ({error})") from error
-        if not _MODEL.fullmatch(model):
+        if not MODEL_NAME.fullmatch(model):
             raise BundleError(f"{name} in {bundle.path}: {model[:80]!r} is no model's name")
         data = bundle.read(name.removesuffix(".json") + ".f32")
         if not 0 < size <= _MOST_SIZE or len(data) != 4 * size * len(uids):

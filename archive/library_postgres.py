@@ -127,8 +127,9 @@ class Postgres:
             (words, list(facets), number),
         )
 
-    def forget(self, number: int) -> None:
-        self.execute("DELETE FROM experiments WHERE id = ?", (number,))
+    def unindex(self, number: int) -> None:
+        """Words and facets stand in its row, and are written anew."""
+        self.execute("DELETE FROM embeddings WHERE experiment = ?", (number,))
 
     def embed(self, number: int, model: str, vector: npt.ArrayLike) -> None:
         raw = np.asarray(vector, dtype=np.float32)

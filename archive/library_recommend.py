@@ -120,11 +120,8 @@ def _advice(
             f"{like} like experiments, fewer than {FEW}: the {everywhere} of {technique} on other specimens count for "
             f"{PRIOR_EXPERIMENTS:g} of them; `adaptem plan` says what physics allows"
         )
-    efficiency = [
-        kept.experiment.outcome.snr / math.sqrt(kept.experiment.conditions.fluence_e_per_A2)
-        for kept in members
-        if kept.experiment.outcome.snr is not None and (kept.experiment.conditions.fluence_e_per_A2 or 0.0) > 0
-    ]
+    measured = [(kept.experiment.outcome.snr, kept.experiment.conditions.fluence_e_per_A2) for kept in members]
+    efficiency = [snr / math.sqrt(fluence) for snr, fluence in measured if snr is not None and fluence and fluence > 0]
     snrs = [kept.experiment.outcome.snr for kept in members if kept.experiment.outcome.snr is not None]
     return Advice(
         technique=technique,

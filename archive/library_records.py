@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
@@ -33,6 +34,9 @@ POSITIVE = ("voltage_kV", "pixel_size_nm", "field_of_view_nm")
 NEVER_NEGATIVE = ("current_pA", "convergence_mrad", "collection_mrad", "dwell_us", "exposure_s", "fluence_e_per_A2",
                   "temperature_K", "frames", "usable_frames", "flags", "hours", "electrons")  # fmt: skip
 _MOST_COUNTED = 1 << 53
+_SAID = ("material", "elements", "specimen", "operator", "orcid", "licence")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""Of what makes embeddings: it can be part of a file's name."""
 
 
 class LibraryError(ArchiveError):
@@ -118,11 +122,26 @@ class Experiment:
     """What was found, in words: reasons of flags, findings of a person."""
     tags: Mapping[str, Any] = field(default_factory=dict)
     """The source's own, raw."""
+    revision: int | None = field(default=None, compare=False)
+    """How often its first library has told it anew; None = never. It says which of two tellings is later."""
 
     @property
     def content(self) -> str:
         """SHA-256 of all that is known of it, but for what a copy of the file may be called elsewhere."""
-        return hashlib.sha256(canonical(replace(self, source="", title=""))).hexdigest()
+        return hashlib.sha256(canonical(replace(self, source="", title="", revision=None))).hexdigest()
+
+    def after(self, earlier: Experiment) -> Experiment:
+        """This telling as the next one after ``earlier``, by the same library.
+
+        Of a file, what a person said before and does not say now stays: material, elements, specimen, who, terms and
+        words.
+        """
+        said: dict[str, Any] = {}
+        if self.kind == "file":
+            said = {name: getattr(self, name) or getattr(earlier, name) for name in _SAID}
+            if set(self.words.split()) <= set(earlier.words.split()):
+                said["words"] = earlier.words
+        return replace(self, revision=(earlier.revision or 0) + 1, **said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +243,8 @@ def checked(experiment: Experiment) -> Experiment:
                 raise LibraryError(f"{each.name} of {experiment.title!r} is {value}: leave out what is not known")
             if not possible(each.name, value):
                 raise LibraryError(f"{each.name} of {experiment.title!r} is {value}: it cannot be that")
+    if experiment.revision is not None and not 0 < experiment.revision < _MOST_COUNTED:
+        raise LibraryError(f"{experiment.title!r} is told for the {experiment.revision}th time: count from 1")
     frames, usable = experiment.outcome.frames, experiment.outcome.usable_frames
     if usable is not None and (frames is None or not 0 <= usable <= frames):
         raise LibraryError(f"{experiment.title!r} has {usable} usable frames of {frames}: at most all can be")

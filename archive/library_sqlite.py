@@ -78,12 +78,10 @@ class Sqlite:
             box += [_NOWHERE if value is None else tree_place(value)] * 2
         self.execute("INSERT INTO settings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (number, *box))
 
-    def forget(self, number: int) -> None:
+    def unindex(self, number: int) -> None:
         self.execute("DELETE FROM words WHERE rowid = ?", (number,))
         self.execute("DELETE FROM settings WHERE id = ?", (number,))
         self.execute("DELETE FROM embeddings WHERE experiment = ?", (number,))
-        self.execute("DELETE FROM places WHERE experiment = ?", (number,))
-        self.execute("DELETE FROM experiments WHERE id = ?", (number,))
 
     def embed(self, number: int, model: str, vector: npt.ArrayLike) -> None:
         self.execute("INSERT INTO embeddings VALUES (?, ?, ?)", (number, model, packed(vector)))

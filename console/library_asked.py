@@ -14,7 +14,7 @@ from console.library_options import Elements, File, Json, opened_library, said
 
 if TYPE_CHECKING:
     from archive.library import Library
-    from archive.library_records import Conditions, Kept, Result
+    from archive.library_records import Conditions, Experiment, Kept, Result
     from archive.library_search import Query
 
 Words = Annotated[list[str] | None, typer.Argument(help="All of them; cat* for the beginning of a word.")]
@@ -87,10 +87,11 @@ def show_one(
                     if number != one.id
                 ]
                 told = _as_json(one, None) | {
+                    "earlier": [_record_json(each) for each in kept.replaced(one.experiment.uid)],
                     "nearest": [
                         {"number": number, "distance": far, "model": model, "title": kept.get(number).experiment.title}
                         for number, far, model in near[:count]
-                    ]
+                    ],
                 }
             else:
                 results = kept.results(what)
@@ -204,13 +205,17 @@ def _table(found: list[tuple[Kept, float | None]]) -> Table:
 
 
 def _as_json(kept: Kept, distance: float | None) -> dict[str, Any]:
+    where = {"number": kept.id, "origin": kept.origin, "added_utc": kept.added_utc}
+    return where | ({} if distance is None else {"distance": distance}) | _record_json(kept.experiment)
+
+
+def _record_json(experiment: Experiment) -> dict[str, Any]:
     import json
 
     from archive.library_records import canonical
 
-    told: dict[str, Any] = json.loads(canonical(kept.experiment))
-    where = {"number": kept.id, "origin": kept.origin, "added_utc": kept.added_utc}
-    return where | ({} if distance is None else {"distance": distance}) | told
+    told: dict[str, Any] = json.loads(canonical(experiment))
+    return told
 
 
 def _result_json(result: Result) -> dict[str, Any]:

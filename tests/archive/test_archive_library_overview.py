@@ -64,12 +64,17 @@ def test_other_specimens_pixels_and_descriptors_are_not_found(place):
             earlier_overviews(library, ("Xq",), NAMES, 1.0, 9)
 
 
-def test_an_experiment_that_is_told_anew_loses_the_overview_that_it_had(place):
+def test_an_experiment_that_is_told_anew_keeps_its_overview_until_a_new_one_comes(place):
+    """A bundle carries none: an imported telling must not empty what is known of the survey's sites."""
     with Library(place("library")) as library:
         keep(library, survey(1), overview(1))
         assert library.add(survey(1, frames=20)) == "revised"
+        ((_, kept),) = earlier_overviews(library, (), NAMES, 1.0, 9)
+        with library.transaction() as database:
+            insert_overview(database, 1, None)
         assert earlier_overviews(library, (), NAMES, 1.0, 9) == []
         (rows,) = library.database.execute("SELECT count(*) FROM overview_sites").fetchone()
+    assert len(kept.sites) > 0
     assert rows == 0
 
 
