@@ -123,11 +123,12 @@ class MotionSettings(Settings):
 
 
 class LibrarySettings(Settings):
-    """The library of prior experiments: a survey begins with what it knows, and is added when it has ended."""
+    """The library of prior experiments: a survey may begin with what it knows, and is added when it has ended."""
 
-    warm: bool = True
+    warm: bool = False
     """Whether an agent of kind planner is given what earlier surveys of like specimens saw and found; it weighs that
-    against what it sees itself (``agent.warm``)."""
+    against what it sees itself (``agent.warm``). It pays where what is rare is of the kinds that were found before, and
+    costs where only the film is alike (docs/library.md): for a person to say."""
     keep: bool = True
     """Whether the survey is added."""
     file: Path | None = None

@@ -67,9 +67,10 @@ class Heard:
 
 
 def begin_warm(settings: SurveySettings, folder: Path, record: SurveyRecorder, now_s: float) -> Prior | None:
-    """Ask the library, before a survey's first step; what it said is kept in the folder and told in the record."""
-    if not (settings.library.warm and takes_prior(settings.agent)):
-        return None
+    """Ask the library, before a survey's first step; what it said is told in the record.
+
+    Where the agent is to begin with it, it is returned and kept in the folder.
+    """
     file = library_place(folder, settings.library)
     if isinstance(file, Path) and not file.is_file():
         return None
@@ -84,15 +85,19 @@ def begin_warm(settings: SurveySettings, folder: Path, record: SurveyRecorder, n
         told = f"{file} knows no earlier survey of like specimens"
         record.event(EVENT, told, time_s=now_s, data={"library": str(file), "surveys": []})
         return None
+    count, remarkable = len(heard), sum(one.remarkable for one in heard)
+    known = (
+        f"{count} earlier survey{'s' if count > 1 else ''} of like specimens: of {prior.sites} sites seen from above "
+        f"and by themselves {remarkable} were remarkable"
+    )
+    data: dict[str, Any] = {"library": str(file), "surveys": [asdict(one) for one in heard]}
+    if not (settings.library.warm and takes_prior(settings.agent)):
+        why = "library.warm is off" if takes_prior(settings.agent) else "an agent of this kind takes none"
+        record.event(EVENT, f"knows of {known}; the agent is not told ({why})", time_s=now_s, data=data)
+        return None
     text = _text(prior)
     write_atomically(folder / FILE, text)
-    count, remarkable = len(heard), sum(one.remarkable for one in heard)
-    told = (
-        f"begins with {count} earlier survey{'s' if count > 1 else ''} of like specimens: of {prior.sites} sites seen "
-        f"from above and by themselves {remarkable} were remarkable"
-    )
-    data = {"library": str(file), "sha256": _digest(text), "surveys": [asdict(one) for one in heard]}
-    record.event(EVENT, told, time_s=now_s, data=data)
+    record.event(EVENT, f"begins with {known}", time_s=now_s, data=data | {"sha256": _digest(text)})
     return prior
 
 

@@ -28,11 +28,12 @@ from surveys.warm_start import asked, outcome
 WHO = {"sample": "Pt on carbon", "elements": ["Pt", "C"]}
 
 
-def settings(seed, **changes):
+def settings(seed, library=(), **changes):
     return small(
         sites=8, seed=seed, who=WHO, agent={"kind": "planner", "warm": {"first_sites": 16}, "first_sites": 8},
         skills={"refocus": None}, instrument={"kind": "simulated", "specimen": {"rare_fraction": 0.019}},
-        flagging={"false_discovery_rate": 0.9}, budget={"hours": 1.0, "electrons": 1e12, "detail_fraction": 0.6},
+        flagging={"false_discovery_rate": 0.9}, library={"warm": True, **dict(library)},
+        budget={"hours": 1.0, "electrons": 1e12, "detail_fraction": 0.6},
         **changes,
     )  # fmt: skip
 
@@ -92,19 +93,24 @@ def test_a_resumed_survey_decides_by_what_it_began_with(shelf, tmp_path):
         resume_night(cut)
 
 
-def test_without_it_nothing_is_asked_and_a_broken_library_harms_no_survey(shelf, tmp_path):
+def test_where_the_agent_is_not_told_people_are_and_a_broken_library_harms_no_survey(shelf, tmp_path):
     broken = tmp_path / "broken.sqlite"
     broken.write_text("no library")
     for number, (library, agent) in enumerate((
-        ({"warm": False, "file": str(shelf / "library.sqlite")}, "planner"),
-        ({"file": str(shelf / "library.sqlite")}, "raster"),
-        ({"file": str(tmp_path / "none.sqlite")}, "planner"),
-        ({"file": str(broken)}, "planner"),
+        ({"file": str(shelf / "library.sqlite")}, "planner"),
+        ({"warm": True, "file": str(shelf / "library.sqlite")}, "raster"),
+        ({"warm": True, "file": str(tmp_path / "none.sqlite")}, "planner"),
+        ({"warm": True, "file": str(broken)}, "planner"),
     )):  # fmt: skip
-        night = open_night(small(seed=4, who=WHO, agent={"kind": agent}, library=library), tmp_path / str(number))
+        asks = small(sites=8, seed=4, who=WHO, agent={"kind": agent}, library=library)
+        night = open_night(asks, tmp_path / str(number))
         assert night.prior is None
         night.close()
-    assert [len(told(tmp_path / str(number))[0]) for number in range(4)] == [0, 0, 0, 1]
+    assert [len(told(tmp_path / str(number))[0]) for number in range(4)] == [1, 1, 0, 1]
+    for number, why in enumerate(("library.warm is off", "takes none")):
+        (event,) = told(tmp_path / str(number))[0]
+        assert event.message.startswith("knows of 2 earlier surveys") and why in event.message
+        assert len(event.data["surveys"]) == 2 and not (tmp_path / str(number) / "prior.json").exists()
     (event,) = told(tmp_path / "3")[0]
     assert event.message.startswith("begins without earlier surveys: ")
     assert not (tmp_path / "3" / "prior.json").exists()
