@@ -142,13 +142,17 @@ def test_a_cell_that_is_given_back_is_open_again(pair):
         Member(pair.libraries["north"], pair.id, "norht")
 
 
-def test_two_computers_of_one_laboratory_never_claim_the_same(pair):
-    other = Library(pair.libraries["north"].where)
-    twin = Member(other, pair.id, "north", lambda: pair.now)
-    cells = {pair.north.claim().cell, twin.claim().cell}
-    assert cells == {"a/cold", "b/hot"}
-    assert as_dict(twin.standing())["wrong"] == []
-    other.close()
+def test_two_computers_of_one_laboratory_never_claim_the_same(place):
+    where = place("shared")
+    with Library(where) as one, Library(where) as other:
+        opened = start(one, made(), "north", NOON)
+        members = [Member(library, opened.campaign, "north", lambda: NOON) for library in (one, other)]
+        assert {member.claim().cell for member in members} == {"a/cold", "b/hot"}
+        members[1].measured("a/cold", found())
+        assert [len(member.standing().results) for member in members] == [1, 1]
+        assert as_dict(members[0].standing())["wrong"] == []
+        with pytest.raises(LibraryError, match="is open"):
+            start(other, made(), "north", NOON)
 
 
 def test_a_forged_entry_opens_nothing(pair, tmp_path):
