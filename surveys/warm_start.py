@@ -82,7 +82,7 @@ def begin_warm(settings: SurveySettings, folder: Path, record: SurveyRecorder, n
         record.event(EVENT, f"begins without earlier surveys: {reason}", time_s=now_s, data={"surveys": []})
         return None
     if not heard:
-        told = f"{file} knows no earlier survey of like specimens"
+        told = f"finds no earlier survey of like specimens in {file}"
         record.event(EVENT, told, time_s=now_s, data={"library": str(file), "surveys": []})
         return None
     count, remarkable = len(heard), sum(one.remarkable for one in heard)
