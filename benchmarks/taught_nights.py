@@ -33,7 +33,6 @@ from benchmarks.learning_nights import OTHER_VERDICTS, WANTED_VERDICTS, Surveyed
 from envs.step import Purpose
 from instruments.simulated.rare import SIZES_NM
 from surveys.portraits import Portraits
-from surveys.settings import SurveySettings
 from surveys.sights import sights
 from surveys.taught import TaughtAgent
 from training.feedback import Lesson
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[np.float64]
 
 NIGHTS, HELD_OUT = 3, 2
-SHARE = float(SurveySettings.model_fields["taught_share"].default)
+SHARE = 0.25
 
 
 def close_looks(made: Column, seed: int, learned: Learned | None) -> list[int]:

@@ -14,9 +14,9 @@ Image: TypeAlias = npt.NDArray[np.float32]
 Ratio: TypeAlias = float
 
 _EDGE: Ratio = 0.15
-"""Share of a side over which the host goes over into the feature; the levels of both are matched there."""
-_MOST_UNLIKE: Ratio = 2.0
-"""Ratio of the two edges' spreads beyond which one would show in the other."""
+"""Share of a side over which the host goes over into the feature; their levels are matched there."""
+_MOST_UNLIKE: Ratio = 1.5
+"""Ratio of the two edges' levels beyond which one would show in the other: noise goes with the square root of it."""
 _LOCAL_PX = 1.5
 
 
@@ -71,21 +71,24 @@ class Feature:
 def transplanted(host: Image, feature: Image) -> Image:
     """(H, W): ``feature`` in the place of ``host``, in the host's levels, without a seam.
 
-    Levels and noise are those of the host's edge; where the two go over into each other the spread that their mixing
-    takes away is given back. Raises UnlikeError where sizes differ by over a pixel, or spreads by over a factor 2.
+    The feature is made as bright as the host's edge; where the two go over into each other the noise that their mixing
+    takes away is given back, and counts stay whole numbers. Raises UnlikeError where sizes differ by over a pixel, or
+    the levels of the edges by over a factor 1.5.
     """
     if max(abs(a - b) for a, b in zip(host.shape, feature.shape, strict=True)) > 1:
         raise UnlikeError(f"a feature of {feature.shape} pixels into a place of {host.shape}")
     feature = np.pad(feature, [(0, max(a - b, 0)) for a, b in zip(host.shape, feature.shape, strict=True)], "edge")
     feature = feature[: host.shape[0], : host.shape[1]]
-    (middle, spread), (its_middle, its_spread) = _levels(host), _levels(feature)
-    if not 1 / _MOST_UNLIKE <= spread / max(its_spread, 1e-12) <= _MOST_UNLIKE:
-        raise UnlikeError(f"the edge of the feature spreads by {its_spread:.3g}, that of the place by {spread:.3g}")
-    adapted = (feature - its_middle) * (spread / its_spread) + middle
+    level, own = _level(host), _level(feature)
+    if not (own > 0 and 1 / _MOST_UNLIKE <= level / own <= _MOST_UNLIKE):
+        raise UnlikeError(f"the edge of the feature has a level of {own:.3g}, that of the place of {level:.3g}")
+    adapted = feature * (level / own)
     share = _window(host.shape)
     mixed = share * adapted + (1 - share) * host
     local = ndimage.gaussian_filter(mixed, _LOCAL_PX)
-    return np.asarray(local + (mixed - local) / np.sqrt(share**2 + (1 - share) ** 2), dtype=np.float32)
+    made = local + (mixed - local) / np.sqrt(share**2 + (1 - share) ** 2)
+    whole = bool((host == np.round(host)).all())
+    return np.asarray(np.maximum(np.round(made), 0) if whole else made, dtype=np.float32)
 
 
 def _window(shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
@@ -98,8 +101,7 @@ def _window(shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     return np.outer(ramp(shape[0]), ramp(shape[1]))
 
 
-def _levels(image: Image) -> tuple[float, float]:
-    """Middle and half-width of 68 % of an image's edge."""
+def _level(image: Image) -> float:
+    """Median of an image's edge."""
     edge = image[_window(image.shape) < 1]
-    low, middle, high = np.percentile(edge if edge.size else image, (15.9, 50, 84.1))
-    return float(middle), max(float(high - low) / 2, 1e-12)
+    return float(np.median(edge if edge.size else image))

@@ -185,9 +185,9 @@ class SurveySettings(Settings):
     scorer: ScorerSettings = NoveltySettings()
     controls: ControlSettings = ControlSettings()
     flagging: FlaggingSettings = FlaggingSettings()
-    taught_share: Annotated[Ratio, Field(ge=0, le=1)] = 0.25
+    taught_share: Annotated[Ratio, Field(ge=0, le=1)] = 0.0
     """Of the close looks, the share that goes where labels of earlier surveys promise most, where ``flagging.learned``
-    names what they taught; 0 = the agent alone decides."""
+    names what they taught; 0 = the agent alone decides, which was measured to find no less (docs/review.md)."""
     recovery: RecoverySettings = RecoverySettings()
     expectation: ExpectationSettings | None = None
     """What the detail looks should show, as `adaptem plan` wrote it; a departure is recorded. None: nothing."""

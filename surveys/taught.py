@@ -1,4 +1,4 @@
-"""Labels steer where the next night looks: a share of its close looks goes where they promise most.
+"""Labels may steer where the next night looks: a share of its close looks goes where they promise most.
 
 What earlier surveys' labels taught tells, by what an overview shows of a site, the verdict that people would give it.
 The rest of the looks, and everything else, stays with the agent.

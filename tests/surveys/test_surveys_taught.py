@@ -33,7 +33,7 @@ def version(tmp_path_factory):
 
 
 def test_one_close_look_in_four_goes_where_labels_promise_most(tmp_path, version):
-    settings = small(8, seed=5, flagging={"learned": version}, budget={"detail_fraction": 0.5})
+    settings = small(8, seed=5, flagging={"learned": version}, budget={"detail_fraction": 0.5}, taught_share=0.25)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run_survey(open_night(settings, whole, people=SimulatedClock()))
     done = steps(whole)
@@ -60,6 +60,6 @@ def test_one_close_look_in_four_goes_where_labels_promise_most(tmp_path, version
 
 
 def test_without_a_share_the_agent_alone_decides(tmp_path, version):
-    settings = small(4, flagging={"learned": version}, taught_share=0.0)
+    settings = small(4, flagging={"learned": version})
     run_survey(open_night(settings, tmp_path / "n", people=SimulatedClock()))
     assert not any("labels@" in step.decision.policy for step in steps(tmp_path / "n"))
