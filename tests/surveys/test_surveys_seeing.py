@@ -13,6 +13,7 @@ pytest.importorskip("safetensors", reason="the extra 'see' is not installed")
 import tifffile
 
 from configs.errors import ConfigError
+from configs.named import named
 from envs.descriptors import NAMES
 from envs.explanations import ExplainingScorer
 from envs.scorers import Window
@@ -111,6 +112,10 @@ def test_a_wanted_class_draws_interest_at_another_dose(examples, seen):
         assert np.diag(told).min() > 5 > 2 * np.median(told)
     fresh = make({"examples": str(examples), "wanted": "grid"})
     assert fresh.interest("overview", rows)[0] > fresh.interest("overview", rows)[1]
+
+
+def test_a_config_names_it():
+    assert isinstance(named("seeing", "adaptem.scorers")({}), SeeingScorer)
 
 
 @pytest.mark.parametrize(
