@@ -154,7 +154,7 @@ def flown(picture: Picture, agent: AgentSettings | str, seed: int) -> dict[str, 
 def _seen(steps: list[Step], tree: TargetTree) -> set[int]:
     """Sites that the agent looked at in detail; controls are not its doing."""
     leaves = set(tree.leaves.tolist())
-    return {s.target for s in steps if s.kind is Kind.LOOK and s.fault is None and s.target in leaves}
+    return {s.target for s in steps if s.kind is Kind.LOOK and s.fault is None and s.target is not None} & leaves
 
 
 def rows_of(picture: Picture, made: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
