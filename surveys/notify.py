@@ -98,6 +98,23 @@ def secret(source: str) -> str:
     raise ConfigError("a secret is file:PATH or env:NAME, never the secret itself")
 
 
+def _check_address(address: str) -> None:
+    """Raises ConfigError, which never holds the address: it is the secret."""
+    if any(letter.isspace() or not letter.isprintable() for letter in address):
+        raise ConfigError("the hook's address holds a space or a control character: it is one line, without them")
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, None
+    if parts is not None and parts.scheme not in ("http", "https"):
+        raise ConfigError("the hook's address begins neither with https:// nor with http://")
+    if not host or not address.isascii():
+        raise ConfigError(
+            "the hook's address has no host, a port that is none or a letter beyond ASCII: https://HOST[:PORT]/PATH"
+        )
+
+
 class Sender:
     """Sends to everybody that the settings name."""
 
@@ -110,8 +127,8 @@ class Sender:
         self._mail = settings.mail
         self._password = secret(settings.mail.password_from) if settings.mail and settings.mail.password_from else None
         self._hook = secret(settings.hook.url_from) if settings.hook else None
-        if self._hook is not None and urlsplit(self._hook).scheme not in ("http", "https"):
-            raise ConfigError("the hook's address begins neither with https:// nor with http://")
+        if self._hook is not None:
+            _check_address(self._hook)
 
     def send(self, message: Message) -> list[str]:
         """Tell everybody; what went wrong, in words and without secrets. Empty where all were told."""
@@ -121,7 +138,7 @@ class Sender:
                 continue
             try:
                 deed(message)
-            except (OSError, ValueError, smtplib.SMTPException) as error:
+            except Exception as error:  # whatever the other side answers: watching goes on, and says so
                 troubles.append(f"{name}: {type(error).__name__}")
         return troubles
 

@@ -65,8 +65,10 @@ class Turns:
             again, self._again = self._again, None
             return again
         session = self._session
-        site = session.control_due(1.0 if session.full else session.progress().done_ratio)
         asks = self._night.settings.autonomy == "confirm"
+        site = None
+        if not (asks and self._inbox.places):  # a place that a person waits for withdraws every question before it
+            site = session.control_due(1.0 if session.full else session.progress().done_ratio)
         act: Act
         if site is not None:
             act = partial(self._env.control, site, session.controls.inclusion_probability)

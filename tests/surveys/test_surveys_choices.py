@@ -71,6 +71,44 @@ def test_answers_to_proposals_are_steps_that_teach(tmp_path):
     again.close()
 
 
+def test_a_place_that_is_asked_for_comes_before_a_control_that_is_due(tmp_path):
+    folder = tmp_path / "n"
+    night = open_night(small(autonomy="confirm", controls={"count": 4}), folder, people=SimulatedClock())
+    at_a_control, answered = [], []
+
+    class People(SimulatedClock):
+        asked = 0
+
+        def now_s(self):
+            self.asked += 1
+            if self.asked > 500:
+                night.stop.set()  # it goes round without a step
+            return super().now_s()
+
+        def wait(self, duration_s):
+            super().wait(duration_s)
+            with SurveyReader(folder) as reader:
+                waiting = reader.rows.open_proposal()
+            if waiting is None or waiting.data["proposal"] in answered:
+                return
+            answered.append(waiting.data["proposal"])
+            if at_a_control:
+                ask(folder, "stop", person="Ada")
+            elif waiting.message == "a random control":
+                at_a_control.append(waiting)
+                ask(folder, "look_here", {"x_nm": 75.0, "y_nm": 75.0}, person="Ada")
+            else:
+                ask(folder, "approve", {"proposal": answered[-1]}, person="Ada")
+
+    assert run_survey(replace(night, people=People())).reason is Reason.STOPPED
+    steps, *_ = read(folder)
+    assert at_a_control and steps[-1].decision.person == "Ada" and steps[-1].decision.decided_by == "person"
+    assert steps[-1].exposures and "asked for x 75 nm" in steps[-1].decision.reason
+    with SurveyReader(folder) as reader:
+        proposals = reader.rows.events("proposal")
+    assert proposals[-1].message == "a random control" and len(proposals) == len(answered)  # it is asked again after
+
+
 def test_where_an_operator_rests_is_a_choice_beside_the_advice(tmp_path, monkeypatch):
     places = [(-75.0, 75.0)] * 6 + [(75.0, -75.0)] * 2 + [(25.0, 25.0)] * 6 + [(9000.0, 0.0)] * 6
     state = SimulatedMicroscope.state

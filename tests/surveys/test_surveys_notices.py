@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import smtplib
+import socket
 import threading
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -149,6 +150,36 @@ def test_a_hook_hears_it_and_the_address_is_never_told(hook, tmp_path):
     assert hook.bodies == [{"title": "night: is silent", "text": "see to it", "severity": "alarm"}]
     hook.answer = 500
     assert sender.send(message) == ["hook: HTTPError"]
+
+
+def test_an_answer_that_is_no_http_is_trouble_and_not_the_end_of_watching(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def answer():
+            caller, _ = server.accept()
+            with caller:
+                caller.recv(4000)
+                caller.sendall(b"\x15\x03\x01\x00\x02\x02\x28garbage\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        monkeypatch.setenv("HOOK", f"http://127.0.0.1:{port}/very-secret")
+        sender = Sender(NotifySettings.model_validate({"hook": {"url_from": "env:HOOK"}}))
+        assert sender.send(Message(key="k", severity="alarm", title="t", text="x")) == ["hook: BadStatusLine"]
+        thread.join()
+
+
+@pytest.mark.parametrize("address", [
+    "https://hooks.example.org/T00 very-secret", "https://hooks.example.org:very-secret/x",
+    "https://hooks.example.org/very\x07-secret", "https:///very-secret", "https://[very-secret/x", "very-secret",
+    "https://hooks.example.org/very-secret-\u00e9", "https://hooks.example.org:99999/very-secret",
+])  # fmt: skip
+def test_an_address_that_is_none_is_refused_without_telling_it(address, monkeypatch):
+    monkeypatch.setenv("HOOK", address)
+    with pytest.raises(ConfigError, match="the hook's address") as refused:
+        Sender(NotifySettings.model_validate({"hook": {"url_from": "env:HOOK"}}))
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise's own, as it is read
