@@ -44,12 +44,13 @@ def sow(study: Study, known: Sequence[Path], most: int = MOST) -> int:
     """Make seeded positives of what was confirmed in the surveys ``known``; how many there are now.
 
     Once: those that a survey has stay. Which features go where follows from the survey's seed. Raises ConfigError where
-    nothing fits, or the survey still runs; FolderError, JournalError.
+    nothing fits, or the survey has not ended; FolderError, JournalError.
     """
     if study.seeded:
         return len(study.seeded)
-    if study.running:
-        raise ConfigError("the survey still runs: what is ordinary in it is known at its end, seed it then")
+    if not study.has_ended():
+        found = "still runs" if study.running else f"was cut off (`adaptem resume {study.folder}` goes on)"
+        raise ConfigError(f"the survey {found}: what is ordinary in it is known at its end, seed it then")
     generator = np.random.default_rng((study.meta.seed, 0x5EED))
     features = [found for folder in known for found in features_of(folder)]
     if not features:

@@ -103,10 +103,12 @@ class _Routes:
         if batch is not None:
             return RedirectResponse(f"/batches/{batch}", 303)
         mine = self._study.journal.batches(who)
+        ended = self._study.has_ended()
         return self._pages.page(
             "nothing.html",
             request,
-            running=self._study.running,
+            running=self._study.running and not ended,
+            cut_off=not self._study.running and not ended,
             done=mine,
             places=self._study.places,
             second=len(to_second(self._study.journal, "")) if mine else 0,

@@ -70,7 +70,9 @@ class Study:
             found, extent = self._known, rows.extent()
             if found is None or found.extent != extent:
                 places = places_of(self.meta.config, rows.steps(), rows.flags())
-                self._known = found = Known(extent, (*places, *self.seeded))
+                taken = {place.key for place in places}  # by a survey that went on: then it is no seeded positive
+                seeded = [place for place in self.seeded if place.key not in taken]
+                self._known = found = Known(extent, (*places, *seeded))
         return found
 
     def keep_seeded(self, sown: Sequence[tuple[Place, bytes]]) -> None:
@@ -103,12 +105,15 @@ class Study:
         return said[-1:] == ["end"]
 
     def batch_for(self, reviewer: str) -> Batch | None:
-        """The batch that this person has open, else a new one; None when there is nothing left to judge."""
+        """The batch that this person has open, else a new one.
+
+        None when there is nothing left to judge, or the survey has not ended: it runs, or it was cut off.
+        """
         waiting = self.journal.open_batch(reviewer)
         if waiting is not None:
             return self.journal.batch(waiting)
         mine = self.journal.batches(reviewer)
-        if self.running:
+        if not self.has_ended():
             return None  # flags come at the end: a batch before it would hold controls alone
         chosen = compose(self.places, {item.place for batch in mine for item in batch.items}, self._size,
                          to_second(self.journal, reviewer))  # fmt: skip

@@ -17,8 +17,13 @@ from review_browser import CONTROL, event, served
 from review_samples import MadeUp, flag
 from test_review_live import stream, until
 
+from configs.errors import ConfigError
 from envs.step import Purpose
+from review.feature import Feature
 from review.live_routes import _STATUS_S
+from review.seeding import sow
+from review.study import Study
+from surveys.places import Place
 
 TOLD_OF_PLACES = {"target", "stage", "exposure", "reason", "interest", "candidates"}
 
@@ -108,6 +113,36 @@ def test_what_was_decided_in_a_survey_that_was_cut_off_waits_for_its_end(night, 
         assert study.left_for("Ada") == 0
         assert not any(TOLD_OF_PLACES & set(step) for step in told(browser)[0])
         assert b"This survey was cut off" in browser.ask("/live")[2]
+
+
+def test_a_survey_that_was_cut_off_is_neither_judged_nor_seeded(night, tmp_path):
+    """What a close look shows, and what is ordinary, is not known before its flags are."""
+    night.control()
+    night.made.close()
+    with served(tmp_path / "night") as (study, _, browser):
+        assert study.batch_for("Ada") is None
+        page = browser.ask("/")[2]
+        assert b"This survey was cut off" in page and b"adaptem resume" in page
+        with pytest.raises(ConfigError, match=r"was cut off \(`adaptem resume"):
+            sow(study, [tmp_path / "night"])
+
+
+def test_a_seeded_place_that_a_resumed_survey_flags_is_seeded_no_more(night, tmp_path):
+    night.made.event("end", "stopped", reason="stopped")
+    study = Study(tmp_path / "night")
+    ordinary = {"specimen": "a", "x_nm": 0.0, "y_nm": 0.0, "width_nm": 50.0, "height_nm": 50.0, "exposure_id": 2,
+                "streams": ("seeded",), "near": True, "injected": {"survey": "x"}}  # fmt: skip
+    image = np.ones((4, 4), np.float32)
+    feature = Feature(image, image, {"HAADF": image}).as_bytes()
+    study.keep_seeded([(Place(target=target, **ordinary), feature) for target in (5, 7)])
+    assert [(place.key, place.streams) for place in study.places] == [("a/5", ("seeded",)), ("a/7", ("seeded",))]
+    night.made.event("resume", "goes on")
+    assert study.batch_for("Ada") is None  # neither now
+    night.says_its_last()
+    found = [(place.key, place.streams, place.flag is not None) for place in study.places]
+    assert found == [("a/5", ("policy",), True), ("a/7", ("seeded",), False)]
+    assert {item.place for item in study.batch_for("Ada").items} == {"a/5", "a/7"}
+    study.close()
 
 
 def test_random_controls_are_not_in_the_atlas_of_a_survey_that_runs(night, tmp_path):
