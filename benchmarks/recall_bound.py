@@ -13,7 +13,9 @@ would flag: the page's bound with a reviewer who notices 80 % of what is interes
 interesting too, as a bound of what it is named for: the recall of what this reviewer would call interesting.
 all: that same bound taken for the recall of all that is interesting, which it is not. corrected: the bound for which 20
 seeded positives tell the sensitivity, with a reviewer who notices 80 % and calls nothing ordinary interesting (a second
-person has looked at every yes among the controls), of all that is interesting.
+person has looked at every yes among the controls), of all that is interesting. own frame: the page's bound, with its
+own code from places to the figure, where half of the interesting controls become flags by their own frame; a tenth as
+many reviews, a reviewer who makes no error, and its own ``least``.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.common import arguments, finish
+from envs.step import Stream
 from review.statistics import corrected_missed, least_recall, most_missed, wald_missed
+from review.tally import Judged, recall_bounds
+from surveys.places import Place
 
 SITES, FLAGGED, CONTROLS, SEEDED = 4000, 300, 200, 20
 SENSITIVITY, FALSE_YES = 0.8, 0.01
@@ -40,6 +45,31 @@ corrected = cache(lambda rest, found, noticed: corrected_missed(rest, CONTROLS, 
 def held(said: float | None, true: float | None) -> bool:
     """Whether a printed bound is no larger than the truth; nothing printed promises nothing."""
     return said is None or true is None or said <= true + 1e-12
+
+
+def held_with_own_frames(caught: int, interesting: int, reviews: int, rng: np.random.Generator) -> float:
+    """Share of the reviews in which the bound held, though drawing an interesting site flags it in one of two."""
+
+    def place(target: int, streams: tuple[str, ...], sites: list[dict[str, Any]] | None) -> Place:
+        flag = None if sites is None else {"sites": sites}
+        return Place(specimen="a", target=target, x_nm=0.0, y_nm=0.0, width_nm=1.0, height_nm=1.0, exposure_id=1,
+                     streams=streams, flag=flag, near=True)  # fmt: skip
+
+    count = 0
+    for _ in range(reviews):
+        drawn = set(rng.choice(SITES, CONTROLS, replace=False).tolist())
+        late = {target for target in drawn if caught <= target < interesting and rng.random() < 0.5}
+        places = [
+            place(
+                target,
+                (Stream.CONTROL.value,) if target in drawn else (Stream.POLICY.value,),
+                [{"target": target, "by_control": target in late}] if target < caught or target in late else None,
+            )
+            for target in sorted({*range(caught), *drawn})
+        ]
+        judged = [Judged("", one, 5 if one.target < interesting else 1, None) for one in places]
+        count += held(recall_bounds(judged, places, {"a": SITES}, 0, 0).recall, caught / interesting)
+    return count / reviews
 
 
 def row_of(prevalence: float, recall: float, reviews: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -62,7 +92,9 @@ def row_of(prevalence: float, recall: float, reviews: int, rng: np.random.Genera
         known = int(rng.binomial(SEEDED, SENSITIVITY))
         adjudicated = int(rng.binomial(found, SENSITIVITY))
         counts["corrected"] += corrected(rest, adjudicated, known) >= missed
-    return {"prevalence": prevalence, "recall": caught / interesting} | {n: c / reviews for n, c in counts.items()}
+    shares = {name: count / reviews for name, count in counts.items()}
+    shares["own frame"] = held_with_own_frames(caught, interesting, reviews // 10, rng)
+    return {"prevalence": prevalence, "recall": caught / interesting} | shares
 
 
 def main() -> int:
@@ -73,10 +105,12 @@ def main() -> int:
     reviews = 200 if options.quick else options.reviews
     rng = np.random.default_rng(options.seed)
     least = float(stats.binom.ppf(0.01, reviews, 0.95)) / reviews
-    rows = [row_of(one, recall, reviews, rng) | {"least": least} for one in PREVALENCES for recall in RECALLS]
+    fewer = float(stats.binom.ppf(0.01, reviews // 10, 0.95)) / (reviews // 10)
+    lows = {"least": least, "least, own frame": fewer}
+    rows = [row_of(one, recall, reviews, rng) | lows for one in PREVALENCES for recall in RECALLS]
     finish(rows, options, title=f"share of {reviews} reviews in which the printed bound held")
-    promised = ("exact", "would flag", "corrected")
-    low = [(row["prevalence"], row["recall"], name) for row in rows for name in promised if row[name] < least]
+    promised = {"exact": least, "would flag": least, "corrected": least, "own frame": fewer}
+    low = [(row["prevalence"], row["recall"], name) for row in rows for name in promised if row[name] < promised[name]]
     worst = min(row["wald"] for row in rows)
     print(f"significantly below 95 %: {low or 'none'}; the textbook's interval held in {worst:.0%} at worst")
     return 0 if options.quick or not low else 1

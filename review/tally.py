@@ -91,7 +91,7 @@ def _of_one(
     confirmed = sum(one.interesting for one in flags)
     noticed = sum(one.interesting for one in seeded)
     waiting = sum(place.flag is not None for place in places) - len(flags)
-    plain, corrected = missed(judged, places, sites, noticed, len(seeded))
+    bounds = recall_bounds(judged, places, sites, noticed, len(seeded))
     moved = [one for one in judged if one.revised is not None and one.revised != one.blind]
     opined = [one for one in moved if one.place.injected is None]  # the machine has no opinion of what was put there
     towards = sum((one.revised or 0) > one.blind if one.place.flag is not None else (one.revised or 0) < one.blind
@@ -109,9 +109,10 @@ def _of_one(
         "precision_interval": clopper_pearson(confirmed, len(flags), _LEVEL),
         "controls": len(controls),
         "controls_interesting": sum(one.interesting for one in controls),
-        "missed_at_most": plain,
-        "recall_at_least": None if plain is None else least_recall(confirmed, plain + waiting),
-        "recall_at_least_corrected": None if corrected is None else least_recall(confirmed, corrected + waiting),
+        "flags_by_control": bounds.by_control,
+        "missed_at_most": bounds.missed,
+        "recall_at_least": bounds.recall,
+        "recall_at_least_corrected": bounds.corrected,
         "seeded": len(seeded),
         "noticed": noticed,
         "sensitivity_interval": clopper_pearson(noticed, len(seeded), _LEVEL),
@@ -171,30 +172,86 @@ def missed(
 ) -> tuple[int | None, int | None]:
     """How many unflagged sites may be interesting, by this reviewer's eyes and with their sensitivity allowed for.
 
-    Specimen by specimen, because the controls were drawn so, the error shared among them (Bonferroni). No site of a
-    flagged region is of the population, and no control among these of the sample. None without controls in it, or for
-    the second without seeded positives.
+    Specimen by specimen, because the controls were drawn so, the error shared among them (Bonferroni). Unflagged is
+    what would have no flag without the controls' own frames: no other site is of the population, no control there of
+    the sample. None without controls in it, or for the second without seeded positives.
     """
-    flagged: dict[str, set[int]] = defaultdict(set)
-    for place in places:
-        if place.flag is not None:
-            flagged[place.specimen] |= {site["target"] for site in place.flag["sites"]}
-    drawn: dict[str, list[Judged]] = defaultdict(list)
+    flagged, by_control = flagged_sites(places)
+    said: dict[str, dict[int, bool]] = defaultdict(dict)
     for one in judged:
         if one.is_control and one.place.target not in flagged[one.place.specimen]:
-            drawn[one.place.specimen].append(one)
-    if not drawn:
+            said[one.place.specimen][one.place.target] = one.interesting
+    if not said:
         return None, None
     level = 1 - (1 - _LEVEL) / len(sites)
     plain = corrected = 0
     for specimen, count in sites.items():
-        sample = drawn[specimen]
-        found = sum(one.interesting for one in sample)
+        drawn = {place.target for place in places if place.specimen == specimen and Stream.CONTROL in place.streams}
+        sample, found = _counted(said[specimen], drawn - flagged[specimen], by_control[specimen])
         rest = count - len(flagged[specimen])
-        plain += most_missed(rest, len(sample), found, level)
+        plain += most_missed(rest, sample, found, level)
         if seeded:
-            corrected += corrected_missed(rest, len(sample), found, noticed, seeded, level)
+            corrected += corrected_missed(rest, sample, found, noticed, seeded, level)
     return plain, corrected if seeded else None
+
+
+def _counted(said: Mapping[int, bool], drawn: set[int], by_control: set[int]) -> tuple[int, int]:
+    """How many controls count as a random sample, and how many of them as interesting.
+
+    All that were judged, once all of ``drawn`` are. Until then those with a flag are judged before others, not by
+    chance: of them count the interesting ones and, as interesting, those that wait. Each makes both numbers one larger,
+    which never makes the bound smaller; the others alone are a random sample.
+    """
+    found = sum(said.values())
+    if drawn <= set(said):
+        return len(said), found
+    waiting = len(by_control & drawn - set(said))
+    ordinary = sum(not said[target] for target in by_control & set(said))
+    return len(said) - ordinary + waiting, found + waiting
+
+
+def flagged_sites(places: Sequence[Place]) -> tuple[dict[str, set[int]], dict[str, set[int]]]:
+    """By specimen, the sites with a flag whatever had been drawn, and those that have it from their own control alone.
+
+    The draw may not decide what it is to estimate: left out of the sample, the second would take from it what was
+    missed. A record that does not tell the two apart has every drawn site with a flag among the second.
+    """
+    drawn = {place.key for place in places if Stream.CONTROL in place.streams}
+    flagged: dict[str, set[int]] = defaultdict(set)
+    by_control: dict[str, set[int]] = defaultdict(set)
+    for place in places:
+        for site in place.flag["sites"] if place.flag is not None else ():
+            late = site.get("by_control", f"{place.specimen}/{site['target']}" in drawn)
+            (by_control if late else flagged)[place.specimen].add(site["target"])
+    return flagged, by_control
+
+
+@dataclass(frozen=True, slots=True)
+class RecallBounds:
+    """What may have been missed at most, and the recall at least; None where nothing tells."""
+
+    missed: int | None
+    recall: Ratio | None
+    corrected: Ratio | None
+    """With the reviewer's sensitivity allowed for."""
+    by_control: int
+    """Judged flags that are none here: a random control alone found the place."""
+
+
+def recall_bounds(
+    judged: Sequence[Judged], places: Sequence[Place], sites: Mapping[str, int], noticed: int, seeded: int
+) -> RecallBounds:
+    """Of what is flagged without the controls' own frames. Flags that wait count as missed."""
+    flagged, _ = flagged_sites(places)
+    flags = [one for one in judged if one.place.flag is not None]
+    counted = [one for one in flags if one.place.target in flagged[one.place.specimen]]
+    confirmed = sum(one.interesting for one in counted)
+    of_all = sum(place.flag is not None and place.target in flagged[place.specimen] for place in places)
+    plain, corrected = missed(judged, places, sites, noticed, seeded)
+    recall, allowed = (
+        None if most is None else least_recall(confirmed, most + of_all - len(counted)) for most in (plain, corrected)
+    )
+    return RecallBounds(plain, recall, allowed, len(flags) - len(counted))
 
 
 def _of_two(one: str, other: str, of_one: Sequence[Judged], of_other: Sequence[Judged]) -> dict[str, Any]:

@@ -59,6 +59,8 @@ class Site:
     y_nm: float
     width_nm: float
     height_nm: float
+    by_control: bool = False
+    """Unusual in the frame of its own random control alone: had it not been drawn, it would not be flagged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +180,7 @@ def _flag(
         y_nm=y_nm,
         width_nm=width_nm,
         height_nm=height_nm,
-        sites=tuple(_site(target, tree) for target in members),
+        sites=tuple(_site(target, tree, by_control=target in judged.by_control) for target in members),
         exposure_id=best.exposure_id,
         score=telling.score,
         p_value=float(p_values[0]),
@@ -194,9 +196,12 @@ def _flag(
     )
 
 
-def _site(target: int, tree: TargetTree) -> Site:
+def _site(target: int, tree: TargetTree, *, by_control: bool) -> Site:
     place = tree[target]
-    return Site(target=target, x_nm=place.x_nm, y_nm=place.y_nm, width_nm=place.width_nm, height_nm=place.height_nm)
+    return Site(
+        target=target, x_nm=place.x_nm, y_nm=place.y_nm, width_nm=place.width_nm, height_nm=place.height_nm,
+        by_control=by_control,
+    )  # fmt: skip
 
 
 def _reach_nm(members: Sequence[int], tree: TargetTree) -> tuple[float, float]:

@@ -68,6 +68,8 @@ class Judged:
     """Those called at the rate that was set, the least likely by chance first."""
     shows: dict[int, list[Sight]]
     """Every sight of each, controls included, the latest last."""
+    by_control: frozenset[int] = frozenset()
+    """Of those called, the ones that only the frame of their own random control made so."""
 
 
 def judge_places(
@@ -104,15 +106,18 @@ def judge_places(
         if look in tails:
             group, scores = _scored(judge, look, everything)
             _add(places, group, scores, tails[look].p_values(scores), by_region=False)
-    for target in {sight.target for sight in controls} & set(places) - called:
-        if places[target].p_value <= threshold:
-            q[target] = rate
-            called.add(target)
+    by_control = {
+        target
+        for target in {sight.target for sight in controls} & set(places) - called
+        if places[target].p_value <= threshold
+    }
+    q |= dict.fromkeys(by_control, rate)
 
     shows: dict[int, list[Sight]] = {}
     for sight in seen + controls:
         shows.setdefault(sight.target, []).append(sight)
-    return Judged(places, q, sorted(called, key=lambda target: (places[target].p_value, target)), shows)
+    in_order = sorted(called | by_control, key=lambda target: (places[target].p_value, target))
+    return Judged(places, q, in_order, shows, frozenset(by_control))
 
 
 def _scored(judge: Scorer, look: str, group: list[Sight]) -> tuple[list[Sight], Array]:

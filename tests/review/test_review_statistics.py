@@ -20,7 +20,7 @@ from review.statistics import (
     most_missed_by,
     wald_missed,
 )
-from review.tally import Judged, missed
+from review.tally import Judged, missed, recall_bounds
 from surveys.places import Place
 
 REVIEWS = 2000
@@ -88,11 +88,16 @@ def at(target, streams, flag=None):
     )  # fmt: skip
 
 
+def site(target):
+    """Flagged whatever is drawn."""
+    return {"target": target, "by_control": False}
+
+
 def test_the_bound_holds_where_flags_have_several_sites_that_controls_fall_into():
     """25 regions of eight sites, of which the first is shown as the flag; the reviewer errs nowhere."""
     sites, flagged, controls, interesting, made = 300, 200, 60, 10, 400
     regions = [range(first, first + 8) for first in range(0, flagged, 8)]
-    flags = [at(one[0], ("policy",), {"sites": [{"target": target} for target in one]}) for one in regions]
+    flags = [at(one[0], ("policy",), {"sites": [site(target) for target in one]}) for one in regions]
     rng, held = np.random.default_rng(9), 0
     for _ in range(made):
         truth = set((flagged + rng.choice(sites - flagged, interesting, replace=False)).tolist())
@@ -105,8 +110,44 @@ def test_the_bound_holds_where_flags_have_several_sites_that_controls_fall_into(
     assert held >= stats.binom.ppf(0.01, made, 0.95)
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["told apart", "an earlier record"])
+@pytest.mark.parametrize("chance", [0.0, 0.5, 0.9])
+def test_the_bound_holds_where_a_controls_own_frame_makes_a_flag(chance, told):
+    """The survey flags 40 of 80 interesting sites; drawn, any other is flagged by its own frame with that chance."""
+    sites, controls, interesting, made = 4000, 400, 80, 200
+    rng, held = np.random.default_rng(11), 0
+    for _ in range(made):
+        drawn = set(rng.choice(sites, controls, replace=False).tolist())
+        late = {target for target in range(40, interesting) if target in drawn and rng.random() < chance}
+        places = []
+        for target in sorted(set(range(40)) | drawn):
+            one = {"target": target} | ({"by_control": target in late} if told else {})
+            flag = {"sites": [one]} if target < 40 or target in late else None
+            places.append(at(target, ("control", "policy") if target in drawn else ("policy",), flag))
+        judged = [Judged("Ada", place, 5 if place.target < interesting else 1, None) for place in places]
+        bounds = recall_bounds(judged, places, {"a": sites}, 0, 0)
+        assert bounds.by_control == (len(late) if told else len(late | drawn & set(range(40))))
+        held += bounds.recall is not None and bounds.recall <= 40 / interesting
+    assert held >= stats.binom.ppf(0.01, made, 0.95)
+
+
+def test_flags_of_controls_are_no_random_sample_while_controls_wait():
+    """None of ten is interesting; twenty others are drawn, of which five are judged."""
+    late = [
+        at(target, ("control", "policy"), {"sites": [{"target": target, "by_control": True}]}) for target in range(10)
+    ]
+    others = [at(target, ("control",)) for target in range(10, 30)]
+    told = [Judged("Ada", place, 1, None) for place in (*late, *others)]
+    sites = {"a": 100}
+    assert missed(told, [*late, *others], sites, 0, 0) == (most_missed(100, 30, 0), None)
+    assert missed(told[:15], [*late, *others], sites, 0, 0) == (most_missed(100, 5, 0), None)
+    assert missed(told[4:15], [*late, *others], sites, 0, 0) == (most_missed(100, 9, 4), None)
+    told[9] = Judged("Ada", late[9], 5, None)
+    assert missed(told[4:15], [*late, *others], sites, 0, 0) == (most_missed(100, 10, 5), None)
+
+
 def test_controls_of_flagged_regions_are_not_of_the_sample():
-    flag = at(0, ("policy",), {"sites": [{"target": target} for target in range(8)]})
+    flag = at(0, ("policy",), {"sites": [site(target) for target in range(8)]})
     drawn = [at(target, ("control",)) for target in (1, 2, 3, 9)]
     judged = [Judged("Ada", place, 1, None) for place in drawn]
     assert missed(judged, [flag, *drawn], {"a": 20}, 0, 0) == (most_missed(12, 1, 0), None)

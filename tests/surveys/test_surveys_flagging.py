@@ -228,6 +228,7 @@ def test_controls_are_judged_by_frozen_parameters_and_teach_nothing(tree: Target
     assert json.dumps(scorer.state()) == before
     assert targets(audited) == targets(alone) | {odd}
     assert next(flag for flag in audited if flag.sites[0].target == odd).tags == ("control",)
+    assert {site.target for flag in audited for site in flag.sites if site.by_control} == {odd}
     kept = {flag.sites[0]: flag.p_value for flag in alone}
     assert all(flag.p_value == kept[flag.sites[0]] for flag in audited if flag.sites[0] in kept)
 
