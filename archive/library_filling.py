@@ -42,7 +42,7 @@ def add_survey(library: Library, reader: SurveyReader) -> tuple[list[tuple[Exper
         if kept is not None and kept.experiment == experiment:
             with library.transaction() as database:
                 insert_places(database, kept.id, survey_places(reader, specimen))
-    said = teaching_verdicts(reader.folder)
+    said = teaching_verdicts(reader)
     for specimen, experiment in looks_of("survey", (experiment for experiment, _ in made)).items():
         kept = library.find(experiment.uid)
         if kept is not None and kept.experiment == experiment:
@@ -57,12 +57,16 @@ def add_survey(library: Library, reader: SurveyReader) -> tuple[list[tuple[Exper
 
 
 def survey_overview(reader: SurveyReader, specimen: str, said: Mapping[tuple[str, int], float]) -> Overview | None:
-    """Of one specimen. ``said``: verdicts by specimen and site. Raises ConfigError where its scorer cannot be had."""
+    """Of one specimen; flags that only a control's own frame made are none. ``said``: verdicts by specimen and site.
+
+    Raises ConfigError where its scorer cannot be had.
+    """
     flagged = {
         int(site["target"])
         for flag in reader.flags()
         if flag.get("specimen") == specimen
         for site in flag.get("sites", ())
+        if not site.get("by_control", False)
     }
     scorer = make_scorer(_SCORER.validate_python(reader.meta.config.get("scorer") or {}))
     verdicts = {target: verdict for (where, target), verdict in said.items() if where == specimen}

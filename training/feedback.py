@@ -16,7 +16,7 @@ import numpy.typing as npt
 from archive.folder import read_meta
 from archive.labels import LabelJournal
 from archive.reader import SurveyReader
-from archive.verdicts import LABELS, blind_verdicts
+from archive.verdicts import LABELS, audit_sites, blind_verdicts
 from configs.errors import ConfigError
 from envs.scoring import make_scorer
 from surveys.places import PLACE
@@ -110,17 +110,22 @@ class _Specimen:
 
     portraits: Portraits
     surprise: dict[int, float]
+    audit: frozenset[int]
+    """Sites drawn as random controls, or seeded."""
 
 
 def _known(folder: Path) -> tuple[dict[str, _Specimen], tuple[str, ...]]:
     """By specimen, and what the numbers of a portrait are."""
     with SurveyReader(folder) as reader:
         settings = recorded(reader.meta.config)
+        audit = audit_sites(reader.steps())
         names = make_scorer(settings.scorer).names
         try:
             made = {
                 one.name: _Specimen(
-                    Portraits(sights(list(reader.steps(one.name))), names), surprises(reader, settings, number)
+                    Portraits(sights(list(reader.steps(one.name))), names),
+                    surprises(reader, settings, number),
+                    frozenset(target for specimen, target in audit if specimen == one.name),
                 )
                 for number, one in enumerate(settings.specimens)
             }
@@ -132,12 +137,15 @@ def _known(folder: Path) -> tuple[dict[str, _Specimen], tuple[str, ...]]:
 def _lesson(survey: str, place: Place, known: Mapping[str, _Specimen], verdict: float) -> Lesson | None:
     """None for a place that no look of the policy showed, or whose surprise nobody knows.
 
-    None too for one into whose picture a known feature was put: the record describes what was there before.
+    None too for one into whose picture a known feature was put: the record describes what was there before. And for a
+    flag of the policy with a site of the audit set in its region: that site's frame is in the flag's surprise.
     """
     if place.injected is not None:
         return None
     of = known.get(place.specimen)
     if of is None or place.target not in of.portraits.targets:
+        return None
+    if place.trains and place.flag is not None and of.audit & {site["target"] for site in place.flag["sites"]}:
         return None
     told = of.surprise.get(place.target) if place.flag is None else place.flag.get("surprise")
     if told is None:

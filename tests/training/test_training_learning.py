@@ -15,6 +15,7 @@ from survey_samples import small
 
 from archive.reader import SurveyReader
 from archive.rows import Rows, open_read_only
+from archive.verdicts import teaching_verdicts
 from configs.errors import ConfigError
 from envs.step import Kind
 from surveys.dryrun import plan
@@ -68,6 +69,23 @@ def test_a_flag_that_was_also_drawn_as_a_control_is_of_the_audit_set(survey):
         (both,) = [place for place in study.places if place.flag is not None and "control" in place.streams]
     said = lessons([survey])
     assert both.target in {one.target for one in said.audit} - {one.target for one in said.teaching}
+
+
+def test_a_region_with_a_control_in_it_gives_the_control_no_verdict_and_no_lesson(survey):
+    """Though nobody has judged the control as one: it is of the audit set from the draw on."""
+    with closing(open_read_only(survey / "journal.sqlite")) as database:
+        flags = [dict(flag) for flag in Rows(database).flags()]
+        drawn = next(step.target for step in Rows(database).steps() if step.kind is Kind.CONTROL)
+    flags[0]["sites"] = [*flags[0]["sites"], {**flags[0]["sites"][0], "target": drawn}]
+    first = flags[0]["sites"][0]["target"]
+    with closing(sqlite3.connect(survey / "journal.sqlite")) as database, database:
+        database.execute("UPDATE flags SET data = ? WHERE rank = 1", (json.dumps(flags[0]),))
+    judged(survey, lambda place: 5 if place.target == first else 1).close()
+    said = lessons([survey])
+    assert first not in {one.target for one in said.teaching} and len(said.teaching) == 29
+    with SurveyReader(survey) as reader:
+        told = teaching_verdicts(reader)
+    assert told["a", first] == 5.0 and ("a", drawn) not in told and len(told) == 30
 
 
 def test_a_control_is_as_surprising_as_the_night_had_it(tmp_path):
