@@ -81,15 +81,26 @@ export function makeScreen(desk) {
     show();
   }
 
+  const isUnseen = ({ dataset }) => dataset.seen === "no"; // said before its picture came: it is to be said again
+  const isHeld = (item) => isUnseen(item) && ["4", "5"].includes(item.dataset.verdict); // never swept into the ordinary
+
   function sweep() {
-    const open = shown().filter((tile) => !itemOf(tile).dataset.verdict && !itemOf(tile).dataset.missing);
+    const open = shown().filter((tile) => !desk.isDone(itemOf(tile)) && !isHeld(itemOf(tile)));
     const looked = open.filter((tile) => lookedMs(tile) >= LEAST_MS);
     if (looked.length) desk.give(looked.map((tile) => ({ item: itemOf(tile), verdict: 1, shown: about(tile, "sweep") })));
     show();
     const left = shown().filter((tile) => !desk.isDone(itemOf(tile)));
-    if (left.length) return tell(`${left.length} here not judged: not on the screen long enough with their picture. Look, then press again.`);
+    if (left.length) return tell(whatIsLeft(left.filter((tile) => isHeld(itemOf(tile))), left.length));
     const next = desk.items.findIndex((item) => !desk.isDone(item));
     if (next >= 0) desk.go(next);
+  }
+
+  function whatIsLeft(held, count) {
+    const letters = held.map((tile) => tile.letter).join(", ");
+    const again = held.length ? `${letters}: called interesting before the picture came. Look, then say it again, by letter or number.` : "";
+    const brief = count - held.length;
+    const look = brief ? `${brief} here not judged: not on the screen long enough with their picture. Look, then press again.` : "";
+    return [look, again].filter(Boolean).join(" ");
   }
 
   function tell(words) {
@@ -106,7 +117,7 @@ export function makeScreen(desk) {
       const lettered = shown().find((tile) => tile.letter === name);
       if (name === "x") sweep();
       else if (verdict) judge(shown()[desk.at() - first()], verdict);
-      else if (lettered) judge(lettered, itemOf(lettered).dataset.verdict === "4" ? 5 : 4);
+      else if (lettered) judge(lettered, itemOf(lettered).dataset.verdict === "4" && !isUnseen(itemOf(lettered)) ? 5 : 4);
       else return false;
       return true;
     },

@@ -120,6 +120,32 @@ def test_a_sweep_judges_only_what_was_seen_and_is_undone_as_a_whole(page, tmp_pa
         assert page.get_attribute("#item-1", "data-verdict") == "5"
 
 
+def test_what_a_screen_was_told_before_its_pictures_came_is_said_again_and_never_swept(page, tmp_path):
+    held, later = [], []
+    page.route("**/place/same", lambda route: route.continue_() if later else held.append(route))
+    with served(survey(tmp_path / "night", flags=3, controls=3, seeded=0)) as (study, server, _):
+        opened(page, server)
+        page.keyboard.press("g")
+        for letter in "abb":  # twice, and yet no more than interesting: there was nothing to see
+            page.keyboard.press(letter)
+        for key in ("ArrowRight", "2"):
+            page.keyboard.press(key)
+        assert [page.get_attribute(f"#item-{number}", "data-verdict") for number in (1, 2, 3)] == ["4", "4", "2"]
+        later.append(True)
+        for route in held:
+            route.continue_()
+        page.wait_for_function(LOOKED)
+        page.keyboard.press("x")  # the rest, and what was called rather ordinary unseen
+        assert page.inner_text("#screen-told").startswith("a, b: called interesting before the picture came")
+        page.keyboard.press("a")
+        page.keyboard.press("b")
+        page.keyboard.press("b")
+        page.wait_for_selector("#done:not([hidden])")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/result")
+        assert [row.blind for row in judged_in(study.journal)] == [4, 5, 1, 1, 1, 1]
+
+
 def test_a_place_whose_frame_is_missing_need_not_be_judged(page, tmp_path):
     with served(survey(tmp_path / "night", flags=2, controls=2, seeded=0)) as (study, server, _):
         page.goto(server.link(), wait_until="commit")
