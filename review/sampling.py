@@ -32,19 +32,20 @@ def compose(
     About half are flags, best first; up to a quarter seeded positives; the rest random controls. Rare targets are
     missed where they are rare (Kunar, Rich and Wolfe 2010), so a batch holds more of them than the specimen does.
     Where there are fewer controls than that, they are spread over all batches that the flags will need, so that none
-    is of flags alone. Places without a look of their own look coarse and would tell themselves: they are left out.
+    is of flags alone. Where there are more, seeded positives are spread evenly over all batches that are still to come,
+    because they measure how well the controls among them are looked at, and a flag is kept back for each of these.
+    Places without a look of their own look coarse and would tell themselves: they are left out.
     """
     left = [place for place in places if place.key not in judged and place.near]
     flags = [place for place in left if place.flag is not None]
     seeded = [place for place in left if place.flag is None and Stream.SEEDED in place.streams]
     controls = [place for place in left if place.flag is None and Stream.SEEDED not in place.streams]
     controls.sort(key=lambda place: place.key not in first)
-    batches = max(ceil(len(flags) / (size * _FLAGGED)), 1)
-    some_seeded = seeded[: min(ceil(len(seeded) / batches), int(size * _SEEDED))]
-    some_flags = flags[: int(size * _FLAGGED)]
-    some_controls = controls[: min(ceil(len(controls) / batches), size - len(some_flags) - len(some_seeded))]
-    if len(some_controls) + len(some_seeded) < size * _FLAGGED and batches == 1:
-        some_flags = flags[: size - len(some_controls) - len(some_seeded)]
+    for_flags = max(ceil(len(flags) / (size * _FLAGGED)), 1)
+    batches = max(for_flags, ceil(len(left) / size))
+    some_seeded = seeded[: min(max(len(seeded) // batches, 1), int(size * _SEEDED))]
+    some_flags = flags[: min(max(len(flags) - (batches - 1), 1), int(size * _FLAGGED))]
+    some_controls = controls[: min(ceil(len(controls) / for_flags), size - len(some_flags) - len(some_seeded))]
     return [*some_flags, *some_controls, *some_seeded]
 
 

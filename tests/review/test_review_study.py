@@ -54,6 +54,30 @@ def test_a_batch_mixes_and_the_next_one_goes_on(study):
     assert judged == {place.key for place in study.places} and batches == 2
 
 
+@pytest.mark.parametrize(("flags", "controls", "seeded"), [(20, 400, 20), (60, 40, 20), (10, 100, 20), (60, 160, 20)])
+def test_no_batch_is_of_controls_alone(flags, controls, seeded):
+    """Sensitivity holds for the controls that are judged among seeded positives, at about the same share of these."""
+
+    def at(first, count, stream):
+        return [
+            Place(specimen="a", target=first + n, x_nm=0.0, y_nm=0.0, width_nm=1.0, height_nm=1.0, exposure_id=1,
+                  streams=(stream,), near=True, flag={"rank": n} if stream == "policy" else None)
+            for n in range(count)
+        ]  # fmt: skip
+
+    places = [*at(0, flags, "policy"), *at(1000, controls, "control"), *at(5000, seeded, "seeded")]
+    judged, counts = set(), []
+    while batch := compose(places, judged, 40):
+        counts.append([sum(place.streams == (kind,) for place in batch) for kind in ("policy", "control", "seeded")])
+        judged |= {place.key for place in batch}
+    assert len(judged) == len(places) and max(map(sum, counts)) <= 40
+    assert all(min(each) >= 1 for each in counts)
+    assert len(counts) <= max(-(-flags // 20), -(-len(places) // 40)) + 1
+    assert max(each[2] for each in counts) <= 2 * -(-seeded // len(counts)) and counts[0][0] == max(
+        c[0] for c in counts
+    )
+
+
 def test_a_batch_that_is_open_is_gone_on_with_and_each_person_has_their_own(study):
     one = study.batch_for("Ada")
     assert study.batch_for("Ada").id == one.id
