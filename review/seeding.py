@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 MOST = 20
 """Seeded positives of a survey, unless more are asked for."""
-_MOST_OF_ONE = 3
-"""Places that one feature may be put into, each time turned otherwise."""
 _ALIKE_PIXELS = 0.02
 
 
@@ -58,7 +56,8 @@ def sow(study: Study, known: Sequence[Path], most: int = MOST) -> int:
             f"nobody confirmed a feature in {', '.join(map(str, known))}: it takes a locked batch, judged one by one, "
             f"with a blind verdict of {INTERESTING} or 5 on what the policy chose"
         )
-    order = [int(each) for _ in range(_MOST_OF_ONE) for each in generator.permutation(len(features))]
+    # each once: whoever notices a feature notices its copies too, so these would tell nothing more
+    order = [int(each) for each in generator.permutation(len(features))]
     sown: list[tuple[Place, bytes]] = []
     why: str = "it has no look of its own that was neither flagged nor drawn by chance"
     with SurveyReader(study.folder) as reader:

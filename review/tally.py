@@ -87,7 +87,7 @@ def _of_one(
 ) -> dict[str, Any]:
     flags = [one for one in judged if one.place.flag is not None]
     controls = [one for one in judged if one.is_control]
-    seeded = [one for one in judged if Stream.SEEDED in one.place.streams]
+    seeded = first_of_each_feature(judged)
     confirmed = sum(one.interesting for one in flags)
     noticed = sum(one.interesting for one in seeded)
     waiting = sum(place.flag is not None for place in places) - len(flags)
@@ -121,6 +121,19 @@ def _of_one(
         "revised_towards": towards,
         "revised_towards_ratio": towards / len(judged) if judged else None,
     }
+
+
+def first_of_each_feature(judged: Sequence[Judged]) -> list[Judged]:
+    """Seeded positives, of each known feature the place judged first.
+
+    Earlier versions put one feature into several places; what is said of those is no independent trial.
+    """
+    found: dict[tuple[object, ...], Judged] = {}
+    for one in judged:
+        if Stream.SEEDED in one.place.streams:
+            told = one.place.injected
+            found.setdefault((one.place.key,) if told is None else tuple(sorted(told.items())), one)
+    return list(found.values())
 
 
 def _seconded(reviewer: str, by_reviewer: Mapping[str, Sequence[Judged]]) -> dict[str, int]:
