@@ -47,7 +47,7 @@ def held(said: float | None, true: float | None) -> bool:
     return said is None or true is None or said <= true + 1e-12
 
 
-def held_with_own_frames(caught: int, interesting: int, reviews: int, rng: np.random.Generator) -> float:
+def held_with_own_frames(caught: int, interesting: int, reviews: int) -> float:
     """Share of the reviews in which the bound held, though drawing an interesting site flags it in one of two."""
 
     def place(target: int, streams: tuple[str, ...], sites: list[dict[str, Any]] | None) -> Place:
@@ -55,7 +55,7 @@ def held_with_own_frames(caught: int, interesting: int, reviews: int, rng: np.ra
         return Place(specimen="a", target=target, x_nm=0.0, y_nm=0.0, width_nm=1.0, height_nm=1.0, exposure_id=1,
                      streams=streams, flag=flag, near=True)  # fmt: skip
 
-    count = 0
+    count, rng = 0, np.random.default_rng((71_000, interesting, caught))
     for _ in range(reviews):
         drawn = set(rng.choice(SITES, CONTROLS, replace=False).tolist())
         late = {target for target in drawn if caught <= target < interesting and rng.random() < 0.5}
@@ -93,7 +93,7 @@ def row_of(prevalence: float, recall: float, reviews: int, rng: np.random.Genera
         adjudicated = int(rng.binomial(found, SENSITIVITY))
         counts["corrected"] += corrected(rest, adjudicated, known) >= missed
     shares = {name: count / reviews for name, count in counts.items()}
-    shares["own frame"] = held_with_own_frames(caught, interesting, reviews // 10, rng)
+    shares["own frame"] = held_with_own_frames(caught, interesting, reviews // 10)
     return {"prevalence": prevalence, "recall": caught / interesting} | shares
 
 

@@ -71,13 +71,19 @@ def tally(places: Sequence[Place], sites: Mapping[str, int], journal: LabelJourn
     by_reviewer: dict[str, list[Judged]] = defaultdict(list)
     for one in judged_in(journal):
         by_reviewer[one.reviewer].append(one)
+    had: dict[str, set[str]] = defaultdict(set)
+    for batch in journal.batches():
+        if journal.is_locked(batch.id):
+            had[batch.reviewer] |= {item.place for item in batch.items}
+    drawn = {place.key for place in places if Stream.CONTROL in place.streams}
     return {
         "level": _LEVEL,
         "reviewers": [
             _of_one(name, found, places, sites) | _seconded(name, by_reviewer) for name, found in by_reviewer.items()
         ],
         "pairs": [
-            _of_two(one, other, by_reviewer[one], by_reviewer[other]) for one, other in combinations(by_reviewer, 2)
+            _of_two(one, other, by_reviewer[one], by_reviewer[other], len(drawn - (had[one] & had[other])))
+            for one, other in combinations(by_reviewer, 2)
         ],
     }
 
@@ -267,7 +273,12 @@ def recall_bounds(
     return RecallBounds(plain, recall, allowed, len(flags) - len(counted))
 
 
-def _of_two(one: str, other: str, of_one: Sequence[Judged], of_other: Sequence[Judged]) -> dict[str, Any]:
+def _of_two(one: str, other: str, of_one: Sequence[Judged], of_other: Sequence[Judged], waiting: int) -> dict[str, Any]:
+    """``waiting``: random controls that both have not had yet.
+
+    While there are any, which of them both have judged hangs on what the first said (``to_second``), and agreement
+    over these is not that over a random sample: it is not told.
+    """
     theirs = {judged.place.key: judged.interesting for judged in of_other}
     both = [(judged.interesting, theirs[judged.place.key]) for judged in of_one if judged.place.key in theirs]
     first, second = [pair[0] for pair in both], [pair[1] for pair in both]
@@ -277,6 +288,7 @@ def _of_two(one: str, other: str, of_one: Sequence[Judged], of_other: Sequence[J
         "first_only": sum(a and not b for a, b in both),
         "second_only": sum(b and not a for a, b in both),
         "neither": sum(not a and not b for a, b in both),
-        "kappa": cohens_kappa(first, second),
-        "ac1": gwets_ac1(first, second),
+        "controls_waiting": waiting,
+        "kappa": None if waiting else cohens_kappa(first, second),
+        "ac1": None if waiting else gwets_ac1(first, second),
     }

@@ -138,6 +138,22 @@ def test_two_people_are_compared_where_both_have_judged(study):
     assert 0.8 < pair["kappa"] < pair["ac1"] < 1
 
 
+def test_agreement_is_not_told_of_controls_that_were_chosen_by_what_the_first_said(tmp_path):
+    with closing(Study(survey(tmp_path / "night", flags=6, controls=40, seeded=0), size=12,
+                       seed=iter(range(100)).__next__)) as study:  # fmt: skip
+        wanted = {place.key for place in study.places if place.flag is None and place.target % 9 == 0}
+        while study.batch_for("Ada"):
+            judge(study, "Ada", lambda data: 4 if f"{data['specimen']}/{data['target']}" in wanted else 2)
+        judge(study, "Bo", lambda data: 2)
+        (pair,) = tally(study.places, study.sites, study.journal)["pairs"]
+        assert pair["first_only"] == len(wanted) > 1 and pair["controls_waiting"] > 20
+        assert pair["kappa"] is None and pair["ac1"] is None
+        while study.batch_for("Bo"):
+            judge(study, "Bo", lambda data: 2)
+        (pair,) = tally(study.places, study.sites, study.journal)["pairs"]
+        assert pair["controls_waiting"] == 0 and pair["kappa"] == pytest.approx(0.0) and pair["ac1"] > 0.8
+
+
 def test_flags_without_a_look_of_their_own_wait(tmp_path):
     made = Study(survey(tmp_path / "night", tags=["policy", "overview only"]))
     assert made.left_out() == 6
