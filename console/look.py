@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -69,15 +71,25 @@ def explain(
 
 def report(
     folder: Folder,
-    pdf: Annotated[Path | None, typer.Option(help="Print it into this file, too. Needs Chromium.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write them into. Default: the survey's own.", show_default=False)
+    ] = None,
+    pdf: Annotated[
+        Path | None,
+        typer.Option(help="Print it into this file; without --out nothing else is written. Needs Chromium."),
+    ] = None,
 ) -> None:
     """Write report.html and report.json again; also while the survey runs."""
-    with plain_errors():
+    with plain_errors(), TemporaryDirectory() as passing:
+        from configs.errors import ConfigError
         from review.printing import print_pdf
         from review.report import write_report
 
-        page = write_report(folder)
-        say(f"report: {page}")
+        if out is None and pdf is None and folder.is_dir() and not os.access(folder, os.W_OK):
+            raise ConfigError(f"{folder} cannot be written: name another folder by --out, or a file by --pdf alone")
+        page = write_report(folder, Path(passing) if out is None and pdf is not None else out)
+        if pdf is None or out is not None:
+            say(f"report: {page}")
         if pdf is not None:
             print_pdf(page, pdf)
             say(f"printed: {pdf}")

@@ -26,20 +26,23 @@ FAULTS_SHOWN = 50
 EARLIER_SHOWN = 8
 
 
-def write_report(folder: Path) -> Path:
-    """Write ``report.json`` and ``report.html`` into the survey's folder and return the page's path.
+def write_report(folder: Path, out: Path | None = None) -> Path:
+    """Write ``report.json`` and ``report.html`` into ``out`` and return the page's path.
 
-    May run at any time, also while the survey goes on; nothing recorded is touched. Raises ArchiveError where there is
-    no survey, OSError where the folder cannot be written.
+    ``out``: a folder, made where it is not there; None = the survey's own. May run at any time, also while the survey
+    goes on; nothing recorded is touched. Raises ArchiveError where there is no survey, OSError where ``out`` cannot be
+    written.
     """
+    place = folder if out is None else out
     with SurveyReader(folder) as reader:
         content = summarise(reader.meta, reader.rows, running=holder(folder) is not None)
         told = histories_of(folder)
         for flag in content["flags"]:
             if (key := (flag.get("specimen"), flag.get("rank"))) in told:
                 flag["history"] = told[key]
-        write_atomically(folder / "report.json", as_json(content).encode(), durable=False)
-        page = folder / "report.html"
+        place.mkdir(parents=True, exist_ok=True)
+        write_atomically(place / "report.json", as_json(content).encode(), durable=False)
+        page = place / "report.html"
         write_atomically(page, _render(reader, content).encode(), durable=False)
     return page
 

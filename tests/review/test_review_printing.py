@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 
 import pytest
+from typer.testing import CliRunner
 
 from review_chromium import CHROMIUM  # isort: skip  # skips where there is no browser
 from review_samples import MadeUp, flag
 
 from configs.errors import ConfigError
+from console.main import app
 from review.printing import print_pdf
 from review.report import write_report
 
@@ -28,6 +31,24 @@ def test_a_report_is_printed(tmp_path, monkeypatch):
         zlib.decompress(each) for each in re.findall(rb"/FlateDecode.*?stream\r?\n(.*?)\r?\nendstream", data, re.S)
     ]
     assert sum(len(each) for each in streams) > 10_000 and b"/Image" in data  # text and the flag's picture
+
+
+def test_the_folder_of_a_survey_may_be_read_only(tmp_path, monkeypatch):
+    made = MadeUp(tmp_path / "night", name="printed")
+    made.look()
+    made.close()
+    monkeypatch.setenv("ADAPTEM_CHROMIUM", CHROMIUM)
+    told = [str(tmp_path / "night"), "--pdf", str(tmp_path / "night.pdf")]
+    assert CliRunner().invoke(app, ["report", *told]).exit_code == 0
+    assert (tmp_path / "night.pdf").is_file()
+    assert CliRunner().invoke(app, ["report", *told, "--out", str(tmp_path / "new" / "place")]).exit_code == 0
+    assert [path.name for path in sorted((tmp_path / "new" / "place").iterdir())] == ["report.html", "report.json"]
+    assert list((tmp_path / "night").glob("report*")) == []
+    monkeypatch.setattr(
+        "os.access", lambda path, mode: mode != os.W_OK
+    )  # as on a medium that is read-only, for root too
+    refused = CliRunner().invoke(app, ["report", str(tmp_path / "night")])
+    assert refused.exit_code == 2 and "--out" in refused.output
 
 
 def test_without_a_browser_it_says_what_to_do(tmp_path, monkeypatch):
