@@ -71,49 +71,70 @@ def labels(
     labels: Labels = None,
     form: Annotated[Literal["csv", "jsonl", "parquet"], typer.Option("--as", help="Form of the file.")] = "csv",
     out: Annotated[Path | None, typer.Option(help="The file to write. Default: to the terminal.")] = None,
+    flags: Annotated[
+        bool, typer.Option("--flags", help="What the machine flagged instead. Who reads it judges blind no more.")
+    ] = False,
 ) -> None:
     """Export what people said of a survey's places: one row a place and reviewer, of every batch that is locked."""
     with plain_errors():
-        from archive.folder import read_meta
-        from archive.labels import LabelJournal
-        from configs.errors import ConfigError
-        from review.export import as_text, label_rows
+        from review.export import as_text
 
-        read_meta(folder)
-        path = labels or folder / "labels.sqlite"
-        if not path.is_file():
-            raise ConfigError(f"{path} is not there: nobody has judged this survey yet; `adaptem review {folder}`")
-        journal = LabelJournal(path)
-        try:
-            rows = label_rows(journal)
-        finally:
-            journal.close()
-        if not rows:
-            raise ConfigError("no batch is locked yet: what the machine thought stays unsaid until one is")
+        rows = _flags(folder) if flags else _labels(folder, labels)
+        what = "flags" if flags else "labels"
         if form == "parquet":
-            _write_parquet(rows, out)
+            _write_parquet(rows, out, flags=flags)
+        elif out is None:
+            say(as_text(rows, form).removesuffix("\n"))
             return
-        text = as_text(rows, form)
-        if out is None:
-            say(text.removesuffix("\n"))
-            return
-        out.write_text(text, encoding="utf-8")
-        say(f"wrote {len(rows)} labels to {out}")
+        else:
+            out.write_text(as_text(rows, form), encoding="utf-8")
+        say(f"wrote {len(rows)} {what} to {out}")
 
 
-def _write_parquet(rows: list[dict[str, Any]], out: Path | None) -> None:
+def _flags(folder: Path) -> list[dict[str, Any]]:
+    from archive.reader import SurveyReader
+    from configs.errors import ConfigError
+    from review.export import flag_rows
+
+    with SurveyReader(folder) as reader:
+        rows = flag_rows(reader.flags())
+    if not rows:
+        raise ConfigError(f"{folder} has no flags: they come at the end of a survey, and there may be none")
+    return rows
+
+
+def _labels(folder: Path, labels: Path | None) -> list[dict[str, Any]]:
+    from archive.folder import read_meta
+    from archive.labels import LabelJournal
+    from configs.errors import ConfigError
+    from review.export import label_rows
+
+    read_meta(folder)
+    path = labels or folder / "labels.sqlite"
+    if not path.is_file():
+        raise ConfigError(f"{path} is not there: nobody has judged this survey yet; `adaptem review {folder}`")
+    journal = LabelJournal(path)
+    try:
+        rows = label_rows(journal)
+    finally:
+        journal.close()
+    if not rows:
+        raise ConfigError("no batch is locked yet: what the machine thought stays unsaid until one is")
+    return rows
+
+
+def _write_parquet(rows: list[dict[str, Any]], out: Path | None, *, flags: bool) -> None:
     from configs.errors import ConfigError
 
     if out is None:
         raise ConfigError("a Parquet table is no text: name its file by --out")
     try:
-        from review.parquet import write_parquet
+        from review.parquet import FLAGS, LABELS, write_parquet
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"Parquet needs {error.name}, which is not installed: pip install 'adaptem[parquet]'"
         ) from error
-    write_parquet(rows, out)
-    say(f"wrote {len(rows)} labels to {out}")
+    write_parquet(rows, out, FLAGS if flags else LABELS)
 
 
 def open_(

@@ -1,4 +1,4 @@
-"""Labels as files, for whoever goes on with them: CSV or JSON lines; ``review.parquet`` has the third form."""
+"""Labels and flags as files, for whoever goes on with them: CSV or JSON lines; ``review.parquet`` has the third."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Form: TypeAlias = Literal["csv", "jsonl"]
 
 
 def as_text(rows: Sequence[Mapping[str, Any]], form: Form) -> str:
-    """One line a label; in CSV a cell that a spreadsheet would take for a formula is told as text."""
+    """One line a row; in CSV a cell that a spreadsheet would take for a formula is told as text."""
     if form == "jsonl":
         return "".join(f"{as_json(row, indent=None)}\n" for row in rows)
     out = io.StringIO()
@@ -76,3 +76,24 @@ def label_rows(journal: LabelJournal) -> list[dict[str, Any]]:
                 }
             )  # fmt: skip
     return rows
+
+
+def flag_rows(flags: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every flag of a survey as one row, by rank, from what its journal keeps (``surveys.flagging.Flag``).
+
+    ``target`` is the site that is shown and explained, ``sites`` all of the flag's, ``by_control`` those among them
+    that only the frame of their own random control made unusual; ``contributions`` is an object as text of JSON.
+    """
+    return [
+        {
+            "rank": flag["rank"], "specimen": flag["specimen"], "target": flag["sites"][0]["target"],
+            "x_nm": flag["x_nm"], "y_nm": flag["y_nm"], "width_nm": flag["width_nm"], "height_nm": flag["height_nm"],
+            "exposure_id": flag["exposure_id"], "score": flag["score"], "p_value": flag["p_value"],
+            "q_value": flag["q_value"], "surprise": flag["surprise"],
+            "expected_verdict": flag.get("expected_verdict"), "reason": flag["reason"],
+            "contributions": as_json(flag["contributions"], indent=None), "tags": list(flag["tags"]),
+            "sites": [site["target"] for site in flag["sites"]],
+            "by_control": [site["target"] for site in flag["sites"] if site.get("by_control", False)],
+        }
+        for flag in flags
+    ]  # fmt: skip

@@ -15,6 +15,7 @@ from review_browser import event, survey
 from typer.testing import CliRunner
 
 from archive.labels import LabelEvent
+from archive.reader import SurveyReader
 from console.main import app
 from review.study import Study
 
@@ -78,3 +79,27 @@ def test_a_parquet_table_holds_what_the_lines_of_json_hold(judged, tmp_path):
     table = parquet.read_table(tmp_path / "labels.parquet")
     assert set(table.schema.names) == set(lines[0]) and len(lines) > 5
     assert table.to_pylist() == [{name: line[name] for name in table.schema.names} for line in lines]
+
+
+def test_flags_are_exported_in_every_form(judged, tmp_path):
+    rows = list(csv.DictReader(io.StringIO(adaptem("labels", judged, "--flags").stdout)))
+    lines = [json.loads(line) for line in adaptem("labels", judged, "--flags", "--as", "jsonl").stdout.splitlines()]
+    with SurveyReader(judged) as reader:
+        flags = reader.flags()
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    for row, line, flag in zip(rows, lines, flags, strict=True):
+        assert line["sites"] == [site["target"] for site in flag["sites"]] == [line["target"]]
+        assert line["by_control"] == []
+        same = ("rank", "specimen", "x_nm", "exposure_id", "score", "p_value", "q_value", "surprise", "reason", "tags")
+        assert {name: line[name] for name in same} == {name: flag[name] for name in same}
+        assert json.loads(line["contributions"]) == json.loads(row["contributions"]) == flag["contributions"]
+        assert (float(row["score"]), row["reason"], row["tags"]) == (flag["score"], flag["reason"], "policy")
+    told = adaptem("labels", judged, "--flags", "--out", tmp_path / "flags.csv").stdout
+    assert "wrote 6 flags" in told and len((tmp_path / "flags.csv").read_text("utf-8").splitlines()) == 7
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra 'parquet' is not installed")
+    assert adaptem("labels", judged, "--flags", "--as", "parquet", "--out", tmp_path / "f.parquet").exit_code == 0
+    table = parquet.read_table(tmp_path / "f.parquet")
+    assert set(table.schema.names) == set(lines[0])
+    assert table.to_pylist() == [{name: line[name] for name in table.schema.names} for line in lines]
+    bare = survey(tmp_path / "bare", flags=0)
+    assert "no flags" in refused(adaptem("labels", bare, "--flags"))
