@@ -22,6 +22,8 @@ class Standing:
     note: str = ""
     given: KeptEvent | None = field(default=None, compare=False, repr=False)
     """The event that gave ``blind``: when, and how the place was shown then."""
+    stack: tuple[KeptEvent, ...] = field(default=(), compare=False, repr=False)
+    """The blind verdicts that an undo would take back one by one, the last of them first; ``given`` is the last."""
 
     @property
     def counts(self) -> int | None:
@@ -60,6 +62,7 @@ def standing(events: Iterable[KeptEvent]) -> dict[str, Standing]:
             None if second is None else second.verdict,
             notes.get(item, ""),
             given,
+            tuple(blind.get(item, ())),
         )
     return told
 

@@ -15,6 +15,7 @@ from review.told import Told
 if TYPE_CHECKING:
     from review.study import Study
 
+UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 _MOST = 200
 """Events at a time."""
 
@@ -30,6 +31,8 @@ class Shown(Told):
     """Whether its picture had come by then; a verdict without it is worth nothing, and is kept all the same."""
     how: Literal["single", "sweep"] = "single"
     """Of this place by itself, or with the rest of a screen: "all others here are ordinary"."""
+    sweep: Annotated[str, Field(pattern=UUID)] | None = None
+    """The same for all that was swept up by one key: one undo takes them back."""
     view: Literal["place", "screen"] = "place"
     """One place large, or many at once."""
 
@@ -37,7 +40,7 @@ class Shown(Told):
 class EventIn(Told):
     """One event out of a browser's outbox."""
 
-    id: Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    id: Annotated[str, Field(pattern=UUID)]
     batch: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     item: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None
     kind: Literal["verdict", "undo", "note", "lock"]

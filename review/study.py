@@ -133,16 +133,22 @@ class Study:
         Raises KeyError for a batch that was never given.
         """
         items = self.journal.item_ids(batch)
-        events = self.journal.events(batch)
-        said = standing(events)
-        last = {event.item: event.seq for event in events if event.kind == "verdict"}
+        said = standing(self.journal.events(batch))
         return [
             {
                 "id": item,
                 "verdict": said[item].blind if item in said else None,
                 "seen": item not in said or said[item].counts is not None or said[item].blind is None,
                 "note": said[item].note if item in said else "",
-                "order": last.get(item, 0),
+                "given": [
+                    {
+                        "order": event.seq,
+                        "verdict": event.verdict,
+                        "seen": bool(event.shown.get("seen", True)),
+                        "sweep": event.shown.get("sweep"),
+                    }
+                    for event in (said[item].stack if item in said else ())
+                ],  # what an undo takes back, oldest first; a sweep's events as one
             }
             for item in items
         ]

@@ -9,11 +9,25 @@ const byId = (id) => document.getElementById(id);
 
 const batch = byId("desk").dataset.batch;
 const items = [...byId("grid").children];
-const given = items // in the order in which verdicts were given: what u takes back, a sweep at once
-  .filter((item) => item.dataset.verdict)
-  .sort((a, b) => a.dataset.order - b.dataset.order)
-  .map((item) => [{ item, before: "", seen: "" }]);
+const given = earlier(); // deeds, in the order in which they were done: what u takes back, a sweep as one
 let [at, zoom, contrast, since, leaving, strip, many] = [0, 1, "same", performance.now(), false, false, false];
+
+// As the server has them from before this page was opened.
+function earlier() {
+  const deeds = new Map();
+  const verdicts = items.flatMap((item) => {
+    const all = JSON.parse(item.dataset.given);
+    return all.map((one, index) => {
+      const beneath = all[index - 1];
+      return { item, order: one.order, deed: one.sweep ?? one.order, before: String(beneath?.verdict ?? ""), seen: beneath?.seen === false ? "no" : "" };
+    });
+  });
+  for (const { deed, item, before, seen } of verdicts.sort((a, b) => a.order - b.order)) {
+    if (!deeds.has(deed)) deeds.set(deed, []);
+    deeds.get(deed).push({ item, before, seen });
+  }
+  return [...deeds.values()];
+}
 
 const here = () => items[at];
 const picture = (item, view) => `/picture/${item.dataset.item}/${view}/${contrast}`;

@@ -1,5 +1,7 @@
 // Many places at once: a letter says that a place is interesting, one key that the rest of the screen is ordinary.
 // What is swept up in that way is told apart in the journal, and holds only what was on the screen with its picture.
+import { newId } from "./outbox.js";
+
 const LETTERS = [..."abefhijklmopqrstvw"]; // without the keys that mean something else: c, d, g, n, u, x, z
 const LEAST_MS = 400; // that a picture was on the screen, before it can be swept up
 const byId = (id) => document.getElementById(id);
@@ -87,7 +89,8 @@ export function makeScreen(desk) {
   function sweep() {
     const open = shown().filter((tile) => !desk.isDone(itemOf(tile)) && !isHeld(itemOf(tile)));
     const looked = open.filter((tile) => lookedMs(tile) >= LEAST_MS);
-    if (looked.length) desk.give(looked.map((tile) => ({ item: itemOf(tile), verdict: 1, shown: about(tile, "sweep") })));
+    const together = { sweep: newId() }; // one undo takes them back, also after a reload
+    if (looked.length) desk.give(looked.map((tile) => ({ item: itemOf(tile), verdict: 1, shown: { ...about(tile, "sweep"), ...together } })));
     show();
     const left = shown().filter((tile) => !desk.isDone(itemOf(tile)));
     if (left.length) return tell(whatIsLeft(left.filter((tile) => isHeld(itemOf(tile))), left.length));

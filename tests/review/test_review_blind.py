@@ -20,7 +20,7 @@ from review.sampling import shuffled
 from surveys.flagging import Flag, Site
 from surveys.places import Place
 
-SAID = {"id", "verdict", "note", "order", "seen"}
+SAID = {"id", "verdict", "note", "given", "seen"}
 """All that an item of a blind batch may have."""
 ATTRIBUTES = {
     "role",
@@ -30,7 +30,7 @@ ATTRIBUTES = {
     "aria-label",
     "data-item",
     "data-verdict",
-    "data-order",
+    "data-given",
     "data-seen",
     "data-note",
 }

@@ -120,6 +120,35 @@ def test_a_sweep_judges_only_what_was_seen_and_is_undone_as_a_whole(page, tmp_pa
         assert page.get_attribute("#item-1", "data-verdict") == "5"
 
 
+def test_after_a_reload_an_undo_takes_back_a_sweep_and_then_what_lay_beneath(page, tmp_path):
+    with served(survey(tmp_path / "night", flags=3, controls=3, seeded=0)) as (study, server, _):
+        opened(page, server)
+        page.wait_for_selector("#place:not(.coming)")
+        for key in ("4", "ArrowLeft", "5"):
+            page.keyboard.press(key)
+            page.wait_for_selector("#place:not(.coming)")
+        page.keyboard.press("g")
+        page.wait_for_function(LOOKED)
+        page.keyboard.press("x")
+        saved(page)
+        before = len(study.journal.events())
+
+        def undone():
+            page.keyboard.press("u")
+            saved(page)
+            shown = [page.get_attribute(f"#item-{number}", "data-verdict") for number in range(1, 7)]
+            assert shown == [str(item["verdict"] or "") for item in study.blind(study.journal.batches()[0].id)]
+            return shown
+
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        assert undone() == ["5", "", "", "", "", ""]
+        assert [event.kind for event in study.journal.events()[before:]] == ["undo"] * 5
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        assert undone() == ["4", "", "", "", "", ""] and undone() == [""] * 6
+
+
 def test_what_a_screen_was_told_before_its_pictures_came_is_said_again_and_never_swept(page, tmp_path):
     held, later = [], []
     page.route("**/place/same", lambda route: route.continue_() if later else held.append(route))
