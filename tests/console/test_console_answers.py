@@ -5,6 +5,7 @@ from __future__ import annotations
 from console_helpers import adaptem, config, refused, start, strict, wait_for
 
 from archive.reader import SurveyReader
+from envs.step import REFUSED
 
 
 def asks(folder):
@@ -33,7 +34,8 @@ def test_a_proposal_is_shown_approved_rejected_and_a_place_is_asked_for(tmp_path
         process.communicate()
     with SurveyReader(folder) as reader:
         made, blocked = list(reader.steps()), [event.data["target"] for event in reader.events("block")]
-    assert [step.decision.decided_by for step in made] == ["agent", "person"]
+    assert [step.decision.decided_by for step in made] == ["agent", "person", "agent"]
+    assert [step.fault and step.fault.error for step in made] == [None, None, REFUSED], "turned down, and nothing done"
     assert 12 in blocked and len(blocked) == 2
 
 

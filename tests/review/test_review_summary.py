@@ -21,7 +21,8 @@ def test_the_report_says_how_often_people_agreed_and_what_ranked_the_flags(tmp_p
     made.close()
     page = write_report(tmp_path / "night").read_text(encoding="utf-8")
     report = json.loads((tmp_path / "night" / "report.json").read_text(encoding="utf-8"))
-    assert report["agreement"] == {"approved": 2, "rejected": 1} and report["learned"]["version"] == "v003"
+    counted = {"approved": 2, "rejected": 1, "redirected": 0, "advised": 0, "followed": 0}
+    assert report["agreement"] == counted and report["learned"]["version"] == "v003"
     assert "people agreed with 2 of 3" in page and "version v003 (0123456789abcdef)" in page
 
 
