@@ -108,6 +108,7 @@ def record(folder: Path, patches: int, places: int) -> Path:
         })  # fmt: skip
         _look(written, len(overviews) + rank, site, place.x_nm, place.y_nm, None, overviews[home[site]])
     written.flags(flags)
+    written.event("end", "all was looked at", time_s=3600.0, data={"reason": "complete"})
     written.close()
     kept.close()
     return folder
