@@ -94,3 +94,14 @@ def allowed_skills(skills: Sequence[Skill], means: Means) -> Bools:
         ],
         dtype=bool,
     )
+
+
+def allowed_actions(
+    task: SurveyTask, belief: Believed, shape: tuple[int, int], skills: Sequence[Skill], means: Means
+) -> Bools:
+    """(A,) actions that are allowed: the looks at each slot, the skills, and stop, which always is.
+
+    ``shape``: slots and looks.
+    """
+    looks = allowed_looks(look_tests(task, belief, means), shape)
+    return np.concatenate([looks.ravel(), allowed_skills(skills, means), [True]])

@@ -19,7 +19,7 @@ from envs.actions import LookAt, Stop, UseSkill
 from envs.belief import MASKED, Belief
 from envs.deeds import Deed, image, judge, use_skill
 from envs.exposing import Exposer
-from envs.masking import Bools, Means, allowed_looks, allowed_skills, look_tests, price_tests, why_not
+from envs.masking import Bools, Means, allowed_actions, allowed_looks, allowed_skills, look_tests, price_tests, why_not
 from envs.observations import Observation, Present, observation_space, observe
 from envs.readback import Readback
 from envs.situation import Situation
@@ -267,8 +267,7 @@ class SurveyEnv(gymnasium.Env[Observation, np.int64]):
         return self._mask(self._means())
 
     def _mask(self, means: Means) -> Bools:
-        looks = allowed_looks(look_tests(self.situation.task, self.belief, means), self._shape)
-        return np.concatenate([looks.ravel(), allowed_skills(self.situation.skills, means), [True]])
+        return allowed_actions(self.situation.task, self.belief, self._shape, self.situation.skills, means)
 
     @property
     def _shape(self) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from agent.factory import make_skills
 from configs.named import named
 from envs.actions import LookAt, UseSkill
 from envs.belief import ABOVE, SEEN
-from envs.masking import Means, allowed_looks, allowed_skills, look_tests
+from envs.masking import Means, allowed_actions
 from envs.observations import Observation, Present, observation_space, observe
 from envs.step import Purpose
 from training.layouts import Specimen, specimen_of
@@ -204,8 +204,7 @@ class MacroEnv(gymnasium.Env[Observation, np.int64]):
 
     def _mask(self, means: Means) -> npt.NDArray[np.bool_]:
         shape = self.catalogue.slots, len(self.catalogue.looks)
-        looks = allowed_looks(look_tests(self.task, self.belief, means), shape)
-        return np.concatenate([looks.ravel(), allowed_skills(self.skills, means), [True]])
+        return allowed_actions(self.task, self.belief, shape, self.skills, means)
 
     def _means(self) -> Means:
         return Means(

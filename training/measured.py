@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from envs.actions import LookAt, UseSkill
 from envs.belief import Belief
-from envs.masking import Means, allowed_looks, allowed_skills, look_tests
+from envs.masking import Means, allowed_actions
 from envs.observations import Observation, Present, observe
 from envs.scoring import make_scorer
 from envs.step import Decision, Kind, Purpose, Step
@@ -194,8 +194,7 @@ class Flight:
 
     def _mask(self, means: Means) -> npt.NDArray[np.bool_]:
         shape = self.catalogue.slots, len(self.catalogue.looks)
-        looks = allowed_looks(look_tests(self.task, self.belief, means), shape)
-        return np.concatenate([looks.ravel(), allowed_skills(self.skills, means), [True]])
+        return allowed_actions(self.task, self.belief, shape, self.skills, means)
 
     def _means(self) -> Means:
         return Means(

@@ -15,7 +15,7 @@ from agent.features import SHARED
 from archive.reader import SurveyReader
 from configs.errors import ConfigError
 from envs.belief import Belief
-from envs.masking import Means, allowed_looks, allowed_skills, look_tests
+from envs.masking import Means, allowed_actions
 from envs.observations import Present, observe
 from envs.scoring import make_scorer
 from surveys.settings import SurveySettings, recorded
@@ -119,7 +119,6 @@ class Night:
             max_fluence_e_per_A2=settings.limits.max_fluence_e_per_A2,
         )
         shape = self.catalogue.slots, len(self.catalogue.looks)
-        looks = allowed_looks(look_tests(task, belief, means), shape)
         present = Present(
             x_nm=self._x_nm,
             y_nm=self._y_nm,
@@ -128,7 +127,7 @@ class Night:
             electrons=means.electrons,
             travel_s=means.travel_s,
             seed=settings.seed,
-            action_mask=np.concatenate([looks.ravel(), allowed_skills(self._skills, means), [True]]),
+            action_mask=allowed_actions(task, belief, shape, self._skills, means),
         )
         return observe(task, belief, present)
 
