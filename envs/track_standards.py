@@ -40,7 +40,7 @@ _SPREAD: Ratio = 0.2
 _CROWDED_PER_UM2, _SPARSE_PER_UM2 = 600.0, 150.0
 _LARGE_nm = 11.0
 _SPECTRUM_S = 40.0
-"""Time for which a standard's spectra are taken."""
+"""Time for which a standard's spectra are taken, in one exposure at each place."""
 _SEED = 5
 _PLACES = 6
 _APART_nm = 900.0
@@ -147,16 +147,15 @@ class _Bench:
         """Counts for each electron, and the volume per area that lies there."""
         world = self._frozen(material, per_um2, _RADIUS_nm)
         scope, total, electrons, volumes = SimulatedMicroscope(world), np.zeros(0), 0.0, []
-        exposure = replace(look.exposure, dwell_us=world.settings.dwell_us[1])
+        exposure = replace(look.exposure, dwell_us=_dwell_us(look))
         for place in self._places(scope):
             volumes.append(self._volume_nm(world, place, look.field_of_view_nm))
-            for _ in range(max(math.ceil(_SPECTRUM_S / _PLACES / exposure.beam_on_s), 1)):
-                frame = scope.acquire(exposure)
-                data = frame.signals[look.signal].data
-                summed = data.sum(axis=(0, 1), dtype=np.float64)
-                counts = summed if data.ndim == 3 else radial(summed)
-                total = counts + total if len(total) else counts
-                electrons += frame.electrons
+            frame = scope.acquire(exposure)
+            data = frame.signals[look.signal].data
+            summed = data.sum(axis=(0, 1), dtype=np.float64)
+            counts = summed if data.ndim == 3 else radial(summed)
+            total = counts + total if len(total) else counts
+            electrons += frame.electrons
         world.close()
         return total / electrons, float(np.mean(volumes))
 
@@ -178,8 +177,15 @@ class _Bench:
         lasting = self._sample.recipe.model_copy(update={"critical_fluence_e_per_A2": 1e12})
         specimen = self._sample.model_copy(update={"evolves": still, "contamination_nm": 0.0, "recipe": lasting})
         stage = StageSettings(drift_nm=0.0, backlash_nm=0.0, reach_nm=0.0, creep_nm=0.0)
-        frozen = self._settings.model_copy(update={"specimen": specimen, "stage": stage, "faults": ()})
+        frozen = self._settings.model_copy(
+            update={"specimen": specimen, "stage": stage, "faults": (), "dwell_us": (0.05, 1e9)}
+        )
         return World(frozen, _SEED, SimulatedClock(), None, self._studio)
+
+
+def _dwell_us(look: TrackLook) -> float:
+    """At which a place's share of a standard's time is one exposure: many short ones tell the same, and take long."""
+    return _SPECTRUM_S / _PLACES / look.pixels**2 * 1e6
 
 
 @dataclass
