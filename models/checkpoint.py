@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from configs.errors import ConfigError
 from models.policy import MapPolicy, PolicySpec
 from models.set_policy import SetPolicy
-from models.weights_file import read_file, write_weights
+from models.weights_file import fill, read_file, write_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,16 +42,13 @@ def load_policy(path: Path) -> Policy:
     """A policy, ready to decide. Raises ConfigError for a file that is not there, or not such weights."""
     if not path.is_file():
         raise ConfigError(f"policy {path} is not there; `adaptem policies list` shows the shipped ones")
-    about, state = read_file(path, KIND, "policy", "train or import it anew")
+    again = "train or import it anew"
+    about, state = read_file(path, KIND, "policy", again)
     try:
         policy = make_policy(_spec(json.loads(about["spec"])))
-        policy.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"policy {path} does not fit what it says of itself ({error}): train or import it anew"
-        ) from error
-    if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
-        raise ConfigError(f"policy {path} holds weights that are not finite: train or import it anew")
+        raise ConfigError(f"policy {path} does not say what it is for ({error}): {again}") from error
+    fill(policy, state, f"weights of policy {path}", again)
     return policy.eval()
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from configs.errors import ConfigError
-from models.weights_file import read_weights, write_weights
+from models.weights_file import read_network, write_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -149,15 +149,7 @@ def load_encoder(path: Path = WEIGHTS) -> Encoder:
 @lru_cache(maxsize=2)
 def _loaded(path: Path, _changed_ns: int) -> Encoder:
     again = "make them anew with `python -m training.supervised`"
-    state = read_weights(path, (FORMAT, VERSION), again)
-    encoder = Encoder()
-    try:
-        encoder.load_state_dict(state)
-    except RuntimeError as error:
-        raise ConfigError(f"weights {path} do not fit the encoder ({error}): {again}") from error
-    if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
-        raise ConfigError(f"weights {path} hold numbers that are not finite: {again}")
-    return fused(encoder)
+    return fused(read_network(Encoder(), path, (FORMAT, VERSION), again))
 
 
 def fused(encoder: Encoder) -> Encoder:

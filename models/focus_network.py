@@ -21,7 +21,7 @@ from torch import nn
 
 from configs.errors import ConfigError
 from models.focus_spectra import RINGS, SECTORS, spectra_of
-from models.weights_file import read_weights, write_weights
+from models.weights_file import read_network, write_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -200,10 +200,4 @@ def load_network(path: Path = WEIGHTS) -> FocusNetwork:
 @lru_cache(maxsize=4)
 def _loaded(path: Path, _changed_ns: int) -> FocusNetwork:
     again = "make them anew with `python -m training.focus`"
-    state = read_weights(path, (FORMAT, VERSION), again)
-    network = FocusNetwork()
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ConfigError(f"weights {path} do not fit the network ({error}): {again}") from error
-    return network.eval()
+    return read_network(FocusNetwork(), path, (FORMAT, VERSION), again).eval()
