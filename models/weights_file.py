@@ -27,9 +27,9 @@ def write_weights(
     about: Mapping[str, Any],
     inside: Mapping[str, str] | None = None,
 ) -> None:
-    """Weights and, beside them under the same name as JSON, how they were made; whoever reads meanwhile, or after a
-    crash, finds the old ones or the new ones whole.
+    """Weights and, beside them under the same name as JSON, how they were made.
 
+    Whoever reads meanwhile, or after a crash, finds the old ones or the new ones whole.
     ``kind``: format and version. ``inside``: what the file itself has to say beside these.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,8 +48,10 @@ def read_network(network: Network, path: Path, kind: tuple[str, str], again: str
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], what: str, again: str) -> None:
-    """Raises ConfigError, which begins with ``what`` and ends with ``again``, where the weights do not fit, or are not
-    finite."""
+    """Put weights into a network.
+
+    Raises ConfigError, which begins with ``what`` and ends with ``again``, where they do not fit, or are not finite.
+    """
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
