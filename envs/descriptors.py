@@ -149,7 +149,7 @@ def describe_windows(image: npt.NDArray[np.generic], windows: Sequence[Window], 
             groups.setdefault(shape_px, []).append(number)
     for numbers in groups.values():
         inside = np.stack([_cut(pixels, windows[n]) for n in numbers])
-        around = np.stack([_cut(pixels, _around(windows[n], pixels.shape)) for n in numbers])
+        around = [_cut(pixels, _around(windows[n], pixels.shape)) for n in numbers]
         group = [windows[n] for n in numbers]
         whole = describe_objects(pixels, group, pixel_size_nm) | describe_surroundings(pixels, group)
         result[numbers] = _describe(inside, around, pixel_size_nm, whole)
@@ -178,8 +178,8 @@ def _shape_px(window: Window, shape: tuple[int, ...]) -> tuple[int, int]:
     return bottom - top, right - left
 
 
-def _describe(inside: Stack, around: Stack, pixel_size_nm: float, whole: dict[str, Array]) -> Array:
-    """(K, h, w) windows and (K, h', w') their surroundings → (K, F)."""
+def _describe(inside: Stack, around: Sequence[Stack], pixel_size_nm: float, whole: dict[str, Array]) -> Array:
+    """(K, h, w) windows and K surroundings (h', w') of theirs → (K, F)."""
     mean = inside.mean(axis=(1, 2), dtype=np.float64)
     level = np.maximum(np.abs(mean), 1e-6)
     columns = {"mean_counts": mean, **whole}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Array = npt.NDArray[np.float64]
 Stack = npt.NDArray[np.float32]
@@ -25,21 +28,22 @@ _AT_ONCE_PX = 1 << 16
 
 
 class _Plane(NamedTuple):
-    """The half plane of frequencies of an (h, w) window, flat."""
+    """The half plane of frequencies of an (h, w) window up to the last whole ring, in the order of their rings."""
 
     taper: Stack
-    ring: npt.NDArray[np.intp]
-    """Integer radius in cycles per window."""
-    ring_count: Array
+    chosen: npt.NDArray[np.intp]
+    """Where each of F frequencies stands in the flat half plane."""
+    ring_first: npt.NDArray[np.intp]
+    """(R,) the first of each ring: of one radius, in whole cycles per window."""
+    ring_count: npt.NDArray[np.intp]
     weight: Array
-    """2 where the other half plane is implied."""
-    scale: npt.NDArray[np.intp]
-    """Index into ``SCALES``; one more for zero and the corners beyond Nyquist."""
-    cycles_per_px: Array
-    angles: Array
-    """(4, frequencies): cos and sin of 2 and 4 times the direction."""
-    structured: npt.NDArray[np.bool_]
-    """Faster than the taper's own leakage, within the Nyquist circle."""
+    """(F,) of power: sums to the variance of the tapered window (Parseval), the other half plane implied."""
+    scales: Array
+    """(F, S) 1 where a frequency is of a scale; zero and beyond Nyquist are of none."""
+    directions: Array
+    """(F, 5): cos and sin of 2 and 4 times the direction, and the logarithm of the cycles per pixel."""
+    structured: Array
+    """(F,) 1 where faster than the taper's own leakage, within the Nyquist circle."""
 
 
 @lru_cache(maxsize=16)
@@ -56,24 +60,30 @@ def _plane(height: int, width: int, window_px: int) -> _Plane:
     if width % 2 == 0:
         weight[:, -1] = 1.0
     taper = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1]).astype(np.float32)
+    cycles_per_px = np.maximum(frequency, 0.5 / max(height, width))
+    told = [*(f(n * direction) for n in (2, 4) for f in (np.cos, np.sin)), np.log(cycles_per_px)]
+    chosen = np.argsort(ring, kind="stable")
+    chosen = chosen[: np.searchsorted(ring[chosen], min(height, width) // 2, side="right")]
+    ring_count = np.bincount(ring[chosen])
     return _Plane(
         taper=taper / np.sqrt(np.mean(taper**2)),
-        ring=ring,
-        ring_count=np.bincount(ring).astype(np.float64),
-        weight=weight.ravel(),
-        scale=scale,
-        cycles_per_px=np.maximum(frequency, 0.5 / max(height, width)),
-        angles=np.stack([f(n * direction) for n in (2, 4) for f in (np.cos, np.sin)]),
-        structured=(ring >= 2) & (frequency <= 0.5),
+        chosen=chosen,
+        ring_first=np.cumsum(ring_count) - ring_count,
+        ring_count=ring_count,
+        weight=weight.ravel()[chosen] / (height * width) ** 2,
+        scales=(scale[chosen, None] == np.arange(len(SCALES))).astype(np.float64),
+        directions=np.stack(told, axis=1)[chosen],
+        structured=((ring >= 2) & (frequency <= 0.5))[chosen].astype(np.float64),
     )
 
 
-def describe_spectra(stack: Stack, window_px: int, pixel_size_nm: float) -> dict[str, Array]:
-    """Descriptors of (K, h, w) surroundings of windows ``window_px`` wide: a Hann taper makes the middle count most."""
-    together = max(1, _AT_ONCE_PX // (stack.shape[1] * stack.shape[2]))
+def describe_spectra(windows: Sequence[Stack], window_px: int, pixel_size_nm: float) -> dict[str, Array]:
+    """Descriptors of K surroundings (h, w) of windows ``window_px`` wide: a Hann taper makes the middle count most."""
+    height, width = windows[0].shape
+    together = max(1, _AT_ONCE_PX // (height * width))
     parts = [
-        _described(stack[first : first + together], window_px, pixel_size_nm)
-        for first in range(0, len(stack), together)
+        _described(np.stack(windows[first : first + together]), window_px, pixel_size_nm)
+        for first in range(0, len(windows), together)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -85,28 +95,22 @@ def _described(stack: Stack, window_px: int, pixel_size_nm: float) -> dict[str, 
     level = np.maximum(np.abs(mean), 1e-6).astype(np.float64)
     deviation = stack - mean[:, None, None]
     spectrum = fft.rfft2(deviation * plane.taper)
-    power = (spectrum.real**2 + spectrum.imag**2).reshape(count, -1).astype(np.float64)
-    power *= plane.weight / (height * width) ** 2  # Parseval: sums to the variance of the tapered window
-
-    log_power = np.log(power + 1e-12 * level[:, None] ** 2)
-    rings = len(plane.ring_count)
-    where = (plane.ring + rings * np.arange(count)[:, None]).ravel()
-    ring_log = np.bincount(where, log_power.ravel(), minlength=rings * count).reshape(count, rings) / plane.ring_count
-    over_ring = np.exp(log_power - ring_log[:, plane.ring]) * plane.structured
+    power = (spectrum.real**2 + spectrum.imag**2).reshape(count, -1)[:, plane.chosen] * plane.weight
+    # Of a ring's powers the geometric mean: of a few strong spots it knows little.
+    floored = power + 1e-12 * level[:, None] ** 2
+    ring_mean = np.exp(np.add.reduceat(np.log(floored), plane.ring_first, axis=1) / plane.ring_count)
+    over_ring = floored / np.repeat(ring_mean, plane.ring_count, axis=1) * plane.structured
     spots = np.maximum(over_ring - SPOT_OVER_RING, 0.0)
     spots_total = spots.sum(axis=1)
 
     # White noise is the same at every frequency: subtract what the fastest ring has before asking where the power is.
-    fastest = min(height, width) // 2
-    signal = np.maximum(power - 2 * np.exp(ring_log[:, [fastest]]), 0.0) * plane.structured + 1e-30
-    total = signal.sum(axis=1)
-    folds = (signal @ plane.angles.T) / total[:, None]
-    result = {
-        f"{name}_contrast_ratio": np.sqrt(power @ (plane.scale == number)) / level for number, name in enumerate(SCALES)
-    }
+    signal = np.maximum(power - 2 * ring_mean[:, -1:], 0.0) * plane.structured + 1e-30
+    told = (signal @ plane.directions) / signal.sum(axis=1)[:, None]
+    contrasts = np.sqrt(power @ plane.scales) / level[:, None]
+    result = {f"{name}_contrast_ratio": contrasts[:, number] for number, name in enumerate(SCALES)}
     result["lattice_strength_ratio"] = over_ring.max(axis=1)
     result["lattice_spots_number"] = spots_total**2 / ((spots**2).sum(axis=1) + SPOT_OVER_RING**2)
-    result["spacing_nm"] = pixel_size_nm * np.exp(-(signal @ np.log(plane.cycles_per_px)) / total)
+    result["spacing_nm"] = pixel_size_nm * np.exp(-told[:, 4])
     for column, (fold, part) in enumerate((fold, part) for fold in (2, 4) for part in ("cos", "sin")):
-        result[f"fold{fold}_{part}_ratio"] = folds[:, column]
+        result[f"fold{fold}_{part}_ratio"] = told[:, column]
     return result

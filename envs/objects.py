@@ -92,15 +92,35 @@ def _contrast(even: Stack, size_px: int, threshold: float) -> Stack:
     """What differs from the surroundings, ``size_px`` wide, without what stands out in them itself and its rim."""
     smooth = ndimage.gaussian_filter(even, 1.0)
     step = max(1, size_px // _MEDIAN_ACROSS)
-    median = ndimage.median_filter(smooth[step // 2 :: step, step // 2 :: step], max(3, size_px // step))
+    median = _median_filter(smooth[step // 2 :: step, step // 2 :: step], max(3, size_px // step))
     rows, columns = (np.minimum(np.arange(n) // step, m - 1) for n, m in zip(even.shape, median.shape, strict=True))
-    contrast = smooth - median[np.ix_(rows, columns)]
+    contrast = smooth - median[rows][:, columns]
     outstanding = np.abs(contrast) > _RIM_SHARE * threshold
-    ordinary = (~ndimage.binary_dilation(outstanding, iterations=_RIM_PX)).astype(np.float32)
+    ordinary = (~_widened(outstanding, _RIM_PX)).astype(np.float32)
     share = ndimage.uniform_filter(ordinary, size_px)
     around = ndimage.uniform_filter(even * ordinary, size_px) / np.maximum(share, _LEAST_SHARE)
     # Where nearly everything stands out, as on a lattice, the median is all there is to compare with.
     return np.asarray(np.where(share > _LEAST_SHARE, smooth - around, contrast))
+
+
+def _median_filter(values: Stack, size: int) -> Stack:
+    """Of ``size`` by ``size`` samples about each: few enough that sorting them all is the quickest."""
+    before = size // 2
+    padded = np.pad(values, (before, size - 1 - before), mode="symmetric")
+    around = np.lib.stride_tricks.sliding_window_view(padded, (size, size)).reshape(*values.shape, size * size)
+    return np.asarray(np.sort(around, axis=-1)[..., size * size // 2])
+
+
+def _widened(mask: npt.NDArray[np.bool_], by_px: int) -> npt.NDArray[np.bool_]:
+    """Each pixel's neighbours to the four sides taken in, ``by_px`` times."""
+    for _ in range(by_px):
+        grown = mask.copy()
+        grown[1:] |= mask[:-1]
+        grown[:-1] |= mask[1:]
+        grown[:, 1:] |= mask[:, :-1]
+        grown[:, :-1] |= mask[:, 1:]
+        mask = grown
+    return mask
 
 
 def _objects(mask: npt.NDArray[np.bool_], contrast: Stack) -> _Objects:
@@ -146,6 +166,8 @@ def _shape(where: npt.NDArray[np.bool_], objects: _Objects, values: Array, plain
 
 def _noise(even: Stack) -> float:
     """Standard deviation of white noise: a robust form of Immerkær (1996), whose mask no straight edge answers to."""
-    mask = np.array((1.0, -2.0, 1.0), dtype=np.float32)
-    response = ndimage.convolve1d(ndimage.convolve1d(even, mask, axis=0), mask, axis=1)
-    return max(float(np.median(np.abs(response))) * 1.4826 / 6.0, 1e-6)
+    padded = np.pad(even, 1, mode="symmetric")
+    down = padded[:-2] - 2 * padded[1:-1] + padded[2:]
+    response = np.abs(down[:, :-2] - 2 * down[:, 1:-1] + down[:, 2:]).ravel()
+    middle = response.size // 2
+    return max(float(np.partition(response, middle)[middle]) * 1.4826 / 6.0, 1e-6)
