@@ -1,6 +1,6 @@
 """A trained policy on recorded images, which nobody simulated: no retraining, no setting changed.
 
-    python -m benchmarks.zero_shot            50 starts on each of five images, three quarters of an hour of a core
+    python -m benchmarks.zero_shot            50 starts on each of five images, forty minutes of a core
     python -m benchmarks.zero_shot --quick    2 starts on one image
 
 A recorded image stands in for the specimen. Every start has another place of the stage and other control
@@ -16,8 +16,6 @@ written. metal strips: four images of welds with their melt pools. The oracle is
 
 from __future__ import annotations
 
-import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +27,9 @@ from agent.factory import make_agent
 from agent.scripted import ScriptedAgent, at_truth, in_serpentine
 from agent.settings import LearnedSettings, PlannerSettings, RasterSettings
 from benchmarks.common import DATA, arguments, print_table, write
+from benchmarks.kept import Job, done
 from benchmarks.recorded_truth import Box, covered_sites, drawn_boxes, melt_pools
+from benchmarks.survey_policy import asked_of
 from envs.actions import Look
 from envs.novelty import NoveltySettings
 from envs.scoring import make_scorer
@@ -157,10 +157,33 @@ def _seen(steps: list[Step], tree: TargetTree) -> set[int]:
     return {s.target for s in steps if s.kind is Kind.LOOK and s.fault is None and s.target is not None} & leaves
 
 
+def flights(
+    here: list[Picture], entrants: dict[str, AgentSettings | str], starts: int
+) -> list[tuple[Picture, str, Job]]:
+    """Start by start on all images, each with who flies it: cut off, it leaves fewer starts, and not fewer images."""
+    who = {name: asked_of(agent) for name, agent in entrants.items()}
+    return [
+        (
+            picture,
+            name,
+            Job(
+                {"image": picture.name, "agent": who[name], "seed": FIRST_SEED + start},
+                partial(flown, picture, agent, FIRST_SEED + start),
+            ),
+        )
+        for start in range(starts)
+        for picture in here
+        for name, agent in entrants.items()
+        if name in PAIRED or start < FEW
+    ]
+
+
 def rows_of(picture: Picture, made: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
     rows = []
-    for name, each in made.items():
-        values = {key: np.array([one[key] for one in each]) for key in each[0]}
+    fewest = min(len(made[name]) for name in PAIRED)
+    for name, flights_of in made.items():
+        each = flights_of[:fewest]
+        values = {key: np.array([one[key] for one in each]) for key in ("found", "named", "looks", "outlined")}
         learned = {key: np.array([one[key] for one in made[LEARNED][: len(each)]]) for key in ("found", "named")}
         row: dict[str, Any] = {"image": picture.name, "agent": name, "starts": len(each)}
         for key in ("found", "named"):
@@ -177,6 +200,8 @@ def main() -> int:
     parser.add_argument("--policy", default="survey", help="FILE.safetensors, or the name of a shipped one")
     parser.add_argument("--starts", type=int, default=50, metavar="N", help="on each image")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="keeps every flight; a later call goes on")
+    parser.add_argument("--seconds", type=float, metavar="S", help="begin no flight later; tell what was flown by then")
     options = parser.parse_args()
     here = pictures()
     if not here:
@@ -189,16 +214,16 @@ def main() -> int:
         "raster": RasterSettings(),
         ORACLE: ORACLE,
     }
-    seeds = range(FIRST_SEED, FIRST_SEED + (2 if options.quick else options.starts))
-    rows: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(max_workers=options.workers) as pool:
-        for picture in here[:1] if options.quick else here:
-            made = {
-                name: list(pool.map(partial(flown, picture, agent), seeds if name in PAIRED else seeds[:FEW]))
-                for name, agent in entrants.items()
-            }
-            rows += rows_of(picture, made)
-            print(f"{picture.name}: done", file=sys.stderr)
+    here, starts = (here[:1], 2) if options.quick else (here, options.starts)
+    jobs = flights(here, entrants, starts)
+    results = done([job for _, _, job in jobs], options.workers, options.keep, options.seconds)
+    made: dict[str, dict[str, list[dict[str, float]]]] = {}
+    for (picture, name, _), result in zip(jobs, results, strict=False):
+        made.setdefault(picture.name, {}).setdefault(name, []).append(result)
+    whole = [picture for picture in here if all(made.get(picture.name, {}).get(name) for name in entrants)]
+    rows = [row for picture in whole for row in rows_of(picture, made[picture.name])]
+    if len(results) < len(jobs):
+        print(f"stopped after {len(results)} of {len(jobs)} flights: starts says how many are told")
     title = "outlined sites found and named at a tenth of the dose" + (
         " (quick: not a result)" if options.quick else ""
     )

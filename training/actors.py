@@ -31,7 +31,7 @@ class Actors:
         self.actors = [actor.remote(self._kit) for _ in range(workers)]
 
     def play(self, weights: Weights, seeds: Sequence[int], **how: Any) -> list[Episode]:
-        kept, count = ray.put(dict(weights)), len(self.actors)
+        kept, count = ray.put({name: each.cpu() for name, each in weights.items()}), len(self.actors)
         asked = [self.actors[n % count].play.remote(kept, some, **how) for n, some in enumerate(groups(seeds))]
         return [episode for played in ray.get(asked) for episode in played]
 

@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import nn
 
 from configs.load import Settings
-from training.ppo import chances, minibatches
+from training.ppo import chances, device_of, minibatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,11 +87,12 @@ def fit(
     rng: np.random.Generator,
 ) -> tuple[float, Ratio]:
     """Mean loss of the last epoch, and how often the likeliest action was the teacher's."""
-    taught = torch.from_numpy(np.concatenate([episode.taught for episode in episodes]))
+    device = device_of(policy)
+    taught = torch.from_numpy(np.concatenate([episode.taught for episode in episodes])).to(device)
     policy.train()
     for _ in range(settings.epochs):
         losses, agreed = [], []
-        for rows, seen in minibatches(episodes, settings.minibatch, rng):
+        for rows, seen in minibatches(episodes, settings.minibatch, rng, device):
             logits, _ = policy(seen)
             loss = -chances(logits, taught[rows]).mean()
             optimiser.zero_grad()

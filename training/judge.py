@@ -14,8 +14,6 @@ from training.evaluate import evaluate, found_at, interval
 from training.settings import TEST_SEED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from agent.settings import AgentSettings
     from training.episode import EpisodeSettings, Trace
     from training.settings import TrainSettings
@@ -28,25 +26,13 @@ AT_DOSE: Ratio = 0.10
 KINDS_APART = 10_000
 
 
-def played(
-    settings: TrainSettings,
-    entrants: dict[str, AgentSettings],
-    numbers: range,
-    *,
-    workers: int,
-    on_trace: Callable[[Trace], None] = lambda _: None,
-) -> dict[str, dict[str, list[Trace]]]:
-    """Kind of specimen → entrant → traces of the held-out specimens with these numbers."""
+def episodes(settings: TrainSettings) -> dict[str, tuple[EpisodeSettings, int]]:
+    """Kind of specimen → what all agents have in common there, and the first seed of its held-out specimens."""
     found = {}
     for place, (kind, specimen) in enumerate(settings.worlds.kinds.items()):
         instrument = settings.episode.instrument.model_copy(update={"specimen": specimen})
-        episode: EpisodeSettings = settings.episode.model_copy(
-            update={"instrument": instrument, "dose_ratio": AT_DOSE * 1.05}
-        )
-        first = TEST_SEED + KINDS_APART * place
-        found[kind] = evaluate(
-            episode, entrants, [first + each for each in numbers], workers=workers, on_trace=on_trace
-        )
+        shared = {"instrument": instrument, "dose_ratio": AT_DOSE * 1.05}
+        found[kind] = settings.episode.model_copy(update=shared), TEST_SEED + KINDS_APART * place
     return found
 
 
@@ -57,7 +43,11 @@ def judged(settings: TrainSettings, weights: str, specimens: int, *, workers: in
     from_task = episode.task().catalogue(())
     columns_of(load_policy(path).spec, from_task)
     entrants = {"learned": LearnedSettings(weights=str(path)), **baselines(settings), "raster": RasterSettings()}
-    return table(played(settings, entrants, range(specimens), workers=workers))
+    traces = {
+        kind: evaluate(episode, entrants, range(first, first + specimens), workers=workers)
+        for kind, (episode, first) in episodes(settings).items()
+    }
+    return table(traces)
 
 
 def baselines(settings: TrainSettings) -> dict[str, AgentSettings]:
@@ -68,35 +58,44 @@ def baselines(settings: TrainSettings) -> dict[str, AgentSettings]:
 
 
 def table(traces: dict[str, dict[str, list[Trace]]]) -> list[dict[str, Any]]:
-    """Found, and found and named by flags, and what the learned policy has more of both, paired; 95 % intervals."""
+    """Found, and found and named by flags, and what the learned policy has more of both, paired; 95 % intervals.
+
+    Where the planner flew too, what each agent has more than it.
+    """
     rows = []
     everything = {
         name: [trace for made in traces.values() for trace in made[name]] for name in next(iter(traces.values()))
     }
     for kind, made in {**traces, "all": everything}.items():
         time_s = half_time_s(made)
-        at = {name: (at_dose(each), found_at(each, "time_s", np.array([time_s]))[:, 0]) for name, each in made.items()}
-        for name, (dose, time) in at.items():
-            mean, low, high = interval(dose)
-            more, more_low, more_high = interval(at["learned"][0] - dose)
-            later, later_low, later_high = interval(at["learned"][1] - time)
-            both, both_low, both_high = interval(named_of(made[name]))
-            told, told_low, told_high = interval(named_of(made["learned"]) - named_of(made[name]))
-            end, end_low, end_high = interval(at_end(made[name]))
-            gain, gain_low, gain_high = interval(at_end(made["learned"]) - at_end(made[name]))
-            rows.append({
-                "specimens": kind, "agent": name, "n": len(dose), "found_dose": mean, "low": low, "high": high,
-                "learned_more": more, "more_low": more_low, "more_high": more_high,
-                "found_time": interval(time)[0],
-                "learned_more_time": later, "time_low": later_low, "time_high": later_high,
-                "flagged": interval(np.array([trace.flagged for trace in made[name]]))[0],
-                "named": both, "named_low": both_low, "named_high": both_high,
-                "learned_more_named": told, "told_low": told_low, "told_high": told_high,
-                "found": end, "found_low": end_low, "found_high": end_high,
-                "learned_more_found": gain, "gain_low": gain_low, "gain_high": gain_high,
-                "called": interval(np.array([trace.called for trace in made[name]]))[0],
-            })  # fmt: skip
+        dose = {name: at_dose(each) for name, each in made.items()}
+        time = {name: found_at(each, "time_s", np.array([time_s]))[:, 0] for name, each in made.items()}
+        named = {name: named_of(each) for name, each in made.items()}
+        end = {name: at_end(each) for name, each in made.items()}
+        for name, each in made.items():
+            rows.append(
+                {"specimens": kind, "agent": name, "n": len(each)}
+                | _between("found_dose", "", dose[name])
+                | _between("learned_more", "more_", dose["learned"] - dose[name])
+                | _between("found_time", "at_", time[name])
+                | _between("learned_more_time", "time_", time["learned"] - time[name])
+                | {"flagged": interval(np.array([trace.flagged for trace in each]))[0]}
+                | _between("named", "named_", named[name])
+                | _between("learned_more_named", "told_", named["learned"] - named[name])
+                | _between("found", "found_", end[name])
+                | _between("learned_more_found", "gain_", end["learned"] - end[name])
+                | {"called": interval(np.array([trace.called for trace in each]))[0]}
+            )
+            if "planner" in made:
+                rows[-1] |= _between("more_than_planner", "plan_", dose[name] - dose["planner"])
+                rows[-1] |= _between("more_than_planner_time", "plan_time_", time[name] - time["planner"])
+                rows[-1] |= _between("more_than_planner_named", "plan_named_", named[name] - named["planner"])
     return rows
+
+
+def _between(name: str, of: str, values: Array) -> dict[str, float]:
+    """The mean of (S,) specimens under its name, and its interval."""
+    return dict(zip((name, f"{of}low", f"{of}high"), interval(values), strict=True))
 
 
 def named_of(traces: list[Trace]) -> Array:

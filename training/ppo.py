@@ -72,6 +72,7 @@ class PPO:
 
     def __init__(self, policy: Policy, settings: PPOSettings) -> None:
         self.policy, self.settings = policy, settings
+        self.device = device_of(policy)
         self.optimiser = torch.optim.Adam(policy.parameters(), settings.rate, eps=1e-5)
 
     def update(
@@ -88,10 +89,12 @@ class PPO:
         before = torch.from_numpy(np.concatenate([e.log_chance for e in episodes]))
         actions = torch.from_numpy(np.concatenate([e.actions for e in episodes]))
         spread = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        explained = 1 - float((advantage).var() / returns.var().clamp(min=1e-8))
+        returns, before, actions, spread = (each.to(self.device) for each in (returns, before, actions, spread))
         told: dict[str, list[float]] = {name: [] for name in ("policy", "value", "entropy", "divergence", "clipped")}
         self.policy.train()
         for _ in range(s.epochs):
-            for rows, seen in minibatches(episodes, s.minibatch, rng):
+            for rows, seen in minibatches(episodes, s.minibatch, rng, self.device):
                 logits, values = self.policy(seen)
                 value = nn.functional.smooth_l1_loss(values, returns[rows])
                 if critic_only:
@@ -110,7 +113,6 @@ class PPO:
             if told["divergence"] and np.mean(told["divergence"][-4:]) > s.divergence:
                 break
         self.policy.eval()
-        explained = 1 - float((advantage).var() / returns.var().clamp(min=1e-8))
         means = {name: float(np.mean(kept)) for name, kept in told.items() if kept}
         return {**means, "explained_variance": explained, "steps": float(len(actions))}
 
@@ -124,17 +126,23 @@ class PPO:
         self.optimiser.step()
 
 
+def device_of(policy: nn.Module) -> torch.device:
+    """Where its weights are."""
+    return next(policy.parameters()).device
+
+
 def minibatches(
-    episodes: Sequence[Episode], size: int, rng: np.random.Generator
+    episodes: Sequence[Episode], size: int, rng: np.random.Generator, device: torch.device
 ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """(rows, features) of all steps in a drawn order; the episodes are of one tree."""
+    """(rows, features) of all steps in a drawn order, on the device; the episodes are of one tree."""
     one = episodes[0].features
     stacked = {name: torch.tensor(one[name]) for name in one if name in SHARED}  # copied: Ray's arrays are read only
     for name in [each for each in one if each not in SHARED]:
         stacked[name] = torch.from_numpy(np.concatenate([e.features[name] for e in episodes]))
+    stacked = {name: kept.to(device) for name, kept in stacked.items()}
     order = rng.permutation(sum(len(e) for e in episodes))
     for begin in range(0, len(order), size):
-        rows = torch.from_numpy(order[begin : begin + size])
+        rows = torch.from_numpy(order[begin : begin + size]).to(device)
         yield rows, {name: kept if name in SHARED else kept[rows] for name, kept in stacked.items()}
 
 

@@ -68,6 +68,8 @@ class TrainSettings(Settings):
     ppo: PPOSettings = PPOSettings()
     workers: NonNegativeInt = 0
     """Ray actors that play; 0 = this process plays, and Ray is not needed."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where the network learns; it plays on the CPU. Weights follow from the seed on one kind of device."""
     cluster: str | None = None
     """Address of a running Ray cluster; None begins one on this computer."""
     select_every: PositiveInt = 10

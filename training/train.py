@@ -10,6 +10,7 @@ with the weights of one that was not.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
@@ -24,6 +25,7 @@ from agent.features import FEATURES, SCALARS
 from archive.software import commit
 from configs.errors import ConfigError
 from configs.load import dump, load
+from instruments.simulated.renderer import open_device
 from models.checkpoint import Policy, make_policy, save_policy, weights_hash
 from models.policy import PolicySpec
 from training.imitation import imitate, learn_from
@@ -31,7 +33,7 @@ from training.macro_env import MacroEnv
 from training.nights import nights_of
 from training.pictures import learning_curve, rollout_picture
 from training.ppo import PPO
-from training.readings import joined, load_readings, measured, save_readings
+from training.readings import all_measured, load_readings, save_readings
 from training.rollout import Kit, RolloutWorker
 from training.run import (
     CHECKPOINT,
@@ -46,7 +48,7 @@ from training.run import (
     save_checkpoint,
 )
 from training.samplers import Sampler, open_sampler
-from training.settings import READINGS_SEED, SELECT_SEED, TrainSettings
+from training.settings import SELECT_SEED, TrainSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,13 +80,13 @@ def train(settings: TrainSettings, *, resume: bool = False, told: Told = lambda 
 
     Raises ConfigError: a folder in use without ``resume``, nothing to resume, another config than it began with.
     """
-    torch.set_num_threads(1)
+    device = _device(settings)
     folder = settings.out / settings.name
     _prepare(folder, settings, resume=resume)
     readings = _readings(folder, settings, told)
     kit, spec = kit_of(settings, readings)
     torch.manual_seed(settings.seed)
-    policy = make_policy(spec)
+    policy = make_policy(spec).to(device)
     tracker = open_tracker(settings, folder) if settings.track else None
     sampler = open_sampler(kit, settings.workers, settings.cluster)
 
@@ -101,6 +103,17 @@ def train(settings: TrainSettings, *, resume: bool = False, told: Told = lambda 
     if tracker is not None:
         tracker.finish({"commit": commit() or "unknown", "hash": found.hash, "score": found.score}, pictures)
     return found
+
+
+def _device(settings: TrainSettings) -> torch.device:
+    """Where the network learns, with sums in the same order each time. Raises ConfigError where it is not there."""
+    torch.set_num_threads(1)
+    device = open_device(settings.device)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.allow_tf32 = False
+    return device
 
 
 def open_tracker(settings: TrainSettings, folder: Path) -> Any:
@@ -185,6 +198,7 @@ def _learn(folder: Path, settings: TrainSettings, policy: Policy, sampler: Any, 
         log({"score": float(np.mean([e.score for e in episodes])), **found})
         save_checkpoint(path, learner, best or dict(policy.state_dict()), asdict(progress))
     policy.load_state_dict(best)
+    policy.cpu()
     save_policy(policy, folder / POLICY, card(settings, progress))
     return Trained(folder, folder / POLICY, weights_hash(policy.state_dict()), progress.best)
 
@@ -246,15 +260,7 @@ def _readings(folder: Path, settings: TrainSettings, told: Told) -> Readings:
         return load_readings(settings.worlds.readings)
     if (folder / READINGS).exists():
         return load_readings(folder / READINGS)
-    parts = []
-    for number in range(settings.worlds.specimens):
-        for kind, specimen in enumerate(settings.worlds.kinds.values()):
-            instrument = settings.episode.instrument.model_copy(update={"specimen": specimen})
-            episode = settings.episode.model_copy(update={"instrument": instrument})
-            seed = READINGS_SEED + len(settings.worlds.kinds) * number + kind
-            parts.append(measured(episode, seed, kind))
-            told({"measured": float(len(parts))})
     beside = folder / f"{READINGS}.partial"
-    save_readings(joined(parts), beside)
+    save_readings(all_measured(settings, told), beside)
     beside.replace(folder / READINGS)
     return load_readings(folder / READINGS)

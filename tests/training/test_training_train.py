@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from training_samples import EPISODE, RARE, SITES, VARIED, readings, run_settings
 
@@ -38,6 +39,20 @@ def test_two_runs_give_the_same_weights(trained):
     folder, first = trained
     assert train(run_settings(folder, "again")).hash == first.hash
     assert train(run_settings(folder, "other", seed=1)).hash != first.hash
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_two_runs_on_a_gpu_give_the_same_weights(trained):
+    folder, _ = trained
+    first, again = (train(run_settings(folder, name, device="cuda")) for name in ("on-gpu", "on-gpu-again"))
+    assert first.hash == again.hash
+    assert load_policy(first.policy).worth[0].weight.device.type == "cpu"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_that_is_not_there_is_refused(trained):
+    with pytest.raises(ConfigError, match="give auto or cpu"):
+        train(run_settings(trained[0], "nowhere", device="cuda"))
 
 
 def test_the_policy_carries_what_it_is_for(trained):
