@@ -16,7 +16,8 @@ import numpy as np
 from agent.tracking_mission import Change, Choice, Known, Mission
 from agent.tracking_plan import UNTOLD, Offers, plan
 from models.changes import ChangeDetector
-from models.kinetics import DESCRIPTORS, Array, Conditions, Law, View, shown, stacked
+from models.kinetics import DESCRIPTORS, Array, Conditions, View, shown, stacked
+from models.kinetics_ensemble import alike
 from models.kinetics_filter import KineticFilter
 from models.kinetics_nuisance import Chance
 from models.none_of_these import Doubts, NoneOfThese
@@ -120,8 +121,8 @@ class Tracker:
             return Choice(None, 0, 0.0, 0.0, "no look can be paid any more")
         offers, index = self._offers(allowed)
         picks = plan(offers, left, _MOST_PICKS)
-        now = next((pick for pick in picks if offers.slot[pick.candidate] == 0), None)
-        if now is None:
+        now = picks[-1] if picks else None
+        if now is None or offers.slot[now.candidate] != 0:
             later = f"{len(picks)} looks are planned for later" if picks else "no look would tell anything"
             return Choice(None, 0, 0.0, 0.0, later)
         n, place = self._offered[index[now.candidate]]
@@ -137,7 +138,7 @@ class Tracker:
     def _offers(self, allowed: np.ndarray) -> tuple[Offers, list[int]]:
         """Every allowed look now and at some later times; and which offer each of a time is."""
         mission, chosen = self.mission, np.flatnonzero(allowed)
-        views = [self._views[n] for n in chosen]
+        views = [(self._views[n], self._channels[self._offered[n][0]]) for n in chosen]
         left_s = max(mission.horizon_s - self.now_s, mission.tick_s)
         ticks = max(int(left_s / mission.tick_s), 1)
         ahead = min(_AHEAD, max(ticks - 1, 0))
@@ -150,47 +151,52 @@ class Tracker:
             for each, states in zip(sets, moments, strict=True):
                 states.append(_lived(each, states[-1], coming))
             at_s = to_s
-        told = [self._foretell(each, states, views, chosen) for each, states in zip(sets, moments, strict=True)]
-        foretold = np.concatenate([shows for shows, _ in told])
-        middle = np.tensordot(weights / weights.sum(), foretold, axes=1)
         slots = 1 + ahead
-        common = np.zeros((middle.size, middle.size))
-        for each, (_, effect) in zip(sets, told, strict=True):
-            flat = effect.reshape(middle.size, -1)
-            common += each.probability / weights.sum() * (flat @ each.nuisance.covariance @ flat.T)
+        every = [self._foretell(each, states, views) for each, states in zip(sets, moments, strict=True)]
+        shows = np.concatenate([shows for shows, _ in every])
+        weights = weights / weights.sum()
+        noise = self._noise(np.tensordot(weights, shows, axes=1), chosen)
+        told = np.flatnonzero(noise < UNTOLD)
+        common = np.zeros((len(told), len(told)))
+        for each, (_, effect) in zip(sets, every, strict=True):
+            common += each.probability * self._common(each, effect[told])
         return Offers(
-            foretold=foretold,
-            weights=weights / weights.sum(),
-            common=common,
-            noise=np.concatenate([self._noise(part, chosen) for part in np.split(middle, slots)]),
+            foretold=shows.reshape(len(shows), -1, len(DESCRIPTORS)),
+            weights=weights,
+            common=common / sum(each.probability for each in sets),
+            noise=noise.reshape(-1, len(DESCRIPTORS)),
             cost=np.tile(self._cost(chosen), slots),
             slot=np.repeat(np.arange(slots), len(chosen)),
             room=np.array([1] + [max(ticks // max(ahead, 1), 1)] * ahead),
         ), [int(n) for n in np.tile(chosen, slots)]
 
-    def _foretell(self, each: Live, states: list[State], views: list[View], chosen: np.ndarray) -> tuple[Array, Array]:
-        """Of T moments and C looks: what a law's sets show (P, T·C, descriptors), and effects (T·C, descriptors, M)."""
+    def _foretell(self, each: Live, states: list[State], views: Sequence[tuple[View, str]]) -> tuple[Array, Array]:
+        """Of T moments and C looks: what a law's sets show (P, T, C, descriptors), and effects (T·C·descriptors, M)."""
         every, times = len(each.values), len(states)
         some = slice(None, None, max(every // _CHANCE_SETS, 1))
-        few = each.values[some]
-        even = np.full(len(few), 1 / len(few))
-        now, values = stacked(states), np.tile(each.values, (times, 1))
-        some_now = stacked([{name: column[some] for name, column in state.items()} for state in states])
-        some_values = np.tile(few, (times, 1))
-        keys = [_key(view, each.law) for view in views]
-        unlike = dict(zip(reversed(keys), reversed(views), strict=True))
-        chance = Chance.of(each.law, some_now, some_values, even, list(unlike.values()))
-        by_chance = dict(zip(unlike, chance, strict=True))
-        known = {key: shown(each.law.sizes(now, values, view), view) for key, view in unlike.items()}
+        few, now = each.values[some], stacked(states)
+        some_now = {name: column[:, some] for name, column in now.items()}
+        groups = alike(each.law, [view for view, _ in views])
+        unlike = [views[group[0]][0] for group in groups]
+        chances = Chance.of(each.law, some_now, few, np.full(len(few), 1 / len(few)), unlike)
+        layout = each.told.nuisance.layout
         shows = np.empty((every, times, len(views), len(DESCRIPTORS)))
-        effects = np.empty((times, len(views), len(DESCRIPTORS), each.nuisance.layout.count))
-        for n, (view, key, offer) in enumerate(zip(views, keys, chosen, strict=True)):
-            channel = self._channels[self._offered[offer][0]]
-            effects[:, n] = each.nuisance.layout.effect(view, channel, by_chance[key])
-            shows[:, :, n] = np.nan_to_num(known[key]).reshape(times, every, -1).swapaxes(0, 1)
-        effect = effects.reshape(times * len(views), len(DESCRIPTORS), -1)
-        moved = each.guesses @ effect.reshape(-1, effect.shape[-1]).T
-        return shows.reshape(every, -1, len(DESCRIPTORS)) + moved.reshape(every, -1, len(DESCRIPTORS)), effect
+        effects = np.empty((times, len(views), len(DESCRIPTORS), layout.count))
+        for group, chance in zip(groups, chances, strict=True):
+            view = views[group[0]][0]
+            shows[:, :, group] = np.nan_to_num(shown(each.law.sizes(now, each.values, view), view)).swapaxes(0, 1)[
+                :, :, None
+            ]
+            for n in group:
+                effects[:, n] = layout.effect(*views[n], chance)
+        effect = effects.reshape(-1, layout.count)
+        return shows + (each.guesses @ effect.T).reshape(shows.shape), effect
+
+    def _common(self, each: Live, effect: Array) -> Array:
+        """(n, n) covariance of n numbers by what is left unknown of the common errors."""
+        known = effect @ each.told.reach.T
+        begun = effect * np.sqrt(each.told.nuisance.at(np.asarray(self.now_s)))
+        return np.asarray(begun @ begun.T - known @ known.T)
 
     def _cost(self, chosen: np.ndarray) -> Array:
         """Electrons, and time as far as it runs out: a look that takes as much of both as there is costs twice."""
@@ -199,25 +205,20 @@ class Tracker:
         return np.asarray(self._electrons[chosen] + seconds / mission.horizon_s * mission.electrons)
 
     def _noise(self, middle: Array, chosen: np.ndarray) -> Array:
-        """(C, descriptors) variances that are expected where the mean of what is foretold is."""
+        """(T·C·descriptors,) variances that are expected where the mean (T, C, descriptors) of what is foretold is."""
         found = np.full(middle.shape, UNTOLD)
-        for row, n in enumerate(chosen):
-            look = self.mission.looks[self._offered[n][0]]
-            sds = self.mission.sensors[look.signal].sds(look, float(self._electrons[n]), middle[row])
-            told = np.isfinite(sds)
-            found[row, told] = sds[told] ** 2 + self.mission.calibration.theory**2
-        return found
+        looks = np.array([self._offered[n][0] for n in chosen])
+        for n in dict.fromkeys(looks.tolist()):
+            look, mine = self.mission.looks[n], np.flatnonzero(looks == n)
+            electrons = self.mission.electrons_of(look)
+            variances = self.mission.sensors[look.signal].sds(look, electrons, middle[:, mine]) ** 2
+            found[:, mine] = np.where(np.isfinite(variances), variances + self.mission.calibration.theory**2, UNTOLD)
+        return found.reshape(-1)
 
     def _why(self, name: str, place: int, nats: float, electrons: float, picks: int) -> str:
         likely = sorted(zip(self.filter.probabilities(), self.filter.names, strict=True), reverse=True)[:2]
         laws = ", ".join(f"{law} {p:.2f}" for p, law in likely)
-        return f"{name} at place {place}: {nats:.2f} nats for {electrons:.2g} e, the best of {picks} planned ({laws})"
-
-
-def _key(view: View, law: Law) -> tuple[float, ...]:
-    """Views of one key show the same of a law."""
-    where = view.place if law.local else 0
-    return view.width_nm, view.smallest_nm, view.volume_floor_nm, view.new_contrast, where
+        return f"{name} at place {place}: {nats:.2f} nats for {electrons:.2g} e, number {picks} of the plan ({laws})"
 
 
 def _lived(each: Live, state: State, coming: Sequence[tuple[float, Conditions]]) -> State:
@@ -233,5 +234,5 @@ def _drawn(known: KineticFilter, count: int) -> list[Live]:
         n = max(round(count * each.probability), 8)
         kept = np.searchsorted(np.cumsum(each.weights), (np.arange(n) + 0.5) / n).clip(0, len(each.weights) - 1)
         state = {name: column[kept] for name, column in each.state.items()}
-        found.append(replace(each, values=each.values[kept], state=state, guesses=each.guesses[kept]))
+        found.append(replace(each, values=each.values[kept], state=state, white=each.white[kept]))
     return found

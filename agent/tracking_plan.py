@@ -31,7 +31,8 @@ class Offers:
     weights: Array
     """(P,)"""
     common: Array
-    """(C m, C m) covariance of what is not known of the measuring and of the places, whatever the law."""
+    """(n, n) covariance of what is not known of the measuring and of the places, whatever the law, of the n numbers
+    that are told: in the order of ``noise``, those below UNTOLD."""
     noise: Array
     """(C, m) variances of one measurement."""
     cost: Array
@@ -52,50 +53,47 @@ class Pick:
 
 
 def plan(offers: Offers, budget: float, most: int) -> list[Pick]:
-    """Picks, the best for its cost first, until the budget or ``most`` is reached, or nothing more is told."""
+    """Picks, the best for its cost first, until the budget or ``most`` is reached, or nothing more is told.
+
+    Ends with the first that is for now: what comes after that is planned anew.
+    """
     count, width = offers.noise.shape
-    flat = offers.foretold.reshape(len(offers.weights), count * width)
-    off = flat - offers.weights @ flat
-    everything = offers.common + (off * offers.weights[:, None]).T @ off
     noise, room, left = offers.noise.reshape(-1), offers.room.copy(), budget
-    picks: list[Pick] = []
     told = np.flatnonzero(noise < UNTOLD)
+    flat = offers.foretold.reshape(len(offers.weights), count * width)[:, told]
+    off = flat - offers.weights @ flat
     columns = np.full(count * width, len(told))
     columns[told] = np.arange(len(told))
     columns = columns.reshape(count, width)
     noise = np.append(noise[told], UNTOLD)
-    everything, measuring = _among(everything, told), _among(offers.common, told)
+    # of everything, and of the measuring alone; the last row and column stand for all that is not told
+    unknown = np.zeros((2, len(noise), len(noise)))
+    unknown[:, :-1, :-1] = offers.common
+    unknown[0, :-1, :-1] += (off * offers.weights[:, None]).T @ off
+    root = 1 / np.sqrt(noise[columns])
+    scale, one = root[:, :, None] * root[:, None, :], np.eye(width)
+    picks: list[Pick] = []
     while len(picks) < most:
-        nats = _told(everything, noise, columns) - _told(measuring, noise, columns)
+        blocks = unknown[:, columns[:, :, None], columns[:, None, :]] * scale + one
+        logdets = np.linalg.slogdet(blocks)[1]
+        nats = 0.5 * (logdets[0] - logdets[1])
         open_to = (offers.cost <= left * (1 + 1e-9)) & (room[offers.slot] > 0)
         worth = np.where(open_to, nats / offers.cost, -np.inf)
         best = int(np.argmax(worth))
         if not worth[best] > 0:
             break
         picks.append(Pick(best, float(nats[best])))
+        if offers.slot[best] == 0:
+            break
         left -= float(offers.cost[best])
         room[offers.slot[best]] -= 1
-        everything = _after(everything, noise, columns[best])
-        measuring = _after(measuring, noise, columns[best])
+        _learn(unknown, noise, columns[best])
     return picks
 
 
-def _among(covariance: Array, told: Ints) -> Array:
-    """Of what is told alone, and a last row and column that stand for all that is not."""
-    return np.pad(covariance[np.ix_(told, told)], (0, 1))
-
-
-def _told(covariance: Array, noise: Array, columns: Ints) -> Array:
-    """(C,) ½ ln det (1 + covariance ÷ noise) of each candidate's own descriptors."""
-    root = 1 / np.sqrt(noise[columns])
-    blocks = covariance[columns[:, :, None], columns[:, None, :]] * root[:, :, None] * root[:, None, :]
-    blocks = blocks + np.eye(columns.shape[1])
-    return np.asarray(0.5 * np.linalg.slogdet(blocks)[1])
-
-
-def _after(covariance: Array, noise: Array, columns: Ints) -> Array:
-    """What is left unknown of every candidate once the one with these columns was measured."""
+def _learn(unknown: Array, noise: Array, columns: Ints) -> None:
+    """Takes from covariances (2, n, n) what is known once the candidate with these columns was measured."""
     told = columns[noise[columns] < UNTOLD]
-    across = covariance[:, told]
-    inner = across[told] + np.diag(noise[told] + _SINGULAR)
-    return np.asarray(covariance - across @ np.linalg.solve(inner, across.T))
+    across = unknown[:, :, told]
+    inner = across[:, told] + np.diag(noise[told] + _SINGULAR)
+    unknown -= across @ np.linalg.solve(inner, across.swapaxes(1, 2))

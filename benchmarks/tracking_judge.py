@@ -25,7 +25,8 @@ def judge(world: World, run: Run) -> dict[str, float]:
         "electrons": run.tracker.spent,
         "looks": float(len(run.looks)),
         "spectra": float(np.mean([reading.channel == "spectra" for reading in run.readings])),
-        "latency_ms": 1e3 * float(np.median(run.latency_s)),
+        "latency_ms": 1e3 * float(np.median(np.array(run.latency_s)[run.read] if any(run.read) else [0.0])),
+        "latency_all_ms": 1e3 * float(np.median(run.latency_s)),
         "right": float(world.law is not None and known.names[int(np.argmax(probabilities))] == world.law),
         "probability": float(probabilities[known.names.index(world.law)]) if world.law is not None else 0.0,
     }

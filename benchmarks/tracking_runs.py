@@ -113,6 +113,9 @@ class Run:
     tracker: Tracker
     looks: list[tuple[float, str, int]] = field(default_factory=list)
     latency_s: list[float] = field(default_factory=list)
+    """Of the processor, for each tick: a choice, and what a reading changes where there was one."""
+    read: list[bool] = field(default_factory=list)
+    """Of each tick, whether there was one."""
     readings: list[Reading] = field(default_factory=list)
 
 
@@ -146,16 +149,18 @@ def follow(world: World, mission: Mission, policy: Policy, wrong: Wrong, seed: i
     run = Run(tracker)
     seen = Seen(world, mission, wrong, np.random.default_rng([seed, 79]))
     for tick in range(round(HORIZON_S / TICK_S)):
-        began_s = time.perf_counter()
+        began_s, rendered_s = time.process_time(), 0.0
         choice = policy(tracker, tick, run.readings)
         if choice.look is not None and tracker.spent + choice.electrons <= mission.electrons * (1 + 1e-9):
-            look = mission.looks[choice.look]
+            look, taken_s = mission.looks[choice.look], time.process_time()
             measured = seen.take(look, choice.place, tracker.now_s)
+            rendered_s = time.process_time() - taken_s
             reading = mission.reading(look, choice.place, tracker.now_s, measured)
             tracker.observe(reading)
             run.readings.append(reading)
             run.looks.append((tracker.now_s, look.name, choice.place))
-        run.latency_s.append(time.perf_counter() - began_s)
+        run.latency_s.append(time.process_time() - began_s - rendered_s)
+        run.read.append(rendered_s > 0)
         t_s = tick * TICK_S
         for duration_s, conditions in world.coming(t_s, t_s + TICK_S):
             tracker.wait(duration_s, conditions)

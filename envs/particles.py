@@ -162,29 +162,31 @@ def volume_floor_nm(electrons: float, contrast: Contrast, background: Ratio) -> 
 
 
 def image_sds(
-    count: Ratio,
-    whole: Ratio,
-    radius_nm: float,
-    volume_nm: float,
+    count: Array | float,
+    whole: Array | float,
+    radius_nm: Array | float,
+    volume_nm: Array | float,
     pixel_nm: float,
     floor_nm: float,
     smallest_nm: float,
 ) -> Array:
-    """(descriptors,) standard deviations of what an image tells; nan: nothing.
+    """(…, descriptors) standard deviations of what images tell; nan: nothing.
 
-    By the number of particles in view and of those that lie ``whole`` in it, their mean radius and their volume. Held
-    against rendered frames by ``python -m benchmarks.tracking --only calibration``.
+    By the number of particles in view and of those that lie ``whole`` in it, their mean radius and their volume (…,).
+    Held against rendered frames by ``python -m benchmarks.tracking --only calibration``.
     """
-    sds = np.full(5, np.nan)
+    count, whole, radius_nm, volume_nm = (np.asarray(x, dtype=np.float64) for x in (count, whole, radius_nm, volume_nm))
+    sds = np.full((*count.shape, len(DESCRIPTORS)), np.nan)
     # where most particles are hardly seen, it is not known well which are
-    unsure = math.exp(-max(radius_nm / smallest_nm - 1, 0.0) / _CLEAR) if radius_nm > 0 else 0.0
-    sds[0] = math.hypot(_COUNTING / math.sqrt(count + 0.5), _UNSURE_COUNT * unsure)
-    sds[3] = math.hypot(floor_nm / (volume_nm + floor_nm), _SURE_OF_VOLUME)
-    if whole >= 1:
-        each = math.hypot(_SIZING, _SIZING_px * pixel_nm / radius_nm)
-        sds[1] = math.hypot(each / math.sqrt(whole), _SURE_OF_SIZE, _UNSURE_SIZE * unsure)
-    if whole > _FEWEST_SIZES and pixel_nm < _COARSE * radius_nm:
-        sds[2] = math.hypot(_SPREADING / math.sqrt(whole), _SURE_OF_SPREAD)
+    unsure = np.where(radius_nm > 0, np.exp(-np.maximum(radius_nm / smallest_nm - 1, 0.0) / _CLEAR), 0.0)
+    sds[..., 0] = np.hypot(_COUNTING / np.sqrt(count + 0.5), _UNSURE_COUNT * unsure)
+    sds[..., 3] = np.hypot(floor_nm / (volume_nm + floor_nm), _SURE_OF_VOLUME)
+    some = np.sqrt(np.maximum(whole, 1.0))
+    each = np.hypot(_SIZING, _SIZING_px * pixel_nm / np.where(whole >= 1, radius_nm, 1.0))
+    off = np.hypot(np.hypot(each / some, _SURE_OF_SIZE), _UNSURE_SIZE * unsure)
+    sds[..., 1] = np.where(whole >= 1, off, np.nan)
+    told = (whole > _FEWEST_SIZES) & (pixel_nm < _COARSE * radius_nm)
+    sds[..., 2] = np.where(told, np.hypot(_SPREADING / some, _SURE_OF_SPREAD), np.nan)
     return sds
 
 

@@ -39,7 +39,7 @@ _PER_UM2, _RADIUS_nm = 400.0, 7.0
 _SPREAD: Ratio = 0.2
 _CROWDED_PER_UM2, _SPARSE_PER_UM2 = 600.0, 150.0
 _LARGE_nm = 11.0
-_SPECTRUM_S = 40.0
+_SPECTRUM_S = 400.0
 """Time for which a standard's spectra are taken, in one exposure at each place."""
 _SEED = 5
 _PLACES = 6

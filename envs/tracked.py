@@ -76,7 +76,7 @@ class Sensor(Protocol):
         ...
 
     def sds(self, look: TrackLook, electrons: float, shown: Array) -> Array:
-        """Standard deviations (descriptors,) that are expected where ``shown`` (descriptors,) is; nan: nothing told."""
+        """Standard deviations (…, descriptors) that are expected where ``shown`` is; nan: nothing told."""
         ...
 
 
@@ -108,17 +108,16 @@ class ImageSensor:
 
     def sds(self, look: TrackLook, electrons: float, shown: Array) -> Array:
         area_um2 = look.field_of_view_nm**2 * 1e-6
-        count = max(math.exp(shown[NUMBER]) * area_um2 - 0.5, 0.0)
+        count = np.maximum(np.exp(shown[..., NUMBER]) * area_um2 - 0.5, 0.0)
         floor_nm = volume_floor_nm(electrons, self.contrast, self.background)
-        radius_nm = math.exp(shown[RADIUS])
-        inside = max(1 - 2 * radius_nm / look.field_of_view_nm, 0.0) ** 2
-        volume_nm = max(math.exp(shown[VOLUME]) - floor_nm, 0.0)
+        radius_nm = np.exp(shown[..., RADIUS])
+        inside = np.maximum(1 - 2 * radius_nm / look.field_of_view_nm, 0.0) ** 2
+        volume_nm = np.maximum(np.exp(shown[..., VOLUME]) - floor_nm, 0.0)
         smallest_nm = self.sight(look, electrons).smallest_nm
-        whole = count * inside
-        sds = image_sds(count, whole, radius_nm, volume_nm, self._pixel_nm(look), floor_nm, smallest_nm)
+        sds = image_sds(count, count * inside, radius_nm, volume_nm, self._pixel_nm(look), floor_nm, smallest_nm)
         merging_nm = self._response(look).merging_nm
         merged = count * math.pi * (2 * radius_nm + merging_nm) ** 2 / 2 / look.field_of_view_nm**2
-        sds[NUMBER] = math.hypot(sds[NUMBER], SURE_OF_MERGING * min(merged, MOST_MERGED))
+        sds[..., NUMBER] = np.hypot(sds[..., NUMBER], SURE_OF_MERGING * np.minimum(merged, MOST_MERGED))
         return sds
 
     def _pixel_nm(self, look: TrackLook) -> float:
@@ -142,9 +141,9 @@ class SpectrumSensor:
         counts = summed if data.ndim == 3 else radial(summed)
         amounts, covariance = amounts_nm(counts, frame.electrons, self.references)
         total, fraction, sds = _total(amounts, covariance)
-        values = np.full(5, np.nan)
+        values = np.full(len(sds), np.nan)
         floor_nm = self._floor_nm(frame.electrons)
-        values[VOLUME] = math.log(max(total, 0.0) + floor_nm)
+        values[VOLUME] = math.log(max(float(total), 0.0) + floor_nm)
         if np.isfinite(sds[FRACTION]):
             values[FRACTION] = fraction
         return Measured(values, sds, 0, math.inf, floor_nm)
@@ -154,26 +153,26 @@ class SpectrumSensor:
 
     def sds(self, look: TrackLook, electrons: float, shown: Array) -> Array:
         floor_nm = self._floor_nm(electrons)
-        total = max(math.exp(shown[VOLUME]) - floor_nm, _LEAST_nm)
-        part = float(np.clip(shown[FRACTION], 0.0, 1.0))
-        amounts = np.array([total]) if len(self.per_electron) == 1 else total * np.array([1 - part, part])
-        return _total(amounts, self.per_electron / electrons)[2]
+        total = np.maximum(np.exp(shown[..., VOLUME]) - floor_nm, _LEAST_nm)
+        part = np.clip(shown[..., FRACTION], 0.0, 1.0)
+        amounts = [total] if len(self.per_electron) == 1 else [total * (1 - part), total * part]
+        return _total(np.stack(amounts, axis=-1), self.per_electron / electrons)[2]
 
     def _floor_nm(self, electrons: float) -> float:
         return math.sqrt(float(self.per_electron.sum()) / electrons)
 
 
-def _total(amounts: Array, covariance: Array) -> tuple[float, float, Array]:
-    """Volume of all materials, the share of the new one, and standard deviations (descriptors,)."""
-    sds = np.full(5, np.nan)
-    total, variance = float(amounts.sum()), float(covariance.sum())
-    off = math.sqrt(variance)
-    sds[VOLUME] = math.hypot(off / (max(total, 0.0) + off), _SURE_OF_VOLUME)
-    if len(amounts) == 1 or total < 2 * off:
-        return total, math.nan, sds
-    share = float(amounts[1]) / total
-    slope = np.array([-share, 1 - share]) / total
-    sds[FRACTION] = math.hypot(math.sqrt(float(slope @ covariance @ slope)), _SURE_OF_FRACTION)
+def _total(amounts: Array, covariance: Array) -> tuple[Array, Array, Array]:
+    """Of M materials (…, M): volume of all, the share of the new one, and standard deviations (…, descriptors)."""
+    total, off = amounts.sum(axis=-1), math.sqrt(float(covariance.sum()))
+    sds = np.full((*total.shape, 5), np.nan)
+    sds[..., VOLUME] = np.hypot(off / (np.maximum(total, 0.0) + off), _SURE_OF_VOLUME)
+    if amounts.shape[-1] == 1:
+        return total, np.full(total.shape, np.nan), sds
+    told = total >= 2 * off
+    share = np.where(told, amounts[..., 1], np.nan) / np.where(told, total, 1.0)
+    slope = np.stack([-share, 1 - share], axis=-1) / np.where(told, total, 1.0)[..., None]
+    sds[..., FRACTION] = np.hypot(np.sqrt(((slope @ covariance) * slope).sum(axis=-1)), _SURE_OF_FRACTION)
     return total, share, sds
 
 

@@ -23,7 +23,7 @@ Ratio: TypeAlias = float
 Conditions: TypeAlias = Mapping[str, float]
 """Of the holder, by name with the unit at its end: temperature_K, concentration_mM, …"""
 State: TypeAlias = dict[str, Array]
-"""Of P parameter sets: every array begins with P."""
+"""Of P parameter sets: every array begins with P, or with (T, P) at T moments."""
 
 DESCRIPTORS = ("number", "radius", "spread", "volume", "fraction")
 """ln of the particles per µm², ln of their mean radius in nm, standard deviation of the radius over its mean, ln of
@@ -105,16 +105,16 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """P populations, each by K particles that stand for all of it."""
+    """P populations, each by K particles that stand for all of it; at T moments (T, P) where they change in time."""
 
     number_per_um2: Array
-    """(P,)"""
+    """(…, P)"""
     radius_nm: Array
-    """(P, K), 0: gone or not there yet."""
+    """(…, P, K), 0: gone or not there yet."""
     share: Array
-    """(K,) or (P, K) of the number; sums to 1."""
+    """(K,) or (…, P, K) of the number; sums to 1."""
     fraction: Array
-    """(P,) changed, in this view."""
+    """(…, P) changed, in this view."""
 
 
 class Law(Protocol):
@@ -136,7 +136,7 @@ class Law(Protocol):
         ...
 
     def advance(self, state: State, values: Array, duration_s: float, conditions: Conditions) -> State:
-        """The state after a time under conditions that hold meanwhile. A new one: the old stays as it is."""
+        """The state of one moment after a time under conditions that hold meanwhile. A new one: the old stays."""
         ...
 
     def sizes(self, state: State, values: Array, view: View) -> Sizes: ...
@@ -152,8 +152,8 @@ def values_of(law: Law, z: Array) -> Array:
 
 
 def stacked(states: Sequence[State]) -> State:
-    """States of several moments or groups of sets as one, in order."""
-    return {name: np.concatenate([state[name] for state in states]) for name in states[0]}
+    """States (P, …) of T moments as one (T, P, …)."""
+    return {name: np.array([state[name] for state in states]) for name in states[0]}
 
 
 def rate_factor(expected: Expected, activation_eV: Array, conditions: Conditions) -> Array:
@@ -173,29 +173,31 @@ def rate_factor(expected: Expected, activation_eV: Array, conditions: Conditions
 def detected(radius_nm: Array, smallest_nm: float | Array) -> Array:
     """The probability that a particle is seen one by one: it rises to a half at the smallest radius that stands out.
 
-    Of particles (P, K); the smallest radius is the same for all, or (P, 1). Infinite: none is seen, 0: all that exist.
+    Of particles (…, K); the smallest radius is the same for all, or (…, 1). Infinite: none is seen, 0: all that exist.
     """
     there = radius_nm > _FEWEST
     smallest = np.asarray(smallest_nm, dtype=np.float64)
-    steep = np.clip((radius_nm / np.maximum(smallest, _FEWEST) - 1) / _SOFT, -40.0, 40.0)
-    return np.asarray(there * np.isfinite(smallest) / (1 + np.exp(-steep)))
+    if not smallest.any():
+        return there.astype(np.float64)
+    steep = (radius_nm / np.maximum(smallest, _FEWEST) - 1) / -_SOFT
+    return np.asarray(there * np.isfinite(smallest) / (1 + np.exp(np.clip(steep, -40.0, 40.0, out=steep))))
 
 
 def shown(sizes: Sizes, view: View) -> Array:
-    """(P, descriptors) of populations in a view; nan where there is nothing to measure."""
-    share = np.broadcast_to(sizes.share, sizes.radius_nm.shape)
-    seen = share * detected(sizes.radius_nm, view.smallest_nm)
-    part = seen.sum(axis=1)
+    """(…, P, descriptors) of populations in a view; nan where there is nothing to measure."""
+    seen = sizes.share * detected(sizes.radius_nm, view.smallest_nm)
+    part = seen.sum(axis=-1)
     safe = np.maximum(part, _FEWEST)
-    mean = (seen * sizes.radius_nm).sum(axis=1) / safe
     squares = sizes.radius_nm * sizes.radius_nm
-    square = (seen * squares).sum(axis=1) / safe
-    volume_nm = _PER_UM2_NM3 * 4 / 3 * math.pi * sizes.number_per_um2 * (share * squares * sizes.radius_nm).sum(axis=1)
-    found = np.empty((len(part), len(DESCRIPTORS)))
-    found[:, NUMBER] = np.log(sizes.number_per_um2 * part + view.number_floor_per_um2)
-    found[:, RADIUS] = np.log(np.maximum(mean, max(view.smallest_nm, 0.1)))
-    found[:, SPREAD] = np.sqrt(np.maximum(square - mean**2, 0.0)) / np.maximum(mean, _FEWEST)
+    mean = (seen * sizes.radius_nm).sum(axis=-1) / safe
+    square = (seen * squares).sum(axis=-1) / safe
+    cubes = (sizes.share * squares * sizes.radius_nm).sum(axis=-1)
+    volume_nm = _PER_UM2_NM3 * 4 / 3 * math.pi * sizes.number_per_um2 * cubes
     volume_nm = volume_nm * (1 - sizes.fraction * (1 - view.new_contrast))
-    found[:, VOLUME] = np.log(volume_nm + view.volume_floor_nm)
-    found[:, FRACTION] = sizes.fraction
+    found = np.empty((*volume_nm.shape, len(DESCRIPTORS)))
+    found[..., NUMBER] = np.log(sizes.number_per_um2 * part + view.number_floor_per_um2)
+    found[..., RADIUS] = np.log(np.maximum(mean, max(view.smallest_nm, 0.1)))
+    found[..., SPREAD] = np.sqrt(np.maximum(square - mean * mean, 0.0)) / np.maximum(mean, _FEWEST)
+    found[..., VOLUME] = np.log(volume_nm + view.volume_floor_nm)
+    found[..., FRACTION] = sizes.fraction
     return found

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from models.kinetics import Array, Law, State, View, shown, stacked
-from models.kinetics_nuisance import Nuisance, Seen
+from models.kinetics import DESCRIPTORS, Array, Law, State, View, shown, stacked
+from models.kinetics_told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +26,13 @@ class Ensemble:
     z: Array
     values: Array
     state: State
-    guesses: Array
     log_weights: Array
     """(P,) normalised."""
     log_evidence: float
-    nuisance: Nuisance
-    seen: list[Seen] = field(default_factory=list)
+    told: Told
     """Every reading, as this law foretold it."""
+    white: Array
+    """(P, N) how far each set is off what was told, whitened."""
     moved: bool = False
     """Whether its sets are others than those by which readings were foretold."""
     linear_at: int = 0
@@ -47,9 +47,14 @@ class Live:
     probability: Ratio
     values: Array
     state: State
-    guesses: Array
     weights: Array
-    nuisance: Nuisance
+    told: Told
+    white: Array
+
+    @property
+    def guesses(self) -> Array:
+        """(P, M) at the common errors."""
+        return np.asarray(self.white @ self.told.reach)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +72,26 @@ class Estimate:
     """Of its logarithm, or of itself where it is not log-normal."""
 
 
-def shown_at(law: Law, values: Array, states: Sequence[State], seen: Sequence[Seen]) -> list[Array]:
-    """What sets show (P, descriptors) at every reading; readings of one view together, for speed."""
-    by_view: dict[View, list[int]] = {}
-    for n, each in enumerate(seen):
-        by_view.setdefault(each.reading.view, []).append(n)
-    found: dict[int, Array] = {}
-    for view, readings in by_view.items():
-        state = stacked([states[n] for n in readings])
-        sizes = law.sizes(state, np.tile(values, (len(readings), 1)), view)
-        found.update(zip(readings, np.split(shown(sizes, view), len(readings)), strict=True))
-    return [found[n] for n in range(len(seen))]
+def alike(law: Law, views: Sequence[View]) -> list[list[int]]:
+    """Numbers of the views that show the same of a law, together."""
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for n, view in enumerate(views):
+        where = view.place if law.local else 0
+        key = view.width_nm, view.smallest_nm, view.volume_floor_nm, view.new_contrast, where
+        groups.setdefault(key, []).append(n)
+    return list(groups.values())
+
+
+def shown_at(law: Law, values: Array, states: Sequence[State], told: Told) -> Array:
+    """(P, N) what sets show of every number that was told, from their states at every reading."""
+    if not states:
+        return np.zeros((len(values), 0))
+    views = [reading.view for reading in told.readings]
+    every = np.empty((len(states), len(values), len(DESCRIPTORS)))
+    for some in alike(law, views):
+        view = views[some[0]]
+        every[some] = shown(law.sizes(stacked([states[n] for n in some]), values, view), view)
+    return np.asarray(every[told.reading, :, told.descriptor].T)
 
 
 def chosen(taken: Bools, new: Array, old: Array) -> Array:

@@ -14,11 +14,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from models.kinetics import FRACTION, Array, Conditions, Law, State, shown, values_of
+from models.kinetics import DESCRIPTORS, FRACTION, Array, Conditions, Law, State, shown, stacked, values_of
 from models.kinetics_ensemble import (
     Ensemble,
     Estimate,
     Live,
+    alike,
     chosen,
     effective,
     log_mean,
@@ -26,7 +27,8 @@ from models.kinetics_ensemble import (
     part_of,
     shown_at,
 )
-from models.kinetics_nuisance import Calibration, Chance, Layout, Nuisance, Reading, Seen
+from models.kinetics_nuisance import Calibration, Chance, Layout, Nuisance, Reading
+from models.kinetics_told import Foretold, Told
 from models.none_of_these import Foreseen
 
 Ratio: TypeAlias = float
@@ -75,8 +77,8 @@ class KineticFilter:
         z = self._rng.standard_normal((self.sets, len(law.parameters)))
         values = values_of(law, z)
         even = np.full(self.sets, -np.log(self.sets))
-        guesses = np.zeros((self.sets, self._unseen.layout.count))
-        return Ensemble(law, z, values, law.start(values), guesses, even, 0.0, self._unseen)
+        told = Told.nothing(self._unseen)
+        return Ensemble(law, z, values, law.start(values), even, 0.0, told, np.zeros((self.sets, 0)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,51 +101,55 @@ class KineticFilter:
             self._history.append(_Passed(duration_s, conditions))
         self.time_s += duration_s
         for each in self._ensembles:
-            each.nuisance = each.nuisance.later(duration_s)
             each.state = each.law.advance(each.state, each.values, duration_s, conditions)
 
     def learn(self, reading: Reading) -> None:
         """Take up a reading of now."""
         logs = np.array([each.log_evidence for each in self._ensembles])
         before = float(np.logaddexp.reduce(logs))
-        likely_before = np.exp(logs - before)
         judged = [self._judge(each, reading) for each in self._ensembles]
-        self.last_foreseen = self._foreseen(reading, likely_before)
+        self.last_foreseen = self._foreseen(reading, np.exp(logs - before), [(f, s) for f, s, *_ in judged])
         new: list[float] = [
             each.log_evidence + log_mean(each, likely)
-            for each, (likely, _) in zip(self._ensembles, judged, strict=True)
+            for each, (_, _, likely, _) in zip(self._ensembles, judged, strict=True)
         ]
         best: float = max(new)
         self._history.append(reading)
+        for each, (foretold, _, _, white) in zip(self._ensembles, judged, strict=True):
+            each.told, each.white = each.told.after(foretold), white
         moved = [
-            self._take(each, likely, guesses, refresh=log_evidence > best + np.log(_UNLIKELY))
-            for each, log_evidence, (likely, guesses) in zip(self._ensembles, new, judged, strict=True)
+            self._take(each, likely, refresh=log_evidence > best + np.log(_UNLIKELY))
+            for each, log_evidence, (_, _, likely, _) in zip(self._ensembles, new, judged, strict=True)
         ]
         after_all = float(np.logaddexp.reduce([each.log_evidence for each in self._ensembles]))
         self.last_log_density = after_all - before
         for each, anew in zip(self._ensembles, moved, strict=True):
             each.moved |= anew
-            if each.moved and len(each.seen) >= each.linear_at * _LINEAR:
+            if each.moved and len(each.told.readings) >= each.linear_at * _LINEAR:
                 self._relinearise(each)
 
-    def _judge(self, each: Ensemble, reading: Reading) -> tuple[Array, Array]:
-        seen, each.nuisance = self._seen(each, each.state, each.nuisance, reading)
-        each.seen.append(seen)
+    def _judge(self, each: Ensemble, reading: Reading) -> tuple[Foretold, Array, Array, Array]:
+        """How a law foretold a reading; what its sets say, their densities, and how far off they are by then."""
+        now = stacked([each.state])
+        chance = Chance.of(each.law, now, each.values, np.exp(each.log_weights), [reading.view])[0]
+        moved = self._effect(reading, chance)
+        foretold = each.told.foretold(reading, self.time_s, moved[0])
         sizes = each.law.sizes(each.state, each.values, reading.view)
-        return seen.judge(shown(sizes, reading.view), each.guesses)
+        return foretold, *foretold.judge(shown(sizes, reading.view), each.white)
 
-    def _foreseen(self, reading: Reading, probabilities: Array) -> Foreseen:
-        """By the latest of every law's readings, before any set is weighed by it."""
+    def _effect(self, reading: Reading, chance: Chance) -> Array:
+        told = reading.values[[FRACTION]] if reading.told[FRACTION] else None
+        return self._unseen.layout.effect(reading.view, reading.channel, chance, told)
+
+    def _foreseen(self, reading: Reading, probabilities: Array, judged: list[tuple[Foretold, Array]]) -> Foreseen:
+        """What all laws together foretold, before any set is weighed by it."""
         means, spreads = [], []
-        for each in self._ensembles:
-            seen = each.seen[-1]
-            told = shown(each.law.sizes(each.state, each.values, reading.view), reading.view)[:, seen.told]
-            told = told + each.guesses @ seen.moved.T
+        for each, (foretold, said) in zip(self._ensembles, judged, strict=True):
             weights = np.exp(each.log_weights)
-            mean = weights @ told
-            off = told - mean
+            mean = weights @ said
+            off = said - mean
             means.append(mean)
-            spreads.append((off * weights[:, None]).T @ off + np.linalg.inv(seen.precision))
+            spreads.append((off * weights[:, None]).T @ off + foretold.covariance)
         all_means = np.array(means)
         mean = probabilities @ all_means
         between = all_means - mean
@@ -151,39 +157,35 @@ class KineticFilter:
         covariance = covariance + (between * probabilities[:, None]).T @ between
         return Foreseen(reading.told, reading.values[reading.told] - mean, covariance)
 
-    def _seen(self, each: Ensemble, state: State, nuisance: Nuisance, reading: Reading) -> tuple[Seen, Nuisance]:
-        """A reading of a moment as the law foretells it, and what is left unknown after it."""
-        weights = np.exp(each.log_weights)
-        chance = Chance.of(each.law, state, each.values, weights, [reading.view])[0]
-        told = reading.values[[FRACTION]] if reading.told[FRACTION] else None
-        effect = nuisance.layout.effect(reading.view, reading.channel, chance, told)[0]
-        foretold = nuisance.foretold(reading, effect)
-        after, gain = nuisance.learned(foretold)
-        return Seen.of(reading, foretold, gain), after
-
     def _relinearise(self, each: Ensemble) -> None:
         """Sets that have moved see chance otherwise: all readings are foretold anew, and the sets weighed by that."""
-        before = self._likely(each)
-        state, nuisance, seen = each.law.start(each.values), self._unseen, []
-        for item in self._history:
-            if isinstance(item, _Passed):
-                state = each.law.advance(state, each.values, item.duration_s, item.conditions)
-                nuisance = nuisance.later(item.duration_s)
-            else:
-                one, nuisance = self._seen(each, state, nuisance, item)
-                seen.append(one)
-        each.seen, each.nuisance = seen, nuisance
-        each.moved, each.linear_at = False, len(seen)
-        past, newest, each.state, each.guesses = self._live(each, each.z)
-        change = past + newest - before
+        before = np.add(*each.told.weigh(each.white))
+        states, at_s = self._states(each.law, each.values)[0], self._times_s()
+        readings, weights = each.told.readings, np.exp(each.log_weights)
+        moved = np.empty((len(readings), len(DESCRIPTORS), self._unseen.layout.count))
+        for some in alike(each.law, [reading.view for reading in readings]):
+            view = readings[some[0]].view
+            chance = Chance.of(each.law, stacked([states[n] for n in some]), each.values, weights, [view])[0]
+            for k, n in enumerate(some):
+                moved[n] = self._effect(readings[n], chance.of_moment(k))[0]
+        each.told = Told.all(self._unseen, readings, at_s, moved)
+        each.moved, each.linear_at = False, len(readings)
+        each.white = each.told.white(shown_at(each.law, each.values, states, each.told))
+        change = np.add(*each.told.weigh(each.white)) - before
         each.log_evidence += log_mean(each, change)
         each.log_weights = normalised(each.log_weights + change)
 
-    def _likely(self, each: Ensemble) -> Array:
-        past, newest, *_ = self._live(each, each.z)
-        return past + newest
+    def _times_s(self) -> list[float]:
+        """Of every reading."""
+        at_s, found = 0.0, []
+        for item in self._history:
+            if isinstance(item, _Passed):
+                at_s += item.duration_s
+            else:
+                found.append(at_s)
+        return found
 
-    def _take(self, each: Ensemble, likely: Array, guesses: Array, *, refresh: bool) -> bool:
+    def _take(self, each: Ensemble, likely: Array, *, refresh: bool) -> bool:
         """Weigh the sets; where few carry the weight, in stages, with new sets after each. Whether there are any."""
         done: Ratio = 0.0
         anew = False
@@ -197,13 +199,11 @@ class KineticFilter:
             if not refresh or (part == 1.0 and done == 1.0):
                 break
             likely, anew = self._refresh(each, done), True
-            guesses = each.guesses
             if done >= 1.0 - 1e-9:
                 break
         else:
             each.log_evidence += log_mean(each, (1.0 - done) * likely)
             each.log_weights = normalised(each.log_weights + (1.0 - done) * likely)
-        each.guesses = guesses
         return anew
 
     def _refresh(self, each: Ensemble, done: Ratio) -> Array:
@@ -212,52 +212,50 @@ class KineticFilter:
         Moved by differential evolution (ter Braak, Stat. Comput. 16, 239 (2006)), so that they follow the posterior in
         which the latest reading counts by ``done``.
         """
-        each_z, (past, newest, state, guesses) = self._drawn(each)
+        each_z, state, white = self._drawn(each)
+        past, newest = each.told.weigh(white)
         for _ in range(_SWEEPS):
             tried = self._steps(each_z)
-            found = self._live(each, tried)
+            tried_state, tried_white = self._live(each, tried)
+            found = each.told.weigh(tried_white)
             log_ratio = (found[0] + done * found[1]) - (past + done * newest)
             log_ratio += 0.5 * (each_z**2 - tried**2).sum(axis=1)
             taken = np.log(self._rng.random(self.sets)) < log_ratio
             each_z = np.where(taken[:, None], tried, each_z)
             past, newest = np.where(taken, found[0], past), np.where(taken, found[1], newest)
-            guesses = np.where(taken[:, None], found[3], guesses)
-            state = {name: chosen(taken, found[2][name], state[name]) for name in state}
-        each.z, each.values, each.state, each.guesses = each_z, values_of(each.law, each_z), state, guesses
+            white = np.where(taken[:, None], tried_white, white)
+            state = {name: chosen(taken, tried_state[name], state[name]) for name in state}
+        each.z, each.values, each.state, each.white = each_z, values_of(each.law, each_z), state, white
         each.log_weights = np.full(self.sets, -np.log(self.sets))
         return newest
 
-    def _drawn(self, each: Ensemble) -> tuple[Array, tuple[Array, Array, State, Array]]:
+    def _drawn(self, each: Ensemble) -> tuple[Array, State, Array]:
+        """By weight: z, states, and how far off they are."""
         weights = np.exp(each.log_weights)
         places = (self._rng.random() + np.arange(self.sets)) / self.sets
         kept = np.minimum(np.searchsorted(np.cumsum(weights), places), self.sets - 1)
-        z = each.z[kept]
-        return z, self._live(each, z)
+        return each.z[kept], {name: column[kept] for name, column in each.state.items()}, each.white[kept]
 
     def _steps(self, z: Array) -> Array:
         first, second = (self._rng.permutation(self.sets) for _ in range(2))
         length = 2.38 / np.sqrt(2 * z.shape[1]) * np.where(self._rng.random((self.sets, 1)) < 0.1, 1.0, 0.7)
         return np.asarray(z + length * (z[first] - z[second]) + _JITTER * self._rng.standard_normal(z.shape))
 
-    def _live(self, each: Ensemble, z: Array) -> tuple[Array, Array, State, Array]:
-        """Parameter sets live through the history.
+    def _live(self, each: Ensemble, z: Array) -> tuple[State, Array]:
+        """Parameter sets live through the history: their state, and how far they are off what was told."""
+        values = values_of(each.law, z)
+        states, state = self._states(each.law, values)
+        return state, each.told.white(shown_at(each.law, values, states, each.told))
 
-        ln of the probability of all readings but the latest, of the latest, their state, and their guesses at the
-        common errors.
-        """
-        law, values = each.law, values_of(each.law, z)
+    def _states(self, law: Law, values: Array) -> tuple[list[State], State]:
+        """At every reading, and now."""
         state, states = law.start(values), []
         for item in self._history:
             if isinstance(item, _Passed):
                 state = law.advance(state, values, item.duration_s, item.conditions)
             else:
                 states.append(state)
-        guesses = np.zeros((len(z), self._unseen.layout.count))
-        past, newest = np.zeros(len(z)), np.zeros(len(z))
-        for told, seen in zip(shown_at(law, values, states, each.seen), each.seen, strict=True):
-            past = past + newest
-            newest, guesses = seen.judge(told, guesses)
-        return past, newest, state, guesses
+        return states, state
 
     def estimates(self, law: str) -> tuple[Estimate, ...]:
         """The parameters of one law, if it is that one."""
@@ -277,7 +275,7 @@ class KineticFilter:
     def ensembles(self, least: Ratio = 0.01) -> list[Live]:
         """Of every law with at least this probability."""
         return [
-            Live(each.law, float(p), each.values, each.state, each.guesses, np.exp(each.log_weights), each.nuisance)
+            Live(each.law, float(p), each.values, each.state, np.exp(each.log_weights), each.told, each.white)
             for each, p in zip(self._ensembles, self.probabilities(), strict=True)
             if p >= least
         ]

@@ -87,7 +87,7 @@ class Growth(Driven):
         return {"awake": awake, "grown": grown, "born_at": born_at}
 
     def _radii(self, grown: Array, born_at: Array) -> Array:
-        age = grown[:, None] - born_at  # of what is not born yet −∞
+        age = grown[..., None] - born_at  # of what is not born yet −∞
         grown_nm = age + _NUCLEUS_nm if self.power == 1 else np.sqrt(np.maximum(age + _NUCLEUS_nm**2, 0.0))
         return np.maximum(grown_nm, 0.0)
 
@@ -98,16 +98,16 @@ class Growth(Driven):
 
     def sizes(self, state: State, values: Array, view: View) -> Sizes:
         awake = -np.expm1(-state["awake"])
-        begun = np.clip((awake[:, None] - self._edges[:-1]) / self._share, 0.0, 1.0) * self._share
-        born_at = np.where(begun > 0, np.minimum(state["born_at"], state["grown"][:, None]), np.inf)
-        share = begun / np.maximum(begun.sum(axis=1), 1e-12)[:, None]
-        return Sizes(values[:, 0] * awake, self._radii(state["grown"], born_at), share, np.zeros(len(values)))
+        begun = np.clip((awake[..., None] - self._edges[:-1]) / self._share, 0.0, 1.0) * self._share
+        born_at = np.where(begun > 0, np.minimum(state["born_at"], state["grown"][..., None]), np.inf)
+        share = begun / np.maximum(begun.sum(axis=-1), 1e-12)[..., None]
+        return Sizes(values[:, 0] * awake, self._radii(state["grown"], born_at), share, np.zeros_like(awake))
 
     def strata(self, state: State, values: Array, view: View) -> Strata:
         """By the order of birth, neighbouring cohorts joined."""
         found = self.sizes(state, values, view)
-        awake = found.share * (-np.expm1(-state["awake"]))[:, None]
-        pairs = (len(values), STRATA, _COHORTS // STRATA)
-        share, there = self._share.reshape(pairs[1:]).sum(axis=1), awake.reshape(pairs).sum(axis=2)
-        radius = (awake * found.radius_nm).reshape(pairs).sum(axis=2) / np.maximum(there, 1e-12)
+        awake = found.share * (-np.expm1(-state["awake"]))[..., None]
+        pairs = (*state["awake"].shape, STRATA, _COHORTS // STRATA)
+        share, there = self._share.reshape(pairs[-2:]).sum(axis=-1), awake.reshape(pairs).sum(axis=-1)
+        radius = (awake * found.radius_nm).reshape(pairs).sum(axis=-1) / np.maximum(there, 1e-12)
         return Strata(values[:, 0], share, there / share, radius, found.fraction)

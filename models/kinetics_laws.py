@@ -77,16 +77,16 @@ class Dissolution(Driven):
 
     def sizes(self, state: State, values: Array, view: View) -> Sizes:
         radii = self._radii(state, values, self._pairs)
-        return Sizes(values[:, 0], radii, np.full(_PAIRS, 1 / _PAIRS), np.zeros(len(values)))
+        return Sizes(values[:, 0], radii, np.full(_PAIRS, 1 / _PAIRS), np.zeros_like(state["lost"]))
 
     def strata(self, state: State, values: Array, view: View) -> Strata:
         """By size and speed."""
         radii = self._radii(state, values, self._few)
-        return Strata(values[:, 0], EVEN, (radii > 0).astype(np.float64), radii, np.zeros(len(values)))
+        return Strata(values[:, 0], EVEN, (radii > 0).astype(np.float64), radii, np.zeros_like(state["lost"]))
 
     def _radii(self, state: State, values: Array, pairs: Array) -> Array:
         size, speed = pairs
-        lost = np.exp(values[:, 4:5] * speed) * state["lost"][:, None]
+        lost = np.exp(values[:, 4:5] * speed) * state["lost"][..., None]
         left = np.maximum(log_normal(values, size) ** self.power - lost, 0.0)
         return left if self.power == 1 else np.asarray(np.sqrt(left))
 
@@ -123,18 +123,18 @@ class Ripening(Driven):
         mean_nm = np.cbrt(values[:, 1] ** 3 + state["ripened"])
         number = values[:, 0] * (values[:, 1] / mean_nm) ** 3
         share = np.full(_COHORTS, 1 / _COHORTS)
-        return Sizes(number, mean_nm[:, None] * self._sizes, share, np.zeros(len(values)))
+        return Sizes(number, mean_nm[..., None] * self._sizes, share, np.zeros_like(number))
 
     def strata(self, state: State, values: Array, view: View) -> Strata:
         """By rank among the particles of the beginning: the order stays, and the smallest vanish."""
         mean_nm = np.cbrt(values[:, 1] ** 3 + state["ripened"])
-        left = ((values[:, 1] / mean_nm) ** 3)[:, None]
+        left = ((values[:, 1] / mean_nm) ** 3)[..., None]
         high, low = _RANKS[:-1], _RANKS[1:]
         there = np.clip((left - low) / (high - low), 0.0, 1.0)
         middle = (np.minimum(left, high) + low) / 2 / left
         below = (np.arange(_COHORTS) + 0.5) / _COHORTS
-        radii = np.where(there > 0, mean_nm[:, None] * np.interp(1 - middle, below, self._sizes), 0.0)
-        return Strata(values[:, 0], high - low, there, radii, np.zeros(len(values)))
+        radii = np.where(there > 0, mean_nm[..., None] * np.interp(1 - middle, below, self._sizes), 0.0)
+        return Strata(values[:, 0], high - low, there, radii, np.zeros_like(mean_nm))
 
 
 @dataclass(frozen=True)
@@ -161,12 +161,12 @@ class Annealing(Driven):
         stays = np.minimum(values[:, 4], 1.0)
         left = stays + (1 - stays) * np.exp(-state["passed"])
         radii = log_normal(values, even_normal(_COHORTS))
-        return Sizes(values[:, 0] * left, radii, np.full(_COHORTS, 1 / _COHORTS), np.zeros(len(values)))
+        return Sizes(values[:, 0] * left, radii, np.full(_COHORTS, 1 / _COHORTS), np.zeros_like(left))
 
     def strata(self, state: State, values: Array, view: View) -> Strata:
         """By the moment at which a defect goes, and by size."""
         stays = np.minimum(values[:, 4], 1.0)
-        left = (stays + (1 - stays) * np.exp(-state["passed"]))[:, None]
+        left = (stays + (1 - stays) * np.exp(-state["passed"]))[..., None]
         goes, size = spread_evenly(STRATA)
         there = np.clip((left - goes) * STRATA + 0.5, 0.0, 1.0)
-        return Strata(values[:, 0], EVEN, there, log_normal(values, ndtri(size)), np.zeros(len(values)))
+        return Strata(values[:, 0], EVEN, there, log_normal(values, ndtri(size)), np.zeros_like(state["passed"]))

@@ -1,13 +1,14 @@
 """What all looks have in common beside the law: pixels and gains known only in size, and places unlike the mean.
 
-In logarithms all of it adds up, so that for each parameter set the best guess follows in closed form (a Kalman filter).
-Its covariance is the same for all sets of a law: how chance moves what a look shows (``models.kinetics_sampling``) is
-taken in the mean over them.
+In logarithms all of it adds up, so that for each parameter set the best guess follows in closed form
+(``models.kinetics_told``): how chance moves what a look shows (``models.kinetics_sampling``) is taken in the mean over
+the sets of a law.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -97,30 +98,45 @@ class Layout:
         if view.width_nm not in self.widths_nm:
             named = ", ".join(f"{width:g}" for width in self.widths_nm)
             raise ValueError(f"a view {view.width_nm:g} nm wide was read; the filter was made for {named} nm: name it")
-        squares = np.square([0.0, *self.widths_nm]) * 1e-6
-        areas = np.diff(squares)
-        areas[self.widths_nm.index(view.width_nm) + 1 :] = 0.0
-        return np.asarray(np.sqrt(areas) / view.area_um2)
+        return _rings(self.widths_nm, self.widths_nm.index(view.width_nm), view.area_um2)
 
     def effect(self, view: View, channel: str, chance: Chance, fraction: Array | None = None) -> Array:
         """(T, descriptors, M) by how much each error moves each descriptor, at T moments.
 
         ``fraction`` (T,): changed there, where it was measured.
         """
-        moved = np.zeros((len(chance.fraction), len(DESCRIPTORS), self.count))
-        first = _COMMON + view.place * self.each
-        number, radius, spread, changed, offset = range(first, first + _OWN)
-        moved[:, NUMBER, _PIXEL], moved[:, NUMBER, number] = -2.0, 1.0
-        moved[:, RADIUS, _PIXEL], moved[:, RADIUS, radius] = 1.0, 1.0
-        moved[:, VOLUME, _GAIN + CHANNELS.index(channel)] = 1.0
-        moved[:, VOLUME, number], moved[:, VOLUME, radius] = 1.0, 3.0
-        moved[:, SPREAD, spread] = 1.0
-        part = np.clip(chance.fraction if fraction is None else fraction, 0.0, 1.0)
-        moved[:, FRACTION, changed] = 2 * np.sqrt(part * (1 - part))
-        moved[:, FRACTION, offset] = chance.ahead
+        times, first = len(chance.fraction), _COMMON + view.place * self.each
+        moved = np.zeros((times, len(DESCRIPTORS), self.count))
+        moved[:, :, :_COMMON] = _INSTRUMENT[channel]
+        moved[:, :, first : first + _OWN] = _PLACE
+        part = np.minimum(np.maximum(chance.fraction if fraction is None else fraction, 0.0), 1.0)
+        moved[:, FRACTION, first + _OWN - 2] = 2 * np.sqrt(part * (1 - part))
+        moved[:, FRACTION, first + _OWN - 1] = chance.ahead
         by_ring = chance.moved[:, :, None, :] * self.rings(view)[:, None]
-        moved[:, :, first + _OWN : first + self.each] = by_ring.reshape(*moved.shape[:2], -1)
+        moved[:, :, first + _OWN : first + self.each] = by_ring.reshape(times, len(DESCRIPTORS), -1)
         return moved
+
+
+@lru_cache(maxsize=64)
+def _rings(widths_nm: tuple[float, ...], widest: int, area_um2: float) -> Array:
+    areas = np.diff(np.square([0.0, *widths_nm]) * 1e-6)
+    areas[widest + 1 :] = 0.0
+    return np.asarray(np.sqrt(areas) / area_um2)
+
+
+def _moves(count: int, *cells: tuple[int, int, float]) -> Array:
+    """(descriptors, count) of which these cells are not 0."""
+    found = np.zeros((len(DESCRIPTORS), count))
+    for descriptor, error, by in cells:
+        found[descriptor, error] = by
+    return found
+
+
+_INSTRUMENT = {
+    channel: _moves(_COMMON, (NUMBER, _PIXEL, -2.0), (RADIUS, _PIXEL, 1.0), (VOLUME, _GAIN + n, 1.0))
+    for n, channel in enumerate(CHANNELS)
+}
+_PLACE = _moves(_OWN, (NUMBER, 0, 1.0), (RADIUS, 1, 1.0), (VOLUME, 0, 1.0), (VOLUME, 1, 3.0), (SPREAD, 2, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,27 +150,30 @@ class Chance:
     fraction: Array
     """(T,)"""
 
+    def of_moment(self, n: int) -> Chance:
+        """Of the nth moment alone."""
+        return Chance(self.moved[n : n + 1], self.ahead[n : n + 1], self.fraction[n : n + 1])
+
     @classmethod
     def of(cls, law: Law, state: State, values: Array, weights: Array, views: Sequence[View]) -> list[Chance]:
-        """Of every view. ``state`` and ``values`` of T·P sets, one moment after another; ``weights`` (P,)."""
+        """Of every view; ``state`` of P sets at T moments, (T, P, …), ``weights`` (P,)."""
         parts = joined([law.strata(state, values, view) for view in views])
-        shape = (len(views), -1, len(weights))
         told = chances(parts, *views)
-        moved = np.einsum("vtpdk,p->vtdk", told.reshape(*shape, *told.shape[1:]), weights)
-        fraction = parts.fraction.reshape(shape) @ weights
-        ahead = np.zeros_like(fraction) if parts.offset is None else parts.offset.reshape(shape) @ weights
-        return [cls(*each) for each in zip(moved, ahead, fraction, strict=True)]
+        moved = (weights @ told.reshape(*told.shape[:3], -1)).reshape(*told.shape[:2], *told.shape[3:])
+        ahead = np.zeros_like(parts.fraction) if parts.offset is None else parts.offset
+        return [cls(*each) for each in zip(moved, ahead @ weights, parts.fraction @ weights, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class Nuisance:
-    """M common errors; ``covariance`` (M, M) what is not known of them, the same for every parameter set."""
+    """What is not known of M common errors before anything was seen: they are independent, and some wander."""
 
     layout: Layout
-    covariance: Array
-    theory: Ratio
+    variances: Array
+    """(M,) at the beginning."""
     wanders_per_s: Array
     """(M,) by which variances grow in time: what places have beyond chance may change."""
+    theory: Ratio
 
     @classmethod
     def begin(cls, calibration: Calibration, layout: Layout, horizon_s: float) -> Nuisance:
@@ -165,61 +184,12 @@ class Nuisance:
             own = slice(_COMMON + n * layout.each, _COMMON + n * layout.each + len(calibration.place))
             sds[own] = calibration.place
             wanders[own] = np.square(calibration.wandering * np.array(calibration.place)) / horizon_s
-        return cls(layout, np.diag(np.square(sds)), calibration.theory, wanders)
+        return cls(layout, np.square(sds), wanders, calibration.theory)
 
-    def later(self, duration_s: float) -> Nuisance:
-        """What is known after a time in which nothing was measured."""
-        return replace(self, covariance=self.covariance + np.diag(self.wanders_per_s * duration_s))
+    def at(self, t_s: Array) -> Array:
+        """(…, M) variances at times (…,)."""
+        return np.asarray(self.variances + self.wanders_per_s * t_s[..., None])
 
-    def foretold(self, reading: Reading, moved: Array) -> Foretold:
-        """How far such a reading may lie from what one parameter set says; ``moved`` as of ``Layout.effect``."""
-        told = reading.told
-        moved = moved[told]
-        reach = moved @ self.covariance
-        return Foretold(moved, reach, reach @ moved.T + np.diag(np.square(reading.sds[told]) + self.theory**2))
-
-    def learned(self, foretold: Foretold) -> tuple[Nuisance, Array]:
-        """What is left unknown after the measurement, and the gain (M, measured) by which guesses follow it."""
-        gain = np.linalg.solve(foretold.covariance, foretold.reach).T
-        left = self.covariance - gain @ foretold.reach
-        return replace(self, covariance=np.asarray((left + left.T) / 2)), np.asarray(gain)
-
-
-@dataclass(frozen=True, slots=True)
-class Foretold:
-    """Of one measurement of m descriptors."""
-
-    moved: Array
-    """(m, M)"""
-    reach: Array
-    """(m, M) covariance with the common errors."""
-    covariance: Array
-    """(m, m)"""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A reading with what does not depend on the parameter set: kept, so that other sets can be judged by it."""
-
-    reading: Reading
-    told: Bools
-    moved: Array
-    gain: Array
-    precision: Array
-    log_norm: float = field(default=0.0)
-
-    @classmethod
-    def of(cls, reading: Reading, foretold: Foretold, gain: Array) -> Seen:
-        """From what was foretold of it."""
-        sign, logdet = np.linalg.slogdet(foretold.covariance)
-        del sign
-        norm = -0.5 * (logdet + len(foretold.covariance) * np.log(2 * np.pi))
-        return cls(
-            reading, reading.told, foretold.moved, gain, np.asarray(np.linalg.inv(foretold.covariance)), float(norm)
-        )
-
-    def judge(self, shown: Array, guesses: Array) -> tuple[Array, Array]:
-        """Ln of the probability density (P,) under parameter sets that show (P, descriptors), and their new guesses."""
-        off = self.reading.values[self.told] - shown[:, self.told] - guesses @ self.moved.T
-        likely = self.log_norm - 0.5 * ((off @ self.precision) * off).sum(axis=1)
-        return likely, guesses + off @ self.gain.T
+    def noise(self, reading: Reading) -> Array:
+        """(m,) variances of what a reading tells, beside what it has in common with others."""
+        return np.asarray(np.square(reading.sds[reading.told]) + self.theory**2)

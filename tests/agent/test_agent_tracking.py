@@ -52,11 +52,11 @@ def coming(from_s, to_s):
 
 def offers(foretold, noise, cost, unknown=0.0, slot=None, room=(9,)):
     foretold = np.array(foretold, dtype=float)[:, :, None]
-    count = foretold.shape[1]
+    count, told = foretold.shape[1], sum(each < UNTOLD for each in noise)
     return Offers(
         foretold=foretold,
         weights=np.full(len(foretold), 1 / len(foretold)),
-        common=np.full((count, count), unknown),
+        common=np.full((told, told), unknown),
         noise=np.array(noise, dtype=float)[:, None],
         cost=np.array(cost, dtype=float),
         slot=np.zeros(count, dtype=int) if slot is None else np.array(slot),
@@ -74,8 +74,9 @@ def test_what_is_known_already_is_not_looked_at_again_before_what_is_not():
     rng = np.random.default_rng(1)
     a, b = rng.standard_normal((2, 2000))
     two = np.column_stack([a, a, 0.8 * b])
-    picks = plan(offers(two, [0.01] * 3, [1.0] * 3), 2.0, 5)
+    picks = plan(offers(two, [0.01] * 3, [1.0] * 3, slot=[1] * 3, room=(1, 9)), 2.0, 5)
     assert [pick.candidate for pick in picks] in ([0, 2], [1, 2])
+    assert len(plan(offers(two, [0.01] * 3, [1.0] * 3), 2.0, 5)) == 1  # a look for now: the rest is planned anew
     assert len(picks) == 2  # as far as the budget goes
 
 

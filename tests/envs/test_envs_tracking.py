@@ -15,7 +15,7 @@ from envs.particles import Contrast, Response, describe_particles, smallest_radi
 from envs.recorder import NullRecorder
 from envs.step import Decision
 from envs.track_worlds import PLACES_NM, make_track_env
-from envs.tracked import TrackLook
+from envs.tracked import ImageSensor, SpectrumSensor, TrackLook
 from envs.tracking_belief import Wandering
 from envs.tracking_task import TrackTask
 from envs.unmixing import References, amounts_nm, covariance_per_electron
@@ -204,3 +204,19 @@ def test_what_cannot_be_followed_is_told():
         make_track_env(processes=("melting",))
     with pytest.raises(ValueError, match="give a tick above 0"):
         TrackTask(looks=LOOKS, places_nm=PLACES_NM, horizon_s=1.0, tick_s=5.0)
+
+
+@pytest.mark.parametrize("signal", ["HAADF", "EELS"])
+def test_deviations_of_many_moments_at_once_are_those_of_each(signal):
+    energy = np.arange(300.0)
+    rows = 2e-5 * np.exp(-np.abs(energy - np.array([[120.0], [200.0]])) / 20)
+    sensors = {
+        "HAADF": ImageSensor(Contrast(per_nm=2e-3), 8e-3),
+        "EELS": SpectrumSensor(References(np.exp(-energy / 60) / 60, rows)),
+    }
+    look = TrackLook(name="look", signal=signal, field_of_view_nm=400.0, pixels=256, dwell_us=1.0)
+    shown = np.array([[5.7, 1.8, 0.2, -0.5, 0.4], [1.0, 0.1, 0.2, -9.0, 0.4], [3.0, 2.0, 0.2, 0.0, 1.0]])
+    together = sensors[signal].sds(look, 2e7, shown.reshape(3, 1, 5))
+    np.testing.assert_array_equal(together[:, 0], [sensors[signal].sds(look, 2e7, row) for row in shown])
+    assert np.isfinite(together).any(axis=(0, 1)).sum() == {"HAADF": 4, "EELS": 2}[signal]
+    assert np.isnan(together).any()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from models.changes import ChangeDetector, Steady
-from models.kinetics import Expected, View, shown, values_of
+from models.kinetics import Expected, View, shown, stacked, values_of
 from models.kinetics_filter import KineticFilter
 from models.kinetics_forecast import half_time
 from models.kinetics_laws import all_laws
 from models.kinetics_nuisance import Calibration, Chance, Layout, Nuisance, Reading
+from models.kinetics_told import Told
 from models.none_of_these import Doubts, Foreseen, NoneOfThese
 from models.trend import Trend
 
@@ -85,13 +87,43 @@ def test_the_half_time_is_where_the_law_has_it():
 def test_common_errors_are_not_learned_away_by_looking_twice():
     """The pixel size stays unknown however often one place is looked at."""
     law, view = LAWS[7], View(0, 0.0, 400.0)
-    nuisance = Nuisance.begin(Calibration(), Layout.of(1, [400.0]), 600.0)
+    told = Told.nothing(Nuisance.begin(Calibration(), Layout.of(1, [400.0]), 600.0))
     values = values_of(law, np.zeros((1, len(law.parameters))))
-    effect = nuisance.layout.effect(view, "image", Chance.of(law, law.start(values), values, np.ones(1), [view])[0])[0]
+    chance = Chance.of(law, stacked([law.start(values)]), values, np.ones(1), [view])[0]
     reading = Reading(0.0, view, "image", np.zeros(5), np.full(5, 1e-3))
     for _ in range(30):
-        nuisance, _ = nuisance.learned(nuisance.foretold(reading, effect))
-    assert np.sqrt(nuisance.covariance[0, 0]) > 0.02
+        told = told.after(told.foretold(reading, 0.0, told.nuisance.layout.effect(view, "image", chance)[0]))
+    assert np.sqrt(told.unknown(0.0)[0, 0]) > 0.02
+
+
+def test_readings_taken_up_one_by_one_or_at_once_are_the_joint_gaussian_of_independent_errors():
+    law, rng = LAWS[5], np.random.default_rng(0)
+    nuisance = Nuisance.begin(Calibration(), Layout.of(2, [400.0]), 600.0)
+    values = values_of(law, np.zeros((1, len(law.parameters))))
+    state, told, moved, taken, at_s = law.start(values), Told.nothing(nuisance), [], [], [0.0, 0.0, 50.0, 200.0]
+    for n, t_s in enumerate(at_s):
+        view = View(n % 2, 0.0, 400.0)
+        chance = Chance.of(law, stacked([state]), values, np.ones(1), [view])[0]
+        sds = np.where(np.arange(5) == n, np.nan, SDS)
+        taken.append(Reading(t_s, view, ("image", "spectra")[n // 2], rng.standard_normal(5), sds))
+        moved.append(nuisance.layout.effect(view, taken[-1].channel, chance)[0])
+        told = told.after(told.foretold(taken[-1], t_s, moved[-1]))
+        state = law.advance(state, values, 50.0, HOT)
+    at_once = Told.all(nuisance, taken, at_s, moved)
+    np.testing.assert_allclose(told.whiten, at_once.whiten, atol=1e-8)
+    np.testing.assert_allclose(told.reach, at_once.reach, atol=1e-8)
+    effect = np.concatenate([rows[reading.told] for rows, reading in zip(moved, taken, strict=True)])
+    earlier = np.minimum.outer(*[np.array(at_s)[told.reading]] * 2)
+    covariance = (effect * nuisance.variances) @ effect.T + (effect * nuisance.wanders_per_s) @ effect.T * earlier
+    covariance += np.diag(np.concatenate([nuisance.noise(reading) for reading in taken]))
+    shows = rng.standard_normal((3, len(covariance)))
+    exact = multivariate_normal(np.zeros(len(covariance)), covariance).logpdf(told.values - shows)
+    np.testing.assert_allclose(sum(told.weigh(told.white(shows))), exact)
+    with_errors = effect * nuisance.at(np.array(at_s)[told.reading])
+    guesses = np.linalg.solve(covariance, (told.values - shows).T).T @ with_errors
+    np.testing.assert_allclose(told.white(shows) @ told.reach, guesses, atol=1e-9)
+    left = np.diag(nuisance.at(np.array(300.0))) - with_errors.T @ np.linalg.solve(covariance, with_errors)
+    np.testing.assert_allclose(told.unknown(300.0), left, atol=1e-9)
 
 
 def test_a_view_of_a_width_that_was_not_named_is_refused():
