@@ -25,6 +25,17 @@ Kind: TypeAlias = Literal["opened", "claim", "ask", "grant", "release", "result"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AreaValue:
+    """What one of a cell's areas gave."""
+
+    value: float
+    std: float
+    """Standard error within the area."""
+    n: int
+    """Places."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One thing that one laboratory told of one campaign."""
 
@@ -51,6 +62,8 @@ class Entry:
     """Standard uncertainty, without that of the laboratory's calibration."""
     n: int | None = None
     """Places that the value comes of."""
+    areas: tuple[AreaValue, ...] | None = None
+    """One by one, where there are several."""
     hours: float | None = None
     """Of the instrument."""
     electrons: float | None = None
@@ -112,10 +125,14 @@ def checked_entry(entry: Entry) -> Entry:
         number = getattr(entry, name)
         if number is not None and not (math.isfinite(number) and (name == "value" or number >= 0)):
             raise LibraryError(f"{where}: {name} is {number}; give a finite number, and none below 0 but a value")
-    if abs(entry.value or 0.0) > _LARGEST:
-        raise LibraryError(f"{where}: value is {entry.value}: no measure of ours is so large")
-    if entry.kind == "result" and not entry.std:
-        raise LibraryError(f"{where}: std is {entry.std}; no measurement is without uncertainty")
+    told = [(entry.value or 0.0, entry.std), *((area.value, area.std) for area in entry.areas or ())]
+    for value, std in told:
+        if not abs(value) <= _LARGEST:
+            raise LibraryError(f"{where}: value is {value}: no measure of ours is so large")
+        if entry.kind == "result" and not (std and 0 < std < math.inf):
+            raise LibraryError(f"{where}: std is {std}; no measurement is without uncertainty")
+    if entry.areas is not None and not (entry.areas and all(area.n > 0 for area in entry.areas)):
+        raise LibraryError(f"{where} tells of an area without places: it was not written by adaptem")
     if entry.kind == "opened" and hashlib.sha256((entry.text or "").encode()).hexdigest() != entry.campaign:
         raise LibraryError(f"{where} tells a campaign whose checksum is another one than it says")
     return entry

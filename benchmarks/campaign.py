@@ -3,7 +3,7 @@
     python -m benchmarks.campaign              about 10 minutes of a core
     python -m benchmarks.campaign --quick
 
-4 films × 3 temperatures. First with the simulator: every cell is a survey of its own, behind the guard, on an
+4 films × 3 temperatures. First with the simulator: every cell is a survey of three areas, behind the guard, on an
 instrument whose gain is off by some percent. Then the exchange alone, on results that are drawn: bundles late, lost,
 doubled, out of order, clocks that differ, a laboratory that falls silent, bundles that take longer than a term; and the
 same without the rule of whose a cell is. Libraries, bundles and imports are the real ones throughout. Last, how well
@@ -15,13 +15,15 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from archive.campaign_entries import AreaValue
 from benchmarks.campaign_exchange import Mail, Shared, share
 from benchmarks.common import LIMITS, arguments, finish
-from surveys.campaign_cell import survey_cell
+from surveys.campaign_cell import survey_cell, together
 from surveys.campaign_member import Measured
 from surveys.campaign_posterior import Observation, Posterior, Prior
 from surveys.campaign_settings import CampaignSettings
@@ -33,11 +35,19 @@ if TYPE_CHECKING:
 
     from surveys.campaign_member import Member
 
+Array: TypeAlias = npt.NDArray[np.float64]
+Truth: TypeAlias = tuple[Array, float]
+
 FILMS, TEMPERATURES = ("film-a", "film-b", "film-c", "film-d"), ("as-made", "400K", "600K")
 LABORATORIES = ("north", "south")
 GAIN_OFF = 0.03
 """Standard deviation of the laboratories' calibrations, relative."""
 NOISE = 0.05
+AREAS = 3
+WITHIN = NOISE * AREAS**0.5
+"""Standard error of an area, where results are drawn."""
+AREA_OFF = 0.08
+"""Standard deviation of a specimen's areas, relative, where results are drawn."""
 SURE = 1.96
 REFERENCES = 3
 """Surveys on a calibrated instrument by which a cell's true value is known."""
@@ -62,6 +72,7 @@ def campaign(seed: int, laboratories: tuple[str, ...] = LABORATORIES, **changes:
             "overview": {"sites": 2, "shape": [32, 32], "dwell_us": 2.0},
             "detail": {"field_of_view_nm": 50.0, "shape": [32, 32], "dwell_us": 10.0},
         },
+        "areas": AREAS,
         "controls": {"count": 24},
         "budget": {"hours": 1.0, "electrons": 1e11, "detail_fraction": 0.4},
         "measure": {"descriptor": "mean_counts", "noise": NOISE},
@@ -77,7 +88,11 @@ def laboratory(seed: int, name: str, gain: float, out: Path) -> SurveySettings:
         "seed": seed,
         "out": out,
         "instrument": {"kind": "simulated", "haadf": {"gain_counts_per_electron": 20.0 * gain}},
-        "specimens": [{"name": n, "area": {"width_nm": 400.0, "height_nm": 400.0}} for n in FILMS],
+        "specimens": [
+            {"name": film + after, "area": {"x_nm": x_nm, "width_nm": 400.0, "height_nm": 400.0}}
+            for film in FILMS
+            for after, x_nm in (("", 0.0), (".2", 2000.0), (".3", 4000.0))
+        ],
         "current_pA": 50.0,
         "looks": {"detail": {"field_of_view_nm": 50.0}},
         "budget": {"hours": 2.0, "electrons": 1e12},
@@ -86,8 +101,8 @@ def laboratory(seed: int, name: str, gain: float, out: Path) -> SurveySettings:
     })  # fmt: skip
 
 
-def surveyed(seed: int, folder: Path, references: int) -> tuple[Shared, Shared, np.ndarray]:
-    """(two laboratories, the first alone, true values) with a survey for every cell."""
+def surveyed(seed: int, folder: Path, references: int) -> tuple[Shared, Shared, Truth]:
+    """(two laboratories, the first alone, true values and their standard error) with a survey for every cell."""
     gains = 1 + np.random.default_rng((seed, 0x6A)).normal(0, GAIN_OFF, len(LABORATORIES))
     instruments: dict[str, Callable[[Member, str], Measured]] = {}
     for name, gain in zip(LABORATORIES, gains, strict=True):
@@ -102,43 +117,57 @@ def surveyed(seed: int, folder: Path, references: int) -> tuple[Shared, Shared, 
     for again in range(references):
         settings = campaign(seed, ("right",)).model_copy(update={"name": f"reference-{again}"})
         reference = share(settings, right, mail, folder / f"reference-{again}", seed)
-        truths.append([reference.standing.results[cell][0].value for cell in settings.grid])
-    return both, alone, np.log(np.exp(np.array(truths, dtype=float)).mean(axis=0))
+        results = [reference.standing.results[cell][0] for cell in settings.grid]
+        truths.append([[area.value for area in result.areas or ()] for result in results])
+    areas = np.concatenate(truths, axis=1)
+    return both, alone, (np.log(np.exp(areas).mean(axis=1)), _standard_error(areas))
+
+
+def _standard_error(areas: Array) -> float:
+    """Of a cell's mean over its areas (C, A), by the scatter in all cells."""
+    return float(np.sqrt(areas.var(axis=1, ddof=1).mean() / areas.shape[1]))
 
 
 def _survey(own: SurveySettings, member: Member, cell: str) -> Measured:
     return survey_cell(member, cell, own)
 
 
-def drawn(seed: int, mail: Mail, folder: Path, laboratories: tuple[str, ...], **changes: Any) -> tuple[Shared, Any]:
+def drawn(seed: int, mail: Mail, folder: Path, laboratories: tuple[str, ...], **changes: Any) -> tuple[Shared, Truth]:
     """(what came of it, true values) with results that are drawn: truth, calibration, noise, and hours of their own."""
     random = np.random.default_rng((seed, 0xD0))
     settings = campaign(seed, laboratories, **changes)
     truth = (random.normal(0, 0.4, 4)[:, None] + random.normal(0, 0.2, 3) + random.normal(0, 0.05, (4, 3))).ravel()
     offsets = dict(zip(LABORATORIES, random.normal(0, GAIN_OFF, 2), strict=True))
-    noise = {name: random.normal(0, NOISE, 12) for name in LABORATORIES}
+    off = {name: _areas(random, 12) for name in LABORATORIES}
     hours = random.lognormal(0.0, 0.3, 12).clip(0.4, 2.5)
     place = list(settings.grid)
 
     def instrument(member: Member, cell: str) -> Measured:
         n, who = place.index(cell), member.laboratory
-        value = float(truth[n] + offsets[who] + noise[who][n])
-        return Measured(value=value, std=NOISE, n=24, hours=float(hours[n]), electrons=1e9)
+        told = truth[n] + offsets[who] + off[who][n]
+        areas = tuple(AreaValue(value=float(each), std=WITHIN, n=8) for each in told)
+        value, std = together(areas)
+        return Measured(value=value, std=std, n=24, areas=areas, hours=float(hours[n]), electrons=1e9)
 
-    return share(settings, dict.fromkeys(laboratories, instrument), mail, folder, seed), truth
+    return share(settings, dict.fromkeys(laboratories, instrument), mail, folder, seed), (truth, 0.0)
 
 
-def rows_of(what: str, found: list[tuple[Shared, Shared, Any]]) -> dict[str, Any]:
+def _areas(random: np.random.Generator, cells: int) -> Array:
+    """(cells, AREAS) by which areas differ from their cell, as they are and as they are measured."""
+    return random.normal(0, AREA_OFF, (cells, AREAS)) + random.normal(0, WITHIN, (cells, AREAS))
+
+
+def rows_of(what: str, found: list[tuple[Shared, Shared, Truth]]) -> dict[str, Any]:
     """One row: two laboratories against the first alone, over the seeds."""
     times, inside, truth, joint, grid = [], [], [], [], []
-    for both, alone, true in found:
+    for both, alone, (true, doubt) in found:
         times.append(both.hours / alone.hours)
         ours, theirs = both.standing.posterior(), alone.standing.posterior()
         inside.append(np.abs(ours.means - theirs.means) <= SURE * theirs.stds)
-        truth.append(np.abs(ours.means - true) <= SURE * ours.stds)
+        truth.append(np.abs(ours.means - true) <= SURE * np.hypot(ours.stds, doubt))
         joint.append(float(np.mean(ours.stds / theirs.stds)))
         mean, std = ours.total()
-        grid.append(abs(mean - true.mean()) <= SURE * std)
+        grid.append(abs(mean - true.mean()) <= SURE * np.hypot(std, doubt / len(true) ** 0.5))
     return {
         "what": what,
         "seeds": len(found),
@@ -196,7 +225,7 @@ def order_rows(seeds: int, sure: float = 0.12) -> Iterator[dict[str, Any]]:
         random = np.random.default_rng((seed, 0xB1))
         rows, columns, both = random.normal(0, 0.4, 4), random.normal(0, 0.3, 3), random.normal(0, 0.03, (4, 3))
         truth = (rows[:, None] + columns + both).ravel()
-        value = truth + random.normal(0, NOISE, 12)
+        value = truth[:, None] + _areas(random, 12)
         shuffled = random.permutation(12).tolist()
         for name in orders:
             path = list(_posteriors(cells, value, name, shuffled))
@@ -214,7 +243,7 @@ def order_rows(seeds: int, sure: float = 0.12) -> Iterator[dict[str, Any]]:
 
 def _posteriors(cells: list[tuple[int, int]], value: Any, order: str, shuffled: list[int]) -> Iterator[Posterior]:
     """After 1, 2, … 12 cells of one laboratory."""
-    prior = Prior(0.5, 0.05, NOISE)
+    prior = Prior(0.5, 0.05, AREA_OFF, NOISE, AREAS)
     seen: list[Observation] = []
     posterior = Posterior(cells, 1, seen, prior)
     while len(seen) < len(cells):
@@ -222,7 +251,8 @@ def _posteriors(cells: list[tuple[int, int]], value: Any, order: str, shuffled: 
         gains = {n: posterior.gain(n, 0) for n in left}
         pick = {"proposed": max(left, key=gains.__getitem__), "file's order": left[0]}.get(order)
         pick = next(n for n in shuffled if n in left) if pick is None else pick
-        seen.append(Observation(cell=pick, laboratory=0, value=float(value[pick]), std=NOISE))
+        areas = tuple((float(each), WITHIN) for each in value[pick])
+        seen.append(Observation(cell=pick, laboratory=0, areas=areas))
         posterior = Posterior(cells, 1, seen, prior)
         yield posterior
 

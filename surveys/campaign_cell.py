@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
+from archive.campaign_entries import AreaValue
 from archive.library_filling import add_survey
 from archive.library_records import LibraryError
 from archive.reader import SurveyReader
@@ -23,12 +26,13 @@ from envs.scorers import Window
 from envs.step import Kind, Stream
 from instruments.drivers import registry
 from surveys.campaign_member import Measured
+from surveys.campaign_settings import FEWEST_CONTROLS
 from surveys.night import default_folder, open_night
 from surveys.runner import run_survey
 from surveys.settings import SurveySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from archive.campaign_entries import Entry
     from envs.step import Step
@@ -36,8 +40,7 @@ if TYPE_CHECKING:
     from surveys.campaign_settings import CampaignSettings, MeasureSettings
     from surveys.session import Progress
 
-_FEWEST = 5
-"""Controls from which a mean and its uncertainty are told."""
+Array: TypeAlias = npt.NDArray[np.float64]
 
 
 def cell_settings(campaign: CampaignSettings, cell: str, laboratory: str, own: SurveySettings) -> SurveySettings:
@@ -50,18 +53,21 @@ def cell_settings(campaign: CampaignSettings, cell: str, laboratory: str, own: S
             f"your config allows {own.budget.hours:g} h and {own.budget.electrons:.3g} e: raise its budget, or leave it"
         )
     data: dict[str, Any] = own.model_dump(mode="json")
-    mine = [each for each in data["specimens"] if each["name"] == specimen.name]
-    if not mine:
-        names = [each.name for each in own.specimens]
-        raise ConfigError(f"specimen {specimen.name!r} was asked, your config has {', '.join(names)}: add its area")
+    mine = _areas(campaign, specimen.name, data["specimens"])
+    controls, budget = campaign.controls, campaign.budget
+    if campaign.areas > 1:
+        share = {"hours": budget.hours / campaign.areas, "electrons": budget.electrons / campaign.areas}
+        budget = budget.model_copy(update=share)
+        if controls.count is not None:
+            controls = controls.model_copy(update={"count": math.ceil(controls.count / campaign.areas)})
     looks = condition.looks or campaign.looks
     data |= {
         "name": f"{campaign.name}-{specimen.name}-{condition.name}",
         "seed": _seed(campaign, cell, laboratory, own.seed),
         "specimens": mine,
         "looks": looks.model_dump(mode="json"),
-        "controls": campaign.controls.model_dump(mode="json"),
-        "budget": campaign.budget.model_dump(mode="json"),
+        "controls": controls.model_dump(mode="json"),
+        "budget": budget.model_dump(mode="json"),
     }
     current_pA = condition.current_pA or campaign.current_pA
     if current_pA is not None:
@@ -78,6 +84,20 @@ def cell_settings(campaign: CampaignSettings, cell: str, laboratory: str, own: S
     except ValidationError as error:
         lines = (f"campaign {campaign.name}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(*lines) from error
+
+
+def _areas(campaign: CampaignSettings, specimen: str, own: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a specimen, in a laboratory's config: those of its name, or its name with a number. Raises ConfigError."""
+    others = {each.name for each in campaign.specimens} - {specimen}
+    named = re.compile(rf"{re.escape(specimen)}(\.\d+)?")
+    mine = [each for each in own if named.fullmatch(each["name"]) and each["name"] not in others]
+    if len(mine) < campaign.areas:
+        names = ", ".join(each["name"] for each in own)
+        raise ConfigError(
+            f"{campaign.areas} area{'s' if campaign.areas > 1 else ''} of specimen {specimen!r} asked, your config has "
+            f"{len(mine)} among {names}: add areas apart from each other, named {specimen}, {specimen}.2 and so on"
+        )
+    return mine[: campaign.areas]
 
 
 def _seed(campaign: CampaignSettings, cell: str, laboratory: str, own: int) -> int:
@@ -123,11 +143,12 @@ def survey_cell(
 
 
 def measure(reader: SurveyReader, asked: MeasureSettings) -> Measured:
-    """Mean of a descriptor over the control sites of a survey, with its standard error.
+    """Mean of a descriptor over the control sites of a survey, area by area, with its standard error.
 
     Controls are drawn at random: their mean is that of the area, whatever the agent preferred. Raises LibraryError.
     """
-    values, start_s, end_s, electrons = [], math.inf, -math.inf, 0.0
+    told: dict[str, list[float]] = {each["name"]: [] for each in reader.meta.config["specimens"]}
+    start_s, end_s, electrons = math.inf, -math.inf, 0.0
     controls = _controls(reader)
     column = NAMES.index(asked.descriptor)
     for row in reader.exposures():
@@ -147,10 +168,23 @@ def measure(reader: SurveyReader, asked: MeasureSettings) -> Measured:
         image = image.mean(axis=0) if image.ndim == 3 else image
         offset = signal.calibration.get("offset_counts", 0.0) if asked.descriptor == "mean_counts" else 0.0
         whole = Window((0, image.shape[0]), (0, image.shape[1]))
-        values.append(float(describe_windows(image, [whole], row.exposure.pixel_size_nm)[0, column]) - offset)
-    told = np.array(values)[np.isfinite(values)]
-    if len(told) < _FEWEST:
-        raise LibraryError(f"{len(told)} controls show {asked.descriptor}, {_FEWEST} are needed: raise controls.count")
+        value = float(describe_windows(image, [whole], row.exposure.pixel_size_nm)[0, column]) - offset
+        if np.isfinite(value):
+            told[row.specimen].append(value)
+    areas = tuple(_area(name, np.array(values), asked) for name, values in told.items())
+    value, std = together(areas)
+    return Measured(
+        value=value, std=std, n=sum(each.n for each in areas), areas=areas if len(areas) > 1 else None,
+        hours=(end_s - start_s) / 3600.0, electrons=electrons, survey=reader.folder.resolve().name,
+    )  # fmt: skip
+
+
+def _area(name: str, told: Array, asked: MeasureSettings) -> AreaValue:
+    """Of one area's controls (n,). Raises LibraryError."""
+    if len(told) < FEWEST_CONTROLS:
+        raise LibraryError(
+            f"{len(told)} controls of {name} show {asked.descriptor}, {FEWEST_CONTROLS} needed: raise controls.count"
+        )
     mean, std = float(told.mean()), float(told.std(ddof=1)) / math.sqrt(len(told))
     if asked.log:
         if mean <= 0:
@@ -158,10 +192,19 @@ def measure(reader: SurveyReader, asked: MeasureSettings) -> Measured:
                 f"the mean of {asked.descriptor} is {mean:.3g} and has no logarithm: set measure.log: false"
             )
         mean, std = math.log(mean), std / mean
-    return Measured(
-        value=mean, std=std, n=len(told), hours=(end_s - start_s) / 3600.0, electrons=electrons,
-        survey=reader.folder.resolve().name,
-    )  # fmt: skip
+    return AreaValue(value=mean, std=std, n=len(told))
+
+
+def together(areas: Sequence[AreaValue]) -> tuple[float, float]:
+    """Mean over areas, and its standard error by their scatter or by their own errors, whichever is larger.
+
+    >>> one, other = AreaValue(value=1.0, std=0.1, n=8), AreaValue(value=2.0, std=0.1, n=8)
+    >>> together([one]), together([one, other])
+    ((1.0, 0.1), (1.5, 0.5))
+    """
+    values, stds = np.array([(each.value, each.std) for each in areas]).T
+    scatter = float(values.std(ddof=1)) if len(areas) > 1 else 0.0
+    return float(values.mean()), max(float(np.sqrt((stds**2).mean())), scatter) / math.sqrt(len(areas))
 
 
 def _controls(reader: SurveyReader) -> set[int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archive.campaign_entries import Entry
+from archive.campaign_entries import AreaValue, Entry
 from archive.journal import utc_now
 from archive.library_campaigns import add_entry
 from archive.library_records import LibraryError
@@ -41,8 +41,13 @@ class Measured:
     """What a cell gave."""
 
     value: float
+    """Mean over the areas."""
     std: float
+    """By the areas' scatter or by their own standard errors, whichever says more."""
     n: int
+    """Places."""
+    areas: tuple[AreaValue, ...] | None = None
+    """One by one, where there are several."""
     hours: float
     electrons: float
     survey: str | None = None
@@ -102,8 +107,8 @@ class Member:
         with self.library.transaction() as database:
             now = standing_of(database, self.campaign, self._now_utc())
             return self._tell(
-                database, now, "result", cell=cell, value=found.value, std=found.std, n=found.n, hours=found.hours,
-                electrons=found.electrons, survey=found.survey,
+                database, now, "result", cell=cell, value=found.value, std=found.std, n=found.n, areas=found.areas,
+                hours=found.hours, electrons=found.electrons, survey=found.survey,
             )  # fmt: skip
 
     def holds(self, cell: str) -> bool:

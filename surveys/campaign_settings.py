@@ -10,7 +10,16 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
-from pydantic import AwareDatetime, BeforeValidator, Field, PositiveFloat, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from archive.campaign_rights import Rules
 from archive.library_records import LibraryError
@@ -29,6 +38,8 @@ if TYPE_CHECKING:
 Ratio: TypeAlias = float
 MOST_CELLS = 100
 """The posterior's memory grows with their square."""
+FEWEST_CONTROLS = 5
+"""Of an area, from which a mean and its uncertainty are told."""
 Name = Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=80)]
 """Letters, digits, dot, dash and underscore."""
 
@@ -68,11 +79,14 @@ class MeasureSettings(Settings):
     log: bool = True
     """Measure the natural logarithm of the mean: effects and calibrations that multiply then add."""
     noise: PositiveFloat = 0.1
-    """Expected standard uncertainty of one cell, until some are measured."""
+    """Expected standard error of one cell within its areas, until some are measured."""
     between: PositiveFloat = 0.5
     """How far specimens and conditions may differ: scale of the priors."""
     laboratory: PositiveFloat = 0.05
     """How far laboratories may differ by their calibrations: scale of the prior."""
+    area: PositiveFloat = 0.1
+    """How far areas of one specimen may differ: scale of the prior, which is all that is known of it where cells have
+    one area."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -125,6 +139,9 @@ class CampaignSettings(Settings):
     specimens: Annotated[tuple[CampaignSpecimen, ...], Field(min_length=1)]
     conditions: Annotated[tuple[ConditionSettings, ...], Field(min_length=1)]
     looks: LooksSettings
+    areas: PositiveInt = 1
+    """Of every cell, apart from each other, which share its controls and its budget. With one, nothing is measured of
+    how far pieces of one specimen differ; three tell."""
     controls: ControlSettings = ControlSettings(count=24)
     budget: BudgetSettings
     current_pA: PositiveFloat | None = None
@@ -150,6 +167,11 @@ class CampaignSettings(Settings):
         for specimen in known:
             if not any(each.specimens is None or specimen in each.specimens for each in self.laboratories):
                 raise ValueError(f"no laboratory has a piece of {specimen}: nobody could measure it")
+        if self.controls.count is not None and self.controls.count < FEWEST_CONTROLS * self.areas:
+            raise ValueError(
+                f"controls.count {self.controls.count} for {self.areas} area{'s' if self.areas > 1 else ''} a cell: "
+                f"give at least {FEWEST_CONTROLS} to each"
+            )
         if self.budget.hours > self.terms.lease_hours:
             raise ValueError(
                 f"a cell may take {self.budget.hours:g} h and its lease ends after {self.terms.lease_hours:g} h: "

@@ -71,12 +71,16 @@ def posterior_of(campaign: CampaignSettings, results: Sequence[Entry]) -> Poster
     """Of these results."""
     place, names = list(campaign.grid), [each.name for each in campaign.laboratories]
     observations = [
-        Observation(cell=place.index(str(e.cell)), laboratory=names.index(e.laboratory), value=e.value, std=e.std)
+        Observation(
+            cell=place.index(str(e.cell)),
+            laboratory=names.index(e.laboratory),
+            areas=tuple((area.value, area.std) for area in e.areas) if e.areas else ((e.value, e.std),),
+        )
         for e in results
         if e.value is not None and e.std is not None and e.laboratory in names
     ]
     measure = campaign.measure
-    prior = Prior(measure.between, measure.laboratory, measure.noise)
+    prior = Prior(measure.between, measure.laboratory, measure.area, measure.noise, campaign.areas)
     return Posterior(list(campaign.grid.values()), len(names), observations, prior)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from archive.campaign_entries import gaps_and_forks
@@ -56,7 +57,8 @@ def as_dict(now: Standing, proposed: Collection[str] = ()) -> dict[str, Any]:
             "laboratory": who,
             **(known if measured else dict.fromkeys(known)),
             "results": [
-                {"laboratory": e.laboratory, "value": e.value, "std": e.std, "n": e.n, "hours": e.hours,
+                {"laboratory": e.laboratory, "value": e.value, "std": e.std, "n": e.n,
+                 "areas": [asdict(area) for area in e.areas or ()], "hours": e.hours,
                  "electrons": e.electrons, "survey": e.survey, "made_utc": e.made_utc}
                 for e in now.cells[name].results
             ],

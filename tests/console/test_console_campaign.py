@@ -8,7 +8,7 @@ import pytest
 from console_helpers import ROOT, adaptem, refused
 
 CAMPAIGN, OWN = ROOT / "configs" / "campaign_example.yaml", ROOT / "configs" / "campaign_laboratory.yaml"
-SMALL = ("--set", "controls.count=8", "--set", "budget.detail_fraction=0.2")
+SMALL = ("--set", "controls.count=15", "--set", "budget.detail_fraction=0.2")
 
 
 @pytest.fixture

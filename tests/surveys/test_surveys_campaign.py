@@ -26,6 +26,7 @@ from surveys.campaign_told import as_dict, states
 
 LOOKS = {"overview": {"sites": 2, "shape": [32, 32], "dwell_us": 2.0},
          "detail": {"field_of_view_nm": 50.0, "shape": [32, 32], "dwell_us": 10.0}}  # fmt: skip
+PRIOR = Prior(0.5, 0.05, 0.1, 0.1, 3)
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
@@ -191,12 +192,48 @@ def test_a_cell_is_an_ordinary_survey_by_the_laboratorys_own_config(pair, tmp_pa
     assert pair.north.standing().results["a/cold"][0].value == low.value
 
 
+def test_a_cell_of_several_areas_tells_how_far_pieces_of_one_specimen_differ(tmp_path):
+    both = Pair(tmp_path, areas=3, controls={"count": 15})
+    areas = [{"name": f"a{after}", "area": {"x_nm": x_nm, "width_nm": 200, "height_nm": 200}}
+             for after, x_nm in (("", 0), (".2", 1000), (".3", 2000), (".4", 3000))]  # fmt: skip
+    own = small(sites=4, specimens=areas).model_copy(update={"out": tmp_path})
+    asked = cell_settings(both.campaign, "a/cold", "north", own)
+    assert [each.name for each in asked.specimens] == ["a", "a.2", "a.3"]
+    assert (asked.controls.count, asked.budget.hours, asked.budget.electrons) == (5, 1 / 3, 1e12 / 3)
+    found = run_cell(both.north, both.north.claim("a/cold"), own)
+    assert (found.n, [each.n for each in found.areas]) == (15, [5, 5, 5])
+    assert found.value == pytest.approx(np.mean([each.value for each in found.areas]))
+    assert as_dict(both.north.standing())["cells"][0]["results"][0]["areas"][0]["n"] == 5
+    both.send("north", "south")
+    np.testing.assert_allclose(both.south.standing().posterior().means, both.north.standing().posterior().means)
+    two = own.model_copy(update={"specimens": own.specimens[:2]})
+    with pytest.raises(ConfigError, match=r"3 areas of specimen 'a' asked, your config has 2 among a, a\.2"):
+        cell_settings(both.campaign, "a/cold", "north", two)
+    for library in both.libraries.values():
+        library.close()
+
+
+def test_areas_that_differ_make_the_posterior_less_sure_than_their_own_errors():
+    cells = [(row, column) for row in range(3) for column in range(3)]
+    calibrated = replace(PRIOR, laboratory=1e-4)
+
+    def posterior(*off):
+        seen = [
+            Observation(cell=n, laboratory=0, areas=tuple((0.1 * n + each, 0.01) for each in off)) for n in range(9)
+        ]
+        return Posterior(cells, 1, seen, calibrated)
+
+    even, uneven, one = posterior(-0.005, 0.005), posterior(-0.2, 0.2), posterior(0.0)
+    assert (uneven.stds > 5 * even.stds).all()
+    assert (one.stds > 2 * even.stds).all()  # of one area each it is only supposed how far they differ
+
+
 def test_what_a_laboratorys_own_config_does_not_allow_is_refused_and_given_back(pair):
     short = small(sites=4, budget={"hours": 0.5})
     with pytest.raises(ConfigError, match=r"asks 1 h .* allows 0.5 h"):
         cell_settings(pair.campaign, "a/cold", "north", short)
     claim = pair.north.claim("b/hot")
-    with pytest.raises(ConfigError, match="'b' was asked, your config has a"):
+    with pytest.raises(ConfigError, match="1 area of specimen 'b' asked, your config has 0 among a"):
         run_cell(pair.north, claim, small(sites=4))
     assert "b/hot" in dict(pair.north.proposals())
     assert pair.north.standing().entries[-1].kind == "release"
@@ -212,6 +249,7 @@ def test_what_a_laboratorys_own_config_does_not_allow_is_refused_and_given_back(
         ({"terms": {"term_hours": 10, "lease_hours": 10}}, "does not fit into a term"),
         ({"budget": {"hours": 20, "electrons": 1e9}}, "raise terms.lease_hours"),
         ({"conditions": [{"name": f"c{n}"} for n in range(60)]}, "at most 100 cells"),
+        ({"areas": 3}, r"controls.count 8 for 3 areas a cell: give at least 5 to each"),
         ({"limits": {}}, "unknown key"),
         ({"instrument": {}}, "unknown key"),
     ],
@@ -237,19 +275,25 @@ def test_the_posterior_is_right_as_often_as_it_says_and_asks_where_it_knows_leas
         effects = random.normal(0, 0.4, 4)[:, None] + random.normal(0, 0.3, 3) + random.normal(0, 0.1, (4, 3))
         truth, offsets = effects.ravel(), random.normal(0, 0.05, 2)
         seen = [
-            Observation(cell=n, laboratory=sum(cells[n]) % 2, std=0.1,
-                        value=truth[n] + offsets[sum(cells[n]) % 2] + random.normal(0, 0.1))
+            Observation(
+                cell=n,
+                laboratory=sum(cells[n]) % 2,
+                areas=tuple(
+                    (truth[n] + offsets[sum(cells[n]) % 2] + random.normal(0, 0.15) + random.normal(0, 0.1), 0.1)
+                    for _ in range(3)
+                ),
+            )
             for n in range(12)
-        ]  # fmt: skip
-        posterior = Posterior(cells, 2, seen, Prior(0.5, 0.05, 0.1))
+        ]
+        posterior = Posterior(cells, 2, seen, PRIOR)
         inside.append(np.abs(posterior.means - truth) < 1.96 * posterior.stds)
         mean, std = posterior.total()
         grid.append(abs(mean - truth.mean()) < 1.96 * std)
     assert 0.92 < np.mean(inside) < 0.99
     assert np.mean(grid) > 0.9
-    few = Posterior(cells, 2, seen[:3], Prior(0.5, 0.05, 0.1))
+    few = Posterior(cells, 2, seen[:3], PRIOR)
     gains = [few.gain(n, 0) for n in range(12)]
     assert max(gains[:3]) < min(gains[3:])
     assert few.gain(0, 1) > few.gain(0, 0)  # the other laboratory's calibration is not known yet
-    again = Posterior(cells, 2, seen[:3][::-1], Prior(0.5, 0.05, 0.1))
+    again = Posterior(cells, 2, seen[:3][::-1], PRIOR)
     np.testing.assert_allclose(few.means, again.means, atol=1e-9)
