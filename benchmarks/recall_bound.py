@@ -28,8 +28,9 @@ from scipy import stats
 
 from benchmarks.common import arguments, finish
 from envs.step import Stream
+from review.judged import Judged
+from review.recall import recall_bounds
 from review.statistics import corrected_missed, least_recall, most_missed, wald_missed
-from review.tally import Judged, recall_bounds
 from surveys.places import Place
 
 SITES, FLAGGED, CONTROLS, SEEDED = 4000, 300, 200, 20
@@ -37,9 +38,19 @@ SENSITIVITY, FALSE_YES = 0.8, 0.01
 PREVALENCES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25)
 RECALLS = (0.3, 0.6, 0.9)
 
-exact = cache(lambda rest, found: most_missed(rest, CONTROLS, found))
-wald = cache(lambda rest, found: wald_missed(rest, CONTROLS, found))
-corrected = cache(lambda rest, found, noticed: corrected_missed(rest, CONTROLS, found, noticed, SEEDED))
+
+def exact(rest: int, found: int) -> int:
+    return most_missed(rest, CONTROLS, found)
+
+
+@cache
+def corrected(rest: int, found: int, noticed: int) -> int:
+    return corrected_missed(rest, CONTROLS, found, noticed, SEEDED)
+
+
+@cache
+def wald(rest: int, found: int) -> float:
+    return wald_missed(rest, CONTROLS, found)
 
 
 def held(said: float | None, true: float | None) -> bool:

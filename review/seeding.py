@@ -22,9 +22,9 @@ from archive.reader import SurveyReader
 from configs.errors import ConfigError
 from envs.step import Stream
 from review.feature import Feature, UnlikeError, transplanted
+from review.judged import INTERESTING, judged_in
 from review.overlays import looked
 from review.pictures import Frames
-from review.tally import INTERESTING, judged_in
 from surveys.places import PLACE, Place, trees_of
 
 if TYPE_CHECKING:

@@ -16,10 +16,11 @@ from archive.standing import standing
 from review.atlas_routes import AtlasRoutes
 from review.gallery import Contrast, View, site_of
 from review.history import histories_of
+from review.judged import to_second
 from review.label_routes import LabelRoutes
 from review.live_routes import LiveRoutes
 from review.pages import REVIEWER, Pages
-from review.tally import tally, to_second
+from review.tally import tally
 from review.told import Told
 from surveys.places import PLACE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -48,6 +49,7 @@ def most_missed_by(population: int, sample: int, found: int, sensitivity: Ratio,
     return _most_missed(population, sample, found, level, sensitivity)
 
 
+@lru_cache(maxsize=4096)
 def _most_missed(population: int, sample: int, found: int, level: Ratio, sensitivity: Ratio) -> int:
     if not 0 <= found <= sample <= population:
         raise ValueError(f"{found} found in a sample of {sample} out of {population}: each holds the one before")

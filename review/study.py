@@ -14,8 +14,8 @@ from archive.labels import LabelJournal
 from archive.rows import Rows, open_read_only
 from archive.standing import standing
 from review.feature import Feature
+from review.judged import to_second
 from review.sampling import BATCH_SIZE, compose, ids, shuffled
-from review.tally import to_second
 from surveys.places import PLACE, Place, places_of, trees_of
 
 if TYPE_CHECKING:

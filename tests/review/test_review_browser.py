@@ -5,7 +5,7 @@ from __future__ import annotations
 from review_chromium import judge_all, opened, saved  # isort: skip  # skips where there is no browser, before what needs it
 from review_browser import served, survey
 
-from review.tally import judged_in
+from review.judged import judged_in
 
 
 def test_from_the_link_to_the_first_saved_verdict_with_one_key(page, tmp_path):

@@ -20,9 +20,10 @@ from configs.errors import ConfigError
 from envs.step import Purpose
 from review.feature import Feature, UnlikeError, transplanted
 from review.gallery import Gallery, site_of
+from review.judged import Judged, first_of_each_feature
 from review.seeding import features_of, sow
 from review.study import Study
-from review.tally import Judged, first_of_each_feature, tally
+from review.tally import tally
 from surveys.places import Place
 from training.feedback import lessons
 

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from review.judged import Judged
+from review.recall import missed, recall_bounds
 from review.statistics import (
     clopper_pearson,
     cohens_kappa,
@@ -20,7 +22,6 @@ from review.statistics import (
     most_missed_by,
     wald_missed,
 )
-from review.tally import Judged, missed, recall_bounds
 from surveys.places import Place
 
 REVIEWS = 2000

@@ -10,9 +10,10 @@ from review_browser import SHOWN, event, survey
 from archive.labels import LabelEvent
 from archive.reader import SurveyReader
 from review.export import label_rows
+from review.judged import Judged, to_second
 from review.sampling import compose
 from review.study import Study
-from review.tally import Judged, calibration, tally, to_second
+from review.tally import calibration, tally
 from surveys.places import Place, places_of
 
 
