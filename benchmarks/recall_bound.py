@@ -1,6 +1,6 @@
 """Does the recall that the review prints hold?
 
-    python -m benchmarks.recall_bound            about three minutes
+    python -m benchmarks.recall_bound            about a minute
     python -m benchmarks.recall_bound --quick    fewer reviews
 
 Simulated reviews of 4,000 sites of which 300 are flagged at most; 200 of all that is not flagged were drawn as random

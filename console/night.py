@@ -1,4 +1,4 @@
-"""Commands that run a survey or steer one that runs: survey, resume, pause, stop."""
+"""Commands that run a survey, steer one that runs, or end one that cannot: survey, resume, pause, stop, end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 from console.exits import Exit, plain_errors, say, show
 
 if TYPE_CHECKING:
+    from surveys.endings import Summary
     from surveys.night import Night
+    from surveys.settings import SurveySettings
 
 Folder = Annotated[Path, typer.Argument(help="The survey's folder.", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=c. May be repeated.")]
@@ -19,7 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line inste
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    for command in (survey, resume, pause, stop):
+    for command in (survey, resume, pause, stop, end):
         app.command()(command)
 
 
@@ -96,30 +98,50 @@ def stop(folder: Folder) -> None:
         say(ask_to_stop(folder))
 
 
+def end(
+    folder: Folder,
+    because: Annotated[str, typer.Option(help="Why it can never go on: kept in its journal.", show_default=False)],
+    by: Annotated[str | None, typer.Option(help="Who says so. Default: who is logged in.")] = None,
+    json: Json = False,
+) -> None:
+    """End a survey that was cut off and can never go on, as it is: flag what it has, so that it can be judged."""
+    with plain_errors():
+        from getpass import getuser
+
+        from surveys.concluding import conclude
+
+        settings, summary = conclude(folder, by or getuser(), because)
+        _finish(settings, summary, Exit.OK, json=json)
+
+
 def _run(night: Night, *, json: bool) -> None:
-    from archive.errors import ArchiveError
     from console.progress import Reporter
     from surveys.runner import run_survey
     from surveys.signals import stopping_on_signals
 
     with stopping_on_signals(night), Reporter(json_lines=json) as reporter:
         summary = run_survey(night, on_step=reporter)
-    code = Exit(summary.exit_code)
+    _finish(night.settings, summary, Exit(summary.exit_code), json=json)
+
+
+def _finish(settings: SurveySettings, summary: Summary, code: Exit, *, json: bool) -> None:
+    """What comes after the last word: the library, the report, and how to go on."""
+    from archive.errors import ArchiveError
     from surveys.remembering import remember
 
-    kept = remember(night.folder, night.settings.library)  # first: the report tells what earlier surveys say
+    folder, on = summary.folder, f"; `adaptem resume {summary.folder}` goes on" if code else ""
+    kept = remember(folder, settings.library)  # first: the report tells what earlier surveys say
     from review.report import write_report  # draws, and the beam need not wait for that
     from review.words import counted
 
     try:
-        page = str(write_report(night.folder))
+        page = str(write_report(folder))
     except (ArchiveError, OSError) as error:  # the record is whole all the same
-        page, code = f"not written ({error}); `adaptem report {night.folder}` writes it later", code or Exit.FAILED
+        page, code = f"not written ({error}); `adaptem report {folder}` writes it later", code or Exit.FAILED
     if json:
         told = {"exit": int(code), "reason": summary.reason, "message": summary.message, "flags": summary.flags}
-        show(told | {"folder": str(night.folder), "report": page, "library": kept}, line=True)
+        show(told | {"folder": str(folder), "report": page, "library": kept}, line=True)
     else:
-        on = f"; `adaptem resume {night.folder}` goes on" if summary.exit_code else ""
         say(f"{summary.message}; {counted(summary.flags, 'flag')}{on}\nlibrary: {kept}\nreport: {page}")
     if code:
         raise typer.Exit(code)

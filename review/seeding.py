@@ -47,7 +47,7 @@ def sow(study: Study, known: Sequence[Path], most: int = MOST) -> int:
     if study.seeded:
         return len(study.seeded)
     if not study.has_ended():
-        found = "still runs" if study.running else f"was cut off (`adaptem resume {study.folder}` goes on)"
+        found = "still runs" if study.running else "was cut off (`adaptem resume` goes on, or `adaptem end`)"
         raise ConfigError(f"the survey {found}: what is ordinary in it is known at its end, seed it then")
     generator = np.random.default_rng((study.meta.seed, 0x5EED))
     features = [found for folder in known for found in features_of(folder)]

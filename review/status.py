@@ -51,7 +51,11 @@ def status_of(folder: Path) -> dict[str, Any]:
 def _state(process: int | None, ended: dict[str, Any] | None, health: dict[str, Any]) -> str:
     if process is not None:
         return f"{health.get('state', 'running')} (process {process})"
-    return f"ended: {ended['message']}" if ended else "cut off; `adaptem resume` goes on"
+    return (
+        f"ended: {ended['message']}"
+        if ended
+        else "cut off; `adaptem resume` goes on, `adaptem end` says that it never will"
+    )
 
 
 def _health(folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from archive.standing import standing
 from review.feature import Feature
 from review.judged import to_second
 from review.sampling import BATCH_SIZE, compose, ids, shuffled
+from surveys.endings import last_word
 from surveys.places import PLACE, Place, places_of, trees_of
 
 if TYPE_CHECKING:
@@ -101,8 +102,7 @@ class Study:
         Raises JournalError.
         """
         with closing(open_read_only(self.folder / "journal.sqlite")) as journal:
-            said = [each.kind for each in Rows(journal).events() if each.kind in ("start", "resume", "end")]
-        return said[-1:] == ["end"]
+            return last_word(Rows(journal).events()) is not None
 
     def batch_for(self, reviewer: str) -> Batch | None:
         """The batch that this person has open, else a new one.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from envs.step import BY_HAND, Kind, Purpose, Stream
 from review.counts import done, planned, streams
 from review.verdict import verdict
+from surveys.endings import last_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,10 +120,8 @@ def _agreement(events: Sequence[EventRow], steps: Sequence[Step]) -> dict[str, i
 
 def _end(events: Sequence[EventRow]) -> dict[str, Any] | None:
     """The last word of the runner; None while it runs, or after it was cut off."""
-    last = max(
-        (event for event in events if event.kind in ("start", "resume", "end")), key=lambda e: e.id, default=None
-    )
-    return asdict(last) if last and last.kind == "end" else None
+    last = last_word(events)
+    return None if last is None else asdict(last)
 
 
 def _control(step: Step) -> dict[str, Any]:

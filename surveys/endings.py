@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from instruments.errors import HardwareFault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from archive.rows import EventRow
     from instruments.errors import InstrumentError
 
 
@@ -58,6 +61,15 @@ class Summary:
     @property
     def exit_code(self) -> int:
         return EXIT_CODES[self.reason]
+
+
+def last_word(events: Iterable[EventRow]) -> EventRow | None:
+    """The end of a survey, in order the last of its events that begins or ends one; flags come with it.
+
+    None while it runs, or after it was cut off.
+    """
+    said = [event for event in events if event.kind in ("start", "resume", "end")]
+    return said[-1] if said and said[-1].kind == "end" else None
 
 
 def reason_of(error: InstrumentError) -> Reason:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from envs.scorers import Description, Scorer
     from envs.step import Step
     from envs.targets import Floats, TargetTree
+    from envs.tasks import SurveyTask
     from surveys.flagging import Flag
+    from surveys.learned import Learned
     from surveys.night import Night
     from surveys.session import Session
     from surveys.settings import SurveySettings
@@ -40,6 +42,17 @@ def flag_specimen(night: Night, session: Session) -> list[Flag]:
     )
 
 
+def flag_recorded(
+    reader: SurveyReader, settings: SurveySettings, number: int, learned: Learned | None = None
+) -> list[Flag]:
+    """The same of specimen ``number``, from the record alone. Raises as ``surprises``."""
+    task, scorer, steps = _folded(reader, settings, number)
+    if not steps:
+        return []
+    describe = _describing(reader, scorer, task.tree)
+    return flag_survey(steps, scorer, settings.flagging, task.tree, describe, learned=learned)
+
+
 def surprises(reader: SurveyReader, settings: SurveySettings, number: int) -> dict[int, float]:
     """By target, how surprising every place of specimen ``number`` was by itself: its normal deviate, 0 or more.
 
@@ -48,13 +61,19 @@ def surprises(reader: SurveyReader, settings: SurveySettings, number: int) -> di
     a look that was too seldom made for a background, is not in it. Raises ConfigError where a scorer or a task of the
     user's own cannot be had, ValueError where steps are missing.
     """
-    task, scorer = survey_task(settings, number), make_scorer(settings.scorer)
-    steps = list(reader.steps(settings.specimens[number].name))
-    Belief(task, scorer).fold(steps)
+    task, scorer, steps = _folded(reader, settings, number)
     judge = scorer.completed() if isinstance(scorer, ExplainingScorer) else scorer
     rate, describe = settings.flagging.false_discovery_rate, _describing(reader, scorer, task.tree)
     judged = judge_places(steps, judge, rate, task.tree, describe)
     return {target: max(surprise(np.array([place.p_value])), 0.0) for target, place in judged.places.items()}
+
+
+def _folded(reader: SurveyReader, settings: SurveySettings, number: int) -> tuple[SurveyTask, Scorer, list[Step]]:
+    """The scorer as it stands after the last step, folded anew from the journal."""
+    task, scorer = survey_task(settings, number), make_scorer(settings.scorer)
+    steps = list(reader.steps(settings.specimens[number].name))
+    Belief(task, scorer).fold(steps)
+    return task, scorer, steps
 
 
 def _describing(

@@ -143,7 +143,10 @@ def test_a_disk_without_room(tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.mark.parametrize("words", [["status"], ["report"], ["explain", 3], ["resume"], ["pause"], ["stop"]])
+WORDS = [["status"], ["report"], ["explain", 3], ["resume"], ["pause"], ["stop"], ["end", "--because", "x"]]
+
+
+@pytest.mark.parametrize("words", WORDS)
 def test_a_folder_without_a_survey(words, tmp_path):
     told = refused(adaptem(words[0], tmp_path, *words[1:]))
     assert "survey.json" in told and "give a survey's folder" in told
@@ -168,6 +171,7 @@ def test_nothing_runs_that_could_be_paused(finished):
     assert "nothing runs" in refused(adaptem("pause", finished))
     stopped = adaptem("stop", finished)
     assert stopped.exit_code == 0 and "nothing runs" in stopped.stdout
+    assert "has ended" in refused(adaptem("end", finished, "--because", "x"))
     assert checksums(finished) == before
 
 

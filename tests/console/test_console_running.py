@@ -63,6 +63,22 @@ def test_status_pause_resume_and_stop(running):
     assert "Stopped" in (folder / "report.html").read_text()
 
 
+def test_one_that_was_killed_is_ended_as_it_is_by_a_persons_word(running):
+    folder = running.folder
+    wait_for(lambda: strict(adaptem("status", folder, "--json").stdout)["steps"] > 2)
+    told = adaptem("end", folder, "--because", "no patience")
+    assert told.exit_code == 2 and f"process {running.pid} still runs" in told.stderr
+    running.kill()
+    running.communicate()
+    assert "`adaptem end` says that it never will" in state(folder)
+    told = adaptem("end", folder, "--because", "the holder is broken", "--by", "Ada", "--json")
+    assert told.exit_code == 0 and strict(told.stdout)["reason"] == "stopped", told.output
+    assert state(folder) == "ended: ended as it is, says Ada: the holder is broken"
+    page = (folder / "report.html").read_text()
+    assert "the holder is broken" in page and "cut off" not in page
+    assert "has ended" in adaptem("end", folder, "--because", "again").stderr
+
+
 def test_a_ctrl_c_ends_it_whole_and_resume_goes_on(running):
     folder = running.folder
     running.send_signal(signal.SIGINT)

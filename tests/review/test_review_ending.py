@@ -122,7 +122,7 @@ def test_a_survey_that_was_cut_off_is_neither_judged_nor_seeded(night, tmp_path)
     with served(tmp_path / "night") as (study, _, browser):
         assert study.batch_for("Ada") is None
         page = browser.ask("/")[2]
-        assert b"This survey was cut off" in page and b"adaptem resume" in page
+        assert b"This survey was cut off" in page and b"adaptem resume" in page and b"adaptem end" in page
         with pytest.raises(ConfigError, match=r"was cut off \(`adaptem resume"):
             sow(study, [tmp_path / "night"])
 
