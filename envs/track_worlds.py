@@ -15,7 +15,7 @@ from envs.tracking_task import TrackSituation, TrackTask
 from instruments.clock import SimulatedClock
 from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
-from instruments.limits import SIMULATED, Limits
+from instruments.limits import SIMULATED, ConditionLimits, Limits
 from instruments.simulated.microscope import SimulatedMicroscope
 from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.world import World
@@ -116,6 +116,7 @@ def _situation(process: str, task: TrackTask, seed: int, belief: Belief | None) 
     settings, clock = copper(process), SimulatedClock()
     world = World(settings, seed, clock)
     liquid = process in _LIQUID
+    allowed = {"concentration_mM": (0.0, 5.0)} if liquid else {"temperature_K": (290.0, 900.0)}
     limits = Limits(
         x_nm=settings.stage.x_nm,
         y_nm=settings.stage.y_nm,
@@ -123,7 +124,7 @@ def _situation(process: str, task: TrackTask, seed: int, belief: Belief | None) 
         stage_uncertainty_nm=30.0,
         field_of_view_nm=settings.field_of_view_nm,
         dwell_us=settings.dwell_us,
-        conditions={"concentration_mM": (0.0, 5.0)} if liquid else {"temperature_K": (290.0, 900.0)},
+        conditions={name: ConditionLimits(allowed=ends) for name, ends in allowed.items()},
         max_current_pA=settings.column.max_current_pA,
         max_electrons=2 * task.electrons,
         max_fluence_e_per_A2=1e6,

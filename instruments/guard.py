@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
-from instruments import booking, errors
+from instruments import booking, errors, guard_holder
 from instruments import guard_checks as checks
 from instruments.bounds import LENGTHS, TILTS, check_exposure, check_move, check_optics, legs, merged
 from instruments.dose import lit, told
 from instruments.errors import BusyError, HardwareFault, Held, InstrumentError, LimitError, ReachError
 from instruments.guard_powers import Own, guarded
-from instruments.powers import HasValves
 from instruments.types import Outcome
 
 if TYPE_CHECKING:
@@ -147,11 +146,11 @@ class Guard:
 
     def close(self) -> None:
         if not self._closed:
-            try:
-                self.blank()
-            finally:
-                self._closed = True
-                self._microscope.close()
+            with ExitStack() as parting:  # each, whatever became of the one before
+                parting.callback(self._microscope.close)
+                parting.callback(setattr, self, "_closed", True)
+                parting.callback(guard_holder.make_safe, self._microscope, self.limits)
+                parting.callback(self.blank)
 
     def power(self, kind: type[P]) -> P | None:
         """Only the powers the guard has a rule for (``guard_powers``)."""
@@ -184,25 +183,24 @@ class Guard:
         if exposure.id is not None and ledger.booked(exposure.id):
             raise LimitError(f"exposure {exposure.id} was booked before and is never made twice: ask for a new intent")
         checks.check_idle(state)
-        checks.check_beam_path(state, limits, self._lacking, has_valves=self._has_valves())
+        checks.check_beam_path(state, limits, self._lacking, has_valves=checks.has_valves(self._microscope))
         checks.check_read(state, self._lacking)
+        guard_holder.check_holder(state, limits)
         if len(self._starts) == self._starts.maxlen:
             checks.check_pause(self._starts[0] + 60.0 - self._clock.now_s(), state, limits)
         return booking.affordable(exposure, stage, state, limits, ledger, self._overhead_s())
-
-    def _has_valves(self) -> bool:
-        return self._microscope.power(HasValves) is not None
 
     @contextmanager
     def _transferring(self) -> Iterator[Callable[[str], HardwareFault]]:
         """A specimen's way onto the stage or off it, where it may go now; yields how to latch."""
         with self._permitted() as state:
+            valves = checks.has_valves(self._microscope)
             with self._judging():
-                checks.check_transfer(state, self.limits, self._lacking, has_valves=self._has_valves())
+                checks.check_transfer(state, self.limits, self._lacking, has_valves=valves)
                 checks.check_read(state, self._lacking | checks.GUN)
                 self._rest.seen = None  # settled and read again, whatever was seen before: one reading may be wrong
                 settled = self._rest.settled(state)
-                checks.check_transfer(settled, self.limits, self._lacking, has_valves=self._has_valves())
+                checks.check_transfer(settled, self.limits, self._lacking, has_valves=valves)
             self._rest.seen = None  # it may stand elsewhere after
             yield self._latch
 
@@ -259,6 +257,8 @@ class Guard:
                 self._lacking -= read
             if state.blanked is not True:
                 self.blank()
+            if wild := guard_holder.runaway(state, self._microscope, self.limits):
+                self._latch(wild)
             if (tilt := self.ledger.intended_tilt()) is None:
                 self.ledger.intend_tilt(state.stage)
             elif checks.touched(tilt, merged(state.stage, tilt)):  # or still on its way, after a process that died
@@ -280,9 +280,9 @@ class Guard:
             yield state
 
     @contextmanager
-    def _acting(self) -> Iterator[None]:
-        with self._permitted(), self._driver():
-            yield
+    def _acting(self) -> Iterator[State]:
+        with self._permitted() as state, self._driver():
+            yield state
 
     @contextmanager
     def _judging(self) -> Iterator[None]:

@@ -9,18 +9,25 @@ from typing import TYPE_CHECKING
 from instruments.bounds import LENGTHS, TILTS
 from instruments.errors import BudgetError, BusyError
 from instruments.limits import INTERLOCKS
+from instruments.powers import HasValves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
 
     from instruments.clock import Clock
     from instruments.limits import Interlock, Limits
+    from instruments.protocol import Microscope
     from instruments.types import Footprint, Reading, StagePosition, State
 
 _READBACK_INTERVAL_S = 0.2  # between the two read-backs that must agree before a stage counts as still
 TOUCH_DEG = 0.1  # a tilt further than this from where it should be means a pole touch (SerialEM's TSMaxTiltError)
 GUN: frozenset[Interlock] = frozenset({"emission", "high_tension"})
 """Interlocks that say nothing of the way of a specimen."""
+
+
+def has_valves(microscope: Microscope) -> bool:
+    """Whether it has column valves that can be asked for."""
+    return microscope.power(HasValves) is not None
 
 
 def check_idle(state: State) -> None:
@@ -90,7 +97,7 @@ def check_beam_path(state: State, limits: Limits, lacking: Set[str], *, has_valv
 def _check_vacuum(vacuum: Reading | None, limits: Limits) -> None:
     if vacuum is None and limits.max_vacuum_Pa is None:
         return
-    value = _believed("vacuum", vacuum, "Pa" if limits.max_vacuum_Pa is not None else None, limits)
+    value = believed("vacuum", vacuum, "Pa" if limits.max_vacuum_Pa is not None else None, limits)
     if limits.max_vacuum_Pa is not None and not value <= limits.max_vacuum_Pa:
         raise BusyError(f"the vacuum reads {value:g} Pa, allowed {limits.max_vacuum_Pa:g} Pa: wait")
 
@@ -103,12 +110,12 @@ def _check_gun(state: State, limits: Limits) -> None:
     if state.emission is None and least_uA is None:
         return
     told_on = state.emission is not None and state.emission.unit == "on" and least_uA is None
-    value = _believed("emission", state.emission, None if told_on else "µA", limits)
+    value = believed("emission", state.emission, None if told_on else "µA", limits)
     if not (value > 0 and value >= (least_uA or 0.0)):
         raise BusyError(f"the emission reads {value:g} µA, asked is {least_uA or 'any'} µA: wait for the gun")
 
 
-def _believed(what: str, reading: Reading | None, unit: str | None, limits: Limits) -> float:
+def believed(what: str, reading: Reading | None, unit: str | None, limits: Limits) -> float:
     """The value of a reading that is valid, young enough, and in this unit."""
     if reading is None or not reading.valid or reading.value is None or not math.isfinite(reading.value):
         raise BusyError(f"the {what} reading is not valid ({reading}): see to its sensor")
@@ -180,7 +187,7 @@ def check_transfer(state: State, limits: Limits, lacking: Set[str], *, has_valve
         found = "open" if state.valve_open else "in a state that cannot be read"
         raise BusyError(f"a specimen is moved behind a closed column valve, but it is {found}: close it (HasValves)")
     if state.vacuum is not None:
-        _believed("vacuum", state.vacuum, None, limits)
+        believed("vacuum", state.vacuum, None, limits)
     for axis in (*LENGTHS, *TILTS):
         found_at, tolerance = getattr(state.stage, axis), TOUCH_DEG if axis in TILTS else limits.reach_tolerance_nm
         if found_at is None and axis not in LENGTHS[:2] and getattr(limits, axis) is None:

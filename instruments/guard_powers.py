@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from instruments.bounds import within
 from instruments.errors import REFUSALS, HardwareFault, LimitError
+from instruments.guard_holder import Acting, GuardedHolder
 from instruments.ledger import Ledger
 from instruments.limits import Limits
 from instruments.powers import CanStop, HasDiffraction, HasHolder, HasLoader, HasSpectra, HasTilt, HasValves
@@ -16,10 +16,8 @@ from instruments.powers import CanStop, HasDiffraction, HasHolder, HasLoader, Ha
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from instruments.types import Outcome
 
-
-Acting: TypeAlias = Callable[[], AbstractContextManager[object]]
+Calling: TypeAlias = Callable[[], AbstractContextManager[object]]
 Transferring: TypeAlias = Callable[[], AbstractContextManager[Callable[[str], HardwareFault]]]
 
 
@@ -35,8 +33,8 @@ class Own:
     transferring: Transferring
     """Judges whether a specimen may go in or out now, and hands in how to latch."""
     acting: Acting
-    """Judges latch and time, and latches what the driver latches."""
-    calling: Acting
+    """Judges latch and time, latches what the driver latches, and hands in what is read."""
+    calling: Calling
     """Latches what the driver latches, and forbids nothing."""
 
 
@@ -65,7 +63,7 @@ class GuardedValves:
 
     valves: HasValves
     blank: Callable[[], None]
-    calling: Acting
+    calling: Calling
 
     def close_valves(self) -> None:
         try:
@@ -81,26 +79,12 @@ class GuardedStop:
 
     motion: CanStop
     stopping: Callable[[], None]
-    calling: Acting
+    calling: Calling
 
     def stop(self) -> None:
         self.stopping()
         with self.calling():
             self.motion.stop()
-
-
-@dataclass(frozen=True, slots=True)
-class GuardedHolder:
-    """Conditions that the limits name, within their ranges."""
-
-    holder: HasHolder
-    limits: Limits
-    acting: Acting
-
-    def set_condition(self, name: str, value: float) -> Outcome[float]:
-        """Raises LimitError for a condition that the limits do not name, or a value outside what they allow."""
-        with self.acting():
-            return self.holder.set_condition(name, within(name, value, self.limits.conditions.get(name)))
 
 
 @dataclass(frozen=True, slots=True)

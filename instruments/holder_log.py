@@ -6,6 +6,7 @@ header), and plain columns of time and value. Temperatures come in kelvin, times
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -52,30 +53,38 @@ class HolderLog:
         return float(np.median(np.diff(self.times_s)))
 
     def at(self, name: str, t_s: float) -> Reading:
-        """The last sample up to a time; invalid where it is too old, or there is none yet. Raises ConfigError."""
+        """The last sample up to a time; invalid where it is too old, no number, or there is none yet.
+
+        Raises ConfigError.
+        """
         values = self._values(name)
         unit = name.rsplit("_", 1)[-1]
         n = int(np.searchsorted(self.times_s, t_s, side="right")) - 1
         if n < 0:
             return Reading(value=None, unit=unit, age_s=0.0, valid=False)
         age_s = float(t_s - self.times_s[n])
-        if age_s > _STALE * self.interval_s:
+        if age_s > _STALE * self.interval_s or not math.isfinite(values[n]):
             return Reading(value=None, unit=unit, age_s=age_s, valid=False)
         return Reading(value=float(values[n]), unit=unit, age_s=age_s)
 
     def shift_of(self, name: str, times_s: Array, values: Array, most_s: float) -> Shift:
         """By how much another clock must be put forward so that its ``values`` (N,) at ``times_s`` fit this log.
 
-        Among shifts of at most ``most_s`` to either side. Raises ConfigError for a condition that is not here.
+        Among shifts of at most ``most_s`` to either side. Raises ConfigError for a condition that is not here, or that
+        holds no number.
         """
-        there = self._values(name)
+        there, known = self._values(name), np.isfinite(self._values(name))
+        if not known.any():
+            raise ConfigError(f"{name}: no sample of the log holds a number")
         tried = np.arange(-most_s, most_s + self.interval_s, self.interval_s)
-        left = np.array(
-            [np.sqrt(np.mean((np.interp(times_s + by, self.times_s, there) - values) ** 2)) for by in tried]
-        )
+
+        def off(by_s: float) -> float:
+            found = np.interp(times_s + by_s, self.times_s[known], there[known])
+            return float(np.sqrt(np.mean((found - values) ** 2)))
+
+        left = [off(by_s) for by_s in tried]
         best = int(np.argmin(left))
-        as_is = float(np.sqrt(np.mean((np.interp(times_s, self.times_s, there) - values) ** 2)))
-        return Shift(float(tried[best]), float(left[best]), as_is)
+        return Shift(float(tried[best]), left[best], off(0.0))
 
     def _values(self, name: str) -> Array:
         if name not in self.conditions:
@@ -106,22 +115,23 @@ def read_holder_log(path: Path) -> HolderLog:
     except OSError as error:
         raise ConfigError(f"{path}: a holder's log cannot be read ({error.strerror})") from error
     start, names = _header(lines)
-    rows, left_out = [], 0
+    rows, left_out, by_day, time = [], 0, False, names.index("time_s")
     for line in lines[start:]:
         cells = _cells(line)
         if not cells:
             continue
         numbers = [_number(cell) for cell in cells[: len(names)]]
-        if len(numbers) < len(names) or numbers[names.index("time_s")] is None:
+        if len(numbers) < len(names) or not math.isfinite(numbers[time]):
             left_out += 1
             continue
-        rows.append([np.nan if number is None else number for number in numbers])
+        by_day = by_day or ":" in cells[time]
+        rows.append(numbers)
     if len(rows) < _FEWEST:
         raise ConfigError(
             f"{path}: {len(rows)} samples were found, and {_FEWEST} are needed; a log is a table with a header "
             "(time, name[unit], …), or two columns, time in s and temperature in °C"
         )
-    return _put_right(np.array(rows), names, left_out, any(":" in cell for cell in _cells(lines[-1])))
+    return _put_right(np.array(rows), names, left_out, by_day)
 
 
 def _put_right(table: Array, names: list[str], left_out: int, by_day: bool) -> HolderLog:
@@ -148,6 +158,8 @@ def _put_right(table: Array, names: list[str], left_out: int, by_day: bool) -> H
     conditions = {}
     for name, column in zip(names, table.T, strict=True):
         if name not in ("time_s", ""):
+            if silent := int((~np.isfinite(column)).sum()):
+                problems.append(f"{silent} sample(s) hold no number for {name.partition('-from-')[0]}")
             plain, celsius, _ = name.partition("-from-C")
             conditions[plain] = column + (_CELSIUS_K if celsius else 0.0)
     return HolderLog(times, conditions, tuple(problems))
@@ -182,10 +194,11 @@ def _cells(line: str) -> list[str]:
     return line.split()
 
 
-def _number(cell: str) -> float | None:
+def _number(cell: str) -> float:
+    """Not finite where it is none."""
     if (clock := _TIME.match(cell)) is not None:
         return 3600 * int(clock[1]) + 60 * int(clock[2]) + float(clock[3])
     try:
         return float(cell)
     except ValueError:
-        return None
+        return math.nan

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from configs.load import Settings
 
@@ -56,6 +56,34 @@ SIMULATED = Rig(hardware=False, overhead_s=lambda: 0.0)
 """No instrument, and no beam that could be left on."""
 
 
+class ConditionLimits(Settings):
+    """What a holder may be ordered to, and what is made of what it reads; in the unit at the end of the name."""
+
+    allowed: Range
+    """Of an order."""
+    most_change: float | None = Field(default=None, gt=0)
+    """An order lies at most this far from what is read; None: it may jump."""
+    runaway: Range | None = None
+    """A reading outside of this ends exposing: the holder is ordered to ``safe``, and the instrument latches. While
+    nothing reads, nothing is exposed. None: what reads is recorded and not judged."""
+    safe: float | None = None
+    """Ordered whenever the guard lets go of the instrument: at the end, on a stop, when a survey dies; None: left."""
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        low, high = self.allowed
+        if self.runaway is not None and not (self.runaway[0] <= low and high <= self.runaway[1]):
+            raise ValueError(f"runaway {self.runaway} leaves out part of allowed {self.allowed}: widen it")
+        if self.safe is not None and not low <= self.safe <= high:
+            raise ValueError(f"safe {self.safe:g} is not in allowed {self.allowed}: allow it, or give another")
+        return self
+
+
+def _condition(value: object) -> object:
+    """A range alone is what is allowed."""
+    return {"allowed": value} if isinstance(value, list | tuple) else value
+
+
 class Limits(Settings):
     """Everything the guard refuses by."""
 
@@ -96,8 +124,9 @@ class Limits(Settings):
     spherical_nm: Range | None = None
     convergence_mrad: PositiveRange | None = None
 
-    conditions: dict[str, Range] = Field(default_factory=dict)
-    """Of a holder, by name with its unit (temperature_K, bias_V, …); one that is not named here is not set."""
+    conditions: dict[str, Annotated[ConditionLimits, BeforeValidator(_condition)]] = Field(default_factory=dict)
+    """Of a holder, by name with its unit (temperature_K, bias_V, …), each (lowest, highest) or a block; one that is not
+    named here is not set."""
 
     field_of_view_nm: PositiveRange = (1.0, 1e5)
     dwell_us: PositiveRange = (0.01, 1e4)

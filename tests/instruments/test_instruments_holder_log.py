@@ -58,6 +58,25 @@ def test_a_clock_that_runs_back_is_told(tmp_path):
     assert (np.diff(log.times_s) > 0).all()
 
 
+@pytest.mark.parametrize("end", ["\n\n", "End of log\n", "\t\n"])
+def test_what_a_log_ends_with_moves_no_midnight(tmp_path, end):
+    path = heater(tmp_path, [(clock(86300 + n), 20) for n in range(200)])
+    path.write_text(path.read_text() + end)
+    assert len(read_holder_log(path).times_s) == 200
+
+
+def test_a_time_that_is_none_costs_one_sample(tmp_path):
+    times = [str(n) for n in range(40)]
+    times[10] = "nan"
+    path = tmp_path / "plain.csv"
+    path.write_text("".join(f"{t},{20 + n}\n" for n, t in enumerate(times)))
+    log = read_holder_log(path)
+    assert len(log.times_s) == 39
+    assert log.problems == ("1 line(s) are no samples and were left out",)
+    shift = log.shift_of("temperature_K", np.array([5.0, 20.0, 30.0]), np.array([300.15, 315.15, 325.15]), 10.0)
+    assert shift.by_s == pytest.approx(2.0, abs=1.0)
+
+
 def test_the_shift_of_another_clock_is_found(tmp_path):
     log = read_holder_log(heater(tmp_path, [(clock(1000 + n), 20 + 0.1 * n) for n in range(600)]))
     times = np.array([50.0, 200.0, 400.0])
@@ -74,7 +93,9 @@ def test_plain_columns_and_bad_files(tmp_path):
     log = read_holder_log(path)
     assert log.conditions["temperature_K"][1] == pytest.approx(294.15)
     assert "1 line(s) are no samples" in log.problems[0]
-    assert np.isnan(log.conditions["temperature_K"][2])
+    assert log.problems[1] == "1 sample(s) hold no number for temperature_K"
+    assert (log.at("temperature_K", 2.0).value, log.at("temperature_K", 2.0).valid) == (None, False)
+    assert log.at("temperature_K", 3.0).valid
     with pytest.raises(ConfigError, match="it holds temperature_K"):
         log.at("bias_V", 0.0)
     empty = tmp_path / "empty.txt"
