@@ -116,7 +116,7 @@ def network(group: Sequence[Sight], shown: Shown) -> Array:
 
 
 def combined(group: Sequence[Sight], shown: Shown) -> Array:
-    """``surveys.seeing``: the classical density, and the encoder's of whole cells, added within limits."""
+    """``surveys.seeing``: the encoder's density of whole cells orders what the classical one leaves in doubt."""
     scorer = SeeingScorer()
     number: dict[int, list[int]] = {}
     for n, sight in enumerate(group):

@@ -14,9 +14,10 @@ reviewed is the recall of a person who looks at the most unusual fifth of all si
 the probability that a site is unusual in truth, ten bins.
 A further set without rare features has a film with holes: a common kind of place that is unlike the rest.
 
-network: density in the encoder's space (``models.anomaly``); combined: it and the classical one added up
-(``surveys.seeing``); places alone: the classical one without the evidence of places side by side; the others are in
-``benchmarks.flagging_methods``. All get the same null, false-discovery rate and looks.
+network: density in the encoder's space (``models.anomaly``); places alone: the classical one without the evidence of
+places side by side, which the others do not have either; combined: places alone, and the encoder orders what that
+leaves in doubt (``surveys.seeing``); the others are in ``benchmarks.flagging_methods``. All get the same null,
+false-discovery rate and looks.
 metal strips: recorded images of welds, with melt pools boxed by hand; a site is true where a box covers a third of it.
 dislocation loops: recorded bright fields, masked by experts; a site is true where a loop covers a tenth of it.
 

@@ -45,8 +45,12 @@ _FIRST, _GROWTH = NoveltySettings().first_cells, 1 + NoveltySettings().refit_gro
 _DIRECTIONS, _RIDGE, _ROWS_A_DIRECTION = 32, 0.1, 4
 _GRAIN = 1e-3
 _HEED, _LEAST, _MOST = 0.5, -2.0, 4.0
-"""How much the encoder's density counts beside the classical one, and within which spreads: it raises what the
-classical one leaves in doubt and does not outvote it where that is sure. Fixed on seeds below 1000."""
+"""How much the encoder's density counts beside the classical one, and within which spreads."""
+_SURE, _WIDER, _LITTLE = 4.0, 1.25, 0.02
+"""The encoder orders what the classical density leaves in doubt, short of so many spreads. Beyond them, where flags are
+made, the classical one alone counts: what the encoder adds there is as much for ordinary places as for rare ones, and
+rare features stood out less. Both together spread wider by this factor. What they would have beyond ``_SURE`` counts
+that little, so that places do not tie. All fixed on seeds below 1000."""
 WANTED_MOST = 10.0
 """Interest of a place that is surely of the wanted class: beyond what an agent tells apart."""
 _BEYOND = 10.0
@@ -134,7 +138,10 @@ class SeeingScorer:
     def deviation(self, look: str, descriptors: Array) -> Array:
         """(K,) spreads beyond the survey's median, below 0 where more ordinary; NaN where too little is known."""
         values = np.atleast_2d(np.asarray(descriptors, dtype=np.float64))
-        return self._classical.deviation(look, values[:, :_WIDE]) + _HEED * self._by_encoder(look, values)
+        alone = self._classical.deviation(look, values[:, :_WIDE])
+        both = (alone + _HEED * self._by_encoder(look, values)) / _WIDER
+        in_doubt = np.minimum(both, _SURE + _LITTLE * (both - _SURE))
+        return np.asarray(np.where(alone >= _SURE, np.maximum(alone, in_doubt), in_doubt))
 
     def fabric(self, look: str, descriptors: Array) -> Array:
         """(K,) of what a place is made of, by the classical descriptors."""
@@ -149,9 +156,10 @@ class SeeingScorer:
         told = self._classical.explain(look, descriptors[:_WIDE], fabric=fabric)
         nearest = next((tuple(row) for row in self._rows[look] if tuple(row[:_WIDE]) == told.nearest), told.nearest)
         by_encoder = float(self._by_encoder(look, descriptors[None])[0])
-        if fabric or not by_encoder > 0:
+        alone = float(self._classical.deviation(look, descriptors[None, :_WIDE])[0])
+        if fabric or not by_encoder > 0 or alone >= _SURE:
             return replace(told, nearest=nearest)
-        share = _HEED * by_encoder / max(float(self.deviation(look, descriptors[None])[0]), _HEED * by_encoder)
+        share = _HEED * by_encoder / max(alone + _HEED * by_encoder, _HEED * by_encoder)
         others = [replace(each, contribution=(1 - share) * each.contribution) for each in told.departures]
         mine = Departure(
             name="seen_ratio",

@@ -16,6 +16,7 @@ from configs.errors import ConfigError
 from configs.named import named
 from envs.descriptors import NAMES
 from envs.explanations import ExplainingScorer
+from envs.novelty import NoveltyScorer
 from envs.scorers import Window
 from instruments.types import Axis, Exposure, Frame, Optics, Signal, StagePosition
 from surveys.seeing import SEEN, SeeingScorer, make
@@ -23,7 +24,7 @@ from surveys.seeing import SEEN, SeeingScorer, make
 CELLS = [Window((top, top + 64), (left, left + 64)) for top in (0, 64) for left in (0, 64)]
 
 
-def image(seed, odd=None, dose=1.0):
+def image(seed, odd=None, dose=1.0, lines=15):
     """Round particles on a noisy film; in the quarter ``odd`` a grid of fine lines."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:128, :128]
@@ -33,7 +34,7 @@ def image(seed, odd=None, dose=1.0):
     if odd is not None:
         top, left = CELLS[odd].rows_px[0], CELLS[odd].columns_px[0]
         inside = (rows >= top) & (rows < top + 64) & (columns >= left) & (columns < left + 64)
-        shown += np.where(inside, 15 * (np.cos(rows * 0.9) + np.cos(columns * 0.9)), 0)
+        shown += np.where(inside, lines * (np.cos(rows * 0.9) + np.cos(columns * 0.9)), 0)
     return rng.poisson(dose * shown.clip(0)).astype(np.float32)
 
 
@@ -73,14 +74,28 @@ def examples(tmp_path_factory):
 def test_it_explains_and_the_odd_place_is_the_most_unusual(seen):
     assert isinstance(seen, ExplainingScorer) and seen.names == (*NAMES, *SEEN)
     judge = seen.completed()
-    rows = np.concatenate([judge.describe(frame(image(50 + n, odd=n)), CELLS).descriptors for n in range(4)])
+    made = [image(50 + n, odd=n, lines=5) for n in range(4)]
+    rows = np.concatenate([judge.describe(frame(each), CELLS).descriptors for each in made])
     assert np.isfinite(rows).all()
     told = judge.deviation("overview", rows).reshape(4, 4)
     assert [int(np.argmax(each)) for each in told] == [0, 1, 2, 3]
-    odd = judge.explain("overview", rows[0])
+    odd = judge.explain("overview", rows[5])
     assert sum(each.contribution for each in odd.departures) == pytest.approx(1.0)
     assert "to the encoder" in {each.name: str(each) for each in odd.departures}["seen_ratio"]
     assert len(odd.nearest) == len(judge.names)
+
+
+def test_the_encoder_orders_what_is_in_doubt_and_leaves_what_is_sure(seen):
+    judge, classical = seen.completed(), NoveltyScorer()
+    classical.restore(seen.state()["classical"])
+    made = [image(50 + n, odd=n, lines=5) for n in range(4)]
+    rows = np.concatenate([judge.describe(frame(each), CELLS).descriptors for each in made])
+    both, alone = judge.deviation("overview", rows), classical.completed().deviation("overview", rows[:, : len(NAMES)])
+    sure = alone >= 4.0
+    assert sure.any() and not sure.all()
+    assert np.array_equal(both[sure], alone[sure])
+    assert (both[~sure] < 4.1).all()
+    assert both[5] > alone[5]  # the odd place that the descriptors are not sure of
 
 
 def test_what_says_nothing_is_not_judged_and_too_little_is_no_score(seen):
