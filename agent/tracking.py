@@ -65,6 +65,7 @@ class Tracker:
         self.changes: list[Change] = []
         self.spent = 0.0
         self.fluence_e_per_A2 = np.zeros(places)
+        self._refused: set[tuple[int, int]] = set()
         self._offered = [(n, place) for n in range(len(mission.looks)) for place in range(places)]
         self._channels = [
             mission.sensors[look.signal].sight(look, mission.electrons_of(look)).channel for look in mission.looks
@@ -87,13 +88,20 @@ class Tracker:
         self.fluence_e_per_A2[reading.view.place] += look_fluence
         if not reading.told.any():
             return
+        self.filter.learn(reading)  # first: where that fails, nothing else has learned of it either
         known = self.trend.knows(reading)
         if known:
             self._watch(reading)
         log_trend = self.trend.learn(reading)
-        self.filter.learn(reading)
         doubts = self.doubts.learn(self.filter.last_foreseen)
         self.none.bet(log_trend if known else None, doubts, self.filter.last_log_density)
+
+    def failed(self, look: int, place: int, electrons: float, *, lasting: bool) -> None:
+        """A look told nothing; where that will last it is not offered again. ``electrons``: spent all the same."""
+        self.spent += electrons
+        self.fluence_e_per_A2[place] += electrons / (self.mission.looks[look].field_of_view_nm ** 2 * 100.0)
+        if lasting:
+            self._refused.add((look, place))
 
     def _watch(self, reading: Reading) -> None:
         """Whether what was told lies where the place's own trend leads."""
@@ -133,7 +141,8 @@ class Tracker:
         widths = np.array([view.width_nm for view in self._views])
         fluence = self._electrons / (widths**2 * 100.0)
         taken = self.fluence_e_per_A2[[place for _, place in self._offered]]
-        return np.asarray((self._electrons <= left) & (taken + fluence <= self.mission.max_fluence_e_per_A2))
+        wanted = np.array([offer not in self._refused for offer in self._offered])
+        return np.asarray(wanted & (self._electrons <= left) & (taken + fluence <= self.mission.max_fluence_e_per_A2))
 
     def _offers(self, allowed: np.ndarray) -> tuple[Offers, list[int]]:
         """Every allowed look now and at some later times; and which offer each of a time is."""

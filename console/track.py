@@ -90,9 +90,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         ]
     lines += [f"changed without being foretold: {c['t_s']:.0f} s, place {c['place']}" for c in found["changes"]]
     lines.append(found["dose_told"])
-    if found["fallbacks"]:
-        lines.append(f"{found['fallbacks']} decisions came too late and were taken in turn")
-    lines += [f"the holder gave no {name} in {count} readings" for name, count in found["holder_gaps"].items()]
+    lines += found["trouble"]
     lines.append(f"{found['looks']} looks, {found['electrons']:.3g} electrons")
     return lines
 

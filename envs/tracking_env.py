@@ -19,7 +19,7 @@ from envs.exposing import Exposer, fault_of
 from envs.particles import Measured
 from envs.step import Decision, Fault, Kind, Purpose, Step, Stream, Tag
 from envs.tracking_belief import Wandering
-from instruments.errors import InstrumentError, LimitError, NotSupported
+from instruments.errors import BudgetError, InstrumentError, LimitError, NotSupported
 from instruments.powers import HasHolder
 from instruments.types import Outcome, StagePosition
 
@@ -83,6 +83,8 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
         self._seen_s = np.full((places, 5), -_MOST)
         self.fluence_e_per_A2, self.electrons, self._number = np.zeros(places), 0.0, 0
         self._ordered, self._fault = 0, ""
+        self.refusals: list[tuple[float, str]] = []
+        """Of the programme: when, and what was not carried out."""
         self._order_due()
 
     @property
@@ -118,6 +120,11 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
             if not 0 <= number < task.actions:
                 raise LimitError(f"asked for action {number}; there are 0 to {task.actions - 1}, the last waits")
             if number < looks:
+                if not self.action_masks()[number]:
+                    raise BudgetError(
+                        f"action {number} was asked, which is masked: {self.electrons:.3g} of {task.electrons:.3g} "
+                        "electrons are spent, or its place has had its fluence; wait, or take a look that is allowed"
+                    )
                 look, place = task.looks[number // len(task.places_nm)], number % len(task.places_nm)
                 made, measured = self._look(look, task.places_nm[place], _POLICY)
                 nats = self._learn(look, place, measured)
@@ -168,6 +175,15 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
         found = self.situation.guard.state().holder
         return {name: float(r.value) for name, r in found.items() if r.valid and r.value is not None}
 
+    def sampled(self) -> dict[str, tuple[float, float]]:
+        """As ``holder``, each with the time at which it was read, since following began."""
+        found = self.situation.guard.state().holder
+        return {
+            name: (float(r.value), self.now_s - max(r.age_s, 0.0))
+            for name, r in found.items()
+            if r.valid and r.value is not None
+        }
+
     def _look(self, look: TrackLook, place_nm: tuple[float, float], tags: tuple[Tag, ...]) -> tuple[Made, Measured]:
         guard = self.situation.guard
         exposer = Exposer(guard, self.situation.recorder, self.situation.clock, self.situation.specimen, tags)
@@ -215,7 +231,8 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
             try:
                 self._order(name, value)
             except InstrumentError as error:
-                self._fault = f"{type(error).__name__}: {error}"
+                self._fault = f"{name} = {value:g} was not carried out: {type(error).__name__}: {error}"
+                self.refusals.append((self.now_s, self._fault))
                 self.situation.recorder.event("fault", self._fault, time_s=self.situation.clock.now_s())
 
     def _pass_time(self, start_s: float) -> None:

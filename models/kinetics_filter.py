@@ -8,7 +8,7 @@ follows from its parameters and the holder's history: sets that go astray are re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -103,8 +103,21 @@ class KineticFilter:
         for each in self._ensembles:
             each.state = each.law.advance(each.state, each.values, duration_s, conditions)
 
+    @property
+    def lived(self) -> list[tuple[float, Conditions]]:
+        """(duration in s, conditions that held) so far, in order."""
+        return [(item.duration_s, item.conditions) for item in self._history if isinstance(item, _Passed)]
+
     def learn(self, reading: Reading) -> None:
-        """Take up a reading of now."""
+        """Take up a reading of now. Where that fails nothing is changed."""
+        before, history = [replace(each) for each in self._ensembles], list(self._history)
+        try:
+            self._learn(reading)
+        except BaseException:
+            self._ensembles, self._history = before, history
+            raise
+
+    def _learn(self, reading: Reading) -> None:
         logs = np.array([each.log_evidence for each in self._ensembles])
         before = float(np.logaddexp.reduce(logs))
         judged = [self._judge(each, reading) for each in self._ensembles]

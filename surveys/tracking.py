@@ -31,10 +31,10 @@ from instruments.guard import Guard
 from instruments.guard_client import GuardClient
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import SIMULATED
-from surveys.tracking_holder import Holder
+from surveys.tracking_holder import Holder, divided
 from surveys.tracking_mind import FollowingMind
-from surveys.tracking_prepare import Following, control_look, expected_conditions, start_conditions
-from surveys.tracking_summary import summarise
+from surveys.tracking_prepare import Following, control_look, expected_conditions
+from surveys.tracking_summary import summarise, trouble_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 Tell: TypeAlias = Callable[[str], None]
 
 _SETTLE_S = 60.0
+_LASTING = ("LimitError", "BudgetError", "NotSupported", "ReachError")
+"""Errors of a look that would come again."""
 ROWS, SUMMARY = "tracking.jsonl", "tracking.json"
 
 
@@ -71,7 +73,9 @@ def run_tracking(following: Following, folder: Path, tell: Tell) -> dict[str, An
         parting.callback(guard.close)
         env = TrackEnv(_situation(following, guard, clock, record))
         rows = parting.enter_context((folder / ROWS).open("w", encoding="utf-8"))
-        run = _Run(following, env, rows, tell)
+        run = _Run(
+            following, env, rows, tell, None if isinstance(clock, SimulatedClock) else settings.decision_deadline_s
+        )
         parting.callback(run.mind.close)
         run.to_the_end()
         summary = run.summary()
@@ -125,20 +129,20 @@ def _situation(following: Following, guard: Guarded, clock: Clock, record: Surve
 class _Run:
     """One run's state: what holds, what was read, who decides."""
 
-    def __init__(self, following: Following, env: TrackEnv, rows: Any, tell: Tell) -> None:
+    def __init__(self, following: Following, env: TrackEnv, rows: Any, tell: Tell, deadline_s: float | None) -> None:
         self.following, self.env, self._rows, self._tell = following, env, rows, tell
         settings = following.settings
         self.holder = Holder(settings.steady)
         self._names = [n for n in ("temperature_K", settings.expected.supply) if n is not None]
         self._names = [n for n in self._names if n != "temperature_K" or settings.expected.temperature_K is not None]
-        self.held = self.holder.read(env.holder(), self._names)
+        self.held = self.holder.passed(env.sampled(), self._names, 0.0, 0.0)[-1][1]
         if missing := [name for name in self._names if name not in self.held]:
             raise ConfigError(f"expected: the holder does not read {', '.join(missing)}, which would drive the process")
         self.tracker = Tracker(following.mission, self._forecast)
-        self.mind = FollowingMind(self.tracker, settings.decision_deadline_s)
+        self.mind = FollowingMind(self.tracker, deadline_s)
         self.readings: list[Reading] = []
         self.controls: list[Reading] = []
-        self.fallbacks, self._turn = 0, 0
+        self.late, self.broken, self._turn, self._told_refusals, self.settled = 0, 0, 0, 0, True
         self._laws, self._known = self.tracker.filter.names, self.tracker.known()
 
     def _forecast(self, from_s: float, to_s: float) -> list[tuple[float, Conditions]]:
@@ -154,7 +158,7 @@ class _Run:
                 self._look_aside()
                 continue
             self._tick()
-        self.mind.settle(_SETTLE_S)
+        self.settled = self.mind.settle(_SETTLE_S)
 
     def _tick(self) -> None:
         env, mission, began_s = self.env, self.following.mission, self.env.now_s
@@ -163,23 +167,32 @@ class _Run:
         action = env.situation.task.actions - 1
         if choice is None:
             decided_by, why = "fallback", self.mind.trouble
-            self.fallbacks += 1
+            self.late += self.mind.late
+            self.broken += not self.mind.late
             action = self._in_turn()
         else:
             self._known = choice.known or self._known
             if choice.look is not None:
                 action = choice.look * len(mission.places_nm) + choice.place
         taken = env.apply(Decision(action=action, decided_by=decided_by, policy="tracker", reason=why))
-        reading = None
-        if taken.measured is not None and taken.step.look is not None and taken.step.target is not None:
-            look = next(each for each in mission.looks if each.name == taken.step.look)
-            reading = mission.reading(look, taken.step.target, began_s, taken.measured)
-            self.readings.append(reading)
-            self.mind.observe(reading)
-        self._passed(began_s)
-        exposures = [record.exposure.id for record in taken.step.exposures if record.committed]
+        step, reading = taken.step, None
+        exposed = [(each.start_s + each.end_s) / 2 - step.start_s for each in step.exposures]
+        middle_s = exposed[-1] if exposed else 0.0
+        first, then = divided(self._passed(began_s), middle_s)
+        self._wait(first)
+        if step.look is not None and step.target is not None:
+            n = next(k for k, each in enumerate(mission.looks) if each.name == step.look)
+            if taken.measured is not None:
+                reading = mission.reading(mission.looks[n], step.target, began_s + middle_s, taken.measured)
+                self.readings.append(reading)
+                self.mind.observe(reading)
+            else:
+                lasting = step.fault is not None and step.fault.error in _LASTING
+                self.mind.failed(n, step.target, step.electrons, lasting=lasting)
+        self._wait(then)
+        exposures = [record.exposure.id for record in step.exposures if record.committed]
         nats = 0.0 if choice is None else choice.nats
-        self._write(began_s, reading, taken.step.look, exposures, decided_by, why, nats, taken.step.fault)
+        self._write(began_s, reading, step.look, exposures, decided_by, why, nats, step.fault)
 
     def _look_aside(self) -> None:
         settings, mission = self.following.settings, self.following.mission
@@ -192,12 +205,18 @@ class _Run:
                 reading = mission.reading(look, 0, began_s, measured)
                 reading = _elsewhere(reading, len(mission.places_nm) + n, place.x_nm)
                 self.controls.append(reading)
-            self._passed(began_s)
+            self._wait(self._passed(began_s))
             self._write(began_s, reading, look.name, [], "runner", "a region with little dose", 0.0, fault)
 
-    def _passed(self, began_s: float) -> None:
-        self.mind.wait(self.env.now_s - began_s, self.held)
-        self.held = self.holder.read(self.env.holder(), self._names)
+    def _passed(self, began_s: float) -> list[tuple[float, dict[str, float]]]:
+        """What held since then, as the holder was read."""
+        found = self.holder.passed(self.env.sampled(), self._names, began_s, self.env.now_s)
+        self.held = found[-1][1]
+        return found
+
+    def _wait(self, passed: list[tuple[float, dict[str, float]]]) -> None:
+        for duration_s, held in passed:
+            self.mind.wait(duration_s, held)
 
     def _in_turn(self) -> int:
         """The fallback: the cheapest look, one place after another, no faster than the budget lasts."""
@@ -223,8 +242,11 @@ class _Run:
         nats: float,
         fault: Any,
     ) -> None:
+        faults = [] if fault is None else [f"{fault.error}: {fault.message}"]
+        faults += [message for _, message in self.env.refusals[self._told_refusals :]]
+        self._told_refusals = len(self.env.refusals)
         row = {
-            "t_s": t_s,
+            "t_s": t_s if reading is None else reading.t_s,
             "look": look,
             "place": None if reading is None else reading.view.place,
             "exposures": exposures,
@@ -239,20 +261,29 @@ class _Run:
             "probabilities": dict(zip(self._laws, self._known.probabilities, strict=True)),
             "against_all": self._known.log_against_all,
             "changes": self._known.changes,
-            "fault": None if fault is None else f"{fault.error}: {fault.message}",
+            "fault": "; ".join(faults) or None,
         }
         self._rows.write(json.dumps(row, allow_nan=False) + "\n")
         self._rows.flush()
         if look is not None:
             self._tell(f"{t_s:7.1f} s  {why}")
+        for each in faults:
+            self._tell(f"{t_s:7.1f} s  {each}")
 
     def summary(self) -> dict[str, Any]:
-        coming = expected_conditions(
-            self.following.settings, start_conditions(self.following.settings), 0.0, self.following.settings.horizon_s
-        )
-        found = summarise(self.tracker, self.readings, self.controls, coming)
-        found |= {"fallbacks": self.fallbacks, "holder_gaps": self.holder.gaps, "electrons": self.env.electrons}
-        return found
+        """What is known, under the conditions that were read, and the programme's for what has not passed."""
+        known = self.tracker.filter
+        to_come = self._forecast(known.time_s, max(self.following.settings.horizon_s, known.time_s))
+        found = summarise(self.tracker, self.readings, self.controls, [*known.lived, *to_come])
+        found |= {
+            "late": self.late,
+            "broken": self.broken,
+            "not_learned": self.mind.failures + ([] if self.settled else [f"it still worked after {_SETTLE_S:g} s"]),
+            "orders_refused": [{"t_s": t_s, "what": what} for t_s, what in self.env.refusals],
+            "holder_gaps": self.holder.gaps,
+            "electrons": self.env.electrons,
+        }
+        return found | {"trouble": trouble_of(found)}
 
 
 def _elsewhere(reading: Reading, place: int, x_nm: float) -> Reading:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from models.kinetics import DESCRIPTORS
+from models.kinetics import DESCRIPTORS, NUMBER, RADIUS, VOLUME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,8 @@ Ratio: TypeAlias = float
 
 _CLEAR = 3.0
 """Standard deviations from which on a change is one."""
+_TWO_SIDED_90 = 1.645
+_LOGARITHMS = (NUMBER, RADIUS, VOLUME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Share:
 
     descriptor: str
     watched: float
-    """Change where the beam was, per place in the mean."""
+    """Change where the beam was, per place in the mean: of numbers and sizes themselves, not of their logarithms."""
     watched_sd: float
     control: float
     """Change in the same time where it hardly was."""
@@ -37,19 +39,36 @@ class Share:
     control_fluence_e_per_A2: float
 
     @property
-    def explained(self) -> Ratio:
-        """Part of the change that is there only with the beam."""
-        return (self.watched - self.control) / self.watched
+    def explained(self) -> Ratio | None:
+        """Part of the change that is there only with the beam; None: nothing clear changed under it."""
+        return None if self.interval is None else (self.watched - self.control) / self.watched
 
     @property
-    def explained_sd(self) -> Ratio:
+    def interval(self) -> tuple[Ratio, Ratio] | None:
+        """In which that part lies in 90 %; None: nothing clear changed under the beam.
+
+        Of a ratio of two normal numbers (Fieller, J. R. Stat. Soc. B 16, 175 (1954)).
+        """
+        if abs(self.watched) < _CLEAR * self.watched_sd:
+            return None
+        g = (_TWO_SIDED_90 * self.watched_sd / self.watched) ** 2
         ratio = self.control / self.watched
-        return math.hypot(self.control_sd, ratio * self.watched_sd) / abs(self.watched)
+        half = _TWO_SIDED_90 / abs(self.watched)
+        half *= math.sqrt(max(self.control_sd**2 * (1 - g) + ratio**2 * self.watched_sd**2, 0.0))
+        low, high = (1 - (ratio + side * half) / (1 - g) for side in (1, -1))
+        return low, high
 
     def __str__(self) -> str:
+        beside = f"({self.fluence_e_per_A2:.3g} against {self.control_fluence_e_per_A2:.3g} e/Å²)"
+        if self.explained is None or self.interval is None:
+            return (
+                f"{self.descriptor} changed by {self.control:+.3g} where the beam hardly was, and not clearly under it "
+                f"{beside}: the beam holds the change up"
+            )
+        low, high = self.interval
         return (
-            f"the beam explains {self.explained:+.0%} ± {self.explained_sd:.0%} of the change in {self.descriptor} "
-            f"({self.fluence_e_per_A2:.3g} against {self.control_fluence_e_per_A2:.3g} e/Å²)"
+            f"the beam explains {self.explained:.0%} of the change in {self.descriptor}, in 90 % between {low:.0%} and "
+            f"{high:.0%} {beside}"
         )
 
 
@@ -58,7 +77,7 @@ def explained_by_dose(
 ) -> Share | None:
     """The clearest change between the first and the last control exposure; None: there are no two, or nothing changed.
 
-    ``place_sds``: (descriptors,) by how much the change of one place differs from that of another by chance.
+    ``place_sds``: (descriptors,) by how much places differ by chance, of logarithms as they are told.
     """
     told = {reading.view.place for reading in controls}
     pairs = [[r for r in controls if r.view.place == place] for place in told]
@@ -68,22 +87,29 @@ def explained_by_dose(
     start_s, end_s = min(p[0].t_s for p in pairs), max(p[-1].t_s for p in pairs)
     best: Share | None = None
     for n, name in enumerate(DESCRIPTORS):
-        beside = [_change(pair, n, start_s, end_s) for pair in pairs]
+        beside = [_change(pair, n, start_s, end_s, place_sds[n]) for pair in pairs]
         mine = [
-            _change([r for r in watched if r.view.place == place], n, start_s, end_s)
+            _change([r for r in watched if r.view.place == place], n, start_s, end_s, place_sds[n])
             for place in sorted({r.view.place for r in watched})
         ]
-        here = _mean([c for c in mine if c is not None], place_sds[n])
-        there = _mean([c for c in beside if c is not None], place_sds[n])
-        if here is None or there is None or abs(here[0]) < _CLEAR * here[1]:
+        here = _mean([c for c in mine if c is not None])
+        there = _mean([c for c in beside if c is not None])
+        if here is None or there is None:
             continue
-        if best is None or abs(here[0]) / here[1] > abs(best.watched) / best.watched_sd:
-            best = Share(name, *here, *there, _fluence(watched), _fluence(controls))
+        found = Share(name, *here, *there, _fluence(watched), _fluence(controls))
+        if _clearness(found) >= _CLEAR and (best is None or _clearness(found) > _clearness(best)):
+            best = found
     return best
 
 
-def _change(readings: Sequence[Reading], n: int, start_s: float, end_s: float) -> tuple[float, float] | None:
-    """Between the readings nearest to two times, with its standard deviation."""
+def _clearness(share: Share) -> float:
+    return max(abs(share.watched) / share.watched_sd, abs(share.control) / share.control_sd)
+
+
+def _change(
+    readings: Sequence[Reading], n: int, start_s: float, end_s: float, place_sd: float
+) -> tuple[float, float] | None:
+    """Between the readings nearest to two times, with its standard deviation, chance from place to place included."""
     told = [r for r in readings if r.told[n] and r.channel == "image"] or [r for r in readings if r.told[n]]
     if len(told) < 2:
         return None
@@ -91,14 +117,24 @@ def _change(readings: Sequence[Reading], n: int, start_s: float, end_s: float) -
     last = min(told, key=lambda r: abs(r.t_s - end_s))
     if first is last:
         return None
-    return float(last.values[n] - first.values[n]), math.hypot(float(first.sds[n]), float(last.sds[n]))
+    (early, early_sd), (late, late_sd) = (_itself(r, n) for r in (first, last))
+    chance = place_sd * (max(early, late) if n in _LOGARITHMS else 1.0)
+    return late - early, math.sqrt(early_sd**2 + late_sd**2 + chance**2)
 
 
-def _mean(changes: Sequence[tuple[float, float]], place_sd: float) -> tuple[float, float] | None:
+def _itself(reading: Reading, n: int) -> tuple[float, float]:
+    """A descriptor and its standard deviation, not their logarithms, and without the floor."""
+    value, sd = float(reading.values[n]), float(reading.sds[n])
+    if n not in _LOGARITHMS:
+        return value, sd
+    floor = {NUMBER: reading.view.number_floor_per_um2, VOLUME: reading.view.volume_floor_nm}.get(n, 0.0)
+    return math.exp(value) - floor, sd * math.exp(value)
+
+
+def _mean(changes: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
     if not changes:
         return None
-    variance = sum(sd**2 + place_sd**2 for _, sd in changes) / len(changes) ** 2
-    return float(np.mean([change for change, _ in changes])), math.sqrt(variance)
+    return float(np.mean([change for change, _ in changes])), math.sqrt(sum(sd**2 for _, sd in changes)) / len(changes)
 
 
 def _fluence(readings: Sequence[Reading]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.tracking_mission import Choice
@@ -21,22 +22,29 @@ class Follower(Protocol):
 
     def observe(self, reading: Reading) -> None: ...
 
+    def failed(self, look: int, place: int, electrons: float, *, lasting: bool) -> None: ...
+
     def act(self) -> Choice: ...
 
 
 class FollowingMind:
     """Tells the agent everything in order, in a thread of its own, and takes what it chooses in time.
 
-    What it has not worked through yet it works through later: nothing is lost, and a late choice is not used.
+    What it has not worked through yet it works through later: nothing is lost, and a late choice is not used, nor
+    worked out where it has not begun. ``deadline_s`` None: it is waited for as long as it takes.
     """
 
-    def __init__(self, agent: Follower, deadline_s: float) -> None:
+    def __init__(self, agent: Follower, deadline_s: float | None) -> None:
         self.agent, self._deadline_s = agent, deadline_s
         self._calls: queue.SimpleQueue[tuple[int, Callable[[], Any]] | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[int, Any, str]] = queue.SimpleQueue()
         self._asked = 0
         self.trouble = ""
         """Why there was no choice in time the last time; empty: there was."""
+        self.late = False
+        """Whether that was for want of time."""
+        self.failures: list[str] = []
+        """What the agent failed to take up, in order."""
         threading.Thread(target=self._serve, name="follower", daemon=True).start()
 
     def wait(self, duration_s: float, conditions: Mapping[str, float]) -> None:
@@ -47,6 +55,10 @@ class FollowingMind:
         """Something was told. Returns at once."""
         self._calls.put((0, lambda: self.agent.observe(reading)))
 
+    def failed(self, look: int, place: int, electrons: float, *, lasting: bool) -> None:
+        """A look told nothing. Returns at once."""
+        self._calls.put((0, lambda: self.agent.failed(look, place, electrons, lasting=lasting)))
+
     def act(self) -> Choice | None:
         """What it chooses; None where it gave nothing within the deadline, or broke."""
         return self._ask(self.agent.act, self._deadline_s)
@@ -55,20 +67,20 @@ class FollowingMind:
         """Whether it has worked through everything, at the end, within so long."""
         return self._ask(lambda: Choice(None, 0, 0.0, 0.0, ""), patience_s) is not None
 
-    def _ask(self, call: Callable[[], Choice], deadline_s: float) -> Choice | None:
+    def _ask(self, call: Callable[[], Choice], deadline_s: float | None) -> Choice | None:
+        until_s = None if deadline_s is None else time.monotonic() + deadline_s
         self._asked += 1
         self._calls.put((self._asked, call))
-        self.trouble = ""
+        self.trouble, self.late = "", False
         try:
             while True:
-                number, value, trouble = self._answers.get(timeout=deadline_s)
+                left_s = None if until_s is None else max(until_s - time.monotonic(), 0.0)
+                number, value, trouble = self._answers.get(timeout=left_s)
                 if number == self._asked:
                     self.trouble = trouble
                     return value if isinstance(value, Choice) else None
-                if trouble:
-                    self.trouble = trouble
         except queue.Empty:
-            self.trouble = f"the agent gave no answer within {deadline_s:g} s"
+            self.trouble, self.late = f"the agent gave no answer within {deadline_s:g} s", True
             return None
 
     def close(self) -> None:
@@ -78,9 +90,13 @@ class FollowingMind:
     def _serve(self) -> None:
         while (call := self._calls.get()) is not None:
             number, act = call
+            if number and number < self._asked:
+                continue
             try:
                 value, trouble = act(), ""
             except Exception as error:  # whatever an agent raises, following goes on without it
                 value, trouble = None, f"the agent failed: {type(error).__name__}: {error}"
-            if number or trouble:
+                if not number:
+                    self.failures.append(trouble)
+            if number:
                 self._answers.put((number, value, trouble))

@@ -142,6 +142,23 @@ class TrackSettings(Settings):
                 raise ValueError(
                     f"program orders {order.condition}, which limits.conditions does not allow: add it there"
                 )
+            low, high = self.limits.conditions[order.condition]
+            if not low <= order.value <= high:
+                raise ValueError(
+                    f"program orders {order.condition} = {order.value:g} at {order.at_s:g} s, and limits.conditions "
+                    f"allows {low:g} to {high:g}: lower the order, or widen the limits if the holder bears it"
+                )
+        for name, place in [(f"places[{n}]", p) for n, p in enumerate(self.places)] + [
+            (f"controls.places[{n}]", p) for n, p in enumerate(self.controls.places)
+        ]:
+            for axis, at_nm, (low, high) in (
+                ("x_nm", place.x_nm, self.limits.x_nm),
+                ("y_nm", place.y_nm, self.limits.y_nm),
+            ):
+                if not low <= at_nm <= high:
+                    raise ValueError(
+                        f"{name}.{axis} is {at_nm:g}, and limits.{axis} allows {low:g} to {high:g}: name a place within"
+                    )
         return self
 
     def track_looks(self) -> tuple[TrackLook, ...]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _LIKELY = 0.05
 _MOST_SHOWN = 3
-_PLACE_SDS = (0.1, 0.04, 0.03, 0.15, 0.05)
-"""By how much places of some 50 particles differ in their change by chance."""
+_OF_FIFTY = (0.1, 0.04, 0.03, 0.15, 0.05)
+"""By how much places of 50 particles differ in their change by chance."""
 
 
 def summarise(
@@ -48,7 +48,7 @@ def summarise(
                 "courses": _courses(tracker, name, coming, readings),
             }
         )
-    share = explained_by_dose(readings, controls, _PLACE_SDS)
+    share = explained_by_dose(readings, controls, _by_chance([*readings, *controls]))
     return {
         "descriptors": list(DESCRIPTORS),
         "laws": laws,
@@ -58,9 +58,19 @@ def summarise(
         "log_threshold": tracker.none.log_threshold,
         "changes": [asdict(change) for change in tracker.changes],
         "looks": len(readings),
-        "dose": None if share is None else {**asdict(share), "explained": share.explained, "sd": share.explained_sd},
+        "looks_by_place": [
+            sum(reading.view.place == place for reading in readings) for place in range(len(tracker.mission.places_nm))
+        ],
+        "dose": None if share is None else {**asdict(share), "explained": share.explained, "interval": share.interval},
         "dose_told": _told_of_dose(share, controls),
     }
+
+
+def _by_chance(readings: Sequence[Reading]) -> list[float]:
+    """(descriptors,) by how much places differ, with as many particles as were seen."""
+    seen = [np.exp(r.values[NUMBER]) * r.view.area_um2 for r in readings if r.told[NUMBER]]
+    fewer = np.sqrt(50.0 / max(float(np.max(seen)), 1.0)) if seen else 1.0
+    return [float(sd * fewer) for sd in _OF_FIFTY]
 
 
 def _told_of_dose(share: object, controls: Sequence[Reading]) -> str:
@@ -95,3 +105,22 @@ def _courses(
             }
         )
     return found
+
+
+def trouble_of(found: dict[str, Any]) -> list[str]:
+    """What did not go as it should, in words."""
+    lines = [f"{each['what']} ({each['t_s']:.0f} s)" for each in found["orders_refused"]]
+    if found["not_learned"]:
+        lines.append(
+            f"the agent did not take up {len(found['not_learned'])} of what it was told, so that laws and parameters "
+            f"lack it ({found['not_learned'][0]})"
+        )
+    if found["late"]:
+        lines.append(f"{found['late']} decisions came too late and were taken in turn")
+    if found["broken"]:
+        lines.append(f"the agent broke at {found['broken']} decisions, which were taken in turn")
+    lines += [f"the holder gave no {name} in {count} readings" for name, count in found["holder_gaps"].items()]
+    never = [str(place) for place, looks in enumerate(found["looks_by_place"]) if not looks]
+    if never:
+        lines.append(f"no look at place {', '.join(never)} came about")
+    return lines

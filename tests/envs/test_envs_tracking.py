@@ -138,8 +138,11 @@ def test_a_spent_budget_truncates_and_masks(env):
         steps += 1
     assert info["electrons"] <= TASK.electrons
     assert steps == int(TASK.electrons / LOOKS[0].exposure.electrons(50.0))
-    observation, _, _, _, info = env.step(0)
+    spent = info["electrons"]
+    observation, reward, _, _, info = env.step(0)  # masked: refused, not made and paid for
     assert not observation["action_mask"][:-1].any()
+    assert (reward, info["electrons"]) == (0.0, spent)
+    assert "masked" in info["fault"]
 
 
 def test_what_the_guard_refuses_is_told_and_books_nothing(env):
