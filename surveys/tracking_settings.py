@@ -142,7 +142,7 @@ class TrackSettings(Settings):
                 raise ValueError(
                     f"program orders {order.condition}, which limits.conditions does not allow: add it there"
                 )
-            low, high = self.limits.conditions[order.condition]
+            low, high = self.limits.conditions[order.condition].allowed
             if not low <= order.value <= high:
                 raise ValueError(
                     f"program orders {order.condition} = {order.value:g} at {order.at_s:g} s, and limits.conditions "
