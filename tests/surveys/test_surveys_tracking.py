@@ -12,18 +12,12 @@ import pytest
 pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 
 from agent.tracking import Tracker
-from agent.tracking_mission import Choice
 from archive.reader import SurveyReader
 from configs.load import ConfigError, load
 from envs.particles import Measured
-from models.kinetics import View
 from models.kinetics_filter import KineticFilter
-from models.kinetics_nuisance import Reading
 from review.tracking import write_tracking_report
 from surveys.tracking import run_tracking
-from surveys.tracking_dose import Share, explained_by_dose
-from surveys.tracking_holder import Holder, divided
-from surveys.tracking_mind import FollowingMind
 from surveys.tracking_prepare import expected_conditions, prepare, rehearsed
 from surveys.tracking_settings import TrackSettings
 
@@ -42,77 +36,6 @@ SHORT = (
 
 
 FIRST = np.array([4.0, 1.5, 0.2, -1.5, np.nan]), np.array([0.1, 0.05, 0.05, 0.05, np.nan])
-
-
-class Slow:
-    """An agent that takes its time, or breaks, at the decisions that are named."""
-
-    def __init__(self, late=(), broken=()):
-        self.late, self.broken, self.asked, self.heard = late, broken, 0, []
-
-    def wait(self, duration_s, conditions):
-        self.heard.append(("wait", duration_s))
-
-    def observe(self, reading):
-        self.heard.append(("reading", reading))
-
-    def failed(self, look, place, electrons, *, lasting):
-        self.heard.append(("failed", look, place, electrons, lasting))
-
-    def act(self):
-        self.asked += 1
-        if self.asked in self.broken:
-            raise RuntimeError("no idea")
-        if self.asked in self.late:
-            time.sleep(0.4)
-        return Choice(None, 0, 0.0, 0.0, f"answer {self.asked}")
-
-
-def test_nobody_waits_for_an_agent_beyond_its_deadline_and_late_answers_are_not_used():
-    mind = FollowingMind(Slow(late={2}), deadline_s=0.15)
-    assert mind.act().why == "answer 1"
-    began_s = time.monotonic()
-    assert mind.act() is None
-    assert time.monotonic() - began_s < 0.35
-    assert "no answer within 0.15 s" in mind.trouble
-    time.sleep(0.5)
-    assert mind.act().why == "answer 3"
-    mind.close()
-
-
-def test_a_late_answer_to_an_earlier_question_does_not_begin_the_deadline_anew():
-    agent = Slow(late={1})
-    mind = FollowingMind(agent, deadline_s=0.3)
-    assert mind.act() is None
-    began_s = time.monotonic()
-    mind.act()  # meanwhile the first answer comes
-    assert time.monotonic() - began_s < 0.5
-    for _ in range(3):
-        mind.act()
-    mind.close()
-
-
-def test_what_nobody_waits_for_any_more_is_not_worked_out():
-    agent = Slow(late={1})
-    mind = FollowingMind(agent, deadline_s=0.05)
-    for _ in range(5):  # 0.25 s, and the first answer takes 0.4 s
-        assert mind.act() is None
-        assert mind.late
-    time.sleep(0.5)
-    assert agent.asked <= 2
-    mind.close()
-
-
-def test_an_agent_that_breaks_is_told_of_and_hears_everything_all_the_same():
-    agent = Slow(broken={1})
-    mind = FollowingMind(agent, deadline_s=1.0)
-    assert mind.act() is None
-    assert "RuntimeError: no idea" in mind.trouble
-    mind.wait(5.0, {})
-    mind.observe(None)
-    assert mind.act() is not None
-    assert agent.heard == [("wait", 5.0), ("reading", None)]
-    mind.close()
 
 
 @pytest.fixture(scope="module")
@@ -242,78 +165,6 @@ def test_the_programme_is_what_is_expected(following):
         (40.0, {"concentration_mM": 4.0}),
     ]
     assert expected_conditions(settings, {"concentration_mM": 3.9}, 20.0, 50.0) == [(30.0, {"concentration_mM": 3.9})]
-
-
-def test_a_reading_within_the_noise_changes_nothing_and_gaps_are_counted():
-    holder = Holder({"temperature_K": 2.0})
-    assert holder.read({"temperature_K": 300.0}, ["temperature_K"]) == {"temperature_K": 300.0}
-    assert holder.read({"temperature_K": 301.5}, ["temperature_K"]) == {"temperature_K": 300.0}
-    assert holder.read({}, ["temperature_K"]) == {"temperature_K": 300.0}
-    assert holder.read({"temperature_K": 303.0}, ["temperature_K"]) == {"temperature_K": 303.0}
-    assert holder.gaps == {"temperature_K": 1}
-
-
-def test_a_holder_that_lags_is_followed_from_half_way_between_two_samples():
-    holder, names = Holder({"temperature_K": 2.0}), ["temperature_K"]
-    assert holder.passed({"temperature_K": (300.0, 0.0)}, names, 0.0, 0.0)[-1][1] == {"temperature_K": 300.0}
-    passed = holder.passed({"temperature_K": (340.0, 8.0)}, names, 0.0, 10.0)
-    assert passed == [(4.0, {"temperature_K": 300.0}), (6.0, {"temperature_K": 340.0})]
-    assert holder.passed({"temperature_K": (340.5, 18.0)}, names, 10.0, 20.0) == [(10.0, {"temperature_K": 340.0})]
-    assert divided(passed, 5.0) == (
-        [(4.0, {"temperature_K": 300.0}), (1.0, {"temperature_K": 340.0})],
-        [(5.0, {"temperature_K": 340.0})],
-    )
-    assert divided(passed, 0.0) == ([], passed)
-
-
-def reading(place, t_s, number, electrons):
-    values = np.array([number, np.nan, np.nan, np.nan, np.nan])
-    return Reading(t_s, View(place, 0.0, 400.0), "image", values, np.where(np.isnan(values), np.nan, 0.02), electrons)
-
-
-FLOOR = View(0, 0.0, 400.0).number_floor_per_um2
-
-
-def counted(place, t_s, number, electrons):
-    return reading(place, t_s, np.log(number + FLOOR), electrons)
-
-
-@pytest.mark.parametrize("from_none", [False, True])
-@pytest.mark.parametrize("share", [0.9, 0.5, 0.0])
-def test_what_the_beam_explains_is_a_part_of_what_changed_not_of_its_logarithm(share, from_none):
-    start, end = (0.0, 300.0) if from_none else (400.0, 100.0)
-    watched = [
-        counted(p, t, start + (end - start) * t / 600.0, 1e7) for p in (0, 1) for t in (0.0, 200.0, 400.0, 600.0)
-    ]
-    controls = [counted(5, t, start + (1 - share) * (end - start) * t / 600.0, 1e6) for t in (0.0, 600.0)]
-    found = explained_by_dose(watched, controls, [0.02] * 5)
-    low, high = found.interval
-    assert found.explained == pytest.approx(share, abs=1e-6)
-    assert low < share < high < low + 0.25
-    assert found.fluence_e_per_A2 > 10 * found.control_fluence_e_per_A2
-
-
-def test_the_interval_of_the_beams_part_holds_as_often_as_it_says():
-    rng, held = np.random.default_rng(0), 0
-    for _ in range(300):
-        watched, control = 1.0 + 0.15 * rng.standard_normal(), 0.6 + 0.2 * rng.standard_normal()
-        low, high = Share("number", watched, 0.15, control, 0.2, 10.0, 1.0).interval or (-9.0, 9.0)
-        held += low <= 0.4 <= high
-    assert 0.85 <= held / 300 <= 0.95
-
-
-def test_what_the_beam_holds_up_is_told():
-    watched = [counted(p, t, 200.0, 1e7) for p in (0, 1) for t in (0.0, 300.0, 600.0)]
-    controls = [counted(5, t, 200.0 + 200.0 * t / 600.0, 1e6) for t in (0.0, 600.0)]
-    found = explained_by_dose(watched, controls, [0.02] * 5)
-    assert found.explained is None
-    assert "the beam holds the change up" in str(found)
-
-
-def test_without_controls_or_a_change_nothing_is_said_of_dose():
-    still = [reading(0, t, 5.0, 1e7) for t in (0.0, 600.0)]
-    assert explained_by_dose(still, [], [0.02] * 5) is None
-    assert explained_by_dose(still, [reading(5, t, 5.0, 1e6) for t in (0.0, 600.0)], [0.02] * 5) is None
 
 
 @pytest.mark.parametrize(
