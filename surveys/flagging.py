@@ -12,6 +12,7 @@ from pydantic import Field
 
 from configs.load import Settings
 from envs.explanations import ExplainingScorer, Explanation
+from envs.step import Stream
 from surveys.judging import judge_places
 from surveys.portraits import Portraits
 from surveys.ranking import diverse_order
@@ -44,7 +45,8 @@ class FlaggingSettings(Settings):
     diversity: Ratio = Field(0.5, ge=0, le=1)
     """0 ranks by surprise alone; 1 shows a twin of a shown flag last."""
     most_flags: int = Field(200, ge=1)
-    """No more are reported; the most unusual stay."""
+    """No more are reported of what is unusual; the most unusual stay. What a random control alone found comes on top, and
+    so does what is like that which was asked for."""
     learned: Path | None = None
     """Folder of `adaptem learn`: flags are ranked by the verdict to expect from what people said of earlier surveys,
     and places like those that they asked more of are flagged as well. None = ranked by surprise."""
@@ -119,19 +121,36 @@ def flag_survey(
         raise ValueError(f"a place is unusual for its own specimen; flag {', '.join(specimens)} one by one")
     judge = scorer.completed() if isinstance(scorer, ExplainingScorer) else scorer
     judged = judge_places(made, judge, settings.false_discovery_rate, tree, describe_control)
-    regions = gathered(judged.called, judged.shows, judge, tree)
+    portraits, wanted = None, dict[int, str]()
+    if learned is not None:
+        portraits, own = Portraits(sights(made), judge.names), set(judged.called) - judged.by_control
+        wanted = learned.alike(portraits, sorted(set(portraits.targets) & set(judged.alone) - own))
+        judged = replace(judged, by_control=judged.by_control - set(wanted))  # undrawn, it would be flagged too
+    called = [target for target in _within_limit(judged, judge, tree, settings.most_flags) if target not in wanted]
+    regions = [*gathered(called, judged.shows, judge, tree), *([target] for target in wanted)]
     where = {sight.descriptors: sight.target for shown in judged.shows.values() for sight in shown}
     flags = [_flag(members, judged, judge, where, tree, specimens[0]) for members in regions]
-    flags.sort(key=lambda flag: (-flag.surprise, flag.sites[0].target))
-    flags = flags[: settings.most_flags]
-    if learned is None:
+    if learned is None or portraits is None:
         return ranked(flags, settings)
-    portraits = Portraits(sights(made), judge.names)
-    wanted = learned.alike(portraits, sorted(set(portraits.targets) & set(judged.places) - set(judged.called)))
-    flags += [
-        _asked_for(_flag([target], judged, judge, where, tree, specimens[0]), name) for target, name in wanted.items()
-    ]
+    flags = [_asked_for(flag, wanted.get(flag.sites[0].target)) for flag in flags]
     return ranked(expected(flags, portraits, learned), settings)
+
+
+def _within_limit(judged: Judged, judge: Scorer, tree: TargetTree, most: int) -> list[int]:
+    """Those called, without what lies beyond ``most`` flags, and with all that a control alone found.
+
+    Which flags stay is decided as if no control had been drawn: a control that pushed one out would have a hand in what
+    the controls are there to estimate.
+    """
+    own = sorted(set(judged.called) - judged.by_control, key=lambda target: (judged.alone[target], target))
+    if len(own) <= most:
+        return judged.called
+    control = frozenset({Stream.CONTROL.value})
+    shows = {target: [sight for sight in judged.shows[target] if sight.streams != control] for target in own}
+    regions = gathered(own, shows, judge, tree)
+    regions.sort(key=lambda members: (-surprise(np.array([judged.alone[target] for target in members])), members[0]))
+    kept = {target for members in regions[:most] for target in members} | judged.by_control
+    return [target for target in judged.called if target in kept]
 
 
 def expected(flags: Sequence[Flag], portraits: Portraits, learned: Learned) -> list[Flag]:
@@ -146,8 +165,10 @@ def expected(flags: Sequence[Flag], portraits: Portraits, learned: Learned) -> l
     ]
 
 
-def _asked_for(flag: Flag, name: str) -> Flag:
-    """Not unusual enough to be flagged for that, but like what a person wanted to see more of."""
+def _asked_for(flag: Flag, name: str | None) -> Flag:
+    """Not unusual enough to be flagged for that, but like what a person wanted to see more of; None = it is not."""
+    if name is None:
+        return flag
     return replace(
         flag, reason=f"Like the places that a person called {name!r}. {flag.reason}", tags=(*flag.tags, LIKE)
     )

@@ -68,6 +68,8 @@ class Judged:
     """Those called at the rate that was set, the least likely by chance first."""
     shows: dict[int, list[Sight]]
     """Every sight of each, controls included, the latest last."""
+    alone: dict[int, float]
+    """The p-values that the places had without the controls' frames."""
     by_control: frozenset[int] = frozenset()
     """Of those called, the ones that only the frame of their own random control made so."""
 
@@ -96,10 +98,10 @@ def judge_places(
             _add(places, group, scores, tails[look].p_values(scores), by_region=False)
             if isinstance(judge, ExplainingScorer):
                 _add_regions(places, judge, look, group, tree)
-    p = np.array([place.p_value for place in places.values()])
-    q = dict(zip(places, q_values(p).tolist(), strict=True))
+    alone = {target: place.p_value for target, place in places.items()}
+    q = dict(zip(alone, q_values(np.array(list(alone.values()))).tolist(), strict=True))
     called = {target for target, value in q.items() if value <= rate}
-    threshold = max((places[target].p_value for target in called), default=rate / max(len(places), 1))
+    threshold = max((alone[target] for target in called), default=rate / max(len(places), 1))
 
     controls = control_sights(steps, describe_control) if describe_control else []
     for look, everything in by_look(controls).items():
@@ -117,7 +119,7 @@ def judge_places(
     for sight in seen + controls:
         shows.setdefault(sight.target, []).append(sight)
     in_order = sorted(called | by_control, key=lambda target: (places[target].p_value, target))
-    return Judged(places, q, in_order, shows, frozenset(by_control))
+    return Judged(places, q, in_order, shows, alone, frozenset(by_control))
 
 
 def _scored(judge: Scorer, look: str, group: list[Sight]) -> tuple[list[Sight], Array]:
