@@ -41,12 +41,12 @@ from envs.step import Step
 from envs.targets import TargetTree
 from instruments.simulated.rare import SIZES_NM
 from surveys.flagging import LIKE, FlaggingSettings, expected, flag_survey, ranked
-from surveys.learned import OTHER, Learned
+from surveys.learned import DULL, OTHER, Learned
 from surveys.portraits import Portraits, columns_of
 from surveys.sights import sights
 from surveys.verdicts import rank_together
 from training.feedback import Lesson
-from training.learning import DULL, fitted
+from training.learning import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -112,6 +112,13 @@ def classify(
             show_default=False,
         ),
     ] = None,
+    asked: Annotated[
+        bool,
+        typer.Option("--asked", help="Examples: what people asked more of on the survey's review page, by its name."),
+    ] = False,
+    labels: Annotated[
+        Path | None, typer.Option(help="For --asked: the file of labels, where it is not in the survey's folder.")
+    ] = None,
     chip: Annotated[
         int | None, typer.Option(help="Width of a chip in pixels; by itself that of the examples, or 64.")
     ] = None,
@@ -140,11 +147,15 @@ def classify(
         survey = what.is_dir() and not what.suffix.startswith(".zarr")
         if revisit is not None and not survey:
             raise ConfigError(f"--revisit {revisit}: {what} is an image, and no stage drives to it; name a survey")
+        if asked and not survey:
+            raise ConfigError(f"--asked: {what} is an image, which nobody reviewed; name a survey")
         given = classes.examples_in(examples) if examples is not None else []
         size = chip or (round(sum(min(one.chip.shape) for one in given) / len(given)) if given else 64)
         if survey:
             chips = classes.chips_of_survey(what, look)
             given += classes.examples_among(chips, clicks)
+            if asked:
+                given += _seeing("surveys.asked").examples_asked(what, chips, labels)
         else:
             chips = classes.chips_of_image(what, size)
             given += classes.examples_at(what, [(said, round(x), round(y)) for said, x, y in clicks], size)
@@ -161,15 +172,15 @@ def classify(
         else:
             classes.map_picture(told).save(place / "classes.png")
         counts = {name: sum(each.said == name for each in told) for name in sorted({each.said for each in told})}
-        asked = _revisit(what, told, revisit, most) if revisit is not None else 0
+        driven = _revisit(what, told, revisit, most) if revisit is not None else 0
         if json:
-            show({"folder": str(place), "classes": counts, "revisited": asked})
+            show({"folder": str(place), "classes": counts, "revisited": driven})
             return
         for name, count in counts.items():
             say(f"{name or 'says nothing':>16}  {count}")
         say(f"{place / 'classes.csv'}, {place / 'classes.png'}{f', examples in {keep}' if keep else ''}")
         if revisit is not None:
-            say(f"asked the survey in {what} to look at {asked} place(s) of class {revisit}")
+            say(f"asked the survey in {what} to look at {driven} place(s) of class {revisit}")
 
 
 def _click(text: str) -> tuple[str, float, float]:

@@ -45,8 +45,8 @@ class FlaggingSettings(Settings):
     diversity: Ratio = Field(0.5, ge=0, le=1)
     """0 ranks by surprise alone; 1 shows a twin of a shown flag last."""
     most_flags: int = Field(200, ge=1)
-    """No more are reported of what is unusual; the most unusual stay. What a random control alone found comes on top, and
-    so does what is like that which was asked for."""
+    """No more are reported of what is unusual: the most unusual stay. On top comes what only a random control found,
+    or what is like that which was asked for."""
     learned: Path | None = None
     """Folder of `adaptem learn`: flags are ranked by the verdict to expect from what people said of earlier surveys,
     and places like those that they asked more of are flagged as well. None = ranked by surprise."""

@@ -33,6 +33,8 @@ Array: TypeAlias = npt.NDArray[np.float64]
 KIND = ("adaptem interest", "1")
 ARRAYS, CARD, LIVE = "interest.safetensors", "interest.json", "live"
 OTHER = "other"
+DULL = 2.0
+"""At most this verdict: told from what a person asked more of."""
 MOST_ALIKE = 10
 """Places of a specimen that are flagged because they are like what a person asked for."""
 _SPACE = Settings(directions=32)

@@ -22,7 +22,7 @@ from archive.folder import versions
 from configs.errors import ConfigError
 from models.interest import Interest
 from models.prototypes import check_examples
-from surveys.learned import ARRAYS, CARD, KIND, LIVE, OTHER, hash_of, live_version, load_learned, read_card
+from surveys.learned import ARRAYS, CARD, DULL, KIND, LIVE, OTHER, hash_of, live_version, load_learned, read_card
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,6 @@ Ratio: TypeAlias = float
 
 INTERESTING = 4.0
 """This verdict, or a mean of several above it, is interesting."""
-DULL = 2.0
-"""At most this verdict: told from what a person asked more of."""
 ENOUGH = 5
 """Interesting and ordinary places each, below which an audit set tells nothing."""
 _DRAWS = 1000

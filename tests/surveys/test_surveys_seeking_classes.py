@@ -10,8 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="the extra 'see' is not installed")
 pytest.importorskip("safetensors", reason="the extra 'see' is not installed")
 
-import tifffile
-from survey_samples import small
+from ringed_samples import RINGED, SITES, place_nm, ringed, ringed_survey
 from typer.testing import CliRunner
 
 from archive.folder import read_meta
@@ -21,48 +20,17 @@ from surveys.night import open_night
 from surveys.places import trees_of
 from surveys.runner import run_survey
 
-SITES, SITE_PX = 8, 32
-RINGED = [(1, 2), (2, 6), (5, 1), (6, 5), (4, 4), (7, 7)]
-"""Rows and columns of the sites that hold rings; all others hold discs, or film alone."""
-OVERVIEW = {"sites": 2, "shape": [64, 64], "dwell_us": 2.0}
-DETAIL = {"field_of_view_nm": 50.0, "shape": [32, 32], "dwell_us": 10.0}
-
 
 @pytest.fixture(scope="module")
 def specimen(tmp_path_factory):
-    """An image of 8 × 8 sites of 32 pixels."""
-    side, rng = SITES * SITE_PX, np.random.default_rng(0)
-    rows, columns = np.mgrid[:side, :side]
-    shown = np.full((side, side), 40.0)
-    for row in range(SITES):
-        for column in range(SITES):
-            far = np.hypot(rows - row * SITE_PX - 16, columns - column * SITE_PX - 16)
-            if (row, column) in RINGED:
-                shown += 60 * ((far < 11) & (far > 7))
-            elif (row + column) % 2:
-                shown += 60 * (far < 8)
-    path = tmp_path_factory.mktemp("specimen") / "rings.tif"
-    tifffile.imwrite(path, rng.poisson(shown * 20).astype(np.float32))
-    return path
-
-
-def settings(specimen, **changes):
-    """Sites of 50 nm, their rows from the image's top."""
-    instrument = {"kind": "replay", "image": str(specimen), "pixel_size_nm": 50.0 / SITE_PX}
-    looks = {"overview": OVERVIEW, "detail": DETAIL}
-    return small(sites=SITES, instrument=instrument, looks=looks, **changes)
-
-
-def place_nm(row, column):
-    """Of a site: the image's middle is at 0, x grows to the left and y upwards."""
-    return 50.0 * (SITES / 2 - 0.5 - column), 50.0 * (SITES / 2 - 0.5 - row)
+    return ringed(tmp_path_factory.mktemp("specimen"))
 
 
 @pytest.fixture(scope="module")
 def first(specimen, tmp_path_factory):
     """A survey that looked at all of it from above, cut short."""
     folder = tmp_path_factory.mktemp("first") / "night"
-    run_survey(open_night(settings(specimen, budget={"detail_fraction": 0.05}, controls={"count": 0}), folder))
+    run_survey(open_night(ringed_survey(specimen, budget={"detail_fraction": 0.05}, controls={"count": 0}), folder))
     return folder
 
 
@@ -95,7 +63,9 @@ def test_clicks_tell_every_place_of_a_survey_and_are_kept(first, tmp_path):
 
 
 def test_a_running_survey_is_asked_to_go_back_and_goes(specimen, first, tmp_path):
-    night = open_night(settings(specimen, budget={"detail_fraction": 0.3}, controls={"count": 0}), tmp_path / "night")
+    night = open_night(
+        ringed_survey(specimen, budget={"detail_fraction": 0.3}, controls={"count": 0}), tmp_path / "night"
+    )
     asked = []
 
     def on_step(step, progress):
@@ -127,7 +97,7 @@ def test_a_taught_scorer_drives_another_survey_to_the_class(specimen, first, tmp
     taught = {"scorer": scorer | {"options": {"examples": str(chips), "wanted": "ring"}}}
     rings, found = {place_nm(*site) for site in RINGED}, {}
     for name, changes in (("taught", taught), ("untaught", {})):
-        made = settings(
+        made = ringed_survey(
             specimen, budget={"detail_fraction": 0.15}, controls={"count": 0}, agent={"kind": "planner"}, **changes
         )
         run_survey(open_night(made, tmp_path / name))
