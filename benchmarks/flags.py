@@ -11,13 +11,14 @@ grain of film differ. ``any``: share of such specimens with any flag, to be at m
 right of 20 is the share of true ones among the 20 most unusual sites; precision and recall are those of the flags. A
 site is true where a rare feature reaches into it, and a feature is recalled where a site that it reaches is flagged;
 reviewed is the recall of a person who looks at the most unusual fifth of all sites. ece: expected calibration error of
-the probability that a site is unusual in truth, ten bins.
+the probability that a site is unusual in truth, ten bins; ece of none: of one who calls every site ordinary, which is
+the share of true sites; skill: how much of the error of one who knows that share alone (Brier's score) is saved.
 A further set without rare features has a film with holes: a common kind of place that is unlike the rest.
 
 network: density in the encoder's space (``models.anomaly``); places alone: the classical one without the evidence of
 places side by side, which the others do not have either; combined: places alone, and the encoder orders what that
 leaves in doubt (``surveys.seeing``); the others are in ``benchmarks.flagging_methods``. All get the same null,
-false-discovery rate and looks.
+false-discovery rate and looks: those that the classical scorer chose, which favours it and what is added to it.
 metal strips: recorded images of welds, with melt pools boxed by hand; a site is true where a box covers a third of it.
 dislocation loops: recorded bright fields, masked by experts; a site is true where a loop covers a tenth of it.
 
@@ -116,6 +117,10 @@ def judge(verdict: Verdict, features: list[set[int]]) -> dict[str, float]:
         "recall": float(np.mean([bool(sites & verdict.flagged) for sites in features])) if features else float("nan"),
         "reviewed": float(np.mean([bool(sites & reviewed) for sites in features])) if features else float("nan"),
         "ece": calibration_error(probability, truth),
+        "ece_of_none": float(truth.mean()),
+        "skill": 1 - float(((probability - truth) ** 2).mean()) / max(float(truth.var()), 1e-12)
+        if true
+        else float("nan"),
     }
 
 
