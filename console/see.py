@@ -36,12 +36,12 @@ def flag(
 
         if by not in ("descriptors", "network", "both"):
             raise ConfigError(f"--by {by}: give descriptors, network or both")
+        from surveys.pictures import images_in, made_apart
+
         images, encoder = _seeing("surveys.folder"), _seeing("models.encoder").load_encoder()
-        found = images.flag_images(
-            encoder, images.images_in(folder), rate=rate, cell_px=cell, by=by, progress=_told_progress
-        )
-        place = out if out is not None else Path(f"{folder.resolve().name}-flags")
-        place.mkdir(parents=True, exist_ok=True)
+        paths = images_in(folder)
+        place = made_apart(out if out is not None else Path(f"{folder.resolve().name}-flags"), folder)
+        found = images.flag_images(encoder, paths, rate=rate, cell_px=cell, by=by, progress=_told_progress)
         images.write_flags(found, place / "flags.csv")
         images.gallery(found.ranked).save(place / "flags.png")
         if json:
@@ -51,10 +51,19 @@ def flag(
                 {"image": str(one.path), "flagged": one.q_value <= rate} | {name: getattr(one, name) for name in told}
                 for one in found.ranked
             ]
-            show({"folder": str(place), "cells": found.cells, "ranked": ranked, "refused": refused})
+            blind = [
+                {"image": str(path), "row_px": r, "column_px": c, "why": w} for (path, r, c), w in found.blind.items()
+            ]
+            show({"folder": str(place), "cells": found.cells, "ranked": ranked, "refused": refused, "blind": blind})
             return
         for path, why in found.refused.items():
             say(f"not judged: {path.name}: {why}", style="yellow")
+        if found.blind:
+            images_of = len({path for path, _, _ in found.blind})
+            say(
+                f"not judged: {len(found.blind)} cells of {images_of} image(s) that say nothing or lie beside such",
+                style="yellow",
+            )
         say(f"{len(found.flags)} of {found.cells} cells flagged at a false-discovery rate of {rate:g}")
         for rank, one in enumerate(found.ranked[:10], start=1):
             say(f"{rank:>3}{'*' if one.q_value <= rate else ' '} {one}")

@@ -37,6 +37,8 @@ class RecordedImage:
     """(H, W), row 0 on top; colour as luminance."""
     pixel_size_nm: float | None
     """None where the file does not tell, or tells only a printer's resolution."""
+    planes: int = 1
+    """How many images the file holds, of which this is one."""
 
 
 def read_image(path: Path, plane: int = 0) -> RecordedImage:
@@ -60,7 +62,16 @@ def read_image(path: Path, plane: int = 0) -> RecordedImage:
     except Exception as error:  # readers fail in every way there is on a damaged file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{path}: cannot be read as an image ({reason}); check that the copy is whole") from error
-    return RecordedImage(_one_plane(path, np.asarray(data), plane), _square(path, sizes_nm))
+    image, planes = _one_plane(path, np.asarray(data), plane)
+    return RecordedImage(image, _square(path, sizes_nm), planes)
+
+
+def read_single(path: Path) -> RecordedImage:
+    """The one image that a file holds. Raises ConfigError as ``read_image`` does, and for several: none goes unseen."""
+    found = read_image(path)
+    if found.planes > 1:
+        raise ConfigError(f"{path}: holds {found.planes} images; save each of them, or their sum, as a file of its own")
+    return found
 
 
 def is_vendors(path: Path) -> bool:
@@ -140,7 +151,8 @@ def main_of(recordings: Sequence[Recording], path: Path) -> Recording:
 
 def image_of(main: Recording, path: Path, plane: int = 0) -> RecordedImage:
     """A recording as an image; of spectra or patterns, their sum at every pixel. Raises ConfigError."""
-    return RecordedImage(_one_plane(path, _data(main), plane), main.pixel_size_nm)
+    image, planes = _one_plane(path, _data(main), plane)
+    return RecordedImage(image, main.pixel_size_nm, planes)
 
 
 def _data(main: Recording) -> npt.NDArray[Any]:
@@ -173,8 +185,8 @@ def _nm(unit: str) -> float:
         raise ConfigError(f"the pixel size has an unknown unit ({error}); set instrument.pixel_size_nm") from error
 
 
-def _one_plane(path: Path, data: npt.NDArray[Any], plane: int) -> npt.NDArray[np.float32]:
-    """(…, H, W) or (…, H, W, 3 or 4) → (H, W) float32."""
+def _one_plane(path: Path, data: npt.NDArray[Any], plane: int) -> tuple[npt.NDArray[np.float32], int]:
+    """(…, H, W) or (…, H, W, 3 or 4) → (H, W) float32, and how many there are."""
     if np.iscomplexobj(data):
         raise ConfigError(f"{path}: holds complex numbers; save their modulus or phase")
     colour = data.ndim >= 3 and data.shape[-1] in (3, 4) and min(data.shape[-3:-1]) > 4
@@ -192,7 +204,7 @@ def _one_plane(path: Path, data: npt.NDArray[Any], plane: int) -> npt.NDArray[np
         )
     if not np.isfinite(image).all():
         raise ConfigError(f"{path}: holds values that are not finite; replace them first")
-    return image
+    return image, len(planes)
 
 
 def _square(path: Path, sizes_nm: tuple[float, ...]) -> float | None:

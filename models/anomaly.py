@@ -97,15 +97,18 @@ class _Usual:
         alone = self._reach - self._excuse * self._reach[near].mean(axis=1)
         self._middle = float(np.median(alone))
         self._spread = max(float(_MAD_TO_SD * np.median(np.abs(alone - self._middle))), _TINY)
+        self._ordinary = alone <= self._middle + self._spread
 
     def scores(self, rows: Floats) -> Array:
         near, reach = self._nearest(self._placed(rows))
         alone = reach - self._excuse * self._reach[near].mean(axis=1)
         return np.asarray((alone - self._middle) / self._spread)
 
-    def most_alike(self, row: Floats, count: int) -> npt.NDArray[np.intp]:
-        distance = self._distances(self._placed(row[None]))[0]
-        return np.asarray(self.chosen[torch.argsort(distance, stable=True)[:count].numpy()])
+    def most_alike(self, row: Floats, count: int, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+        """Of those that are themselves usual, and ``allowed`` of all that were fitted on; at most ``count``."""
+        distance = self._distances(self._placed(row[None]))[0].numpy()
+        among = (self._ordinary & allowed[self.chosen]).nonzero()[0]
+        return np.asarray(self.chosen[among[np.argsort(distance[among], kind="stable")[:count]]])
 
     def _placed(self, rows: Floats) -> torch.Tensor:
         return torch.from_numpy(((rows - self._centre) @ self._directions).astype(np.float32))
@@ -180,8 +183,13 @@ class Anomaly:
         count = max(1, round(self._settings.most_unusual * len(inside)))
         return float(np.sort(inside)[-count:].mean())
 
-    def explain(self, features: Floats, rows_px: tuple[int, int], columns_px: tuple[int, int]) -> Reason:
-        """Of a cell of a frame. Raises ValueError while too little has been seen."""
+    def explain(
+        self, features: Floats, rows_px: tuple[int, int], columns_px: tuple[int, int], frame: int | None = None
+    ) -> Reason:
+        """Of a cell, which the usual places most like it are not from: ``frame`` is what it was observed as, if it was.
+
+        Raises ValueError while too little has been seen.
+        """
         usual = self._usual()
         if usual is None:
             raise ValueError(f"{self._held} places were seen, too few to say what is usual: observe more frames")
@@ -189,7 +197,16 @@ class Anomaly:
         inside = _inside(scores, rows_px, columns_px)
         row, column = np.unravel_index(int(inside.argmax()), inside.shape)
         top, left = rows_px[0] // STRIDE, columns_px[0] // STRIDE
-        alike = usual.most_alike(features[top + row, left + column], 4)
+        (first, last), (begin, end) = rows_px, columns_px
+        named, at, across = self._where[: self._held].T
+        own = (
+            (named == (-1 if frame is None else frame))
+            & (at >= first)
+            & (at < last)
+            & (across >= begin)
+            & (across < end)
+        )
+        alike = usual.most_alike(features[top + row, left + column], 4, ~own)
         return Reason(
             score=self.cell(scores, rows_px, columns_px),
             row_px=int((top + row) * STRIDE + STRIDE // 2),

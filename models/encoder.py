@@ -85,7 +85,8 @@ def refusal(image: npt.NDArray[np.generic]) -> str | None:
     if high == low:
         return f"all its pixels are {low:g}: the detector was off, or the beam blank"
     clipped = float((pixels == high).mean())
-    if clipped > SATURATED and high > low + 1:
+    # Of few electrons many pixels count the same: of two neighbouring levels the upper one is no saturation.
+    if clipped > SATURATED and (high > low + 1 or len(np.unique(pixels)) > 2):
         return f"{clipped:.0%} of its pixels are at its largest value {high:g}: the detector was saturated"
     return None
 

@@ -20,9 +20,10 @@ from archive.reader import SurveyReader
 from configs.errors import ConfigError
 from envs.novelty import image_of
 from envs.targets import windows
-from instruments.images import read_image
+from instruments.images import read_single
 from models.encoder import SMALLEST_PX, Encoder, embedding, refusal
 from models.prototypes import NONE, Prototypes
+from surveys.pictures import PICTURES
 from surveys.settings import recorded
 from surveys.task import survey_task
 
@@ -34,7 +35,6 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Image2d: TypeAlias = npt.NDArray[np.float32]
 Ratio: TypeAlias = float
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".mrc", ".mrcs")
 MOST_CHIPS = 100_000
 _TINT = 0.45
 
@@ -86,7 +86,7 @@ def examples_in(folder: Path) -> list[Example]:
     found = []
     for place in sorted(each for each in folder.iterdir() if each.is_dir()):
         for path in sorted(each for each in place.iterdir() if each.suffix.lower() in PICTURES):
-            chip = read_image(path).data
+            chip = read_single(path).data
             if (why := refusal(chip)) is not None:
                 raise ConfigError(f"example {path}: {why}; leave it out or give another")
             found.append(Example(str(path), place.name, chip))
@@ -97,7 +97,7 @@ def examples_in(folder: Path) -> list[Example]:
 
 def examples_at(path: Path, clicks: Iterable[tuple[str, int, int]], chip_px: int) -> list[Example]:
     """Chips of an image about clicked places: class, column, row in pixels. Raises ConfigError beyond its edge."""
-    image, found = read_image(path).data, []
+    image, found = read_single(path).data, []
     for said, column, row in clicks:
         top, left = row - chip_px // 2, column - chip_px // 2
         if top < 0 or left < 0 or top + chip_px > image.shape[0] or left + chip_px > image.shape[1]:
@@ -116,7 +116,7 @@ def chips_of_image(path: Path, chip_px: int) -> list[Chip]:
     """An image cut into squares, left to right and down; what is left over at its edges is not told."""
     if chip_px < SMALLEST_PX:
         raise ConfigError(f"chips of {chip_px} pixels were asked; {SMALLEST_PX} at least say something")
-    image = read_image(path).data
+    image = read_single(path).data
     rows, columns = (size // chip_px for size in image.shape)
     if not 0 < rows * columns <= MOST_CHIPS:
         raise ConfigError(

@@ -8,6 +8,7 @@ By default by the classical descriptors, as a survey flags: ``benchmarks.flags``
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -21,10 +22,9 @@ from configs.errors import ConfigError
 from envs.descriptors import describe_windows
 from envs.novelty import NoveltyScorer
 from envs.scorers import Window
-from instruments.images import read_image
+from instruments.images import read_single
 from models.anomaly import Anomaly, Reason
 from models.encoder import SMALLEST_PX, STRIDE, Encoder, features, refusal
-from surveys.classes import PICTURES
 from surveys.seeing import SeeingScorer
 from surveys.significance import FEWEST_SCORES, probability_unusual, q_values, single_tail
 
@@ -87,19 +87,13 @@ class FolderFlags:
     """Judged."""
     refused: dict[Path, str]
     """Images that say nothing, and why."""
+    blind: dict[tuple[Path, int, int], str]
+    """Cells of the others that say nothing, or lie beside such a one: image, row and column, and why."""
 
     @property
     def flags(self) -> list[ImageFlag]:
         """Those that the rate allows to believe."""
         return [each for each in self.ranked if each.q_value <= self.rate]
-
-
-def images_in(folder: Path) -> list[Path]:
-    """The images of a folder. Raises ConfigError where there is none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES) if folder.is_dir() else []
-    if not found:
-        raise ConfigError(f"{folder}: holds no image ({', '.join(PICTURES)}); name a folder that does")
-    return found
 
 
 def flag_images(
@@ -122,13 +116,15 @@ def flag_images(
         raise ConfigError(f"a false-discovery rate of {rate} was asked; give one between 0 and 1")
     watch, scorer, both = Anomaly(), NoveltyScorer(), SeeingScorer() if by == "both" else None
     descriptors: dict[int, Array] = {}
-    sizes_nm: set[float | None] = set()
+    sizes_nm: list[float | None] = []
+    where: list[tuple[int, int, int]] = []
+    blind: dict[tuple[Path, int, int], str] = {}
     together: list[Array] = []
     refused: dict[Path, str] = {}
     seen: dict[int, npt.NDArray[np.float32]] = {}
     for path in progress(paths):
         try:
-            recorded = read_image(path)
+            recorded = read_single(path)
         except ConfigError as error:
             refused[path] = str(error)
             continue
@@ -139,27 +135,26 @@ def flag_images(
         if why is not None:
             refused[path] = why
             continue
-        number = paths.index(path)
+        number, windows = paths.index(path), _cells(image.shape, cell_px)
+        silent = _silent(image, windows)
+        blind |= {(path, *corner): why for corner, why in silent.items()}
+        windows = [window for window in windows if _corner(window) not in silent]
+        sizes_nm.append(recorded.pixel_size_nm)
+        if not windows:
+            continue
         seen[number] = features(encoder, image)
         watch.observe(number, seen[number])
-        sizes_nm.add(recorded.pixel_size_nm)
-        descriptors[number] = describe_windows(image, _cells(image.shape, cell_px), recorded.pixel_size_nm or 1.0)
+        where += [(number, *_corner(window)) for window in windows]
+        descriptors[number] = describe_windows(image, windows, recorded.pixel_size_nm or 1.0)
         scorer.observe(_LOOK, descriptors[number])
         if both is not None:
-            looks = np.concatenate([descriptors[number], both.seen(image, _cells(image.shape, cell_px))], axis=1)
+            looks = np.concatenate([descriptors[number], both.seen(image, windows)], axis=1)
             both.observe(_LOOK, looks)
             together.append(looks)
-    if len(sizes_nm) > 1:
-        raise ConfigError(
-            f"the images say {', '.join(f'{size:g} nm' if size else 'nothing' for size in sorted(sizes_nm, key=str))} "
-            "of their pixels: give images of one magnification"
-        )
-    where = [
-        (number, row, column)
-        for number, found in seen.items()
-        for row in range(0, found.shape[0] * STRIDE - cell_px + 1, cell_px)
-        for column in range(0, found.shape[1] * STRIDE - cell_px + 1, cell_px)
-    ]
+    known_nm = [size for size in sizes_nm if size is not None]
+    if 0 < len(known_nm) < len(sizes_nm) or any(not math.isclose(n, known_nm[0], rel_tol=0.02) for n in known_nm):
+        told = ", ".join(f"{size:g} nm" if size else "nothing" for size in sorted(set(sizes_nm), key=str))
+        raise ConfigError(f"the images say {told} of their pixels: give images of one magnification")
     if len(where) < FEWEST_SCORES or watch.young:
         told = "; ".join(f"{path.name}: {why}" for path, why in list(refused.items())[:3])
         raise ConfigError(
@@ -182,7 +177,7 @@ def flag_images(
     ranked = []
     for k in np.argsort(p, kind="stable")[:most]:
         number, row, column = where[k]
-        reason = watch.explain(seen[number], (row, row + cell_px), (column, column + cell_px))
+        reason = watch.explain(seen[number], (row, row + cell_px), (column, column + cell_px), frame=number)
         alike = tuple((paths[each.frame], each.row_px, each.column_px) for each in reason.alike)
         ranked.append(
             ImageFlag(
@@ -194,12 +189,31 @@ def flag_images(
                 q_value=float(q[k]),
                 probability=float(probability[k]),
                 score=float(scores[k]),
-                words="" if by == "network" else _words(judge.explain(_LOOK, rows[k]), scaled=None not in sizes_nm),
+                words="" if by == "network" else _words(judge.explain(_LOOK, rows[k]), scaled=bool(known_nm)),
                 reason=reason,
                 alike=alike,
             )
         )
-    return FolderFlags(ranked, rate, len(where), refused)
+    return FolderFlags(ranked, rate, len(where), refused, blind)
+
+
+def _silent(image: Image2d, windows: Sequence[Window]) -> dict[tuple[int, int], str]:
+    """Of the corners of cells that say nothing why, and of those beside them, which are described with them."""
+    found: dict[tuple[int, int], str] = {}
+    for window in windows:
+        why = refusal(image[slice(*window.rows_px), slice(*window.columns_px)])
+        if why is not None:
+            found[_corner(window)] = why
+    beside = {}
+    for window in windows if found else ():
+        (row, column), size = _corner(window), window.rows_px[1] - window.rows_px[0]
+        if (row, column) not in found and any(max(abs(row - r), abs(column - c)) <= size for r, c in found):
+            beside[row, column] = "it lies beside a cell that says nothing"
+    return found | beside
+
+
+def _corner(window: Window) -> tuple[int, int]:
+    return window.rows_px[0], window.columns_px[0]
 
 
 def _cells(shape: tuple[int, ...], cell_px: int) -> list[Window]:
@@ -217,7 +231,7 @@ def _words(explanation: Explanation, *, scaled: bool) -> str:
 
 
 def write_flags(found: FolderFlags, path: Path) -> None:
-    """CSV, the most unusual cells by rank, and a row for each image that was refused."""
+    """CSV, the most unusual cells by rank, and a row for each image and cell that was not judged."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow("rank flagged image row_px column_px cell_px p_value q_value probability reason".split())
@@ -237,6 +251,8 @@ def write_flags(found: FolderFlags, path: Path) -> None:
             )
         for refused, why in found.refused.items():
             writer.writerow(["", "", refused, "", "", "", "", "", "", f"not judged: {why}"])
+        for (image, row, column), why in found.blind.items():
+            writer.writerow(["", "", image, row, column, "", "", "", "", f"not judged: {why}"])
 
 
 def gallery(flags: Sequence[ImageFlag], most: int = 12) -> Image.Image:
@@ -248,7 +264,7 @@ def gallery(flags: Sequence[ImageFlag], most: int = 12) -> Image.Image:
 
     def cut(path: Path, row: int, column: int, size: int) -> tuple[Image2d, tuple[float, float]]:
         if path not in images:
-            images[path] = read_image(path).data
+            images[path] = read_single(path).data
         image = images[path]
         top = min(max(row, 0), image.shape[0] - size)
         left = min(max(column, 0), image.shape[1] - size)

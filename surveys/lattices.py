@@ -12,11 +12,11 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
 from configs.errors import ConfigError
-from instruments.images import read_image
+from instruments.images import read_single
 from models.encoder import refusal
 from models.lattice import Lattice, measure_lattice
-from surveys.folder import images_in
 from surveys.measuring import size_nm
+from surveys.pictures import by_stem, images_in, made_apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -66,10 +66,12 @@ def measure_lattices(
 ) -> Iterator[LatticeRow]:
     """Measure every image of a folder, write as it goes; what shows no lattice says so.
 
-    Raises ConfigError for pixel sizes that differ from what was given, and where some images have one and others none.
+    Raises ConfigError for pixel sizes that differ from what was given, where some images have one and others none, for
+    two images of one name, and for an ``out`` that holds the images.
     """
     paths = images_in(folder)
-    out.mkdir(parents=True, exist_ok=True)
+    by_stem(paths)
+    made_apart(out, folder)
     with (out / "columns.csv").open("w", newline="") as one, (out / "lattices.csv").open("w", newline="") as other:
         columns, lattices = csv.writer(one, lineterminator="\n"), csv.writer(other, lineterminator="\n")
         columns.writerow(_COLUMNS.split())
@@ -77,7 +79,7 @@ def measure_lattices(
         unread: list[list[str]] = []
         for path in progress(paths):
             try:
-                image = read_image(path)
+                image = read_single(path)
             except ConfigError as error:
                 unread.append([path.name, *[""] * 9, str(error)])
                 yield LatticeRow(path.name, None, None, str(error))
@@ -92,7 +94,7 @@ def measure_lattices(
             lattices.writerow(_summary(row))
             columns.writerows(_places(row))
             if row.lattice is not None:
-                turn_picture(image.data, row.lattice).save(out / f"{path.stem}.png")
+                turn_picture(image.data, row.lattice).save(out / f"{path.stem}.lattice.png")
             yield row
         if scaled is None:
             raise ConfigError(f"{folder}: none of its {len(paths)} images can be read: {unread[0][-1]}")

@@ -13,10 +13,10 @@ from PIL import Image
 from skimage.segmentation import find_boundaries
 
 from configs.errors import ConfigError
-from instruments.images import read_image
+from instruments.images import read_single
 from models.encoder import Encoder, refusal
 from models.segmentation import Measured, Segmenter, measure
-from surveys.folder import images_in
+from surveys.pictures import by_stem, images_in, made_apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +29,11 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 _FRAMES = "image labelled count count_low count_high density_per_um2 covered_ratio covered_low covered_high why"
 _INSIDE = 0.5
 """Of a mask's largest value, from which a pixel is inside."""
+_BETWEEN, _SOLID = 0.15, 0.3
+"""Values of a mask farther from its least and largest than this share are between them; where more than so many of
+these lie among their like, they are labels."""
+_SAME_SIZE = 0.02
+_LEARN = "what is learned is known in pixels alone; measure each magnification with masks of its own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +73,36 @@ def measure_folder(
 ) -> Iterator[FrameRow]:
     """Learn from the images that have a mask of the same name, measure all, write as it goes.
 
-    Raises ConfigError for masks that fit no image, and pixel sizes that differ from one another or from what was given.
+    An image whose pixels are of another size than those that were learned from is not measured. Raises ConfigError for
+    masks that fit no image, labelled images whose pixels differ in size, sizes that differ from what was given, two
+    images of one name, and an ``out`` that holds images or masks.
     """
     if pixel_size_nm is not None and not (0 < pixel_size_nm < math.inf):
         raise ConfigError(f"a pixel size of {pixel_size_nm} nm was asked; give a number above 0")
     paths = images_in(folder)
-    by_stem = {path.stem: path for path in paths}
-    known = {path.stem: path for path in images_in(masks)}
-    if strange := sorted(set(known) - set(by_stem)):
+    of_stem, known = by_stem(paths), by_stem(images_in(masks))
+    made_apart(out, folder, masks)
+    if strange := sorted(set(known) - set(of_stem)):
         raise ConfigError(f"mask {known[strange[0]]} has no image of its name in {folder}: name masks as their images")
-    labelled = [(read_image(by_stem[stem]).data, _mask(path)) for stem, path in sorted(known.items())]
+    labelled = [(read_single(of_stem[stem]), read_mask(path)) for stem, path in sorted(known.items())]
+    sizes_nm = [
+        size_nm(of_stem[stem], image, pixel_size_nm) for stem, (image, _) in zip(sorted(known), labelled, strict=True)
+    ]
+    if odd := [stem for stem, size in zip(sorted(known), sizes_nm, strict=True) if not _as_large(size, sizes_nm[0])]:
+        raise ConfigError(
+            f"{of_stem[odd[0]].name} has pixels of another size than {of_stem[min(known)].name}: {_LEARN}"
+        )
     try:
-        model = Segmenter([image for image, _ in labelled], [mask for _, mask in labelled], encoder, seed)
+        model = Segmenter([image.data for image, _ in labelled], [mask for _, mask in labelled], encoder, seed)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    out.mkdir(parents=True, exist_ok=True)
     with (out / "things.csv").open("w", newline="") as file, (out / "frames.csv").open("w", newline="") as summary:
         things, frames = csv.writer(file, lineterminator="\n"), csv.writer(summary, lineterminator="\n")
         unit: str | None = None
         unread: list[list[str | bool]] = []
         for path in progress(paths):
             try:
-                image = read_image(path)
+                image = read_single(path)
             except ConfigError as error:
                 unread.append([path.name, path.stem in known, *[""] * 7, str(error)])
                 yield FrameRow(path.name, None, path.stem in known, pixel_size_nm is not None, str(error))
@@ -105,7 +118,10 @@ def measure_folder(
                 frames.writerow(_FRAMES.split())
             if now != unit:
                 raise ConfigError(f"{path.name} says how large its pixels are and others do not: give --pixel-size")
-            if (why := refusal(image.data)) is not None:
+            why = refusal(image.data)
+            if why is None and not _as_large(nm, sizes_nm[0]):
+                why = f"its pixels are {nm:g} nm and the labelled images' {sizes_nm[0]:g}: {_LEARN}"
+            if why is not None:
                 frames.writerow([path.name, path.stem in known, *[""] * 7, why])
                 yield FrameRow(path.name, None, path.stem in known, nm is not None, why)
                 continue
@@ -119,7 +135,7 @@ def measure_folder(
             shares = [f"{each:.5g}" for each in (found.covered, found.covered_low, found.covered_high)]
             counts = [len(found.things), f"{found.count_low:.1f}", f"{found.count_high:.1f}"]
             frames.writerow([path.name, path.stem in known, *counts, density, *shares, ""])
-            outlined(image.data, probabilities > model.threshold).save(out / f"{path.stem}.png")
+            outlined(image.data, probabilities > model.threshold).save(out / f"{path.stem}.measured.png")
             yield FrameRow(path.name, found, path.stem in known, nm is not None)
         frames.writerows(unread)
 
@@ -133,14 +149,29 @@ def outlined(image: npt.NDArray[np.float32], mask: Mask) -> Image.Image:
     return Image.fromarray(shown)
 
 
-def _mask(path: Path) -> Mask:
-    data = read_image(path).data
-    return data > _INSIDE * max(float(data.max()), 1e-12)
+def read_mask(path: Path) -> Mask:
+    """Inside is above a half of the largest value, or of an image of labels, one number an object, above the least."""
+    data = read_single(path).data
+    low, high = float(data.min()), max(float(data.max()), 1e-12)
+    between = (data > low + _BETWEEN * (high - low)) & (data < high - _BETWEEN * (high - low))
+    alike = np.zeros(data.shape, dtype=bool)
+    alike[1:-1, 1:-1] = (data[1:-1, 1:-1] == data[:-2, 1:-1]) & (data[1:-1, 1:-1] == data[2:, 1:-1])
+    alike[1:-1, 1:-1] &= (data[1:-1, 1:-1] == data[1:-1, :-2]) & (data[1:-1, 1:-1] == data[1:-1, 2:])
+    if (alike & between).sum() > _SOLID * max(
+        int(between.sum()), 1
+    ):  # a softened rim has no two pixels alike all round
+        return np.asarray(data > low)
+    return np.asarray(data > _INSIDE * high)
+
+
+def _as_large(one_nm: float | None, other_nm: float | None) -> bool:
+    """Whether pixels are of one size, or of none that is known."""
+    return one_nm is None or other_nm is None or math.isclose(one_nm, other_nm, rel_tol=_SAME_SIZE)
 
 
 def size_nm(path: Path, image: RecordedImage, given: float | None) -> float | None:
     """What an image or a person says of its pixels; None where neither does. Raises ConfigError where they disagree."""
     told = image.pixel_size_nm
-    if given is not None and told is not None and not math.isclose(given, told, rel_tol=0.02):
+    if given is not None and told is not None and not math.isclose(given, told, rel_tol=_SAME_SIZE):
         raise ConfigError(f"{path.name} says {told:g} nm a pixel, {given:g} was given by --pixel-size: leave one out")
     return given if given is not None else told

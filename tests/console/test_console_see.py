@@ -13,9 +13,12 @@ from PIL import Image
 pytest.importorskip("sklearn", reason="the extra 'see' is not installed")
 pytest.importorskip("torch", reason="the extra 'see' is not installed")
 
+from scipy import ndimage
+from skimage.measure import label
 from typer.testing import CliRunner
 
 from console.main import app
+from surveys.measuring import read_mask
 
 
 def run(*words):
@@ -86,6 +89,79 @@ def test_one_mask_measures_every_image(folder, tmp_path):
     assert 4 < np.median(sizes) < 7.5
 
 
+def test_no_image_is_written_over(folder, tmp_path):
+    for images in ("images", "masks"):
+        place = folder / images
+        before = {path: path.read_bytes() for path in place.iterdir()}
+        commands = [["measure", folder / "images", "--masks", folder / "masks"], ["flag", place]]
+        for words in [*commands, ["measure", place, "--lattice"]]:
+            found = run(*words, "--out", place)
+            assert found.exit_code == 2 and "holds the images that are read" in " ".join(found.output.split())
+        assert {path: path.read_bytes() for path in place.iterdir()} == before
+    twins = tmp_path / "twins"
+    twins.mkdir()
+    data = np.random.default_rng(0).poisson(30, (64, 64)).astype(np.uint8)
+    Image.fromarray(data).save(twins / "a.png"), tifffile.imwrite(twins / "a.tif", data)
+    found = run("measure", twins, "--lattice", "--out", tmp_path / "out")
+    assert found.exit_code == 2 and "are called the same" in " ".join(found.output.split())
+
+
+def test_a_stack_is_not_read_for_its_first_image(folder, tmp_path):
+    tifffile.imwrite(tmp_path / "stack.tif", np.random.default_rng(0).poisson(30, (5, 64, 64)).astype(np.uint16))
+    for n in range(3):
+        (tmp_path / f"a{n}.png").write_bytes((folder / "images" / f"a{n}.png").read_bytes())
+    told = json.loads(run("flag", tmp_path, "--out", tmp_path / "out", "--json").output)
+    assert "holds 5 images" in told["refused"][str(tmp_path / "stack.tif")]
+
+
+@pytest.mark.parametrize("by", ["descriptors", "network", "both"])
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_dead_or_saturated_cell_is_told_and_not_flagged(folder, tmp_path, by, value):
+    for n in range(4):
+        data = np.array(Image.open(folder / "images" / f"a{n}.png"))
+        if n == 2:
+            data[64:128, 128:192] = value
+        Image.fromarray(data).save(tmp_path / f"a{n}.png")
+    found = run("flag", tmp_path, "--by", by, "--out", tmp_path / "out", "--json")
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.output)
+    beside = {(r, c) for r in (0, 64, 128) for c in (64, 128, 192)}
+    assert {(each["row_px"], each["column_px"]) for each in told["blind"]} == beside
+    assert next(e["why"] for e in told["blind"] if (e["row_px"], e["column_px"]) == (64, 128)).startswith(
+        "all its pixels"
+    )
+    assert told["cells"] == 4 * 16 - 9
+    assert not any(e["image"].endswith("a2.png") and (e["row_px"], e["column_px"]) in beside for e in told["ranked"])
+    assert sum(each["flagged"] for each in told["ranked"]) <= 1
+
+
+def test_masks_may_be_labels_one_number_an_object_or_softened(folder, tmp_path):
+    with Image.open(folder / "masks" / "a0.png") as opened:
+        mask = np.array(opened) > 127
+    labels, soft = label(mask).astype(np.uint16), ndimage.uniform_filter(255.0 * mask, 3).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "labels.tif", labels), Image.fromarray(soft).save(tmp_path / "soft.png")
+    assert labels.max() > 8
+    assert np.array_equal(read_mask(tmp_path / "labels.tif"), mask)
+    assert (read_mask(tmp_path / "soft.png") != mask).mean() < 0.02
+
+
+def test_another_magnification_is_not_measured_by_what_was_learned(folder, tmp_path):
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    images.mkdir(), masks.mkdir()
+    for n, nm in ((0, 0.5), (1, 0.5), (2, 0.1)):
+        with Image.open(folder / "images" / f"a{n}.png") as opened:
+            per_cm = 1e7 / nm
+            tifffile.imwrite(images / f"a{n}.ome.tif", np.array(opened), metadata={"axes": "YX", "PhysicalSizeX": nm,
+                             "PhysicalSizeXUnit": "nm", "PhysicalSizeY": nm, "PhysicalSizeYUnit": "nm"},
+                             resolution=(per_cm, per_cm))  # fmt: skip
+    (masks / "a0.ome.png").write_bytes((folder / "masks" / "a0.png").read_bytes())
+    found = run("measure", images, "--masks", masks, "--out", tmp_path / "out")
+    assert found.exit_code == 0, found.output
+    with (tmp_path / "out" / "frames.csv").open() as file:
+        frames = {row["image"]: row for row in csv.DictReader(file)}
+    assert frames["a1.ome.tif"]["why"] == "" and "0.1 nm and the labelled images' 0.5" in frames["a2.ome.tif"]["why"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -124,7 +200,7 @@ def test_the_lattice_of_each_image_is_measured_or_told_why_not(tmp_path):
     assert "all its pixels are 7" in told["blank.png"]["why"] and "cannot be read" in told["a.png"]["why"]
     with (out / "columns.csv").open() as file:
         assert len(list(csv.DictReader(file))) == int(told["b.png"]["columns"]) > 150
-    with Image.open(out / "b.png") as picture:
+    with Image.open(out / "b.lattice.png") as picture:
         assert picture.width >= 160
     (tmp_path / "images" / "b.png").unlink(), (tmp_path / "images" / "blank.png").unlink()
     found = run("measure", tmp_path / "images", "--lattice", "--out", out)

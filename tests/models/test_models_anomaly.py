@@ -46,6 +46,21 @@ def test_an_odd_thing_scores_above_every_ordinary_place_and_is_explained(seen):
     assert all(0 <= each.frame < 20 and 0 <= each.row_px < 128 for each in reason.alike)
 
 
+def test_what_is_shown_as_usual_is_usual_and_from_elsewhere():
+    encoder, watch = load_encoder(), Anomaly()
+    for n in range(8):
+        watch.observe(n, features(encoder, frame(n, odd=(90, 40) if n < 2 else None)))
+    for n in range(2):
+        odd = features(encoder, frame(n, odd=(90, 40)))
+        scores = watch.scores(odd)
+        reason = watch.explain(odd, (64, 128), (0, 64), frame=n)
+        assert len(reason.alike) == 4
+        for each in reason.alike:
+            assert each.frame != n or not (each.row_px >= 64 and each.column_px < 64)
+            known = watch.scores(features(encoder, frame(each.frame, odd=(90, 40) if each.frame < 2 else None)))
+            assert known[each.row_px // 8, each.column_px // 8] < scores[8:, :8].max() / 2
+
+
 def test_the_same_frames_give_the_same_scores(seen):
     encoder, watch = seen
     again = Anomaly()

@@ -80,6 +80,7 @@ def test_the_same_kind_is_nearer_than_another_at_another_dose_and_size(encoder):
         (np.zeros((8, 64)), "8 × 64 pixels"),
         (np.zeros((64, 64, 3)), "shape"),
         (np.where(np.arange(4096).reshape(64, 64) % 2, 255.0, 10.0), "saturated"),
+        (np.minimum(np.linspace(0.0, 1.6, 4096).reshape(64, 64), 1.0), "saturated"),
         (np.ones((64, 64), dtype=complex), "complex"),
     ],
 )
