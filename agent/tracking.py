@@ -39,6 +39,8 @@ _CHANCE_SETS = 8
 _AHEAD = 3
 """Later times that a plan weighs against now."""
 _MOST_PICKS = 24
+_PACE: Ratio = 0.9
+"""Of what an even course would have spent by now, that is spent at least: a plan is only as good as the laws."""
 _LIVE: Ratio = 0.02
 
 
@@ -128,14 +130,27 @@ class Tracker:
         if not allowed.any():
             return Choice(None, 0, 0.0, 0.0, "no look can be paid any more")
         offers, index = self._offers(allowed)
-        picks = plan(offers, left, _MOST_PICKS)
+        picks = plan(self._in_bundles(offers, left), left, _MOST_PICKS)
         now = picks[-1] if picks else None
+        if self.spent < _PACE * self.mission.electrons * self.now_s / self.mission.horizon_s and (
+            now is None or offers.slot[now.candidate] != 0
+        ):
+            picks = plan(replace(offers, room=np.where(np.arange(len(offers.room)) == 0, 1, 0)), left, 1)
+            now = picks[-1] if picks else None
         if now is None or offers.slot[now.candidate] != 0:
             later = f"{len(picks)} looks are planned for later" if picks else "no look would tell anything"
             return Choice(None, 0, 0.0, 0.0, later)
         n, place = self._offered[index[now.candidate]]
         electrons, name = float(self._electrons[index[now.candidate]]), self.mission.looks[n].name
         return Choice(n, place, now.nats, electrons, self._why(name, place, now.nats, electrons, len(picks)))
+
+    def _in_bundles(self, offers: Offers, left: float) -> Offers:
+        """Later looks by so many at once that a plan of some picks spends all that is left."""
+        many = max(int(np.ceil(left / (_MOST_PICKS * float(offers.cost.min())))), 1)
+        later = offers.slot > 0
+        noise = np.where(later[:, None] & (offers.noise < UNTOLD), offers.noise / many, offers.noise)
+        cost = np.where(later, many * offers.cost, offers.cost)
+        return replace(offers, noise=noise, cost=cost, room=np.append(offers.room[:1], offers.room[1:] // many))
 
     def _allowed(self, left: float) -> np.ndarray:
         widths = np.array([view.width_nm for view in self._views])

@@ -179,8 +179,11 @@ def agent(tracker: Tracker, tick: int, readings: list[Reading]) -> Choice:
     return tracker.act()
 
 
-def in_turn(*looks: int, places: tuple[int, ...] = (0, 1, 2)) -> Policy:
-    """Evenly over the time, one look after another, so that the budget lasts."""
+def in_turn(*looks: int, places: tuple[int, ...] = (0, 1, 2), mixed: bool = False) -> Policy:
+    """Evenly over the time, one look after another, so that the budget lasts.
+
+    ``mixed``: the next look is at the next place; else all looks are taken at a place before the next.
+    """
 
     def policy(tracker: Tracker, tick: int, readings: list[Reading]) -> Choice:
         mission = tracker.mission
@@ -190,7 +193,8 @@ def in_turn(*looks: int, places: tuple[int, ...] = (0, 1, 2)) -> Policy:
         if tick * TICK_S + 1e-9 < due or len(readings) >= count:
             return _NOTHING
         n = len(readings)
-        return _chosen(tracker, looks[n % len(looks)], places[(n // len(looks)) % len(places)], "in turn")
+        place = places[(n if mixed else n // len(looks)) % len(places)]
+        return _chosen(tracker, looks[n % len(looks)], place, "in turn")
 
     return policy
 
