@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,9 @@ Ratio: TypeAlias = float
 NONE = "none of these"
 CLOSENESS = 10.0
 """How sharply likeness (cosine) decides between classes."""
+_MISSED = 0.005
+"""Share of a class's own that its examples say lies beyond its reach: they are picked for being typical, in truth it
+is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +135,26 @@ def _whitening(rows: Array, settings: Settings) -> tuple[Array, Array]:
 
 
 def _reach(points: Array, labels: npt.NDArray[np.int_], classes: int) -> Array:
-    """Each class's least likeness of an example to the mean of the others; of a single example, the others' least."""
-    reach = np.full(classes, np.nan)
+    """Of each class, the likeness to its prototype below which one in 200 of its own would be: a prediction's bound.
+
+    From the likeness of each example to the mean of the others of its class. All classes scatter alike: three to five
+    examples say too little of their own scatter. A class of one example gets the others' mean.
+    """
+    like = np.full(len(points), np.nan)
+    sizes = np.bincount(labels, minlength=classes)
     for c in range(classes):
-        mine = points[labels == c]
-        if len(mine) > 1:
+        if sizes[c] > 1:
+            mine = points[labels == c]
             others = _unit((mine.sum(axis=0) - mine) / (len(mine) - 1))
-            like = (mine * others).sum(axis=1)
-            reach[c] = like.min() - like.std()
-    return np.where(np.isnan(reach), np.nanmin(reach) if np.isfinite(reach).any() else 0.0, reach)
+            like[labels == c] = (mine * others).sum(axis=1)
+    several = sizes > 1
+    if not several.any():
+        return np.zeros(classes)
+    means = np.array([like[labels == c].mean() if several[c] else np.nan for c in range(classes)])
+    freedom = int(sizes[several].sum() - several.sum())
+    scatter = np.sqrt(np.nansum((like - means[labels]) ** 2) / freedom)
+    beyond = stats.t.ppf(1 - _MISSED, freedom) * scatter * np.sqrt(1 + 1 / sizes)
+    return np.asarray(np.where(several, means, np.nanmean(means)) - beyond)
 
 
 def _unit(rows: Array) -> Array:

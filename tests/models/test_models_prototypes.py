@@ -28,7 +28,19 @@ def test_what_is_of_no_class_is_told_so():
     known, strange = clouds(1, 50, (0, 1))[0], clouds(2, 50, (2,))[0]
     model = Prototypes.fitted(examples, said, np.concatenate([known, strange]))
     assert np.mean([each == NONE for each in model.told(strange)]) > 0.8
-    assert np.mean([each == NONE for each in model.told(known)]) < 0.25
+    assert np.mean([each == NONE for each in model.told(known)]) < 0.05
+
+
+@pytest.mark.parametrize("shots", [3, 5])
+def test_few_of_a_class_are_turned_away_however_few_its_examples(shots):
+    """Over draws of the examples: their own scatter, of so few, would turn away a fifth."""
+    away = []
+    for seed in range(20):
+        examples, said = clouds(3 * seed, shots, (0, 1))
+        known = clouds(3 * seed + 1, 50, (0, 1))[0]
+        model = Prototypes.fitted(examples, said, known)
+        away.append(np.mean([each == NONE for each in model.told(known)]))
+    assert np.mean(away) < 0.05
 
 
 def test_directions_that_only_the_specimen_varies_along_do_not_decide():
@@ -65,4 +77,6 @@ def test_examples_that_tell_nothing_apart_are_refused(change, says):
 def test_a_class_of_one_example_takes_the_others_reach():
     examples, said = clouds(0, 4, (0, 1))
     model = Prototypes.fitted(examples[:5], said[:5])
-    assert np.isfinite(model.reach).all() and model.reach[0] == model.reach[1]
+    assert (
+        np.isfinite(model.reach).all() and model.reach[0] > model.reach[1]
+    )  # one example says less where its class is
