@@ -20,7 +20,7 @@ from models.kinetics import DESCRIPTORS, Array, Conditions, View, shown, stacked
 from models.kinetics_ensemble import alike
 from models.kinetics_filter import KineticFilter
 from models.kinetics_nuisance import Chance
-from models.none_of_these import Doubts, NoneOfThese
+from models.none_of_these import Doubts, NoneOfThese, surprise
 from models.trend import Trend
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class Tracker:
         )
         self.trend = Trend(places, mission.horizon_s, mission.calibration.gain)
         self.doubts = Doubts()
-        self.none = NoneOfThese(mission.false_alarms)
+        self.none = NoneOfThese(mission.false_alarms / 2)
         looks = max(round(mission.horizon_s / mission.tick_s), 1)
-        self._detectors = [ChangeDetector(looks, mission.false_alarms / places) for _ in range(places)]
+        self._detectors = [ChangeDetector(looks, mission.false_alarms / 2 / places) for _ in range(places)]
         self.changes: list[Change] = []
         self.spent = 0.0
         self.fluence_e_per_A2 = np.zeros(places)
@@ -91,9 +91,8 @@ class Tracker:
         if not reading.told.any():
             return
         self.filter.learn(reading)  # first: where that fails, nothing else has learned of it either
+        self._watch(reading)
         known = self.trend.knows(reading)
-        if known:
-            self._watch(reading)
         log_trend = self.trend.learn(reading)
         doubts = self.doubts.learn(self.filter.last_foreseen)
         self.none.bet(log_trend if known else None, doubts, self.filter.last_log_density)
@@ -105,15 +104,16 @@ class Tracker:
         if lasting:
             self._refused.add((look, place))
 
+    @property
+    def none_of_these(self) -> bool:
+        """Whether none of the laws explains what was seen: bets against all were won, or something was not foretold."""
+        return self.none.said or bool(self.changes)
+
     def _watch(self, reading: Reading) -> None:
-        """Whether what was told lies where the place's own trend leads."""
-        mean, variance = self.trend.foretell(reading.view.place, reading.t_s)
-        told = np.flatnonzero(reading.told)
-        off = (reading.values[told] - mean[told]) / np.sqrt(variance[told] + reading.sds[told] ** 2)
-        worst = int(np.argmax(np.abs(off)))
-        together = float(np.sign(off[worst]) * np.sqrt((off**2).sum() / len(off)))
-        if self._detectors[reading.view.place].learn(together):
-            self.changes.append(Change(reading.t_s, reading.view.place, f"{off[worst]:+.1f} standard deviations"))
+        """Whether what was told is what the laws together foretold at this place."""
+        off = surprise(self.filter.last_foreseen)
+        if self._detectors[reading.view.place].learn(off):
+            self.changes.append(Change(reading.t_s, reading.view.place, f"{off:.1f} standard deviations"))
 
     def act(self) -> Choice:
         """What to do now. No side effect."""

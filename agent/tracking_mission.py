@@ -36,7 +36,7 @@ class Mission:
     """Of a place."""
     calibration: Calibration = field(default_factory=Calibration)
     false_alarms: Ratio = 0.05
-    """Of "none of these", and of changes, for a whole run each."""
+    """Of "none of these" in a whole run: half for bets against all laws, half for changes that none foretold."""
     sets: int = 256
     seed: int = 0
     axis_deg: float = 0.0

@@ -21,7 +21,7 @@ def judge(world: World, run: Run) -> dict[str, float]:
     known = run.tracker.filter
     probabilities = known.probabilities()
     found: dict[str, float] = {
-        "none": float(run.tracker.none.said),
+        "none": float(run.tracker.none_of_these),
         "electrons": run.tracker.spent,
         "looks": float(len(run.looks)),
         "spectra": float(np.mean([reading.channel == "spectra" for reading in run.readings])),

@@ -82,7 +82,7 @@ def one(process: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "likeliest": known.filter.names[int(np.argmax(probabilities))],
         "right": float(probabilities[known.filter.names.index(law)]),
-        "none": known.none.said,
+        "none": known.none_of_these,
         "covered": sum(bool(estimates[n].low <= value <= estimates[n].high) for n, value in there.items()),
         "estimates": ", ".join(
             f"{n} {estimates[n].mean:.3g} ({estimates[n].low:.3g}–{estimates[n].high:.3g}), is {value:.3g}"

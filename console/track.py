@@ -78,17 +78,14 @@ def _rehearsed(prepared: Any, following: Any, tell: Any) -> list[dict[str, Any]]
 def _lines(found: dict[str, Any]) -> list[str]:
     lines = []
     if found["none_of_these"]:
-        lines.append(
-            "none of these laws explains what was seen: the evidence against all of them is e^"
-            f"{found['log_evidence_against_all']:.1f}, the alarm at e^{found['log_threshold']:.1f}"
-        )
+        lines.append(f"none of these laws explains what was seen: {found['why_none']}")
     for law in found["laws"]:
         lines.append(f"{law['law']}: probability {law['probability']:.3f}")
         lines += [
             f"  {each['name']} {each['mean']:.4g} (90 %: {each['low']:.4g} to {each['high']:.4g})"
             for each in law["parameters"]
         ]
-    lines += [f"changed without being foretold: {c['t_s']:.0f} s, place {c['place']}" for c in found["changes"]]
+    lines += [f"foretold by no law: {c['t_s']:.0f} s, place {c['place']}, {c['what']}" for c in found["changes"]]
     lines.append(found["dose_told"])
     lines += found["trouble"]
     lines.append(f"{found['looks']} looks, {found['electrons']:.3g} electrons")

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import chi2, norm
 
 from models.kinetics import DESCRIPTORS, Array
 
@@ -24,6 +25,8 @@ _SIDE = 1.0
 """Variance of what readings lie to one side, of that of a reading, before any."""
 _TURNS: Ratio = 0.03
 """By how much it may change from reading to reading."""
+_MOST_SURPRISING = 35.0
+"""Standard deviations: beyond, probabilities are 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,15 @@ class Foreseen:
     """(m,) read less foretold."""
     covariance: Array
     """(m, m)"""
+
+
+def surprise(seen: Foreseen) -> float:
+    """How far a reading lies from what was foretold, by all that it told together (χ²), as a standard normal number.
+
+    Above 0, whichever side it lies on.
+    """
+    squares = float(seen.off @ np.linalg.solve(seen.covariance, seen.off))
+    return float(min(norm.isf(chi2.sf(squares, len(seen.off)) / 2), _MOST_SURPRISING))
 
 
 class Doubts:

@@ -120,7 +120,7 @@ class TrackSettings(Settings):
     sets: Annotated[int, Field(ge=32, le=4096)] = 192
     """Parameter sets of each law."""
     false_alarms: Share = 0.05
-    """Of saying that none of the laws explains what is seen, in a whole run; and of changes."""
+    """Of saying that none of the laws explains what is seen, in a whole run."""
     decision_deadline_s: PositiveFloat = 2.0
     """An agent that takes longer is not waited for: the next look is then taken in turn."""
     rehearsals: NonNegativeInt = 1

@@ -53,7 +53,8 @@ def summarise(
         "descriptors": list(DESCRIPTORS),
         "laws": laws,
         "probabilities": dict(zip(known.names, map(float, probabilities), strict=True)),
-        "none_of_these": tracker.none.said,
+        "none_of_these": tracker.none_of_these,
+        "why_none": _why_none(tracker),
         "log_evidence_against_all": float(np.clip(tracker.none.log_highest, -700, 700)),
         "log_threshold": tracker.none.log_threshold,
         "changes": [asdict(change) for change in tracker.changes],
@@ -64,6 +65,18 @@ def summarise(
         "dose": None if share is None else {**asdict(share), "explained": share.explained, "interval": share.interval},
         "dose_told": _told_of_dose(share, controls),
     }
+
+
+def _why_none(tracker: Tracker) -> str:
+    """Why none of the laws explains what was seen; empty: nothing speaks against all of them."""
+    why = []
+    if tracker.none.said:
+        highest, least = min(tracker.none.log_highest, 700.0), tracker.none.log_threshold
+        why.append(f"the evidence against all of them is e^{highest:.1f}, the alarm at e^{least:.1f}")
+    if tracker.changes:
+        told = ", ".join(f"{each.t_s:.0f} s at place {each.place}" for each in tracker.changes[:_MOST_SHOWN])
+        why.append(f"{len(tracker.changes)} changes were foretold by none of them, the first at {told}")
+    return "; ".join(why)
 
 
 def _by_chance(readings: Sequence[Reading]) -> list[float]:

@@ -129,7 +129,26 @@ def test_a_tracker_tells_the_law_and_its_numbers_within_its_budget():
     assert {"spectra"} <= {name for _, name in taken}  # it changes phase: spectra tell that
     found = {each.name: each for each in known.filter.estimates(law.name)}
     assert found["rate_per_s"].mean == pytest.approx(truth[3], rel=0.15)
-    assert not known.none.said
+    assert not known.none_of_these
+
+
+def test_half_of_the_particles_gone_at_once_is_foretold_by_no_law_and_a_still_specimen_alarms_nobody():
+    said = {0.0: [], 1.0: []}
+    for gone, runs in said.items():
+        for seed in range(6):
+            known, rng = Tracker(mission(seed=seed, sets=64), coming), np.random.default_rng(seed)
+            for n in range(36):
+                look, place = IMAGE, n % 2
+                truth = np.array([5.7 - 0.69 * gone * (n >= 18), 1.8, 0.2, -0.2 - 0.69 * gone * (n >= 18), 0.0])
+                sds = SENSORS["HAADF"].sds(look, known.mission.electrons_of(look), truth)
+                told = np.where(np.isfinite(sds), truth + np.nan_to_num(sds) * rng.standard_normal(5), np.nan)
+                view = known.mission.view(look, place)
+                known.observe(Reading(known.now_s, view, "image", told, sds, 1e7, "HAADF"))
+                known.wait(15.0, HOT)
+            runs.append([change.t_s for change in known.changes])
+    assert sum(map(len, said[0.0])) == 0
+    assert sum(bool(times) for times in said[1.0]) >= 5
+    assert all(270.0 <= times[0] <= 330.0 for times in said[1.0] if times)
 
 
 def test_choosing_changes_nothing_and_is_the_same_twice():

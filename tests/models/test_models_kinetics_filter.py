@@ -13,7 +13,7 @@ from models.kinetics_forecast import half_time
 from models.kinetics_laws import all_laws
 from models.kinetics_nuisance import Calibration, Chance, Layout, Nuisance, Reading
 from models.kinetics_told import Told
-from models.none_of_these import Doubts, Foreseen, NoneOfThese
+from models.none_of_these import Doubts, Foreseen, NoneOfThese, surprise
 from models.trend import Trend
 
 EXPECTED = Expected(horizon_s=600.0, temperature_K=730.0, places_nm=((-300.0, 0.0), (300.0, 0.0)))
@@ -197,3 +197,13 @@ def test_a_trend_foretells_a_straight_line_and_says_how_well():
     mean, variance = trend.foretell(0, 320.0)
     assert mean[0] == pytest.approx(5.0 + 0.002 * 320, abs=3 * np.sqrt(variance[0]))
     assert np.sqrt(variance[0]) < 0.15
+
+
+def test_how_surprising_a_reading_is_is_a_normal_number_whatever_it_told():
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((3, 3))
+    told = np.array([True, True, False, True, False])
+    found = [surprise(Foreseen(told, root @ rng.standard_normal(3), root @ root.T)) for _ in range(4000)]
+    assert np.mean(np.square(found)) == pytest.approx(1.0, abs=0.08)
+    assert np.mean(np.array(found) > 1.96) == pytest.approx(0.05, abs=0.012)
+    assert surprise(Foreseen(told, np.full(3, 1e6), np.eye(3))) == 35.0
