@@ -233,16 +233,21 @@ class Rows:
     def events(self, kind: str | None = None) -> tuple[EventRow, ...]:
         """Every remark, or those of one kind, in order."""
         rows = self._query("SELECT * FROM events WHERE ?1 IS NULL OR kind = ?1 ORDER BY id", kind)
-        return tuple(
-            EventRow(id=i, kind=k, message=m, time_s=_number(t), utc=utc, data=parse(OBJECT, data))
-            for i, k, m, t, utc, data in rows
-        )
+        return tuple(map(_event, rows))
+
+    def last_event(self, kind: str) -> EventRow | None:
+        """The latest remark of a kind, found from the end: however long the night is."""
+        rows = self._query("SELECT * FROM events WHERE kind = ? ORDER BY id DESC LIMIT 1", kind)
+        return _event(rows[0]) if rows else None
 
     def open_proposal(self) -> EventRow | None:
         """What waits for a person's agreement."""
-        proposals, answers = self.events("proposal"), self.events("answered")
-        answered = {event.data.get("proposal") for event in answers}
-        return proposals[-1] if proposals and proposals[-1].data.get("proposal") not in answered else None
+        last = self.last_event("proposal")
+        if last is None:
+            return None
+        said = self._query("SELECT data FROM events WHERE kind = 'answered' AND id > ?", last.id)
+        answered = any(parse(OBJECT, row[0]).get("proposal") == last.data.get("proposal") for row in said)
+        return None if answered else last
 
     def requests(self, state: str | None = None) -> tuple[RequestRow, ...]:
         """What was asked, or what of it is in this state, in order."""
@@ -284,6 +289,10 @@ class Rows:
         while rows := self._query(sql, last, specimen, _PAGE):
             yield from rows
             last = rows[-1][0]
+
+
+def _event(row: sqlite3.Row) -> EventRow:
+    return EventRow(**{**dict(row), "time_s": _number(row["time_s"]), "data": parse(OBJECT, row["data"])})
 
 
 def _number(value: float | None) -> float:

@@ -127,7 +127,8 @@ class Turns:
     ) -> Act | None:
         """The deed once a person has approved it; parks, blanked, when the deadline passes without an answer."""
         night, inbox = self._night, self._inbox
-        number = 1 + len(night.record.rows.events("proposal"))
+        last = night.record.rows.last_event("proposal")
+        number = 1 if last is None else 1 + int(last.data["proposal"])
         night.event("proposal", label, proposal=number, specimen=self._session.name, reason=reason)
         inbox.proposal, inbox.verdict = number, None
         deadline_s, parked = night.people.now_s() + night.settings.confirm_deadline_s, False

@@ -70,6 +70,38 @@ def test_events_keep_their_data(journal):
     assert len(journal.rows.events()) == 2
 
 
+def test_the_last_proposal_waits_until_it_is_answered(journal):
+    rows = journal.rows
+    assert rows.last_event("proposal") is None and rows.open_proposal() is None
+    for number in (1, 2):
+        journal.event("proposal", f"look {number}", time_s=1.0, data={"proposal": number})
+        journal.event("advice", "look elsewhere", time_s=1.0)
+        waiting = rows.open_proposal()
+        assert waiting == rows.last_event("proposal") == rows.events("proposal")[-1]
+        assert waiting.data == {"proposal": number}
+        journal.event("answered", "of an earlier one", time_s=1.0, data={"proposal": number - 1})
+        assert rows.open_proposal() == waiting
+        journal.event("answered", "yes", time_s=1.0, data={"proposal": number})
+        assert rows.open_proposal() is None
+
+
+def test_the_last_proposal_is_found_from_the_end(journal):
+    """However long the night: what SQLite does for it does not grow with the remarks before it."""
+    done = []
+
+    def steps_of_sqlite(before):
+        for _ in range(before):
+            journal.event("advice", "look", time_s=1.0)
+        journal.event("proposal", "look", time_s=1.0, data={"proposal": 1})
+        done.clear()
+        journal.rows._database.set_progress_handler(lambda: done.append(1), 10)
+        journal.rows.open_proposal()
+        journal.rows._database.set_progress_handler(None, 0)
+        return len(done)
+
+    assert steps_of_sqlite(300) < steps_of_sqlite(1) + 5  # in tens; all the remarks would be some hundred
+
+
 def test_a_request_of_another_process_is_seen_and_answered(journal):
     code = (
         "import sys; from pathlib import Path; from archive.journal import Journal;"
