@@ -99,7 +99,8 @@ def test_the_last_proposal_is_found_from_the_end(journal):
         journal.rows._database.set_progress_handler(None, 0)
         return len(done)
 
-    assert steps_of_sqlite(300) < steps_of_sqlite(1) + 5  # in tens; all the remarks would be some hundred
+    few = steps_of_sqlite(1)
+    assert steps_of_sqlite(300) < few + 5  # in tens; all the remarks would be some hundred
 
 
 def test_a_request_of_another_process_is_seen_and_answered(journal):
