@@ -1,6 +1,6 @@
 """Do labels make the next night better?
 
-    python -m benchmarks.learning_nights            about 8 minutes on two cores
+    python -m benchmarks.learning_nights            about 6 minutes on two cores
     python -m benchmarks.learning_nights --quick    one group of specimens
 
 A simulated reviewer wants two of the five kinds of rare features and none of the rest; which two is a question of taste
@@ -201,7 +201,7 @@ def groups(seeds: Sequence[int], workers: int, keep: Path | None) -> list[list[d
 
 def main() -> int:
     parser = arguments(__doc__)
-    parser.add_argument("--groups", type=int, default=6, metavar="N", help="of eight specimens")
+    parser.add_argument("--groups", type=int, default=12, metavar="N", help="of eight specimens")
     parser.add_argument("--seed", type=int, default=60_000, help="of the first specimen")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="keeps every group; a later call goes on")

@@ -128,7 +128,14 @@ def requests_of(folder: Path) -> list[dict[str, Any]]:
     """What people asked last, and what became of it. Raises JournalError."""
     with closing(open_read_only(folder / "journal.sqlite")) as database:
         return [
-            {"id": row.id, "kind": row.kind, "person": row.person, "state": row.state, "reply": row.reply}
+            {
+                "id": row.id,
+                "kind": row.kind,
+                "proposal": row.data.get("proposal"),
+                "person": row.person,
+                "state": row.state,
+                "reply": row.reply,
+            }
             for row in Rows(database).requests()[-8:]
         ]
 

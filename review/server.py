@@ -144,6 +144,7 @@ class _Routes:
             wanted={item.id: name for item, name in self._study.journal.wanted()},
             histories=histories_of(self._study.folder),
             figures=self._tally(),
+            left=self._study.left_for(self._pages.who(request)),
         )
 
     async def figures(self, request: Request) -> Response:

@@ -188,7 +188,7 @@ async function look() {
   if (byId("requests"))
     byId("requests").replaceChildren(...now.requests.reverse().map((row) => {
       const item = document.createElement("li");
-      item.textContent = `${row.person}: ${row.kind.replace("_", " ")}, ${row.state}${row.reply ? ` (${row.reply})` : ""}`;
+      item.textContent = `${row.person}: ${row.kind.replace("_", " ")}${row.proposal ? ` proposal ${row.proposal}` : ""}, ${row.state}${row.reply ? ` (${row.reply})` : ""}`;
       return item;
     }));
   await background();
