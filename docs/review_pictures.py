@@ -55,7 +55,9 @@ def reviewed(folder: Path, walk: Callable[[Page, str], None]) -> Iterator[None]:
         link = next(line for line in server.stdout or () if re.match("http://", line)).strip()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--disable-gpu"])
-            walk(browser.new_page(viewport={"width": 1360, "height": 800}), link)
+            page = browser.new_page(viewport={"width": 1360, "height": 800})
+            page.set_default_timeout(180_000)  # a computer may be busy
+            walk(page, link)
             browser.close()
         yield
     finally:
