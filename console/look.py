@@ -84,10 +84,13 @@ def report(
         from configs.errors import ConfigError
         from review.printing import print_pdf
         from review.report import write_report
+        from review.tracking import write_tracking_report
+        from surveys.tracking_rows import is_followed
 
         if out is None and pdf is None and folder.is_dir() and not os.access(folder, os.W_OK):
             raise ConfigError(f"{folder} cannot be written: name another folder by --out, or a file by --pdf alone")
-        page = write_report(folder, Path(passing) if out is None and pdf is not None else out)
+        into = Path(passing) if out is None and pdf is not None else out
+        page = write_tracking_report(folder, out=into) if is_followed(folder) else write_report(folder, into)
         if pdf is None or out is not None:
             say(f"report: {page}")
         if pdf is not None:

@@ -68,7 +68,13 @@ def resume(
         from archive.folder import holder
         from surveys.asking import ask
         from surveys.night import resume_night
+        from surveys.tracking_rows import is_followed
 
+        if is_followed(folder):
+            from console.track import go_on
+
+            go_on(folder, json=json)
+            return
         if holder(folder) is not None:
             number = ask(folder, "resume")
             told = f"asked the survey in {folder}, which still runs, to go on"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from console.exits import plain_errors, say, show
+from console.exits import Exit, plain_errors, say, show
 
 Config = Annotated[Path, typer.Argument(help="A config of what is followed (YAML).", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to; by itself NAME-001 and so on in `out`.")]
@@ -45,15 +45,29 @@ def track(
             return
         place = folder or _free(settings.out, settings.name)
         found = _tracking("surveys.tracking").run_tracking(following, place, tell)
-        from review.tracking import write_tracking_report
+        _finish(place, found, told, json=json)
 
-        page = write_tracking_report(place, told)
-        if json:
-            show({"folder": str(place), "rehearsed": told, **{k: v for k, v in found.items() if k != "laws"}})
-            return
+
+def go_on(folder: Path, *, json: bool) -> None:
+    """Go on with a specimen that was followed."""
+    found = _tracking("surveys.tracking").resume_tracking(folder, (lambda _: None) if json else say)
+    _finish(folder, found, [], json=json)
+
+
+def _finish(place: Path, found: dict[str, Any], told: list[dict[str, Any]], *, json: bool) -> None:
+    from review.tracking import write_tracking_report
+
+    page = write_tracking_report(place, told)
+    if json:
+        show({"folder": str(place), "rehearsed": told, **{k: v for k, v in found.items() if k != "laws"}})
+    else:
         for line in _lines(found):
             say(line)
         say(f"report: {page}")
+    if found["stopped"]:
+        if not json:
+            say(f"{found['ended']}; `adaptem resume {place}` goes on")
+        raise typer.Exit(Exit.INTERRUPTED)
 
 
 def _rehearsed(prepared: Any, following: Any, tell: Any) -> list[dict[str, Any]]:

@@ -78,11 +78,12 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
         self.situation = situation
         places, task = len(situation.task.places_nm), situation.task
         self.belief = situation.belief or Wandering(places, task.horizon_s)
-        self._started_s = self._at_s = situation.clock.now_s()
+        so_far, self._at_s = situation.so_far, situation.clock.now_s()
+        self._started_s = self._at_s if so_far.started_s is None else so_far.started_s
         self._values, self._sds = np.zeros((places, 5)), np.full((places, 5), _MOST)
         self._seen_s = np.full((places, 5), -_MOST)
-        self.fluence_e_per_A2, self.electrons, self._number = np.zeros(places), 0.0, 0
-        self._ordered, self._fault = 0, ""
+        self.fluence_e_per_A2 = np.array(so_far.fluence_e_per_A2 or np.zeros(places))
+        self.electrons, self._number, self.ordered, self._fault = so_far.electrons, so_far.steps, so_far.orders, ""
         self.refusals: list[tuple[float, str]] = []
         """Of the programme: when, and what was not carried out."""
         self._order_due()
@@ -225,9 +226,9 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
     def _order_due(self) -> None:
         """What the programme asks for by now. What is refused is written down, and following goes on."""
         program = sorted(self.situation.program_s)
-        while self._ordered < len(program) and program[self._ordered][0] <= self.now_s + 1e-9:
-            _, name, value = program[self._ordered]
-            self._ordered += 1
+        while self.ordered < len(program) and program[self.ordered][0] <= self.now_s + 1e-9:
+            _, name, value = program[self.ordered]
+            self.ordered += 1
             try:
                 self._order(name, value)
             except InstrumentError as error:

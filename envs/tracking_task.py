@@ -45,6 +45,20 @@ class TrackTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SoFar:
+    """What was done before following was cut off."""
+
+    started_s: float | None = None
+    """When it began, by the instrument's clock; None: it begins now."""
+    electrons: float = 0.0
+    fluence_e_per_A2: Sequence[float] = ()
+    """Of each place; empty: none."""
+    steps: int = 0
+    orders: int = 0
+    """Of the programme."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrackSituation:
     """The instrument, what it shows, and what is to be done."""
 
@@ -59,3 +73,4 @@ class TrackSituation:
     specimen: str = "specimen"
     program_s: Sequence[tuple[float, str, float]] = ()
     """(at, condition, value): what the holder is ordered to do, whoever decides."""
+    so_far: SoFar = SoFar()

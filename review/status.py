@@ -7,10 +7,11 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from archive.folder import holder, read_meta
+from archive.folder import Meta, holder, read_meta
 from archive.rows import Rows, open_read_only
 from review.summary import summarise
 from review.unusual import unusual_so_far
+from surveys.tracking_rows import ended, is_followed, read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 def status_of(folder: Path) -> dict[str, Any]:
     """State, place, counts, dose and last fault, by name. Raises FolderError where there is no survey, JournalError."""
     meta = read_meta(folder)
+    if is_followed(folder):
+        return _followed(folder, meta)
     process, health = holder(folder), _health(folder)
     with closing(open_read_only(folder / "journal.sqlite")) as journal:
         content = summarise(meta, Rows(journal), running=process is not None)
@@ -45,6 +48,32 @@ def status_of(folder: Path) -> dict[str, Any]:
         "last_fault": faults[-1]["message"] if faults else None,
         "last_fault_kind": faults[-1]["data"].get("error", "other") if faults else None,
         "health": health,
+    }
+
+
+def _followed(folder: Path, meta: Meta) -> dict[str, Any]:
+    """The same of a specimen that is followed."""
+    rows, process = read_rows(folder), holder(folder)
+    last: dict[str, Any] = rows[-1] if rows else {"ended_s": 0.0, "probabilities": {}, "spent": 0.0}
+    likeliest = max(last["probabilities"].items(), key=lambda each: each[1], default=None)
+    faults = [row["fault"] for row in rows if row["fault"]]
+    if process is not None:
+        state = f"running (process {process})"
+    else:
+        state = "ended" if ended(folder) else "stopped or cut off; `adaptem resume` goes on"
+    return {
+        "survey": folder.name,
+        "state": state,
+        "steps": len(rows),
+        "looks": sum(row["look"] is not None for row in rows),
+        "hours": last["ended_s"] / 3600.0,
+        "of_hours": meta.config["horizon_s"] / 3600.0,
+        "electrons": last["spent"],
+        "electrons_of_budget_ratio": last["spent"] / meta.config["electrons"],
+        "likeliest": None if likeliest is None else f"{likeliest[0]} {likeliest[1]:.2f}",
+        "conditions": ", ".join(f"{name} {value:.4g}" for name, value in last.get("held", {}).items()) or None,
+        "faults": len(faults),
+        "last_fault": faults[-1] if faults else None,
     }
 
 

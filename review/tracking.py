@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from archive.durable import write_atomically
 from archive.errors import FolderError
 from archive.reader import SurveyReader
+from surveys.tracking_rows import SUMMARY, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,16 +36,21 @@ _SHOWN_FRAMES = 5
 _SHOWN_REASONS = 12
 
 
-def write_tracking_report(folder: Path, rehearsed: Sequence[Row] = ()) -> Path:
-    """Write ``report.html`` into a followed specimen's folder; returns its path.
+def write_tracking_report(folder: Path, rehearsed: Sequence[Row] = (), out: Path | None = None) -> Path:
+    """Write ``report.html`` into a followed specimen's folder, or into ``out``; returns its path.
 
-    Raises FolderError where nothing was followed in it.
+    Raises FolderError where nothing was followed in it, or not to an end or a stop.
     """
+    rows = read_rows(folder)
     try:
-        rows = [json.loads(line) for line in (folder / "tracking.jsonl").read_text(encoding="utf-8").splitlines()]
-        found = json.loads((folder / "tracking.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise FolderError(f"{folder}: nothing was followed here to its end ({error.filename})") from error
+        if not rows:
+            raise FolderError(f"{folder}: nothing was followed here ({error.filename} is not there)") from error
+        raise FolderError(
+            f"{folder}: following runs still, or was cut off after {rows[-1]['ended_s']:.0f} s; `adaptem resume "
+            f"{folder}` goes on, and ends in a report"
+        ) from error
     looked = [row for row in rows if row["look"] is not None]
     environment = Environment(
         loader=PackageLoader("review"), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
@@ -60,7 +66,8 @@ def write_tracking_report(folder: Path, rehearsed: Sequence[Row] = ()) -> Path:
         dose=_encoded(_dose(looked)),
         frames=_frames(folder, looked),
     )
-    path = folder / "report.html"
+    path = (out or folder) / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode(), durable=False)
     return path
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from instruments.errors import InstrumentError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from surveys.night import Night
+    from instruments.protocol import Guarded
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Windows has no SIGHUP."""
@@ -25,9 +25,19 @@ class Interruption(threading.Event):
     signal_name: str | None = None
 
 
+class Stoppable(Protocol):
+    """What exposes through a guard, and looks between two exposures whether it is to stop."""
+
+    @property
+    def stop(self) -> Interruption: ...
+
+    @property
+    def guard(self) -> Guarded: ...
+
+
 @contextmanager
-def stopping_on_signals(night: Night) -> Iterator[None]:
-    """While open, each of ``SIGNALS`` blanks for good and ends the survey at its next safe point.
+def stopping_on_signals(night: Stoppable) -> Iterator[None]:
+    """While open, each of ``SIGNALS`` blanks for good and ends what runs at its next safe point.
 
     A SIGHUP that was ignored from the start stays so: ``nohup`` means it.
 

@@ -1,0 +1,242 @@
+"""One run of following: what holds, what was read, who decides, and what is kept of every tick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from agent.tracking import Tracker
+from configs.errors import ConfigError
+from envs.step import Decision
+from surveys.signals import Interruption
+from surveys.tracking_holder import Holder, divided
+from surveys.tracking_mind import FollowingMind
+from surveys.tracking_prepare import Following, control_look, expected_conditions
+from surveys.tracking_rows import RUNNER, Failed, Row, RowsFile, refold
+from surveys.tracking_summary import summarise, trouble_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from envs.tracking_env import TrackEnv
+    from models.kinetics import Conditions
+    from models.kinetics_nuisance import Reading
+    from surveys.tracking_rows import Passed
+
+Tell: TypeAlias = Callable[[str], None]
+
+_SETTLE_S = 60.0
+_LASTING = ("LimitError", "BudgetError", "NotSupported", "ReachError")
+"""Errors of a look that would come again."""
+
+
+class Run:
+    """One run's state: what holds, what was read, who decides."""
+
+    def __init__(
+        self, following: Following, env: TrackEnv, rows: RowsFile, tell: Tell, deadline_s: float | None
+    ) -> None:
+        self.following, self.env, self._rows, self._tell = following, env, rows, tell
+        self.stop, self.guard, self._asides = Interruption(), env.situation.guard, 0
+        settings = following.settings
+        self.holder = Holder(settings.steady)
+        self._names = [n for n in ("temperature_K", settings.expected.supply) if n is not None]
+        self._names = [n for n in self._names if n != "temperature_K" or settings.expected.temperature_K is not None]
+        self.held = self.holder.passed(env.sampled(), self._names, 0.0, 0.0)[-1][1]
+        if missing := [name for name in self._names if name not in self.held]:
+            raise ConfigError(f"expected: the holder does not read {', '.join(missing)}, which would drive the process")
+        self.tracker = Tracker(following.mission, self._forecast)
+        self.mind = FollowingMind(self.tracker, deadline_s)
+        self.readings: list[Reading] = []
+        self.controls: list[Reading] = []
+        self.late, self.broken, self._turn, self._told_refusals, self.settled = 0, 0, 0, 0, True
+        self._laws, self._known = self.tracker.filter.names, self.tracker.known()
+
+    def _forecast(self, from_s: float, to_s: float) -> list[tuple[float, Conditions]]:
+        return expected_conditions(self.following.settings, self.held, from_s, to_s)
+
+    def to_the_end(self) -> None:
+        settings, env = self.following.settings, self.env
+        due = [settings.horizon_s * n / (settings.controls.times - 1) for n in range(settings.controls.times)]
+        due = [min(t_s, settings.horizon_s - settings.tick_s * (len(settings.controls.places) + 1)) for t_s in due]
+        due = due[self._asides :]
+        while not env.over() and not self.stop.is_set():
+            if settings.controls.places and due and env.now_s >= due[0] - 1e-9:
+                due.pop(0)
+                self._look_aside()
+                continue
+            self._tick()
+        self.settled = self.mind.settle(_SETTLE_S)
+
+    def _tick(self) -> None:
+        env, mission, began_s = self.env, self.following.mission, self.env.now_s
+        choice = self.mind.act()
+        decided_by, why = "agent", "" if choice is None else choice.why
+        action = env.situation.task.actions - 1
+        if choice is None:
+            decided_by, why = "fallback", self.mind.trouble
+            self.late += self.mind.late
+            self.broken += not self.mind.late
+            action = self._in_turn()
+        else:
+            self._known = choice.known or self._known
+            if choice.look is not None:
+                action = choice.look * len(mission.places_nm) + choice.place
+        taken = env.apply(Decision(action=action, decided_by=decided_by, policy="tracker", reason=why))
+        step, reading = taken.step, None
+        exposed = [(each.start_s + each.end_s) / 2 - step.start_s for each in step.exposures]
+        middle_s = exposed[-1] if exposed else 0.0
+        passed = divided(self._passed(began_s), middle_s)
+        failed = None
+        self._wait(passed[0])
+        if step.look is not None and step.target is not None:
+            n = next(k for k, each in enumerate(mission.looks) if each.name == step.look)
+            if taken.measured is not None:
+                reading = mission.reading(mission.looks[n], step.target, began_s + middle_s, taken.measured)
+                self.readings.append(reading)
+                self.mind.observe(reading)
+            else:
+                lasting = step.fault is not None and step.fault.error in _LASTING
+                failed = Failed(n, step.target, step.electrons, lasting)
+                self.mind.failed(n, step.target, step.electrons, lasting=lasting)
+        self._wait(passed[1])
+        exposures = [record.exposure.id for record in step.exposures if record.committed]
+        nats = 0.0 if choice is None else choice.nats
+        self._write(began_s, reading, step.look, exposures, decided_by, why, nats, step.fault, passed, failed)
+
+    def _look_aside(self) -> None:
+        settings, mission = self.following.settings, self.following.mission
+        look = control_look(settings)
+        for n, place in enumerate(settings.controls.places):
+            began_s = self.env.now_s
+            measured, fault = self.env.look_aside(look, (place.x_nm, place.y_nm))
+            reading = None
+            if measured is not None:
+                reading = mission.reading(look, 0, began_s, measured)
+                reading = _elsewhere(reading, len(mission.places_nm) + n, place.x_nm)
+                self.controls.append(reading)
+            passed = self._passed(began_s)
+            self._wait(passed)
+            aside = "a region with little dose"
+            self._write(began_s, reading, look.name, [], RUNNER, aside, 0.0, fault, ((), passed), None)
+        self._asides += 1
+
+    def _passed(self, began_s: float) -> list[tuple[float, dict[str, float]]]:
+        """What held since then, as the holder was read."""
+        found = self.holder.passed(self.env.sampled(), self._names, began_s, self.env.now_s)
+        self.held = found[-1][1]
+        return found
+
+    def _wait(self, passed: list[tuple[float, dict[str, float]]]) -> None:
+        for duration_s, held in passed:
+            self.mind.wait(duration_s, held)
+
+    def _in_turn(self) -> int:
+        """The fallback: the cheapest look, one place after another, no faster than the budget lasts."""
+        env, mission = self.env, self.following.mission
+        prices = [mission.electrons_of(look) for look in mission.looks]
+        look = int(np.argmin(prices))
+        waits = env.situation.task.actions - 1
+        action = look * len(mission.places_nm) + self._turn % len(mission.places_nm)
+        paced = mission.electrons * (env.now_s + mission.tick_s) / mission.horizon_s
+        if env.electrons + prices[look] > paced or not env.action_masks()[action]:
+            return waits
+        self._turn += 1
+        return action
+
+    def _write(
+        self,
+        t_s: float,
+        reading: Reading | None,
+        look: str | None,
+        exposures: list[int | None],
+        decided_by: str,
+        why: str,
+        nats: float,
+        fault: Any,
+        passed: tuple[Sequence[Passed], Sequence[Passed]],
+        failed: Failed | None,
+    ) -> None:
+        faults = [] if fault is None else [f"{fault.error}: {fault.message}"]
+        faults += [message for _, message in self.env.refusals[self._told_refusals :]]
+        self._told_refusals = len(self.env.refusals)
+        row = {
+            "t_s": t_s if reading is None else reading.t_s,
+            "look": look,
+            "place": None if reading is None else reading.view.place,
+            "exposures": exposures,
+            "decided_by": decided_by,
+            "why": why,
+            "nats": nats,
+            "electrons": 0.0 if reading is None else reading.electrons,
+            "values": None if reading is None else _plain(reading.values),
+            "sds": None if reading is None else _plain(reading.sds),
+            "holder": self.env.holder(),
+            "held": self.held,
+            "probabilities": dict(zip(self._laws, self._known.probabilities, strict=True)),
+            "against_all": self._known.log_against_all,
+            "changes": self._known.changes,
+            "fault": "; ".join(faults) or None,
+            "x_nm": None if reading is None else reading.view.x_nm,
+            "passed": passed,
+            "failed": None if failed is None else asdict(failed),
+            "asides": self._asides,
+            "orders": self.env.ordered,
+            "ended_s": self.env.now_s,
+            "clock_s": self.env.situation.clock.now_s(),
+            "spent": self.env.electrons,
+        }
+        self._rows.add(row)
+        if look is not None:
+            self._tell(f"{t_s:7.1f} s  {why}")
+        for each in faults:
+            self._tell(f"{t_s:7.1f} s  {each}")
+
+    def summary(self) -> dict[str, Any]:
+        """What is known, under the conditions that were read, and the programme's for what has not passed."""
+        known = self.tracker.filter
+        to_come = self._forecast(known.time_s, max(self.following.settings.horizon_s, known.time_s))
+        found = summarise(self.tracker, self.readings, self.controls, [*known.lived, *to_come])
+        found |= {
+            "late": self.late,
+            "broken": self.broken,
+            "not_learned": self.mind.failures + ([] if self.settled else [f"it still worked after {_SETTLE_S:g} s"]),
+            "orders_refused": [{"t_s": t_s, "what": what} for t_s, what in self.env.refusals],
+            "holder_gaps": self.holder.gaps,
+            "electrons": self.env.electrons,
+            "stopped": self.stop.is_set(),
+            "ended": self._why_ended(),
+        }
+        return found | {"trouble": trouble_of(found)}
+
+    def _why_ended(self) -> str:
+        settings, env = self.following.settings, self.env
+        if self.stop.is_set():
+            return f"stopped by {self.stop.signal_name or 'the program'}"
+        return "the time is over" if env.now_s >= settings.horizon_s - 1e-9 else "no look can be paid any more"
+
+    def take_up(self, rows: Sequence[Row]) -> None:
+        """Learn again what was told before, and let pass what has passed since."""
+        tracker, mission = self.tracker, self.following.mission
+        for row in rows:
+            refold(row, mission, tracker, self.readings, self.controls)
+        last = rows[-1]
+        self.held, self._asides = dict(last["held"]), last["asides"]
+        self.holder.held = dict(last["held"])
+        self.late += sum(row["decided_by"] == "fallback" for row in rows)
+        if (gone_s := self.env.now_s - last["ended_s"]) > 1e-9:
+            tracker.wait(gone_s, self.held)
+        told = sum(row["electrons"] + (row["failed"] or {"electrons": 0.0})["electrons"] for row in rows)
+        tracker.spent += max(self.env.electrons - told, 0.0)  # of what a crash cut off from its row
+        self._known = tracker.known()
+
+
+def _elsewhere(reading: Reading, place: int, x_nm: float) -> Reading:
+    return replace(reading, view=replace(reading.view, place=place, x_nm=x_nm))
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
