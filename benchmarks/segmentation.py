@@ -5,10 +5,11 @@
 
 Recorded frames with experts' masks: ``loops``, dislocation loops in bright field (8 frames of 200 nm), and ``ti``,
 defects in titanium heated from 20 to 596 °C (13 frames, half size, no scale in the file: sizes are in pixels). Of each
-set k frames are labelled, drawn at random, and the others asked; mean over draws, intervals 95 %, bootstrap over all
-frames asked. Dice: of pixels. F1: objects, right where they meet an expert's. Density and diameter: median over frames
-of the absolute difference from the experts', relative; r: correlation of the counts over frames of a draw. In range:
-share of frames whose experts' count lies within the range that is stated.
+set k frames are labelled, drawn at random, and the others asked; mean over draws, intervals 95 %, bootstrap over
+frames, each with its mean over the draws that asked it. Dice: of pixels. F1: objects, right where they meet an expert's
+that no other was matched to. Density and diameter: median over frames of the absolute difference from the experts',
+relative; r: correlation of the counts over frames of a draw. In range: share of frames whose experts' count lies within
+the range that is stated.
 
 threshold: smoothed and levelled, its width, sign and level the best on the labelled frames. scikit-image: trees on its
 features alone. with encoder: and on the encoder's. A second expert's masks of the same frames do not exist, so how
@@ -25,6 +26,7 @@ import numpy.typing as npt
 import torch
 from rich.progress import track
 from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
 from skimage.draw import polygon
 from skimage.measure import label, regionprops
 
@@ -67,15 +69,16 @@ def judged(told: Mask, expert: Mask, count: tuple[float, float]) -> dict[str, fl
     """One frame against its experts."""
     mine, theirs = label(told), label(expert)
     found, known = ([r for r in regionprops(each) if r.area >= 6] for each in (mine, theirs))
-    hit = sum(bool(expert[tuple(r.coords.T)].any()) for r in found)
-    met = sum(bool(told[tuple(r.coords.T)].any()) for r in known)
-    precision, recall = hit / max(len(found), 1), met / max(len(known), 1)
+    pairs = np.zeros((int(mine.max()) + 1, int(theirs.max()) + 1))
+    np.add.at(pairs, (mine.ravel(), theirs.ravel()), 1)
+    pairs = pairs[np.ix_([r.label for r in found], [r.label for r in known])]
+    matched = int((pairs[linear_sum_assignment(pairs, maximize=True)] > 0).sum()) if pairs.size else 0
     sizes = [
         float(np.median([r.equivalent_diameter_area for r in each])) if each else np.nan for each in (found, known)
     ]
     return {
         "dice": 2 * float((told & expert).sum()) / max(float(told.sum() + expert.sum()), 1.0),
-        "f1": 2 * precision * recall / max(precision + recall, 1e-9),
+        "f1": 2 * matched / max(len(found) + len(known), 1),
         "density_off": abs(len(found) - len(known)) / max(len(known), 1),
         "diameter_off": abs(sizes[0] - sizes[1]) / sizes[1],
         "in_range": float(count[0] <= len(known) <= count[1]),
@@ -148,14 +151,18 @@ def compared(name: str, frames: list[tuple[Floats, Mask]], draws: int, encoder: 
                     seen = measure(probabilities, model.threshold, 1.0)
                     told[method].append((probabilities > model.threshold, (seen.count_low, seen.count_high)))
             for method, results in told.items():
+                numbers = [n for n in range(len(frames)) if n not in chosen]
                 found.setdefault(method, []).append(
-                    [judged(mask, frame[1], count) for (mask, count), frame in zip(results, asked, strict=True)]
+                    [
+                        judged(mask, frames[n][1], count) | {"frame": float(n)}
+                        for (mask, count), n in zip(results, numbers, strict=True)
+                    ]
                 )
         for method, each in found.items():
             every = [one for draw in each for one in draw]
             row: dict[str, Any] = {"set": name, "k": shots, "method": method}
-            row["dice"], row["dice_low"], row["dice_high"] = interval(np.array([one["dice"] for one in every]))
-            row["f1"], row["f1_low"], row["f1_high"] = interval(np.array([one["f1"] for one in every]))
+            for key in ("dice", "f1"):
+                row[key], row[f"{key}_low"], row[f"{key}_high"] = interval(_by_frame(every, key))
             for key in ("density_off", "diameter_off"):
                 known = [one[key] for one in every if np.isfinite(one[key])]
                 row[key] = float(np.median(known)) if known else float("nan")
@@ -167,6 +174,13 @@ def compared(name: str, frames: list[tuple[Floats, Mask]], draws: int, encoder: 
             )
             rows.append(row)
     return rows
+
+
+def _by_frame(every: Sequence[dict[str, float]], key: str) -> npt.NDArray[np.float64]:
+    """Of each frame the mean over the draws that asked it: draws of one frame are no samples of their own."""
+    return np.array(
+        [np.mean([one[key] for one in every if one["frame"] == n]) for n in sorted({one["frame"] for one in every})]
+    )
 
 
 def _correlation(ours: Sequence[float], theirs: Sequence[float]) -> float:
