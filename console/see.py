@@ -132,6 +132,9 @@ def classify(
         int | None, typer.Option(help="Width of a chip in pixels; by itself that of the examples, or 64.")
     ] = None,
     look: Annotated[str, typer.Option(help="Which look of a survey is told: overview or detail.")] = "overview",
+    specimen: Annotated[
+        str | None, typer.Option(help="Of a survey of several, the one that is meant.", show_default=False)
+    ] = None,
     closed: Annotated[bool, typer.Option("--closed", help="Never answer 'none of these'.")] = False,
     revisit: Annotated[
         str | None, typer.Option(help="Drive a running survey back to the places of this class.", show_default=False)
@@ -161,7 +164,7 @@ def classify(
         given = classes.examples_in(examples) if examples is not None else []
         size = chip or (round(sum(min(one.chip.shape) for one in given) / len(given)) if given else 64)
         if survey:
-            chips = classes.chips_of_survey(what, look)
+            chips = classes.chips_of_survey(what, look, specimen)
             given += classes.examples_among(chips, clicks)
             if asked:
                 given += _seeing("surveys.asked").examples_asked(what, chips, labels)
@@ -222,7 +225,8 @@ def _revisit(folder: Path, told: Sequence[Any], name: str, most: int) -> int:
     if not found:
         raise ConfigError(f"--revisit {name}: no place was told to be of that class")
     for each in found:
-        ask_running(folder, "look_here", {"x_nm": each.chip.x_nm, "y_nm": each.chip.y_nm})
+        place = {"x_nm": each.chip.x_nm, "y_nm": each.chip.y_nm, "specimen": each.chip.of}
+        ask_running(folder, "look_here", place)
     return len(found)
 
 

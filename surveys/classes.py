@@ -62,6 +62,8 @@ class Chip:
     y_nm: float | None = None
     target: int | None = None
     """Of a survey."""
+    reach_nm: tuple[float, float] = (math.inf, math.inf)
+    """How far it reaches from its middle along x and y."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,29 +132,35 @@ def chips_of_image(path: Path, chip_px: int) -> list[Chip]:
     ]
 
 
-def chips_of_survey(folder: Path, look: str = "overview") -> list[Chip]:
+def chips_of_survey(folder: Path, look: str = "overview", specimen: str | None = None) -> list[Chip]:
     """Every place that a survey's looks of one kind showed, as the latest shows it.
 
-    Raises ArchiveError for a folder that is no survey, ConfigError where no such look was made.
+    ``specimen``: of this one alone. Raises ArchiveError for a folder that is no survey, ConfigError where no such look
+    was made, or the survey has no such specimen.
     """
     found: dict[tuple[str, int], Chip] = {}
     made: set[str] = set()
     with SurveyReader(folder) as reader:
         settings = recorded(reader.meta.config)
         trees = {one.name: survey_task(settings, n).tree for n, one in enumerate(settings.specimens)}
+        if specimen is not None and specimen not in trees:
+            raise ConfigError(f"{folder} has no specimen {specimen!r}; it has {', '.join(trees)}")
         for step in reader.steps():
             shown = step.shown
             if shown is None or not shown.committed or step.score is None or step.target is None or step.look is None:
                 continue
             made.add(step.look)
-            if step.look != look:
+            if step.look != look or specimen not in (None, step.specimen):
                 continue
             frame = reader.recorded(shown.exposure.id or 0)
             image, tree = image_of(frame, settings.scorer.signal), trees[step.specimen]
             for cell, window in windows(tree, step.target, frame.exposure, frame.stage):
                 (top, bottom), (left, right) = window.rows_px, window.columns_px
+                place = tree[cell]
+                reach_nm = place.width_nm / 2, place.height_nm / 2
+                pixels = image[top:bottom, left:right]
                 found[step.specimen, cell] = Chip(
-                    step.specimen, top, left, image[top:bottom, left:right], tree[cell].x_nm, tree[cell].y_nm, cell
+                    step.specimen, top, left, pixels, place.x_nm, place.y_nm, cell, reach_nm
                 )
     if not found:
         raise ConfigError(f"{folder} has no places shown by look {look!r}; it made {', '.join(sorted(made)) or 'none'}")
@@ -160,11 +168,22 @@ def chips_of_survey(folder: Path, look: str = "overview") -> list[Chip]:
 
 
 def examples_among(chips: Sequence[Chip], clicks: Iterable[tuple[str, float, float]]) -> list[Example]:
-    """The chips nearest to places on the stage: class, x_nm, y_nm. Raises ConfigError where none is near."""
-    found = []
+    """The chips that hold places on the stage: class, x_nm, y_nm.
+
+    Raises ConfigError where none does, and where the chips are of several specimens, whose places are not told apart.
+    """
+    found, specimens = [], sorted({chip.of for chip in chips})
     for said, x_nm, y_nm in clicks:
+        if len(specimens) > 1:
+            raise ConfigError(f"--at {said}: the survey has {', '.join(specimens)}; say by --specimen which is meant")
         off = [math.hypot((chip.x_nm or 0.0) - x_nm, (chip.y_nm or 0.0) - y_nm) for chip in chips]
         chip = chips[int(np.argmin(off))]
+        far = (abs((chip.x_nm or 0.0) - x_nm), abs((chip.y_nm or 0.0) - y_nm))
+        if any(each > reach * (1 + 1e-6) for each, reach in zip(far, chip.reach_nm, strict=True)):
+            raise ConfigError(
+                f"--at {said}: x {x_nm:g} nm, y {y_nm:g} nm lies in no place that was seen; the nearest is at "
+                f"x {chip.x_nm:g} nm, y {chip.y_nm:g} nm"
+            )
         if (why := refusal(chip.pixels)) is not None:
             raise ConfigError(f"the example {said} at x {x_nm:g} nm, y {y_nm:g} nm: {why}; click elsewhere")
         found.append(Example(f"x {chip.x_nm:g} nm, y {chip.y_nm:g} nm", said, chip.pixels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from typer.testing import CliRunner
 
 from archive.folder import read_meta
 from archive.reader import SurveyReader
+from configs.errors import ConfigError
 from console.main import app
+from surveys.classes import chips_of_survey, examples_among
 from surveys.night import open_night
 from surveys.places import trees_of
 from surveys.runner import run_survey
@@ -62,6 +65,17 @@ def test_clicks_tell_every_place_of_a_survey_and_are_kept(first, tmp_path):
     assert (tmp_path / "again" / "classes.csv").read_text() == (tmp_path / "out" / "classes.csv").read_text()
 
 
+def test_clicks_beside_all_places_or_on_another_specimen_are_refused(first, tmp_path):
+    x_nm, y_nm = place_nm(0, 0)
+    beside = classify(first, *clicks(), "--at", f"film={x_nm - 1e6:g},{y_nm:g}", "--out", tmp_path)
+    assert beside.exit_code == 2 and "lies in no place that was seen" in " ".join(beside.output.split())
+    other = classify(first, *clicks(), "--specimen", "zz", "--out", tmp_path)
+    assert other.exit_code == 2 and "has no specimen 'zz'; it has a" in " ".join(other.output.split())
+    one, two = chips_of_survey(first)[:2]
+    with pytest.raises(ConfigError, match="--specimen which is meant"):
+        examples_among([one, replace(two, of="b")], [("film", one.x_nm, one.y_nm)])
+
+
 def test_a_running_survey_is_asked_to_go_back_and_goes(specimen, first, tmp_path):
     night = open_night(
         ringed_survey(specimen, budget={"detail_fraction": 0.3}, controls={"count": 0}), tmp_path / "night"
@@ -79,6 +93,7 @@ def test_a_running_survey_is_asked_to_go_back_and_goes(specimen, first, tmp_path
     with SurveyReader(tmp_path / "night") as reader:
         wished = [step for step in reader.steps() if step.decision.decided_by == "person"]
         states = {row.state for row in reader.rows.requests()}
+        assert {row.data["specimen"] for row in reader.rows.requests()} == {"a"}
     assert len(wished) >= 3 and {step.look for step in wished} == {"detail"}
     tree = trees_of(read_meta(tmp_path / "night").config)["a"]
     rings = {place_nm(*site) for site in RINGED}
