@@ -36,8 +36,8 @@ _FEWEST_CYCLES, _FINEST = 5.0, 0.45
 _APART: Ratio = 0.35
 """Of the shortest vector: columns are no nearer to each other."""
 _SMOOTH: Ratio = 0.12
-_NEAR = 2.4
-"""Shortest vectors: how far neighbours lie that tell how a place is strained."""
+_NEAR, _NEXT = 2.4, 1.1
+"""Shortest and longest vectors: how far neighbours lie, at least, that tell how a place is strained."""
 _FEWEST_NEIGHBOURS, FEWEST_COLUMNS = 8, 20
 _ASTRAY: Ratio = 0.25
 """Of a vector, how far a column may be from where its neighbour says it is."""
@@ -93,10 +93,11 @@ def measure_lattice(image: npt.NDArray[np.generic]) -> Lattice:
     if pixels.ndim != 2 or not np.isfinite(pixels).all():
         raise ValueError(f"a lattice is measured in an image (H, W) of finite numbers; got one of shape {pixels.shape}")
     vectors = _reduced(np.asarray(np.linalg.inv(_reciprocal(pixels)).T, dtype=np.float64))
-    shortest = float(np.linalg.norm(vectors, axis=1).min())
+    shortest, longest = np.sort(np.linalg.norm(vectors, axis=1)).tolist()
+    reach = max(_NEAR * shortest, _NEXT * longest)
     columns = _columns(pixels, shortest)
     places = np.column_stack([columns[:, 1], -columns[:, 0]])
-    local, inverse, residual, told = _fitted(places, vectors, shortest)
+    local, inverse, residual, told = _fitted(places, vectors, reach)
     if told.sum() < FEWEST_COLUMNS:
         raise ValueError(f"{int(told.sum())} columns lie on a lattice, too few to measure it: show more of it")
     places, columns, local, inverse = places[told], columns[told], local[told], inverse[told]
@@ -104,7 +105,8 @@ def measure_lattice(image: npt.NDArray[np.generic]) -> Lattice:
     mean = np.median(local, axis=0)
     # neighbours share columns: so many are independent
     spread = _MAD_TO_SD * np.median(np.abs(local - mean), axis=0)
-    mean_sd = spread / math.sqrt(max(len(places) / (math.pi * _NEAR**2), 1.0))
+    a_neighbourhood = math.pi * reach**2 / abs(float(np.linalg.det(vectors)))
+    mean_sd = spread / math.sqrt(max(len(places) / a_neighbourhood, 1.0))
     back = np.linalg.inv(mean.T)
     deformed = local.transpose(0, 2, 1) @ back
     # var of F_ij = sd² · row j of back', through the covariance of the two vectors
@@ -218,8 +220,8 @@ def _columns(pixels: Array, shortest: float) -> Array:
     return np.asarray((found + off)[good], dtype=np.float64)
 
 
-def _fitted(places: Array, vectors: Array, shortest: float) -> tuple[Array, Array, Array, npt.NDArray[np.bool_]]:
-    """Of each of N places the two vectors (N, 2, 2) that its neighbours tell, and (X'X)⁻¹ (N, 2, 2) of that fit.
+def _fitted(places: Array, vectors: Array, reach: float) -> tuple[Array, Array, Array, npt.NDArray[np.bool_]]:
+    """Of N places the two vectors (N, 2, 2) that neighbours within ``reach`` tell, and (X'X)⁻¹ (N, 2, 2) of that fit.
 
     And residuals of columns from these fits (M,), and which of the N have neighbours enough. A neighbour counts where
     it lies on the lattice as seen from the place: columns of another kind within the cell do not.
@@ -231,7 +233,7 @@ def _fitted(places: Array, vectors: Array, shortest: float) -> tuple[Array, Arra
     if not n:
         return local, inverse, residuals[0], told
     back = np.linalg.inv(vectors)
-    for at, near in enumerate(cKDTree(places).query_ball_point(places, _NEAR * shortest)):
+    for at, near in enumerate(cKDTree(places).query_ball_point(places, reach)):
         apart = places[near] - places[at]
         index = apart @ back
         whole = np.rint(index)

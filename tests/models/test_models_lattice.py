@@ -11,10 +11,10 @@ from models.lattice import measure_lattice
 FIRST, SECOND = (9.3, 0.8), (-0.5, 10.1)
 
 
-def drawn(seed, gradient=((0.0, 0.0), (0.0, 0.0)), side=224, counts=60.0, base=((0.0, 0.0, 1.0),)):
+def drawn(seed, gradient=((0.0, 0.0), (0.0, 0.0)), side=224, counts=60.0, base=((0.0, 0.0, 1.0),), second=SECOND):
     """Counts of an image of round columns, the lattice's vectors as rows (x, y up), and (N, 2) rows and columns."""
     rng = np.random.default_rng(seed)
-    vectors = np.array([FIRST, SECOND]) @ (np.eye(2) + np.array(gradient)).T
+    vectors = np.array([FIRST, second]) @ (np.eye(2) + np.array(gradient)).T
     origin = rng.uniform(0, 9, 2)
     rows, columns = np.mgrid[:side, :side]
     image, places = np.full((side, side), 0.15), []
@@ -45,6 +45,16 @@ def test_vectors_columns_and_their_uncertainties_are_right():
     lengths, sd = found.spacings_px
     assert np.allclose(lengths, [np.hypot(*FIRST), np.hypot(*SECOND)], atol=4 * sd.max())
     assert found.orientation_deg[0] == pytest.approx(np.degrees(np.arctan2(0.8, 9.3)), abs=4 * found.orientation_deg[1])
+
+
+@pytest.mark.parametrize("ratio", [2.4, 3.0])
+def test_a_long_cell_is_measured_as_others_are(ratio):
+    """Layers edge on: the nearest rows are farther than twice the shortest vector."""
+    image, vectors, _ = drawn(0, counts=150.0, second=(-0.8 * ratio, 9.3 * ratio))
+    found = measure_lattice(image)
+    assert len(found.columns_px) > 150
+    assert (np.abs(found.vectors_px - vectors) < 4 * found.vectors_sd_px).all()
+    assert np.quantile(np.abs(found.strain / found.strain_sd), 0.9) < 3
 
 
 def test_one_half_turned_and_stretched_is_told_from_the_other():
