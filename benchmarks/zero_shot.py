@@ -61,6 +61,12 @@ CURRENT_PA = 50.0
 FIRST_SEED, FEW = 60_000, 10
 PAIRED = ("learned", "planner")
 LEARNED = PAIRED[0]
+AGENTS: dict[str, AgentSettings | str] = {
+    "planner": PlannerSettings(),
+    "greedy atlas": RasterSettings(by_atlas=True),
+    "raster": RasterSettings(),
+    ORACLE: ORACLE,
+}
 
 
 @dataclass(frozen=True)
@@ -180,7 +186,7 @@ def flights(
 
 def rows_of(picture: Picture, made: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
     rows = []
-    fewest = min(len(made[name]) for name in PAIRED)
+    fewest = min(len(made[name]) for name in PAIRED if name in made)
     for name, flights_of in made.items():
         each = flights_of[:fewest]
         values = {key: np.array([one[key] for one in each]) for key in ("found", "named", "looks", "outlined")}
@@ -199,6 +205,9 @@ def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--policy", default="survey", help="FILE.safetensors, or the name of a shipped one")
     parser.add_argument("--starts", type=int, default=50, metavar="N", help="on each image")
+    parser.add_argument(
+        "--agents", default=",".join(AGENTS), metavar="NAMES", help=f"beside it, of {', '.join(AGENTS)}"
+    )
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="keeps every flight; a later call goes on")
     parser.add_argument("--seconds", type=float, metavar="S", help="begin no flight later; tell what was flown by then")
@@ -207,13 +216,11 @@ def main() -> int:
     if not here:
         print(f"no recorded image under {DATA}: set ADAPTEM_DATA to the folder that has them")
         return 0
-    entrants: dict[str, AgentSettings | str] = {
-        LEARNED: LearnedSettings(weights=str(find_policy(options.policy))),
-        "planner": PlannerSettings(),
-        "greedy atlas": RasterSettings(by_atlas=True),
-        "raster": RasterSettings(),
-        ORACLE: ORACLE,
-    }
+    asked = options.agents.split(",")
+    if unknown := set(asked) - set(AGENTS):
+        parser.error(f"--agents {', '.join(sorted(unknown))}: choose among {', '.join(AGENTS)}")
+    learned = LearnedSettings(weights=str(find_policy(options.policy)))
+    entrants: dict[str, AgentSettings | str] = {LEARNED: learned} | {name: AGENTS[name] for name in asked}
     here, starts = (here[:1], 2) if options.quick else (here, options.starts)
     jobs = flights(here, entrants, starts)
     results = done([job for _, _, job in jobs], options.workers, options.keep, options.seconds)
@@ -224,6 +231,8 @@ def main() -> int:
     rows = [row for picture in whole for row in rows_of(picture, made[picture.name])]
     if len(results) < len(jobs):
         print(f"stopped after {len(results)} of {len(jobs)} flights: starts says how many are told")
+    if not rows:
+        return 1
     title = "outlined sites found and named at a tenth of the dose" + (
         " (quick: not a result)" if options.quick else ""
     )
