@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from archive.reader import SurveyReader
 from review.feature import transplanted
+from review.panels import Panel, drawn
 from review.pictures import ACCENT, Frames, greys, limits_of
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Gallery:
         self._frames = Frames(reader, list(reader.steps()), config.get("scorer", {}).get("signal"))
         self._limits = lru_cache(None)(self._limits_of)
         self._channel_limits = lru_cache(None)(self._limits_of_channels)
+        self._in_common = lru_cache(None)(self._in_every_look)
         self.picture = lru_cache(_KEPT)(self._picture)
 
     def close(self) -> None:
@@ -83,33 +85,52 @@ class Gallery:
         return stream.getvalue()
 
     def _side_by_side(self, exposure_id: int, site: Site, contrast: Contrast, feature: Feature | None) -> bytes | None:
-        """Every detector, and the power spectrum of the first: each at the limits that all places share for it."""
+        """Every detector, and the power spectrum of the first image: each at the limits that all places share for it.
+
+        Spectra and patterns are shown where every place has them: else whoever judges blind would know by them which
+        places were looked at in which way.
+        """
         found = self._frames.channels(exposure_id, _named(site))
         if feature is not None:
             found = {name: transplanted(image, feature.channels[name]) for name, image in found.items()}
         if not found:
             return None
-        shown = found | {"FFT": power_spectrum(next(iter(found.values())))}
+        shown: dict[str, Panel | npt.NDArray[np.float32]] = {**found, "FFT": power_spectrum(next(iter(found.values())))}
+        panels = self._frames.panels(exposure_id, _named(site))
+        shown |= {name: panel for name, panel in panels.items() if name in self._in_common()}
         side, line = _CHANNEL_PX, 20
         strip = Image.new("L", (side * len(shown), side + line), 255)
-        font, drawn = ImageFont.load_default(14), ImageDraw.Draw(strip)
-        for number, (name, image) in enumerate(shown.items()):
-            limits = limits_of(image) if contrast == "own" else self._channel_limits().get(name, limits_of(image))
-            picture = Image.fromarray(greys(image, limits)).resize((side - 4, side - 4), Image.Resampling.NEAREST)
+        font, pen = ImageFont.load_default(14), ImageDraw.Draw(strip)
+        for number, (name, one) in enumerate(shown.items()):
+            own = _limits_of_values(one.values if isinstance(one, Panel) else one)
+            limits = own if contrast == "own" else self._channel_limits().get(name, own)
+            if isinstance(one, Panel):
+                picture = drawn(one, limits, side - 4)
+            else:
+                picture = Image.fromarray(greys(one, limits)).resize((side - 4, side - 4), Image.Resampling.NEAREST)
             strip.paste(picture, (number * side, 0))
-            drawn.text((number * side + 4, side - 2), name, fill=0, font=font)
+            pen.text((number * side + 4, side - 2), name, fill=0, font=font)
         stream = io.BytesIO()
         strip.save(stream, format="PNG")
         return stream.getvalue()
 
+    def _in_every_look(self) -> frozenset[str]:
+        """The detectors that every place with a look of its own was shown by: told by the journal's rows alone."""
+        looks = {place.exposure_id for place in self._places if place.near}
+        each = [{signal.signal for signal in self._reader.rows.signals(exposure)} for exposure in looks]
+        return frozenset(set.intersection(*each) if each else set())
+
     def _limits_of_channels(self) -> dict[str, tuple[float, float]]:
         step = max(len(self._places) // _SAMPLED, 1)
-        found = [self._frames.channels(p.exposure_id, _named(site_of(p))) for p in self._places[::step]]
         values: dict[str, list[npt.NDArray[np.float32]]] = {}
-        for each in found:
-            for name, image in (each | {"FFT": power_spectrum(next(iter(each.values())))} if each else {}).items():
-                values.setdefault(name, []).append(image.ravel())
-        return {name: limits_of(np.concatenate(each)) for name, each in values.items()}
+        for place in self._places[::step]:
+            images = self._frames.channels(place.exposure_id, _named(site_of(place)))
+            if images:
+                images["FFT"] = power_spectrum(next(iter(images.values())))
+            panels = self._frames.panels(place.exposure_id, _named(site_of(place)))
+            for name, one in {**images, **{name: panel.values for name, panel in panels.items()}}.items():
+                values.setdefault(name, []).append(one)
+        return {name: _limits_of_values(*each) for name, each in values.items()}
 
     def _cut(
         self, exposure_id: int, specimen: str, site: Site, *, wide: bool, feature: Feature | None = None
@@ -134,6 +155,12 @@ class Gallery:
         found = [self._cut(p.exposure_id, p.specimen, site_of(p), wide=wide) for p in self._places[::step]]
         values = [each[0].ravel() for each in found if each is not None]
         return limits_of(np.concatenate(values)) if values else None
+
+
+def _limits_of_values(*values: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Of images alike; of spectra (E,) from the lowest to the highest, because a line may be one channel wide."""
+    whole = np.concatenate([each.ravel() for each in values])
+    return (float(whole.min()), float(whole.max())) if values[0].ndim == 1 else limits_of(whole)
 
 
 Site: TypeAlias = tuple[float, float, float, float]

@@ -15,6 +15,7 @@ from archive.errors import ArchiveError
 from envs.novelty import image_of
 from envs.step import Purpose
 from envs.targets import pixel_of_place
+from review.panels import panels_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from archive.reader import SurveyReader
     from envs.step import ExposureRecord, Step
     from instruments.types import Frame
+    from review.panels import Panel
 
     Box: TypeAlias = tuple[int, int, int, int]
 
@@ -129,6 +131,15 @@ class Frames:
                 top, left, bottom, right = _crop(frame, image.shape, site, margin=1.0)
                 found[name] = image[top:bottom, left:right]
         return found
+
+    def panels(self, exposure_id: int, site: Mapping[str, Any]) -> dict[str, Panel]:
+        """By detector, the spectra and patterns of an exposure at a site."""
+        try:
+            frame = self._frame(exposure_id)
+        except ArchiveError:
+            return {}
+        top, left, bottom, right = _crop(frame, frame.exposure.shape, site, margin=1.0)
+        return panels_of(frame, (slice(top, bottom), slice(left, right)))
 
     def around(self, specimen: str, site: Mapping[str, Any]) -> tuple[npt.NDArray[np.float32], Box] | None:
         """(H, W): what lies around a site in the overview that has it nearest to its centre, and the site's box."""

@@ -13,9 +13,11 @@ from envs.step import Decision, ExposureRecord, Fault, Kind, Purpose, Score, Ste
 from instruments.types import Exposure, Footprint, Optics, StagePosition
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from archive.recorder import SurveyRecorder
+    from instruments.types import Signal
 
 EXPOSURE = Exposure(field_of_view_nm=16.0, shape=(32, 32), dwell_us=1.0)
 CHOSEN = Tag(stream=Stream.POLICY, inclusion_probability=None)
@@ -35,6 +37,7 @@ class MadeUp:
         self, purpose: Purpose = Purpose.DETAIL, *, x_nm: float = 0.0, y_nm: float = 0.0, specimen: str = "a",
         rotation_deg: float = 0.0, committed: bool = True, fault: Fault | None = None, tag: Tag = CHOSEN,
         interest: float | None = None, target: int = 0, doubts: tuple[str, ...] = (),
+        signals: Mapping[str, Signal] | None = None,
     ) -> int:  # fmt: skip
         """One step with one exposure of 16 nm; its frame is kept unless it is not ``committed``. Returns its id."""
         exposure = replace(EXPOSURE, rotation_deg=rotation_deg)
@@ -42,7 +45,7 @@ class MadeUp:
         number = self.record.intent(exposure, purpose=purpose, tags=(tag,), footprint=place, specimen=specimen)
         stage = StagePosition(x_nm=x_nm, y_nm=y_nm)
         if committed:
-            taken = replace(frame(number), exposure=replace(exposure, id=number), stage=stage, doubts=doubts)
+            taken = replace(frame(number, signals), exposure=replace(exposure, id=number), stage=stage, doubts=doubts)
             self.record.commit(number, taken)
         else:
             self.record.fail(number, "the detector was silent", spent=True)
