@@ -5,13 +5,15 @@ python docs/review_pictures.py
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder, asking = Path(place) / "demo", Path(place) / "asking"
         subprocess.run([*ADAPTEM, "survey", config, "--out", folder], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        with reviewed(folder, take_all):
+        with reviewed(folder, lambda page, link: take_all(page, link, folder)):
             pass
         words = [*ADAPTEM, "survey", config, "--set", "autonomy=confirm", "--out", asking, "--json"]
         survey = subprocess.Popen(words, stdout=subprocess.DEVNULL)  # noqa: S603 - our own words
@@ -87,7 +89,7 @@ def _middle(page: Page, selector: str) -> tuple[float, float]:
     return box["x"] + 0.6 * box["width"], box["y"] + 0.4 * box["height"]
 
 
-def take_all(page: Page, link: str) -> None:
+def take_all(page: Page, link: str, folder: Path) -> None:
     """From the link to the figures, and to the atlas once all is judged."""
     page.goto(link)
     take(page, "judge")
@@ -104,7 +106,7 @@ def take_all(page: Page, link: str) -> None:
         page.keyboard.press("u")
     page.keyboard.press("g")
     page.keyboard.press("Home")
-    judge_all(page, "14215")
+    judge_all(page, made_up(folder))
     take(page, "done")
     page.keyboard.press("Enter")
     page.wait_for_url("**/result")
@@ -135,6 +137,14 @@ def take_all(page: Page, link: str) -> None:
         page.wait_for_url("**/result")
         page.goto(link.partition("/login")[0])
     take(page, "everything")
+
+
+def made_up(folder: Path) -> str:
+    """A key for each place of the first batch: two flags of three are remarkable, controls are ordinary."""
+    with closing(sqlite3.connect(folder / "labels.sqlite")) as database:
+        rows = database.execute("SELECT data FROM items ORDER BY position").fetchall()
+    flags = [json.loads(data)["flag"] for (data,) in rows]
+    return "".join("1" if flag is None else "2" if flag["rank"] % 3 == 0 else "5" for flag in flags)
 
 
 def judge_all(page: Page, keys: str) -> None:
