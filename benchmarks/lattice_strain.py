@@ -58,7 +58,7 @@ def drawn(lattice: Drawn, counts: float, rng: np.random.Generator) -> Array:
     places = places[((places > -5) & (places < SIDE_PX + 5)).all(axis=1)]
     at = np.arange(SIDE_PX)
     across, down = (np.exp(-((at - place[:, None]) ** 2) / 2 / lattice.width_px**2) for place in places.T)
-    return rng.poisson(counts * (down.T @ across + GROUND)).astype(np.float64)
+    return np.asarray(rng.poisson(counts * (down.T @ across + GROUND)), dtype=np.float64)
 
 
 def main() -> int:
