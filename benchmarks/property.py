@@ -130,9 +130,13 @@ def row(name: str, drawn: Map, method: str, seeds: int, measurements: int) -> di
     for within in WITHIN:
         mean, low, high = interval(np.array([hits[min(within, measurements) - 1] for hits, _ in flown], dtype=float))
         found[f"within_{within}"] = f"{mean:.1f} ({low:.1f}–{high:.1f})"
+    every_s = [each for _, spent_s in flown for each in spent_s]
+    median_s, slow_s = np.quantile(every_s, (0.5, 0.95)).tolist()
     return found | {
         "highest": int(drawn.highest.sum()),
-        "seconds_a_decision": float(np.median([each for _, spent_s in flown for each in spent_s])),
+        "seconds_a_decision": median_s,
+        "slow_95": slow_s,
+        "slowest": max(every_s),
     }
 
 

@@ -61,6 +61,7 @@ def main() -> int:
     made = frames(BEFORE // 4 if options.quick else 2 * BEFORE)
     half = len(made) // 2
     encoder, watch, classical, both = load_encoder(), Anomaly(), NoveltyScorer(), SeeingScorer()
+    taken_in = Anomaly()  # beside it: what is usual is not fitted anew while one frame is timed
 
     def row_of(image: Image) -> Any:
         return np.concatenate([describe_windows(image, CELLS, 1.0), both.seen(image, CELLS)], axis=1)
@@ -85,6 +86,7 @@ def main() -> int:
         scores = watch.scores(found)
         for cell in CELLS:
             watch.cell(scores, cell.rows_px, cell.columns_px)
+        taken_in.observe(0, found)
 
     def by_both(image: Image) -> None:
         found = row_of(image)
