@@ -11,6 +11,8 @@ what is on them, at one dose and magnification, chips at others are told apart, 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import time
 from pathlib import Path
 
@@ -97,6 +99,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--seed", type=int, default=0, help="of the first weights and of how views are varied")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--anyway", action="store_true", help="replace weights that told more of the held-out chips")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
@@ -119,8 +122,20 @@ def main() -> None:
         "held_out_accuracy": f"{after:.3f}",
         "held_out_accuracy_untrained": f"{before:.3f}",
     }
-    save_encoder(encoder, options.out, about)
+    place = options.out if options.anyway else placed(options.out, after)
+    save_encoder(encoder, place, about)
     console.print(about)
+    if place != options.out:
+        console.print(
+            f"{options.out} tells more of the held-out chips and stays; these are in {place} (--anyway replaces)"
+        )
+
+
+def placed(out: Path, accuracy: float) -> Path:
+    """Where new weights go: in the place of ``out``, or beside it where those there told more held-out chips apart."""
+    card = out.with_suffix(".json")
+    known = float(json.loads(card.read_text()).get("held_out_accuracy", "nan")) if card.is_file() else math.nan
+    return out.with_name(f"{out.stem}-not-better{out.suffix}") if known > round(accuracy, 3) else out
 
 
 if __name__ == "__main__":

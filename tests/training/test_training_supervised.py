@@ -10,9 +10,9 @@ pytest.importorskip("numba", reason="the extra 'simulate' is not installed")
 
 import torch
 
-from models.encoder import Encoder
+from models.encoder import Encoder, save_encoder
 from training.encoder_worlds import HELD_OUT, TRAINED, VIEW_PX, varied, views
-from training.supervised import fit, vicreg
+from training.supervised import fit, placed, vicreg
 from training.varying import CROP_PX, pair
 
 
@@ -67,3 +67,11 @@ def test_it_learns(some):
     torch.set_num_threads(1)
     losses = fit(Encoder(), some, 12, 0)
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_weights_that_tell_less_do_not_replace_those_that_are_there(tmp_path):
+    out = tmp_path / "encoder.safetensors"
+    assert placed(out, 0.4) == out
+    save_encoder(Encoder().eval(), out, {"held_out_accuracy": "0.511"})
+    assert placed(out, 0.511) == out == placed(out, 0.6)
+    assert placed(out, 0.5).name == "encoder-not-better.safetensors"
