@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from console.exits import Exit, plain_errors, say, show
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIVE_S = 5.0
+"""How often a page that is watched is written anew, at most."""
 Config = Annotated[Path, typer.Argument(help="A config of what is followed (YAML).", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to; by itself NAME-001 and so on in `out`.")]
 
@@ -24,6 +30,9 @@ def track(
     folder: Out = None,
     rehearse: Annotated[
         bool, typer.Option("--dry-run", help="Touch nothing: say whether this dose can tell the laws apart.")
+    ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Write report.html anew every few seconds: a browser that shows it follows.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say the end only.")] = False,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=c. May be repeated.")] = None,
@@ -44,7 +53,8 @@ def track(
                 show({"rehearsed": told})
             return
         place = folder or _free(settings.out, settings.name)
-        found = _tracking("surveys.tracking").run_tracking(following, place, tell)
+        watch = _watch(place, told, tell) if live else None
+        found = _tracking("surveys.tracking").run_tracking(following, place, tell, watch)
         _finish(place, found, told, json=json)
 
 
@@ -70,6 +80,23 @@ def _finish(place: Path, found: dict[str, Any], told: list[dict[str, Any]], *, j
         raise typer.Exit(Exit.INTERRUPTED)
 
 
+def _watch(place: Path, told: list[dict[str, Any]], tell: Any) -> Callable[[Any], None]:
+    """The report, written anew while it goes on, but no more often than a person looks."""
+    from review.tracking import write_tracking_report
+
+    next_s = [float("-inf")]
+
+    def watch(run: Any) -> None:
+        if time.monotonic() < next_s[0] or (found := run.so_far()) is None:
+            return
+        page = write_tracking_report(place, told, found=found, renewed_s=LIVE_S)
+        if next_s[0] < 0:
+            tell(f"to watch it: {page.resolve().as_uri()}")
+        next_s[0] = time.monotonic() + LIVE_S
+
+    return watch
+
+
 def _rehearsed(prepared: Any, following: Any, tell: Any) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
@@ -82,9 +109,11 @@ def _rehearsed(prepared: Any, following: Any, tell: Any) -> list[dict[str, Any]]
         tell(f"rehearsed {each.law}: {each.probability:.2f} at the end of {each.looks} looks{taken}")
     if weak:
         names = "; ".join(each.law for each in weak)
+        plays = following.settings.rehearsals or 1
         tell(
-            f"this dose may be too small to tell: {names}. Raise `electrons` ({following.settings.electrons:.3g}), or "
-            "expect these to be mistaken for others"
+            f"this dose may be too small to tell: {names}. Raise `electrons` ({following.settings.electrons:.3g}) and "
+            "rehearse again: where that helps nothing, these looks cannot tell them at any dose. Each was played "
+            f"{'once' if plays == 1 else f'{plays} times'}; `rehearsals` says how often"
         )
     return told
 

@@ -36,14 +36,22 @@ _SHOWN_FRAMES = 5
 _SHOWN_REASONS = 12
 
 
-def write_tracking_report(folder: Path, rehearsed: Sequence[Row] = (), out: Path | None = None) -> Path:
+def write_tracking_report(
+    folder: Path,
+    rehearsed: Sequence[Row] = (),
+    out: Path | None = None,
+    *,
+    found: Row | None = None,
+    renewed_s: float | None = None,
+) -> Path:
     """Write ``report.html`` into a followed specimen's folder, or into ``out``; returns its path.
 
-    Raises FolderError where nothing was followed in it, or not to an end or a stop.
+    ``found``: what is known while it goes on; a browser is then to show the page anew after ``renewed_s``. Raises
+    FolderError where nothing was followed in it, or not to an end or a stop.
     """
     rows = read_rows(folder)
     try:
-        found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        found = found or json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         if not rows:
             raise FolderError(f"{folder}: nothing was followed here ({error.filename} is not there)") from error
@@ -58,6 +66,7 @@ def write_tracking_report(folder: Path, rehearsed: Sequence[Row] = (), out: Path
     page = environment.get_template("tracking.html").render(
         name=folder.name,
         found=found,
+        renewed_s=renewed_s,
         rehearsed=rehearsed,
         reasons=_reasons(looked),
         faults=[row for row in rows if row["fault"]],

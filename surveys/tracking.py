@@ -27,16 +27,19 @@ from surveys.tracking_run import Run
 from surveys.tracking_settings import TrackSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from surveys.tracking_run import Tell
 
 
-def run_tracking(following: Following, folder: Path, tell: Tell) -> dict[str, Any]:
+def run_tracking(
+    following: Following, folder: Path, tell: Tell, watch: Callable[[Run], None] | None = None
+) -> dict[str, Any]:
     """Follow the specimen to the end of time or dose; what is known then, also in ``folder``/tracking.json.
 
-    A signal that says stop ends it at its next safe point, with what is known by then. Raises ConfigError, FolderError,
-    InstrumentError.
+    ``watch`` is called after every tick. A signal that says stop ends it at its next safe point, with what is known
+    by then. Raises ConfigError, FolderError, InstrumentError.
     """
     settings = following.settings
     meta = Meta.new(
@@ -45,7 +48,7 @@ def run_tracking(following: Following, folder: Path, tell: Tell) -> dict[str, An
         config=settings.model_dump(mode="json"),
         who=settings.who.model_dump(mode="json"),
     )
-    return _follow(following, SurveyFolder.create(folder, meta), tell)
+    return _follow(following, SurveyFolder.create(folder, meta), tell, watch)
 
 
 def resume_tracking(folder: Path, tell: Tell) -> dict[str, Any]:
@@ -64,7 +67,9 @@ def resume_tracking(folder: Path, tell: Tell) -> dict[str, Any]:
     return _follow(following, place, tell)
 
 
-def _follow(following: Following, place: SurveyFolder, tell: Tell) -> dict[str, Any]:
+def _follow(
+    following: Following, place: SurveyFolder, tell: Tell, watch: Callable[[Run], None] | None = None
+) -> dict[str, Any]:
     """In a folder that is locked, new or not."""
     settings = following.settings
     with ExitStack() as parting:
@@ -85,7 +90,7 @@ def _follow(following: Following, place: SurveyFolder, tell: Tell) -> dict[str, 
             run.take_up(begun)
         main = threading.current_thread() is threading.main_thread()
         with stopping_on_signals(run) if main else nullcontext():
-            run.to_the_end()
+            run.to_the_end(watch)
         summary = run.summary()
         record.event("ended", summary["ended"], time_s=clock.now_s(), data={"stopped": summary["stopped"]})
         write_atomically(place.path / SUMMARY, (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())

@@ -63,6 +63,16 @@ class FollowingMind:
         """What it chooses; None where it gave nothing within the deadline, or broke."""
         return self._ask(self.agent.act, self._deadline_s)
 
+    def ask(self, question: Callable[[], dict[str, Any]], patience_s: float) -> dict[str, Any] | None:
+        """What is answered once it has worked through everything; None: nothing within so long, or it broke."""
+        found: list[dict[str, Any]] = []
+
+        def answer() -> Choice:
+            found.append(question())
+            return Choice(None, 0, 0.0, 0.0, "")
+
+        return found[0] if self._ask(answer, patience_s) is not None else None
+
     def settle(self, patience_s: float) -> bool:
         """Whether it has worked through everything, at the end, within so long."""
         return self._ask(lambda: Choice(None, 0, 0.0, 0.0, ""), patience_s) is not None

@@ -11,14 +11,15 @@ from agent.rehearsal import Rehearsed, rehearse
 from agent.tracking_mission import Mission
 from configs.load import ConfigError
 from envs.track_standards import standards
-from envs.tracked import Sensor
+from envs.tracked import ImageSensor, Sensor, SpectrumSensor
 from instruments.simulated.settings import SimulatedSettings
 from models.kinetics_laws import all_laws
+from models.kinetics_phases import Front, Transformation
 from surveys.tracking_settings import TrackSettings
 
 if TYPE_CHECKING:
     from envs.tracked import TrackLook
-    from models.kinetics import Conditions
+    from models.kinetics import Conditions, Expected, Law
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def prepare(settings: TrackSettings) -> Following:
         )
     sensors = standards(instrument, looks)
     mission = Mission(
-        laws=all_laws(settings.priors()),
+        laws=_laws(settings.priors(), sensors),
         looks=looks,
         sensors=sensors,
         places_nm=settings.places_nm(),
@@ -75,6 +76,16 @@ def prepare(settings: TrackSettings) -> Following:
             f"{cheapest:.3g}: raise it, or lower controls.times"
         )
     return Following(settings, mission, sensors)
+
+
+def _laws(expected: Expected, sensors: Mapping[str, Sensor]) -> list[Law]:
+    """All, but for those of phases where no signal tells one phase from another: they say nothing else to be seen."""
+    phases = any(
+        sensor.new_contrast != 1.0 if isinstance(sensor, ImageSensor) else len(sensor.references.per_nm) > 1
+        for sensor in sensors.values()
+        if isinstance(sensor, ImageSensor | SpectrumSensor)
+    )
+    return [law for law in all_laws(expected) if phases or not isinstance(law, Front | Transformation)]
 
 
 def control_look(settings: TrackSettings) -> TrackLook:

@@ -58,7 +58,8 @@ class Run:
     def _forecast(self, from_s: float, to_s: float) -> list[tuple[float, Conditions]]:
         return expected_conditions(self.following.settings, self.held, from_s, to_s)
 
-    def to_the_end(self) -> None:
+    def to_the_end(self, watch: Callable[[Run], None] | None = None) -> None:
+        """``watch`` is called after every tick."""
         settings, env = self.following.settings, self.env
         due = [settings.horizon_s * n / (settings.controls.times - 1) for n in range(settings.controls.times)]
         due = [min(t_s, settings.horizon_s - settings.tick_s * (len(settings.controls.places) + 1)) for t_s in due]
@@ -69,6 +70,8 @@ class Run:
                 self._look_aside()
                 continue
             self._tick()
+            if watch is not None:
+                watch(self)
         self.settled = self.mind.settle(_SETTLE_S)
 
     def _tick(self) -> None:
@@ -194,6 +197,12 @@ class Run:
             self._tell(f"{t_s:7.1f} s  {why}")
         for each in faults:
             self._tell(f"{t_s:7.1f} s  {each}")
+
+    def so_far(self) -> dict[str, Any] | None:
+        """What is known now, of an agent that may be at work; None: it gave no answer in time."""
+        found = self.mind.ask(self.summary, _SETTLE_S)
+        told = f"{self.env.now_s:.0f} of {self.following.settings.horizon_s:g} s, and it goes on"
+        return None if found is None else found | {"ended": told}
 
     def summary(self) -> dict[str, Any]:
         """What is known, under the conditions that were read, and the programme's for what has not passed."""

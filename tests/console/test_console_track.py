@@ -7,6 +7,8 @@ import json
 import pytest
 from console_helpers import adaptem, refused
 
+import review.tracking
+
 pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 
 SHORT = [
@@ -35,10 +37,28 @@ def test_it_follows_and_leaves_a_report(tmp_path):
     assert "probability" in result.stdout
 
 
+def test_a_page_can_be_watched_while_it_goes_on(tmp_path, monkeypatch):
+    pages, write = [], review.tracking.write_tracking_report
+
+    def seen(*arguments, **options):
+        page = write(*arguments, **options)
+        pages.append(page.read_text())
+        return page
+
+    monkeypatch.setattr("console.track.LIVE_S", 0.0)
+    monkeypatch.setattr("review.tracking.write_tracking_report", seen)
+    result = adaptem("track", CONFIG, "--live", "--out", tmp_path / "run", "--set", "rehearsals=0", *SHORT)
+    assert result.stdout.count("to watch it: file://") == 1
+    assert len(pages) > 5
+    assert all('http-equiv="refresh"' in page and "it goes on" in page for page in pages[:-1])
+    assert 'http-equiv="refresh"' not in pages[-1]
+    assert "it goes on" not in pages[-1]
+
+
 def test_a_dry_run_touches_nothing(tmp_path, monkeypatch):
     result = adaptem("track", CONFIG, "--dry-run", "--json", "--set", f"out={tmp_path}", *SHORT)
     told = json.loads(result.stdout)["rehearsed"]
-    assert len(told) == 8
+    assert len(told) == 6  # copper alone: laws of phases would show nothing
     assert {"law", "probability", "told", "looks", "likeliest"} <= set(told[0])
     assert list(tmp_path.iterdir()) == []
 
