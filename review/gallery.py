@@ -115,7 +115,12 @@ class Gallery:
         return stream.getvalue()
 
     def _in_every_look(self) -> frozenset[str]:
-        """The detectors that every place with a look of its own was shown by: told by the journal's rows alone."""
+        """The detectors that every place with a look of its own was shown by: told by the journal's rows alone.
+
+        None where known features were put into pictures: a spectrum is of what was there, and would belie them.
+        """
+        if self._features:
+            return frozenset()
         looks = {place.exposure_id for place in self._places if place.near}
         each = [{signal.signal for signal in self._reader.rows.signals(exposure)} for exposure in looks]
         return frozenset(set.intersection(*each) if each else set())

@@ -12,6 +12,7 @@ from review_samples import MadeUp, flag
 
 from envs.step import Purpose
 from instruments.types import Axis, Signal
+from review.feature import Feature
 from review.gallery import Gallery, site_of
 from review.study import Study
 
@@ -49,10 +50,10 @@ def made(path, *, of_all):
     record.close()
 
 
-def strips(path):
+def strips(path, features=None):
     """(H, W) of each place, its detectors side by side."""
     study = Study(path)
-    gallery = Gallery(path, study.places)
+    gallery = Gallery(path, study.places, features)
     found = [
         np.asarray(Image.open(io.BytesIO(gallery.picture(p.exposure_id, "a", site_of(p), "channels", "same") or b"")))
         for p in study.places
@@ -81,6 +82,13 @@ def test_spectrum_and_pattern_are_shown_at_limits_that_all_places_share(tmp_path
 def test_what_only_some_places_have_tells_nobody_which(tmp_path):
     made(tmp_path / "n", of_all=False)
     assert {strip.shape for strip in strips(tmp_path / "n")} == {(SIDE + LINE, 2 * SIDE)}  # HAADF, FFT
+
+
+def test_no_spectrum_belies_a_seeded_positive(tmp_path):
+    made(tmp_path / "n", of_all=True)
+    image = np.ones((4, 4), np.float32)
+    seeded = {"a/99": Feature(image, image, {"HAADF": image})}
+    assert {strip.shape for strip in strips(tmp_path / "n", seeded)} == {(SIDE + LINE, 2 * SIDE)}
 
 
 def test_a_frame_that_is_missing_has_no_strip_and_the_others_are_drawn(tmp_path):
