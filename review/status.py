@@ -28,6 +28,8 @@ def status_of(folder: Path) -> dict[str, Any]:
         waiting = Rows(journal).open_proposal() if process is not None else None
         present = content["specimens"][-1] if content["specimens"] else None
         unusual = unusual_so_far(meta, Rows(journal), present) if process is not None and present is not None else None
+    if waiting is not None and health.get("state") == "running":
+        health = {**health, "state": "waiting for a person"}  # the journal knows it some seconds before
     done, ended, faults = content["done"], content["ended"], content["faults"]
     return {
         "survey": content["survey"],

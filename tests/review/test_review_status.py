@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from review_samples import MadeUp
 
-from archive.folder import read_meta
+from archive.folder import read_meta, write_health
 from envs.step import Score
 from review.status import status_of
 from surveys.places import trees_of
@@ -16,6 +16,18 @@ def made_up(tmp_path):
     made = MadeUp(tmp_path / "night")
     yield made
     made.close()
+
+
+def test_one_that_asks_waits_for_a_person_and_not_some_seconds_later(made_up):
+    write_health(made_up.folder.path, {"state": "running"})
+    assert status_of(made_up.folder.path)["state"].startswith("running (process")
+    made_up.event("proposal", "overview", proposal=1)
+    assert status_of(made_up.folder.path)["state"].startswith("waiting for a person (process")
+    write_health(made_up.folder.path, {"state": "parked"})
+    assert status_of(made_up.folder.path)["state"].startswith("parked (process")
+    write_health(made_up.folder.path, {"state": "running"})
+    made_up.event("answered", "Ada: approve", proposal=1)
+    assert status_of(made_up.folder.path)["state"].startswith("running (process")
 
 
 def test_a_running_survey_tells_what_stands_out_so_far(made_up):
