@@ -62,7 +62,7 @@ class Shown:
     def of(cls, steps: Sequence[Step], scorer: Keeping) -> Shown:
         found: dict[tuple[int, int], Window] = {}
         for step in steps:
-            if step.score is not None and step.shown is not None:
+            if step.score is not None and step.score.cells and step.shown is not None:  # a blank frame shows none
                 number = step.shown.exposure.id or 0
                 found |= {
                     (number, cell): window
