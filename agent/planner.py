@@ -143,10 +143,11 @@ class Planner:
         """Of every site, in the order of ``self._sites``; how much of it earlier surveys say."""
         column = {name: values[self._sites] for name, values in view.columns.items()}
         seen = column["looks_done"] > 0
-        if not column["interest_seen"][seen].any():  # the background in detail is too young to judge any of them
-            seen = np.zeros_like(seen)
         known = column["above_known"] > 0
         above, interest = column["interest_above"], column["interest_seen"]
+        if not interest[seen].any():  # the background in detail is too young to judge any of them
+            young = None if self._earlier is None else self._earlier.young()
+            seen, interest = (np.zeros_like(seen), interest) if young is None else (np.isfinite(young), young)
         cold = self._model.believe(above, known, interest, seen)
         told = None if self._earlier is None else self._earlier.expected(above, known)
         if told is None:

@@ -52,6 +52,8 @@ class WarmSettings(Settings):
     """Sites to be known from above before overviews are compared."""
     ridge: PositiveFloat = 30.0
     """Sites that a descriptor's weight of 0 is worth."""
+    first_looks: Annotated[int, Field(ge=8)] = 8
+    """Close looks from which they are held against what was expected of them, before the survey itself judges any."""
 
 
 class PlannerSettings(Settings):

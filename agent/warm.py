@@ -5,10 +5,11 @@
     a site here, from above ─► expected outcome ─► in place of its interest from above: the warm model
     the interest from above itself ──────────────────────────►  the cold model
     the earlier surveys, one by one ─► did the others tell more of it than its interest from above? ─┐
+    the most promising sites here ─► as much expected of them as of those of the earlier surveys? ───┤
     what was seen here ─► how probable either model had made it ─────────────────────────────────────┴─► their shares
 
-So one of other specimens is not heard, one that contradicts itself hardly, and one that misleads is found out by the
-first looks.
+So one of other specimens is not heard, one that contradicts itself hardly, one that knows nothing like what is here is
+found out from above, and one that misleads by the first looks.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import numpy.typing as npt
 
 from agent.belief import Belief
 from agent.prior import EarlierSurvey
+from envs.descriptors import NAMES
+from envs.novelty import NoveltyScorer, NoveltySettings
 from envs.overviews import apart, in_spreads, quantiles_of, scaled, telling
 from envs.step import Kind
 
@@ -40,6 +43,10 @@ KNOTS = (1.0, 3.0)
 """Spreads from which a descriptor counts more steeply."""
 FEWEST_SITES = 10
 """Of an earlier survey, to judge by it whether others foretell it."""
+PROMISING = 3
+"""Sites of a survey, those of which earlier ones expect the most: rare features are few."""
+DOUBT = 0.5
+"""Standard deviation of what is expected of them, at the least: earlier surveys are few, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,16 @@ class _Source:
     """(P, P)."""
     products: Array
     """(P,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What the other earlier surveys had told of one."""
+
+    told: bool
+    """Where to look in it."""
+    promise: float
+    """Expected of its most promising sites."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,32 +91,50 @@ class Earlier:
         self._settings, self._names = settings, prior.names
         self._place = {int(site): number for number, site in enumerate(sites)}
         self._rows = np.full((len(sites), len(prior.names)), np.nan)
+        self._close = np.full_like(self._rows, np.nan)
         self._sources = []
         for one in prior.surveys:
             features = _features(scaled(one.rows, prior.names), one.quantiles)
             self._sources.append(_Source(one, features, features.T @ features, features.T @ one.outcome))
-        self._told = [self._would_have_told(number) for number in range(len(self._sources))]
+        self._trials = [self._trial(number) for number in range(len(self._sources))]
         self._scored: _Scored | None = None
         self.fingerprint = prior.fingerprint
 
     def see(self, step: Step) -> None:
-        """Keep what an overview shows of the sites."""
+        """Keep what an overview shows of the sites, and what their own looks show."""
         if step.kind is not Kind.LOOK or step.score is None:
             return
         for cell, row in zip(step.score.cells, step.score.descriptors, strict=True):
             place = self._place.get(cell)
-            if place is not None and cell != step.target and len(row) == self._rows.shape[1]:
+            if place is None or len(row) != self._rows.shape[1]:
+                continue
+            if cell == step.target:
+                self._close[place] = row
+            else:
                 self._rows[place], self._scored = row, None
 
     def state(self) -> Mapping[str, Any]:
-        """What was seen from above: (row by the site's number among those planned)."""
-        seen = np.flatnonzero(np.isfinite(self._rows).all(axis=1))
-        return {"above": {str(place): self._rows[place].tolist() for place in seen.tolist()}}
+        """What was seen of the sites, by a site's number among those planned: from above, and by looks of their own."""
+        return {"above": _kept(self._rows), "close": _kept(self._close)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._rows[:], self._scored = np.nan, None
-        for place, row in state["above"].items():
-            self._rows[int(place)] = row
+        self._rows[:], self._close[:], self._scored = np.nan, np.nan, None
+        for rows, kept in ((self._rows, state["above"]), (self._close, state["close"])):
+            for place, row in kept.items():
+                rows[int(place)] = row
+
+    def young(self) -> Array | None:
+        """(N,) interest of the sites' own looks against each other, NaN without one; None while they are too few.
+
+        A survey's own judgement comes later, for it says what is unusual; this only tells early whether sites of which
+        much was expected stand out from the others.
+        """
+        if self._names != NAMES or np.isfinite(self._close).all(axis=1).sum() < self._settings.first_looks:
+            return None
+        judge = NoveltyScorer(NoveltySettings(first_cells=self._settings.first_looks))
+        judge.observe("close", self._close)
+        found = judge.interest("close", self._close)
+        return found if np.isfinite(found).any() else None
 
     def expected(self, above: Array, known: Mask) -> tuple[Array, Ratio] | None:
         """(N,) what to expect of sites, on the scale of their interest from above, and how far to trust in it.
@@ -127,9 +162,25 @@ class Earlier:
         heard = self._heard(quantiles)
         if not heard.any():
             return _Scored(told, None, 0.0)
-        trials = [(weight, won) for weight, won in zip(heard.tolist(), self._told, strict=True) if won is not None]
-        wins, asked = sum(weight * won for weight, won in trials), sum(weight for weight, _ in trials)
-        return _Scored(told, _features(here, quantiles) @ self._weights(heard), (1 + wins) / (2 + asked))
+        score = _features(here, quantiles) @ self._weights(heard)
+        return _Scored(told, score, self._trust(heard, _promise(score)))
+
+    def _trust(self, heard: Array, promise: float) -> Ratio:
+        """That surveys heard with these weights (S,) tell where to look, where they expect ``promise`` of the best.
+
+        Where they tell, as much is expected of the most promising sites here as the others expected of each survey's
+        (normal). Where less is, nothing here is like what was found before: the odds fall by how improbable that is.
+        """
+        trials = [(weight, one) for weight, one in zip(heard.tolist(), self._trials, strict=True) if weight and one]
+        if not trials:
+            return 0.5
+        weights = np.array([weight for weight, _ in trials])
+        told, promised = np.array([(float(one.told), one.promise) for _, one in trials]).T
+        trust = float((1 + weights @ told) / (2 + weights.sum()))
+        usual = float(weights @ promised / weights.sum())
+        spread = math.sqrt(float(weights @ (promised - usual) ** 2 / weights.sum()) + DOUBT**2)
+        like = math.exp(-0.5 * (max(usual - promise, 0.0) / spread) ** 2)
+        return trust * like / (trust * like + 1 - trust)
 
     def _heard(self, ours: Array, without: int | None = None) -> Array:
         """(S,) the weight of each earlier survey on a specimen whose overview has these quantiles (Q, F)."""
@@ -148,18 +199,19 @@ class Earlier:
         ridge[0] = 1e-6
         return np.linalg.solve(squares + np.diag(ridge), products)
 
-    def _would_have_told(self, number: int) -> bool | None:
-        """Whether the others had told more of an earlier survey's sites than chance, and than interest from above did.
+    def _trial(self, number: int) -> _Trial | None:
+        """What the others had told of an earlier survey; None where none is like it, or too little came of its sites.
 
-        None where none of the others is like it, or too little came of its sites to say.
+        They had told where to look, where they tell more of it than chance, and than interest from above did.
         """
         source = self._sources[number]
         heard = self._heard(source.of.quantiles, without=number)
         outcome = source.of.outcome
         if not heard.any() or len(outcome) < FEWEST_SITES or outcome.std() == 0:
             return None
-        by_others = _correlation(source.features @ self._weights(heard), outcome)
-        return by_others > max(_correlation(source.of.above, outcome), 1 / math.sqrt(len(outcome)))
+        by_others = source.features @ self._weights(heard)
+        least = max(_correlation(source.of.above, outcome), 1 / math.sqrt(len(outcome)))
+        return _Trial(_correlation(by_others, outcome) > least, _promise(by_others))
 
 
 def posterior(trust: Ratio, cold: Belief, warm: Belief) -> Ratio:
@@ -179,6 +231,16 @@ def mixed(cold: Belief, warm: Belief, share: Ratio) -> Belief:
         scatter=math.sqrt(share * warm.scatter**2 + (1 - share) * cold.scatter**2),
         evidence=cold.evidence,
     )
+
+
+def _kept(rows: Array) -> dict[str, list[float]]:
+    seen = np.flatnonzero(np.isfinite(rows).all(axis=1))
+    return {str(place): rows[place].tolist() for place in seen.tolist()}
+
+
+def _promise(score: Array) -> float:
+    """Mean of the highest of what is expected (n,)."""
+    return float(np.sort(score)[-PROMISING:].mean())
 
 
 def _features(on_scale: Array, quantiles: Array) -> Array:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from archive.durable import sync_folder, transaction
 from archive.errors import JournalError, JournalFull
 from archive.rows import Rows
-from archive.schema import FrameRecord, dump, upgrade
+from archive.schema import UPGRADES, FrameRecord, dump
+from archive.sqlite_writing import make_durable, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,15 +61,16 @@ class Journal:
         self.rows = Rows(self._database)
 
     def _open(self) -> None:
-        (mode,) = self._database.execute("PRAGMA journal_mode=WAL").fetchone()
-        if mode != "wal":
-            raise JournalError(
-                f"{self.path} cannot use SQLite's write-ahead log (found {mode}): put the survey on a local disk"
-            )
-        self._database.execute("PRAGMA synchronous=FULL")
+        make_durable(self._database, self.path, JournalError)
         self._database.execute("PRAGMA foreign_keys=ON")
-        upgrade(self._database)
+        upgrade(self._database, UPGRADES, self._newer)
         self.set_meta("opened_utc", self._utc())  # the probe: a write through the log, before any beam
+
+    def _newer(self, version: int) -> JournalError:
+        return JournalError(
+            f"{self.path} has schema_version {version} and this adaptem knows up to {len(UPGRADES)}: install a newer "
+            "adaptem; nothing was changed"
+        )
 
     def close(self) -> None:
         """Fold the log back and close. Safe twice."""

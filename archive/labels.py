@@ -18,7 +18,7 @@ from archive.durable import sync_folder, transaction
 from archive.errors import JournalError
 from archive.journal import utc_now
 from archive.labels_schema import UPGRADES
-from archive.schema import upgrade
+from archive.sqlite_writing import make_durable, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,12 +97,9 @@ class LabelJournal:
         try:
             self._database = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
             self._database.row_factory = sqlite3.Row
-            (mode,) = self._database.execute("PRAGMA journal_mode=WAL").fetchone()
-            if mode != "wal":
-                raise JournalError(f"{path} cannot use SQLite's write-ahead log (found {mode}): put it on a local disk")
-            self._database.execute("PRAGMA synchronous=FULL")
+            make_durable(self._database, path, JournalError)
             self._database.execute("PRAGMA foreign_keys=ON")
-            upgrade(self._database, UPGRADES)
+            upgrade(self._database, UPGRADES, self._newer)
             with self._transaction() as database:  # the probe: a write, before a person's first label
                 database.execute("INSERT OR REPLACE INTO meta VALUES ('opened_utc', ?)", (self._utc(),))
                 database.execute("INSERT OR IGNORE INTO meta VALUES ('id', ?)", (secrets.token_hex(16),))
@@ -113,6 +110,12 @@ class LabelJournal:
             ) from error
         if new:
             sync_folder(path.parent)
+
+    def _newer(self, version: int) -> JournalError:
+        return JournalError(
+            f"the labels in {self.path} have schema_version {version} and this adaptem knows up to {len(UPGRADES)}: "
+            "install a newer adaptem; nothing was changed"
+        )
 
     def close(self) -> None:
         """Safe twice."""

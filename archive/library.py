@@ -8,11 +8,13 @@ others comes by ``library_exchange``; the questions that are more than a look-up
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from archive.journal import utc_now
 from archive.library_campaigns import add_entry
 from archive.library_engine import open_engine
+from archive.library_overview import take_overview
 from archive.library_records import (
     Experiment,
     Kept,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from archive.campaign_entries import Entry
     from archive.library_engine import Engine
+    from archive.library_overview import Overview
     from archive.library_records import Added, Vector
 
 _REPLACED = "replaced"
@@ -100,10 +103,12 @@ class Library:
         results: Iterable[tuple[Result, str]] = (),
         entries: Iterable[tuple[Entry, str]] = (),
         *,
+        overviews: Mapping[str, Overview] = MappingProxyType({}),
         source: Source | None = None,
     ) -> dict[str, int]:
         """Many at once, all or none, each with its origin; how many were new, same, revised, in conflict.
 
+        ``overviews``: by the uid of their experiment; one of an experiment that is told otherwise here is left out.
         ``source``: the bundle or library that they come from. What claims to be of this library's origin revises
         nothing then.
         """
@@ -112,6 +117,8 @@ class Library:
             for experiment, vectors, origin in experiments:
                 foreign = source is not None
                 counts[self._add(database, checked(experiment), vectors, origin, foreign=foreign)] += 1
+                if (overview := overviews.get(experiment.uid)) is not None:
+                    take_overview(database, experiment.uid, experiment.content, overview, ours=self.id)
             for result, origin in results:
                 counts[self._add_result(database, checked_result(result), origin)] += 1
             for entry, origin in entries:

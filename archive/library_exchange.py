@@ -10,6 +10,9 @@ the order of ``embeddings/MODEL.json``. Rules, by what an experiment is (``uid``
   replaces it, and what it said before is kept aside.
 - otherwise a conflict: ours stays, theirs is kept aside in ``conflicts`` for a person.
 
+``overviews.jsonl`` holds what surveys saw from above and what came of it, where there are any: one goes with an
+experiment that is told here as there, and of two the one on which people said more stays.
+
 ``campaigns.jsonl`` holds entries of campaigns, where there are any: what is not known is added, and nothing replaced.
 """
 
@@ -19,9 +22,10 @@ import hashlib
 import json
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from pydantic_core import to_json
 
 from archive.bundle import PART_BYTES, Member, crate, person, software, write_bundle
 from archive.bundle_reading import BundleError, open_bundle
@@ -30,6 +34,7 @@ from archive.journal import utc_now
 from archive.library import Library
 from archive.library_campaigns import entries_of
 from archive.library_engine import on_server
+from archive.library_overview import overview_at
 from archive.library_records import (
     MODEL_NAME,
     Experiment,
@@ -41,16 +46,20 @@ from archive.library_records import (
     experiment_of,
     result_of,
 )
+from archive.overview_lines import overview_line, overview_of_line
 from archive.software import commit, version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from archive.bundle_reading import Bundle
+    from archive.library_overview import Overview
     from archive.library_records import Vector
 
+Record: TypeAlias = "Experiment | Result | Entry | tuple[str, Overview]"
+
 FORMAT = "adaptem library 1"
-_CAMPAIGNS = "campaigns.jsonl"
+_CAMPAIGNS, _OVERVIEWS = "campaigns.jsonl", "overviews.jsonl"
 MOST_BYTES = 2 << 30
 """Of a bundle, unpacked: its members are read whole."""
 _MOST_LINE = 4 << 20
@@ -84,11 +93,17 @@ def export_bundle(
         for model, vector in library.embeddings(each.id).items():
             vectors.setdefault(model, []).append((each.experiment.uid, vector))
     lines = b"".join(_line(each.origin, "experiment", each.experiment) for each in kept)
-    told = b"".join(_line(origin, "result", result) for result, origin in results)
-    members = [Member("experiments.jsonl", lines), Member("results.jsonl", told)]
+    found = b"".join(_line(origin, "result", result) for result, origin in results)
+    members = [Member("experiments.jsonl", lines), Member("results.jsonl", found)]
     whose = entries_of(library.database, campaign) if campaign or numbers is None else []
     if whose:
         members.append(Member(_CAMPAIGNS, b"".join(_line(origin, "entry", entry) for entry, origin in whose)))
+    seen = [(each, overview_at(library.database, each.id)) for each in kept]
+    told = (
+        _told(each.origin, "overview", to_json(overview_line(each.experiment.uid, one))) for each, one in seen if one
+    )
+    if above := b"".join(told):
+        members.append(Member(_OVERVIEWS, above))
     for model, rows in vectors.items():
         about = {"model": model, "size": len(rows[0][1]), "uids": [uid for uid, _ in rows]}
         members.append(Member(f"embeddings/{model}.json", json.dumps(about).encode()))
@@ -128,9 +143,11 @@ def import_bundle(library: Library, path: Path) -> dict[str, int]:
             for entry, whose in (_records(bundle, _CAMPAIGNS, "entry") if _CAMPAIGNS in bundle.names else ())
             if isinstance(entry, Entry)
         ]
+        above = _records(bundle, _OVERVIEWS, "overview") if _OVERVIEWS in bundle.names else ()
+        overviews = dict(one for one, _ in above if isinstance(one, tuple))
         author, licence = _names(root.get("author"), entities), _references(root.get("license"))
         source = Source(_digest(path), path.name, origin, author or None, ", ".join(licence) or None)
-        return library.add_all(experiments, results, entries, source=source)
+        return library.add_all(experiments, results, entries, overviews=overviews, source=source)
 
 
 def merge(library: Library, other: Path | str) -> dict[str, int]:
@@ -142,26 +159,35 @@ def merge(library: Library, other: Path | str) -> dict[str, int]:
         raise LibraryError(f"asked to merge {other}, found no such file")
     try:
         with Library(other, create=False, write=False) as theirs:
-            told = [(each.experiment, theirs.embeddings(each.id), each.origin) for each in theirs.all()]
+            kept = list(theirs.all())
+            told = [(each.experiment, theirs.embeddings(each.id), each.origin) for each in kept]
+            seen = {each.experiment.uid: overview_at(theirs.database, each.id) for each in kept}
+            overviews = {uid: one for uid, one in seen.items() if one is not None}
             digest = hashlib.sha256(theirs.id.encode()).hexdigest() if on_server(other) else _digest(Path(other))
             source = Source(digest, Path(theirs.name).name, theirs.id, None, None)
-            return library.add_all(told, theirs.results(), entries_of(theirs.database), source=source)
+            entries = entries_of(theirs.database)
+            return library.add_all(told, theirs.results(), entries, overviews=overviews, source=source)
     except sqlite3.Error as error:
         raise LibraryError(f"asked to merge {other}, found: {error}; restore a copy of it") from error
 
 
 def _line(origin: str, kind: str, record: Experiment | Result | Entry) -> bytes:
-    told = entry_json(record) if isinstance(record, Entry) else canonical(record)
+    return _told(origin, kind, entry_json(record) if isinstance(record, Entry) else canonical(record))
+
+
+def _told(origin: str, kind: str, told: bytes) -> bytes:
     return b'{"origin":' + json.dumps(origin).encode() + f',"{kind}":'.encode() + told + b"}\n"
 
 
-def _read(kind: str, data: str) -> Experiment | Result | Entry:
+def _read(kind: str, data: str) -> Record:
     if kind == "entry":
         return entry_of(data)
+    if kind == "overview":
+        return overview_of_line(json.loads(data))
     return checked(experiment_of(data)) if kind == "experiment" else result_of(data)
 
 
-def _records(bundle: Bundle, name: str, kind: str) -> Iterator[tuple[Experiment | Result | Entry, str]]:
+def _records(bundle: Bundle, name: str, kind: str) -> Iterator[tuple[Record, str]]:
     """Every line, checked as if it were typed here."""
     for number, line in enumerate(bundle.read(name).splitlines(), start=1):
         where = f"{bundle.path}: {name}, line {number}"

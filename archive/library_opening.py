@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from archive.durable import sync_folder
 from archive.library_records import LibraryError, OlderLibraryError
-from archive.library_schema import UPGRADES, schema_version, upgrade
+from archive.library_schema import UPGRADES
 from archive.sqlite_reading import has_log, read_only, reading
+from archive.sqlite_writing import make_durable, run_scripts, schema_version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,10 +68,7 @@ def _writable(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(path, isolation_level=None, timeout=_TIMEOUT_S)
     try:
-        (mode,) = database.execute("PRAGMA journal_mode=WAL").fetchone()
-        if mode != "wal":
-            raise LibraryError(f"{path} cannot use SQLite's write-ahead log (found {mode}): put it on a local disk")
-        database.execute("PRAGMA synchronous=FULL")
+        make_durable(database, path, LibraryError)
         if _checked_version(database, path) < len(UPGRADES) or _mark(database) != APPLICATION_ID:
             _bring_up(database, path)
     except BaseException:
@@ -86,7 +84,7 @@ def _bring_up(database: sqlite3.Connection, path: Path) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         _checked_version(database, path)
-        upgrade(database)
+        run_scripts(database, UPGRADES)
         database.execute("INSERT OR IGNORE INTO meta VALUES ('library', ?)", (uuid.uuid4().hex,))
         database.execute("INSERT OR IGNORE INTO meta VALUES ('replaced', '0')")
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")

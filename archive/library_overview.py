@@ -131,6 +131,26 @@ def insert_overview(database: Engine, number: int, overview: Overview | None) ->
         database.execute("INSERT INTO overview_sites VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 
+def take_overview(database: Engine, uid: str, content: str, overview: Overview, *, ours: str) -> None:
+    """Keep what another library tells, where this one has the same telling of its experiment.
+
+    ``ours``: this library's id; what it told first nobody else changes. Of two overviews the one on which people said
+    more stays.
+    """
+    row = database.execute(
+        "SELECT id FROM experiments WHERE uid = ? AND content = ? AND origin <> ?", (uid, content, ours)
+    ).fetchone()
+    if row is None:
+        return
+    there = overview_at(database, row[0])
+    if there is None or _judged(there) < _judged(overview):
+        insert_overview(database, row[0], overview)
+
+
+def _judged(overview: Overview) -> int:
+    return sum(site.verdict is not None for site in overview.sites)
+
+
 def earlier_overviews(
     library: Library, elements: Sequence[str], names: Sequence[str], pixel_size_nm: float, count: int
 ) -> list[tuple[Kept, Overview]]:
@@ -142,18 +162,19 @@ def earlier_overviews(
     query = Query(elements=tuple(elements), ranges={"pixel_size_nm": near}, kind="survey")
     found: list[tuple[Kept, Overview]] = []
     for kept in library.many(numbers(library, query, _MOST_ASKED)):
-        overview = _overview(library, kept.id)
+        overview = overview_at(library.database, kept.id)
         if overview is not None and overview.names == tuple(names):
             found.append((kept, overview))
     return sorted(found, key=lambda pair: -pair[0].id)[:count]
 
 
-def _overview(library: Library, number: int) -> Overview | None:
-    row = library.database.execute("SELECT names, quantiles FROM overviews WHERE experiment = ?", (number,)).fetchone()
+def overview_at(database: Engine, number: int) -> Overview | None:
+    """Of the experiment of this number."""
+    row = database.execute("SELECT names, quantiles FROM overviews WHERE experiment = ?", (number,)).fetchone()
     if row is None:
         return None
     names = tuple(json.loads(row[0]))
-    told = library.database.execute(
+    told = database.execute(
         "SELECT target, above, interest, flagged, verdict, vector FROM overview_sites WHERE experiment = ?"
         " ORDER BY target",
         (number,),

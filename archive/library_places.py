@@ -45,7 +45,7 @@ _ALIKE = {"pixel_size_nm": 0.2, "fluence_e_per_A2": 0.3}
 """Relative difference of conditions up to which looks are alike."""
 
 
-_UNTOLD = (
+UNTOLD = (
     "Nobody told what the specimen is made of (who.elements in the config): no earlier survey is known to be like it"
 )
 
@@ -143,7 +143,7 @@ def histories(library: Library, of: Experiment, places: Sequence[Place]) -> list
     told its elements, nothing is known to be like it, and nothing is claimed.
     """
     if not of.elements:
-        return [History(0, 0, None, (), _UNTOLD) for _ in places]
+        return [History(0, 0, None, (), UNTOLD) for _ in places]
     ranges: dict[str, tuple[float | None, float | None]] = {}
     for name, share in _ALIKE.items():
         value = getattr(of.conditions, name)

@@ -1,12 +1,6 @@
-"""The library's tables and their upgrade. ``PRAGMA user_version`` is its schema_version."""
+"""The library's tables, one text a version."""
 
 from __future__ import annotations
-
-import sqlite3
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 UPGRADES: tuple[str, ...] = (
     """
@@ -95,27 +89,4 @@ UPGRADES: tuple[str, ...] = (
     END;
     """,
 )
-"""Script i brings a library from schema_version i to i + 1; version 0 is the empty file."""
-
-
-def upgrade(database: sqlite3.Connection, scripts: Sequence[str] = UPGRADES) -> None:
-    """Bring a library to the newest schema_version, inside the transaction that is open."""
-    for script in scripts[schema_version(database) :]:
-        for statement in _statements(script):
-            database.execute(statement)
-    database.execute(f"PRAGMA user_version = {len(scripts)}")
-
-
-def _statements(script: str) -> Iterator[str]:
-    """One at a time: ``executescript`` would end the transaction."""
-    begun = ""
-    for part in script.split(";"):
-        begun += part + ";"
-        if sqlite3.complete_statement(begun):  # not within a comment or a trigger
-            yield begun
-            begun = ""
-
-
-def schema_version(database: sqlite3.Connection) -> int:
-    """0 is an empty file."""
-    return int(database.execute("PRAGMA user_version").fetchone()[0])
+"""As ``archive.sqlite_writing`` takes them."""

@@ -23,9 +23,9 @@ from archive.schema import (
     FrameRecord,
     dump,
     parse,
-    schema_version,
 )
 from archive.sqlite_reading import read_only
+from archive.sqlite_writing import schema_version
 from envs.step import Purpose, Step, Tag
 from instruments.types import Axis, Exposure, Footprint
 

@@ -1,23 +1,18 @@
-"""The journal's tables, their upgrade, and the JSON form of the records kept in them."""
+"""The journal's tables, one text a version, and the JSON form of the records kept in them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from archive.errors import JournalError
 from envs.step import Step, Tag
 from instruments.types import Axis, Exposure, Footprint, Frame, Optics, Reading, StagePosition
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Sequence
 
 T = TypeVar("T")
 
@@ -85,35 +80,7 @@ UPGRADES: tuple[str, ...] = (
     CREATE TABLE flags (rank INTEGER PRIMARY KEY, data TEXT NOT NULL);
     """,
 )
-"""Script i brings a journal from schema_version i to i + 1; version 0 is the empty file."""
-
-
-def upgrade(database: sqlite3.Connection, scripts: Sequence[str] = UPGRADES) -> int:
-    """Bring a journal to the newest schema_version (SQLite's ``user_version``), whole or not at all; return it.
-
-    Raises JournalError for a journal newer than this program.
-    """
-    newest = len(scripts)
-    version = schema_version(database)
-    if version == newest:
-        return newest
-    if version > newest:
-        raise JournalError(
-            f"the journal has schema_version {version} and this adaptem knows up to {newest}: install a newer adaptem"
-        )
-    body = "\n".join(scripts[version:])
-    try:
-        database.executescript(f"BEGIN IMMEDIATE; {body}\n PRAGMA user_version = {newest}; COMMIT;")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
-    return newest
-
-
-def schema_version(database: sqlite3.Connection) -> int:
-    """The journal's version; 0 is an empty file."""
-    return int(database.execute("PRAGMA user_version").fetchone()[0])
+"""As ``archive.sqlite_writing`` takes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

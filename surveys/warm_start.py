@@ -23,6 +23,7 @@ from archive.durable import write_atomically
 from archive.errors import ArchiveError
 from archive.library import Library
 from archive.library_overview import Overview, OverviewSite, earlier_overviews
+from archive.library_places import UNTOLD
 from configs.errors import ConfigError
 from envs.scoring import make_scorer
 from envs.step import Purpose
@@ -82,7 +83,7 @@ def begin_warm(settings: SurveySettings, folder: Path, record: SurveyRecorder, n
         record.event(EVENT, f"begins without earlier surveys: {reason}", time_s=now_s, data={"surveys": []})
         return None
     if not heard:
-        told = f"finds no earlier survey of like specimens in {file}"
+        told = f"finds no earlier survey of like specimens in {file}" if settings.who.elements else UNTOLD
         record.event(EVENT, told, time_s=now_s, data={"library": str(file), "surveys": []})
         return None
     count, remarkable = len(heard), sum(one.remarkable for one in heard)
@@ -117,12 +118,16 @@ def go_on_warm(folder: Path, record: SurveyRecorder) -> Prior | None:
 
 
 def asked(library: Library, settings: SurveySettings) -> tuple[Prior, list[Heard]]:
-    """The earlier surveys of specimens like the one of these settings, the newest first. Raises ConfigError."""
+    """The earlier surveys of specimens like the one of these settings, the newest first.
+
+    None where nobody told its elements: nothing is known to be like it then. Raises ConfigError.
+    """
     names = make_scorer(settings.scorer).names
     looks = [look for look in survey_task(settings, 0).looks if look.purpose is Purpose.SURVEY]
-    if not looks:
+    elements = settings.who.elements
+    if not looks or not elements:
         return Prior(names, ()), []
-    exposure, elements = looks[0].exposure, settings.who.elements or ()
+    exposure = looks[0].exposure
     found = earlier_overviews(library, elements, names, exposure.pixel_size_nm, MOST_SURVEYS)
     made = [earlier(kept.experiment.title, overview) for kept, overview in found]
     return Prior(names, tuple(made)), [_heard(*pair) for pair in found]

@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 from test_archive_library import made
 
-from archive import library_schema
+from archive import library_opening
 from archive.journal import Journal
 from archive.library import Library
 from archive.library_exchange import merge
 from archive.library_opening import APPLICATION_ID
 from archive.library_records import LibraryError, OlderLibraryError
+from archive.library_schema import UPGRADES
 from archive.library_search import Query, numbers
+from archive.sqlite_writing import schema_version
 
 NOBODY = 65534
 
@@ -78,7 +80,7 @@ def older(tmp_path, monkeypatch):
     """A library of the first version, as it was before files were marked."""
     path = tmp_path / "older.sqlite"
     with monkeypatch.context() as patch:
-        patch.setattr(library_schema.upgrade, "__defaults__", (library_schema.UPGRADES[:1],))
+        patch.setattr(library_opening, "UPGRADES", UPGRADES[:1])
         with Library(path) as library:
             library.add(made(1))
             library.database.execute("PRAGMA application_id = 0")
@@ -92,7 +94,7 @@ def test_a_library_of_before_the_mark_is_known_by_its_name_in_meta(older):
     assert content(older) == before
     with Library(older, create=False) as library:
         assert len(library) == 1
-        assert library_schema.schema_version(library.database) == len(library_schema.UPGRADES)
+        assert schema_version(library.database) == len(UPGRADES)
         assert library.database.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
 
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from test_archive_library import made
 
+from archive import library_opening
 from archive.library import Library
 from archive.library_places import Place, histories, insert_places, kept_places
 from archive.library_records import Conditions
+from archive.library_schema import UPGRADES
+from archive.sqlite_writing import schema_version
 
 LIKE = Conditions(voltage_kV=200.0, pixel_size_nm=0.2, fluence_e_per_A2=100.0)
 WIDTH = 28
@@ -101,15 +104,13 @@ def test_no_more_than_its_share_of_places_is_kept():
 
 
 def test_a_library_of_the_first_version_is_brought_up(tmp_path, monkeypatch):
-    from archive import library_schema
-
     path = tmp_path / "library.sqlite"
     with monkeypatch.context() as patch:
-        patch.setattr(library_schema.upgrade, "__defaults__", (library_schema.UPGRADES[:1],))
+        patch.setattr(library_opening, "UPGRADES", UPGRADES[:1])
         with Library(path) as old:
-            assert library_schema.schema_version(old.database) == 1
+            assert schema_version(old.database) == 1
             old.database.execute("INSERT INTO meta VALUES ('mine', 'kept')")
     with Library(path) as new:
-        assert library_schema.schema_version(new.database) == len(library_schema.UPGRADES)
+        assert schema_version(new.database) == len(UPGRADES)
         assert new.database.execute("SELECT value FROM meta WHERE key = 'mine'").fetchone() == ("kept",)
         assert new.add(made(1)) == "new"

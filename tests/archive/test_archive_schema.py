@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -13,9 +16,16 @@ from hypothesis import strategies as st
 
 from archive.errors import JournalError
 from archive.journal import Journal
-from archive.schema import FRAME, STEP, UPGRADES, FrameRecord, dump, parse, schema_version, upgrade
+from archive.labels import LabelJournal
+from archive.schema import FRAME, STEP, UPGRADES, FrameRecord, dump, parse
+from archive.sqlite_writing import schema_version, upgrade
 from envs.step import Step
 from instruments.types import Outcome
+
+
+def newer(version):
+    return JournalError(f"version {version}")
+
 
 VERSION_1 = Path(__file__).with_name("journal_v1.sql")
 
@@ -59,22 +69,58 @@ def test_what_is_no_record_is_refused():
 def test_an_empty_file_is_version_0_and_becomes_the_newest(tmp_path):
     with sqlite3.connect(tmp_path / "j.sqlite", isolation_level=None) as database:
         assert schema_version(database) == 0
-        assert upgrade(database) == len(UPGRADES) == schema_version(database)
-        assert upgrade(database) == len(UPGRADES)
+        for _ in range(2):
+            upgrade(database, UPGRADES, newer)
+            assert schema_version(database) == len(UPGRADES)
     database.close()
 
 
 def test_an_upgrade_keeps_the_rows_or_changes_nothing(tmp_path):
     database = sqlite3.connect(tmp_path / "j.sqlite", isolation_level=None)
-    upgrade(database, ["CREATE TABLE t (a); INSERT INTO t VALUES (5);"])
+    upgrade(database, ["CREATE TABLE t (a); INSERT INTO t VALUES (5);"], newer)
     one = "ALTER TABLE t ADD COLUMN b DEFAULT 7;"
     with pytest.raises(sqlite3.Error):
-        upgrade(database, ["-", one, "INSERT INTO nowhere VALUES (1);"])
+        upgrade(database, ["-", one, "INSERT INTO nowhere VALUES (1);"], newer)
     assert schema_version(database) == 1
     assert database.execute("SELECT * FROM t").fetchall() == [(5,)]
-    assert upgrade(database, ["-", one, "UPDATE t SET a = 6;"]) == 3
+    upgrade(database, ["-", one, "UPDATE t SET a = 6;"], newer)
+    assert schema_version(database) == 3
     assert database.execute("SELECT * FROM t").fetchall() == [(6, 7)]
     database.close()
+
+
+def test_of_two_processes_that_bring_a_file_up_at_once_one_waits_and_finds_it_done(tmp_path):
+    scripts, started = ["CREATE TABLE t (a);", "INSERT INTO t VALUES (1);"], threading.Barrier(2)
+
+    def bring_up():
+        with closing(sqlite3.connect(tmp_path / "j.sqlite", isolation_level=None, timeout=30.0)) as database:
+            seen = schema_version(database)
+            started.wait()
+            upgrade(database, scripts, newer)
+            return seen, database.execute("SELECT * FROM t").fetchall()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [each.result() for each in [pool.submit(bring_up) for _ in range(2)]] == [(0, [(1,)])] * 2
+
+
+def test_a_file_that_became_newer_before_the_lock_was_ours_stays_as_it_is(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "j.sqlite", isolation_level=None)) as database:
+        upgrade(database, ["CREATE TABLE t (a);", "CREATE TABLE u (a);"], newer)
+        with pytest.raises(JournalError, match="version 2"):
+            upgrade(database, ["CREATE TABLE t (a);"], newer)
+        assert not database.in_transaction
+
+
+@pytest.mark.parametrize("made", [lambda path: Journal(path, create=True), LabelJournal])
+def test_labels_and_journals_of_a_newer_adaptem_are_refused_and_stay(tmp_path, made):
+    path = tmp_path / "j.sqlite"
+    made(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(JournalError, match=r"j\.sqlite has schema_version 99|j\.sqlite have schema_version 99"):
+        (Journal if made is not LabelJournal else LabelJournal)(path)
+    with closing(sqlite3.connect(path)) as database:
+        assert schema_version(database) == 99
 
 
 def test_a_newer_journal_is_refused(tmp_path):

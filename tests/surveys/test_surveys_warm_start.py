@@ -32,7 +32,7 @@ def settings(seed, library=(), **changes):
     return small(
         sites=8, seed=seed, who=WHO, agent={"kind": "planner", "warm": {"first_sites": 16}, "first_sites": 8},
         skills={"refocus": None}, instrument={"kind": "simulated", "specimen": {"rare_fraction": 0.019}},
-        flagging={"false_discovery_rate": 0.9}, library={"warm": True, **dict(library)},
+        flagging={"false_discovery_rate": 0.99}, library={"warm": True, **dict(library)},
         budget={"hours": 1.0, "electrons": 1e12, "detail_fraction": 0.6},
         **changes,
     )  # fmt: skip
@@ -115,6 +115,17 @@ def test_where_the_agent_is_not_told_people_are_and_a_broken_library_harms_no_su
     assert event.message.startswith("begins without earlier surveys: ")
     assert not (tmp_path / "3" / "prior.json").exists()
     assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_of_a_specimen_whose_elements_nobody_told_nothing_is_known_to_be_like_it(shelf, tmp_path):
+    asks = small(
+        sites=8, seed=4, agent={"kind": "planner"}, library={"warm": True, "file": str(shelf / "library.sqlite")}
+    )
+    night = open_night(asks, tmp_path / "untold")
+    assert night.prior is None
+    night.close()
+    (event,) = told(tmp_path / "untold")[0]
+    assert "who.elements in the config" in event.message and event.data["surveys"] == []
 
 
 @pytest.mark.parametrize("changes", [{"who": {"elements": ["Fe"]}}, {"looks": {"overview": {"shape": [128, 128]}}}])
