@@ -145,11 +145,11 @@ class Planner:
         seen = column["looks_done"] > 0
         known = column["above_known"] > 0
         above, interest = column["interest_above"], column["interest_seen"]
+        told = None if self._earlier is None else self._earlier.expected(above, known)
         if not interest[seen].any():  # the background in detail is too young to judge any of them
-            young = None if self._earlier is None else self._earlier.young()
+            young = None if self._earlier is None or told is None else self._earlier.young()
             seen, interest = (np.zeros_like(seen), interest) if young is None else (np.isfinite(young), young)
         cold = self._model.believe(above, known, interest, seen)
-        told = None if self._earlier is None else self._earlier.expected(above, known)
         if told is None:
             return cold, 0.0
         expected, trust = told

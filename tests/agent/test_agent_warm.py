@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from agent.belief import Belief, SiteModel
 from agent.prior import EarlierSurvey, Prior
 from agent.settings import PlannerSettings, WarmSettings
 from agent.warm import Earlier, mixed, posterior
+from envs.descriptors import NAMES as DESCRIPTORS
 from envs.overviews import apart, quantiles_of, telling
 from envs.step import Decision, Kind, Score, Step
 
@@ -67,6 +70,32 @@ def test_what_contradicts_itself_is_hardly_trusted_and_one_survey_alone_is_neith
     assert at_odds.expected(above, np.ones(len(SITES), bool))[1] < 0.35
     alone, _, above = an_agent([an_earlier(random)])
     assert alone.expected(above, np.ones(len(SITES), bool))[1] == 0.5
+
+
+def test_where_nothing_looks_like_what_was_found_before_earlier_surveys_are_hardly_trusted():
+    random = np.random.default_rng(7)
+    surveys = [an_earlier(random, str(n)) for n in range(6)]
+    everywhere = np.ones(len(SITES), bool)
+    like, rows, above = an_agent(surveys)
+    other = Earlier(Prior(NAMES, tuple(surveys)), WarmSettings(alike_spreads=20.0), SITES)
+    other.see(overview(np.column_stack([np.clip(rows[:, 0], -0.8, None), rows[:, 1:]])))  # the same without a dark tail
+    assert other.expected(above, everywhere)[1] < 0.2 < 0.8 < like.expected(above, everywhere)[1]
+
+
+def test_close_looks_are_held_against_each_other_before_the_survey_judges_them_and_come_back():
+    random = np.random.default_rng(8)
+    rows = random.lognormal(sigma=0.05, size=(10, len(DESCRIPTORS)))
+    rows[-1] *= 3.0
+    one, other = (Earlier(Prior(DESCRIPTORS, ()), WarmSettings(), SITES) for _ in range(2))
+    for n, (site, row) in enumerate(zip(SITES, rows, strict=False), start=1):
+        step = overview(row[None], SITES[n - 1 : n])
+        one.see(replace(step, target=int(site), look="detail"))
+        assert (one.young() is None) == (n < 8)
+    judged = one.young()
+    assert np.isfinite(judged).sum() == 10
+    assert judged[9] > 3.0 > np.nanmedian(judged)
+    other.restore(one.state())
+    np.testing.assert_array_equal(other.young(), judged)
 
 
 def test_other_specimens_are_not_heard_nor_anything_before_enough_is_seen():
