@@ -190,6 +190,12 @@ def classify(
             return
         for name, count in counts.items():
             say(f"{name or 'says nothing':>16}  {count}")
+        if examples is not None and 2 * counts.get(classes.NONE, 0) > len(told):
+            say(
+                "more than half is none of these: were the examples taken by the same detector, and processed as this? "
+                "Click some on it by --at, or ask for the most alike class by --closed",
+                style="yellow",
+            )
         say(f"{place / 'classes.csv'}, {place / 'classes.png'}{f', examples in {keep}' if keep else ''}")
         if revisit is not None:
             say(f"asked the survey in {what} to look at {driven} place(s) of class {revisit}")
