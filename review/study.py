@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from archive.errors import FolderError
 from archive.folder import holder, read_meta, versions
 from archive.labels import LabelJournal
 from archive.rows import Rows, open_read_only
@@ -18,6 +19,7 @@ from review.judged import to_second
 from review.sampling import BATCH_SIZE, compose, ids, shuffled
 from surveys.endings import last_word
 from surveys.places import PLACE, Place, places_of, trees_of
+from surveys.tracking_rows import is_followed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +53,10 @@ class Study:
         """
         self.folder = folder
         self.meta = read_meta(folder)
+        if is_followed(folder):
+            raise FolderError(
+                f"{folder}: a specimen is followed here, and nothing flagged; `adaptem report` tells of it"
+            )
         self.name = str(self.meta.config.get("name", "survey"))
         self.sites = {name: len(tree.leaves) for name, tree in trees_of(self.meta.config).items()}
         self._known: Known | None = None

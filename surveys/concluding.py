@@ -17,6 +17,7 @@ from surveys.endings import Reason, Summary, last_word
 from surveys.learned import load_learned
 from surveys.requests import forget_stale
 from surveys.settings import recorded
+from surveys.tracking_rows import is_followed
 from surveys.verdicts import flag_recorded, rank_together
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def conclude(folder: Path, person: str, why: str) -> tuple[SurveySettings, Summa
     if not person.strip() or not why.strip():
         raise ConfigError("who ends this survey as it is, and why? Give both: they are kept in its journal")
     read_meta(folder)
+    if is_followed(folder):
+        raise FolderError(f"{folder}: a specimen is followed here, and whatever is known of it is told as it goes on")
     running = holder(folder)
     if running is not None:
         raise FolderError(f"process {running} still runs the survey in {folder}: `adaptem stop {folder}` ends it")

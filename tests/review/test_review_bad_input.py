@@ -10,10 +10,12 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra 'review' is not installed")
 
+from archive_samples import CREATED
 from review_browser import served, survey
 from review_samples import MadeUp
 from typer.testing import CliRunner
 
+from archive.folder import Meta, SurveyFolder
 from archive.schema import UPGRADES
 from console.main import app
 from envs.step import Purpose
@@ -53,6 +55,15 @@ def test_what_a_newer_version_wrote_is_told(tmp_path, file):
     database.close()
     told = refused("review", folder, "--port", "0")
     assert f"schema_version {len(UPGRADES) + 50}" in told and "install a newer adaptem" in told
+
+
+@pytest.mark.parametrize("words", [("review", "--port", "0"), ("end", "--because", "x")])
+def test_a_specimen_that_is_followed_has_no_review(tmp_path, words):
+    config = {"name": "cell", "looks": {"image": {}}}
+    meta = Meta.new(created=CREATED, seed=0, config=config, who={})
+    SurveyFolder.create(tmp_path / "cell", meta).close()
+    (tmp_path / "cell" / "tracking.jsonl").touch()
+    assert "followed here" in refused(words[0], tmp_path / "cell", *words[1:])
 
 
 def test_missing_frames_are_told_and_the_rest_is_judged(tmp_path):
