@@ -241,6 +241,8 @@ def _seeing(module: str) -> Any:
     from configs.errors import ConfigError
 
     try:
-        return import_module(module)
+        found = import_module(module)
+        import_module("torch").set_num_threads(1)  # the same numbers on every machine, and no slower on a busy one
+        return found
     except ModuleNotFoundError as error:
         raise ConfigError(f"seeing needs {error.name}, which is not installed: pip install 'adaptem[see]'") from error
