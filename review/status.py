@@ -59,6 +59,7 @@ def _followed(folder: Path, meta: Meta) -> dict[str, Any]:
     last: dict[str, Any] = rows[-1] if rows else {"ended_s": 0.0, "probabilities": {}, "spent": 0.0}
     likeliest = max(last["probabilities"].items(), key=lambda each: each[1], default=None)
     faults = [row["fault"] for row in rows if row["fault"]]
+    spent = last.get("spent", sum(row["electrons"] for row in rows))  # rows of the first version do not tell it
     if process is not None:
         state = f"running (process {process})"
     else:
@@ -68,10 +69,10 @@ def _followed(folder: Path, meta: Meta) -> dict[str, Any]:
         "state": state,
         "steps": len(rows),
         "looks": sum(row["look"] is not None for row in rows),
-        "hours": last["ended_s"] / 3600.0,
+        "hours": last.get("ended_s", last.get("t_s", 0.0)) / 3600.0,
         "of_hours": meta.config["horizon_s"] / 3600.0,
-        "electrons": last["spent"],
-        "electrons_of_budget_ratio": last["spent"] / meta.config["electrons"],
+        "electrons": spent,
+        "electrons_of_budget_ratio": spent / meta.config["electrons"],
         "likeliest": None if likeliest is None else f"{likeliest[0]} {likeliest[1]:.2f}",
         "conditions": ", ".join(f"{name} {value:.4g}" for name, value in last.get("held", {}).items()) or None,
         "faults": len(faults),

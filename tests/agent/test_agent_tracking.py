@@ -127,6 +127,9 @@ def test_a_tracker_tells_the_law_and_its_numbers_within_its_budget():
     assert known.spent <= 4e8
     assert known.spent > 2e8
     assert {"spectra"} <= {name for _, name in taken}  # it changes phase: spectra tell that
+    price = {look.name: known.mission.electrons_of(look) for look in (IMAGE, SPECTRA)}
+    for t_s in (150.0, 300.0, 450.0):  # a pace is kept, whatever a plan would rather do later
+        assert sum(price[name] for at_s, name in taken if at_s <= t_s) >= 0.9 * 4e8 * t_s / 600.0 - max(price.values())
     found = {each.name: each for each in known.filter.estimates(law.name)}
     assert found["rate_per_s"].mean == pytest.approx(truth[3], rel=0.15)
     assert not known.none_of_these
