@@ -162,8 +162,8 @@ def volume_floor_nm(electrons: float, contrast: Contrast, background: Ratio) -> 
 
 
 def image_sds(
-    count: Array | float,
-    whole: Array | float,
+    count: Array | Ratio,
+    whole: Array | Ratio,
     radius_nm: Array | float,
     volume_nm: Array | float,
     pixel_nm: float,

@@ -36,6 +36,8 @@ Interlock: TypeAlias = Literal["blanker", "valve", "vacuum", "emission", "high_t
 """What must read, and read well, before a beam is let through; the blanker also before anything moves."""
 INTERLOCKS: tuple[Interlock, ...] = get_args(Interlock)
 
+Amount: TypeAlias = float
+"""In the unit at the end of a condition's name."""
 Range: TypeAlias = Annotated[tuple[float, float], AfterValidator(_ascending)]
 """(lowest, highest), both allowed."""
 PositiveRange: TypeAlias = Annotated[Range, AfterValidator(_positive)]
@@ -61,12 +63,12 @@ class ConditionLimits(Settings):
 
     allowed: Range
     """Of an order."""
-    most_change: float | None = Field(default=None, gt=0)
+    most_change: Amount | None = Field(default=None, gt=0)
     """An order lies at most this far from what is read; None: it may jump."""
     runaway: Range | None = None
     """A reading outside of this ends exposing: the holder is ordered to ``safe``, and the instrument latches. While
     nothing reads, nothing is exposed. None: what reads is recorded and not judged."""
-    safe: float | None = None
+    safe: Amount | None = None
     """Ordered whenever the guard lets go of the instrument: at the end, on a stop, when a survey dies; None: left."""
 
     @model_validator(mode="after")

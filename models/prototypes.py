@@ -56,6 +56,8 @@ class Prototypes:
     """(F,)"""
     directions: Array
     """(F, D)"""
+    core: Array
+    """(C,) likeness at which a chip is as much of a class as its examples are of each other: more than its reach."""
 
     @classmethod
     def fitted(
@@ -73,7 +75,9 @@ class Prototypes:
         classes = tuple(sorted(set(said)))
         labels = np.array([classes.index(each) for each in said])
         prototypes = _unit(np.array([points[labels == c].mean(axis=0) for c in range(len(classes))]))
-        return cls(classes, prototypes, _reach(points, labels, len(classes)), centre, directions)
+        like = _alike(points, labels, len(classes))
+        reach = _reach(like, labels, len(classes))
+        return cls(classes, prototypes, reach, centre, directions, _core(like, labels, len(classes)))
 
     def likeness(self, chips: Array) -> Array:
         """(K, F) → (K, C) cosines to the prototypes."""
@@ -134,19 +138,24 @@ def _whitening(rows: Array, settings: Settings) -> tuple[Array, Array]:
     return centre, np.asarray(directions[:kept].T / np.sqrt(variance + settings.ridge * variance.mean()))
 
 
-def _reach(points: Array, labels: npt.NDArray[np.int_], classes: int) -> Array:
-    """Of each class, the likeness to its prototype below which one in 200 of its own would be: a prediction's bound.
-
-    From the likeness of each example to the mean of the others of its class. All classes scatter alike: three to five
-    examples say too little of their own scatter. A class of one example gets the others' mean.
-    """
+def _alike(points: Array, labels: npt.NDArray[np.int_], classes: int) -> Array:
+    """(N,) likeness of each example to the mean of the others of its class; NaN where there are none."""
     like = np.full(len(points), np.nan)
-    sizes = np.bincount(labels, minlength=classes)
     for c in range(classes):
-        if sizes[c] > 1:
-            mine = points[labels == c]
+        mine = points[labels == c]
+        if len(mine) > 1:
             others = _unit((mine.sum(axis=0) - mine) / (len(mine) - 1))
             like[labels == c] = (mine * others).sum(axis=1)
+    return like
+
+
+def _reach(like: Array, labels: npt.NDArray[np.int_], classes: int) -> Array:
+    """Of each class, the likeness to its prototype below which one in 200 of its own would be: a prediction's bound.
+
+    All classes scatter alike: three to five examples say too little of their own scatter. A class of one example gets
+    the others' mean.
+    """
+    sizes = np.bincount(labels, minlength=classes)
     several = sizes > 1
     if not several.any():
         return np.zeros(classes)
@@ -155,6 +164,16 @@ def _reach(points: Array, labels: npt.NDArray[np.int_], classes: int) -> Array:
     scatter = np.sqrt(np.nansum((like - means[labels]) ** 2) / freedom)
     beyond = stats.t.ppf(1 - _MISSED, freedom) * scatter * np.sqrt(1 + 1 / sizes)
     return np.asarray(np.where(several, means, np.nanmean(means)) - beyond)
+
+
+def _core(like: Array, labels: npt.NDArray[np.int_], classes: int) -> Array:
+    """Of each class the least likeness among its examples, less their spread; of a single one, the others' least."""
+    core = np.full(classes, np.nan)
+    for c in range(classes):
+        mine = like[labels == c]
+        if len(mine) > 1:
+            core[c] = mine.min() - mine.std()
+    return np.where(np.isnan(core), np.nanmin(core) if np.isfinite(core).any() else 0.0, core)
 
 
 def _unit(rows: Array) -> Array:

@@ -131,7 +131,7 @@ class SeeingScorer:
         model, known = self._classes(look), np.isfinite(values).all(axis=1)
         found = np.full(len(values), np.nan)
         column = model.classes.index(self._settings.wanted)
-        beyond = np.minimum((model.likeness(values[known]) - model.reach)[:, column], 0.0)
+        beyond = np.minimum((model.likeness(values[known]) - model.core)[:, column], 0.0)
         found[known] = WANTED_MOST * model.scores(values[known])[:, column] * np.exp(_BEYOND * beyond)
         return found
 

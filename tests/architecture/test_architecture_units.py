@@ -23,7 +23,7 @@ BESIDE = {
     "instruments/recordings.py:FileAxis.scale": "the unit stands in FileAxis.unit",
     "instruments/recordings.py:FileAxis.offset": "the unit stands in FileAxis.unit",
     "instruments/guard_checks.py:off.tolerance": "the unit is that of the axes named beside it",
-    "instruments/guard_powers.py:GuardedHolder.set_condition.value": "the unit stands in the condition's name",
+    "instruments/guard_holder.py:GuardedHolder.set_condition.value": "the unit stands in the condition's name",
     "instruments/limits.py:Limits.z_tilt": "corners (z_nm, alpha_deg), two units",
     "instruments/limits.py:turns.corners": "plane geometry, any unit",
     "instruments/limits.py:inside.corners": "plane geometry, any unit",
