@@ -88,10 +88,12 @@ def _follow(
         parting.callback(run.mind.close)
         if begun:
             run.take_up(begun)
+        told = ("resume", f"{len(begun)} rows are learned again") if begun else ("start", "following begins")
+        record.event(*told, time_s=clock.now_s())
         main = threading.current_thread() is threading.main_thread()
         with stopping_on_signals(run) if main else nullcontext():
             run.to_the_end(watch)
         summary = run.summary()
-        record.event("ended", summary["ended"], time_s=clock.now_s(), data={"stopped": summary["stopped"]})
+        record.event("end", summary["ended"], time_s=clock.now_s(), data={"stopped": summary["stopped"]})
         write_atomically(place.path / SUMMARY, (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
         return summary
