@@ -6,6 +6,7 @@ A file's schema_version is its ``PRAGMA user_version``; 0 is the empty file. Scr
 from __future__ import annotations
 
 import sqlite3
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,13 +15,27 @@ if TYPE_CHECKING:
 
     from archive.errors import ArchiveError
 
+_PATIENCE_S = 30.0
+
 
 def make_durable(database: sqlite3.Connection, path: Path, refused: Callable[[str], ArchiveError]) -> None:
     """What is committed is on disk, and readers do not wait. Raises what ``refused`` makes of a disk that cannot."""
-    (mode,) = database.execute("PRAGMA journal_mode=WAL").fetchone()
+    mode = _with_a_log(database)
     if mode != "wal":
         raise refused(f"{path} cannot use SQLite's write-ahead log (found {mode}): put it on a local disk")
     database.execute("PRAGMA synchronous=FULL")
+
+
+def _with_a_log(database: sqlite3.Connection) -> str:
+    """The mode that was reached. Who changes it needs the file alone, and SQLite waits for nobody here."""
+    until_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return str(database.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise
+            time.sleep(0.01)
 
 
 def schema_version(database: sqlite3.Connection) -> int:
