@@ -70,7 +70,7 @@ def _followed(folder: Path, meta: Meta) -> dict[str, Any]:
         "steps": len(rows),
         "looks": sum(row["look"] is not None for row in rows),
         "hours": last.get("ended_s", last.get("t_s", 0.0)) / 3600.0,
-        "of_hours": meta.config["horizon_s"] / 3600.0,
+        "time_passed_ratio": min(last["ended_s"] / meta.config["horizon_s"], 1.0),
         "electrons": spent,
         "electrons_of_budget_ratio": spent / meta.config["electrons"],
         "likeliest": None if likeliest is None else f"{likeliest[0]} {likeliest[1]:.2f}",
