@@ -59,7 +59,9 @@ def _followed(folder: Path, meta: Meta) -> dict[str, Any]:
     last: dict[str, Any] = rows[-1] if rows else {"ended_s": 0.0, "probabilities": {}, "spent": 0.0}
     likeliest = max(last["probabilities"].items(), key=lambda each: each[1], default=None)
     faults = [row["fault"] for row in rows if row["fault"]]
-    spent = last.get("spent", sum(row["electrons"] for row in rows))  # rows of the first version do not tell it
+    # rows of the first version tell neither
+    spent = last.get("spent", sum(row["electrons"] for row in rows))
+    passed_s = last.get("ended_s", last.get("t_s", 0.0))
     if process is not None:
         state = f"running (process {process})"
     else:
@@ -69,8 +71,8 @@ def _followed(folder: Path, meta: Meta) -> dict[str, Any]:
         "state": state,
         "steps": len(rows),
         "looks": sum(row["look"] is not None for row in rows),
-        "hours": last.get("ended_s", last.get("t_s", 0.0)) / 3600.0,
-        "time_passed_ratio": min(last["ended_s"] / meta.config["horizon_s"], 1.0),
+        "hours": passed_s / 3600.0,
+        "time_passed_ratio": min(passed_s / meta.config["horizon_s"], 1.0),
         "electrons": spent,
         "electrons_of_budget_ratio": spent / meta.config["electrons"],
         "likeliest": None if likeliest is None else f"{likeliest[0]} {likeliest[1]:.2f}",
