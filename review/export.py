@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from archive.standing import locked, standing
+from review.judged import counted_in
 from review.words import as_json
 from surveys.places import PLACE
 
@@ -49,32 +49,26 @@ def label_rows(journal: LabelJournal) -> list[dict[str, Any]]:
     is judged.
     """
     rows: list[dict[str, Any]] = []
-    for batch in journal.batches():
-        events = journal.events(batch.id)
-        if not locked(events):
+    for batch, item, _, verdicts in counted_in(journal):
+        if verdicts.given is None:
             continue
-        said = standing(events)
-        for item in batch.items:
-            verdicts = said.get(item.id)
-            if verdicts is None or verdicts.given is None or verdicts.counts is None:
-                continue
-            given = verdicts.given
-            place = PLACE.validate_python(dict(item.data))
-            flag = place.flag or {}
-            rows.append(
-                {
-                    "reviewer": batch.reviewer, "blind": verdicts.blind, "revised": verdicts.revised,
-                    "note": verdicts.note, "trains": place.trains,
-                    "streams": place.streams, "inclusion_probability": place.inclusion_probability,
-                    "specimen": place.specimen, "target": place.target, "x_nm": place.x_nm, "y_nm": place.y_nm,
-                    "width_nm": place.width_nm, "height_nm": place.height_nm, "exposure_id": place.exposure_id,
-                    "rank": flag.get("rank"), "score": flag.get("score"), "q_value": flag.get("q_value"),
-                    "reason": flag.get("reason"), "injected": _whence(place.injected), "seen": given.shown.get("seen"),
-                    "how": given.shown.get("how", "single"), "view": given.shown.get("view", "place"),
-                    "looked_s": given.shown.get("looked_s"), "utc": given.utc,
-                    "batch": batch.id, "item": item.id,
-                }
-            )  # fmt: skip
+        given = verdicts.given
+        place = PLACE.validate_python(dict(item.data))
+        flag = place.flag or {}
+        rows.append(
+            {
+                "reviewer": batch.reviewer, "blind": verdicts.blind, "revised": verdicts.revised,
+                "note": verdicts.note, "trains": place.trains,
+                "streams": place.streams, "inclusion_probability": place.inclusion_probability,
+                "specimen": place.specimen, "target": place.target, "x_nm": place.x_nm, "y_nm": place.y_nm,
+                "width_nm": place.width_nm, "height_nm": place.height_nm, "exposure_id": place.exposure_id,
+                "rank": flag.get("rank"), "score": flag.get("score"), "q_value": flag.get("q_value"),
+                "reason": flag.get("reason"), "injected": _whence(place.injected), "seen": given.shown.get("seen"),
+                "how": given.shown.get("how", "single"), "view": given.shown.get("view", "place"),
+                "looked_s": given.shown.get("looked_s"), "utc": given.utc,
+                "batch": batch.id, "item": item.id,
+            }
+        )  # fmt: skip
     return rows
 
 

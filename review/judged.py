@@ -13,7 +13,8 @@ from surveys.places import PLACE, Place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from archive.labels import LabelJournal
+    from archive.labels import Batch, Item, LabelJournal
+    from archive.standing import Standing
 
 INTERESTING = 4
 """This verdict and above."""
@@ -39,8 +40,8 @@ class Judged:
         return Stream.CONTROL in self.place.streams
 
 
-def judged_in(journal: LabelJournal) -> Iterator[Judged]:
-    """Every blind verdict of every locked batch that was given of a picture, in the order of the batches."""
+def counted_in(journal: LabelJournal) -> Iterator[tuple[Batch, Item, int, Standing]]:
+    """Every place of every locked batch that was judged of a picture, and that verdict, in the order of the batches."""
     for batch in journal.batches():
         events = journal.events(batch.id)
         if not locked(events):
@@ -49,8 +50,13 @@ def judged_in(journal: LabelJournal) -> Iterator[Judged]:
         for item in batch.items:
             verdicts = said.get(item.id)
             if verdicts is not None and verdicts.counts is not None:
-                place = PLACE.validate_python(dict(item.data))
-                yield Judged(batch.reviewer, place, verdicts.counts, verdicts.revised, verdicts.swept)
+                yield batch, item, verdicts.counts, verdicts
+
+
+def judged_in(journal: LabelJournal) -> Iterator[Judged]:
+    """Every blind verdict of these."""
+    for batch, item, counts, verdicts in counted_in(journal):
+        yield Judged(batch.reviewer, PLACE.validate_python(dict(item.data)), counts, verdicts.revised, verdicts.swept)
 
 
 def first_of_each_feature(judged: Sequence[Judged]) -> list[Judged]:
