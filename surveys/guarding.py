@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from configs.load import ConfigError
 from instruments import column
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archive.folder import SurveyFolder
-    from instruments.limits import Interlock
+    from configs.load import Settings
+    from instruments.limits import Interlock, Limits
     from instruments.protocol import Guarded, Microscope
     from instruments.types import State
     from surveys.settings import SurveySettings
@@ -66,19 +67,37 @@ def looked_at(instrument: RemoteSettings, clock: Clock) -> RemoteMicroscope:
     return RemoteMicroscope(instrument, token_in(instrument.token_file), clock, role="adviser")
 
 
+class Guardable(Protocol):
+    """Of a config, what a guard in a process of its own is begun with."""
+
+    @property
+    def instrument(self) -> Settings: ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def seed(self) -> int: ...
+
+
+def open_apart(settings: Guardable, place: SurveyFolder, truth: Path, start_s: float) -> tuple[Guarded, Clock]:
+    """A guard in a process of its own, and the instrument's clock. Raises InstrumentError."""
+    plan = Plan(
+        instrument=settings.instrument,
+        limits=settings.limits,
+        ledger=place.ledger,
+        seed=settings.seed,
+        truth=truth,
+        log=place.path / "guard.log",
+    )
+    client = GuardClient(plan, start_s)
+    return client, client.clock
+
+
 def open_guarded(settings: SurveySettings, place: SurveyFolder, truth: Path, start_s: float) -> tuple[Guarded, Clock]:
     """The guard that the settings ask for, and the instrument's clock. Raises InstrumentError, ConfigError."""
     if in_own_process(settings):
-        plan = Plan(
-            instrument=settings.instrument,
-            limits=settings.limits,
-            ledger=place.ledger,
-            seed=settings.seed,
-            truth=truth,
-            log=place.path / "guard.log",
-        )
-        client = GuardClient(plan, start_s)
-        return client, client.clock
+        return open_apart(settings, place, truth, start_s)
     clock: Clock = (RealClock if getattr(settings.instrument, "real_time", True) else SimulatedClock)(start_s)
     advises = settings.autonomy == "advise"
     if advises and (why := registry.no_adviser(settings.instrument)) is not None:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from envs.tracking_task import SoFar, TrackSituation, TrackTask
 from instruments.clock import Clock, RealClock, SimulatedClock
-from instruments.crew import Plan
 from instruments.drivers import registry
 from instruments.drivers.registry import open_microscope
 from instruments.guard import Guard
-from instruments.guard_client import GuardClient
 from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import SIMULATED
+from surveys.guarding import open_apart
+from surveys.night import truth_beside
 
 if TYPE_CHECKING:
     from archive.folder import SurveyFolder
@@ -24,20 +24,9 @@ if TYPE_CHECKING:
 
 def opened(settings: TrackSettings, place: SurveyFolder, start_s: float) -> tuple[Guarded, Clock]:
     """The instrument behind its guard, its clock at ``start_s``. Raises ConfigError, InstrumentError."""
-    truth = place.path.with_name(f"{place.path.name}.truth.jsonl")
+    truth = truth_beside(place.path)
     if not registry.simulated(settings.instrument):
-        client = GuardClient(
-            Plan(
-                instrument=settings.instrument,
-                limits=settings.limits,
-                ledger=place.ledger,
-                seed=settings.seed,
-                truth=truth,
-                log=place.path / "guard.log",
-            ),
-            start_s,
-        )
-        return client, client.clock
+        return open_apart(settings, place, truth, start_s)
     clock: Clock = RealClock(start_s) if getattr(settings.instrument, "real_time", False) else SimulatedClock(start_s)
     microscope = open_microscope(settings.instrument, seed=settings.seed, clock=clock, truth=truth)
     try:
