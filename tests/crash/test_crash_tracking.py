@@ -14,21 +14,12 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 
+from following_samples import CONFIG, SCENE
+
 from archive.reader import SurveyReader
 
 ROOT = Path(__file__).parents[2]
-SHORT = (
-    "horizon_s=300",
-    "tick_s=10",
-    "electrons=2e8",
-    "sets=48",
-    "rehearsals=0",
-    "places=[{x_nm: 0, y_nm: 0}, {x_nm: 600, y_nm: 0}]",
-    "controls.places=[{x_nm: 0, y_nm: 1500}]",
-    "program=[{at_s: 10, condition: concentration_mM, value: 4.0}]",
-    "looks={quick: {signal: HAADF, field_of_view_nm: 400, pixels: 128, dwell_us: 1}}",
-    "controls.look=quick",
-)
+LONGER = ("horizon_s=300", "electrons=2e8", "rehearsals=0", *SCENE)
 _PATIENCE_S = 240.0
 
 
@@ -43,8 +34,8 @@ def rows_of(folder: Path) -> list[dict[str, object]]:
 
 def stopped(folder: Path, number: signal.Signals, after: int) -> int:
     """Follow, and send this signal once so many rows are there; the exit code."""
-    sets = [word for each in SHORT for word in ("--set", each)]
-    command = adaptem("track", "configs/track_liquid_cell.yaml", "--out", str(folder), "--quiet", *sets)
+    sets = [word for each in LONGER for word in ("--set", each)]
+    command = adaptem("track", CONFIG, "--out", str(folder), "--quiet", *sets)
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         deadline_s = time.monotonic() + _PATIENCE_S

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 
+from following_samples import CONFIG, SHORT
+
 from agent.tracking import Tracker
 from archive.reader import SurveyReader
 from configs.load import ConfigError, load
@@ -20,20 +22,6 @@ from review.tracking import write_tracking_report
 from surveys.tracking import run_tracking
 from surveys.tracking_prepare import expected_conditions, prepare, rehearsed
 from surveys.tracking_settings import TrackSettings
-
-CONFIG = "configs/track_liquid_cell.yaml"
-SHORT = (
-    "horizon_s=150",
-    "tick_s=10",
-    "electrons=1.5e8",
-    "sets=48",
-    "places=[{x_nm: 0, y_nm: 0}, {x_nm: 600, y_nm: 0}]",
-    "controls.places=[{x_nm: 0, y_nm: 1500}]",
-    "program=[{at_s: 10, condition: concentration_mM, value: 4.0}]",
-    "looks={quick: {signal: HAADF, field_of_view_nm: 400, pixels: 128, dwell_us: 1}}",
-    "controls.look=quick",
-)
-
 
 FIRST = np.array([4.0, 1.5, 0.2, -1.5, np.nan]), np.array([0.1, 0.05, 0.05, 0.05, np.nan])
 

@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 
+from following_samples import CONFIG, SHORT
+
 from agent.tracking import Tracker
 from archive.errors import FolderError
 from configs.load import load
@@ -15,21 +17,9 @@ from surveys.tracking_prepare import expected_conditions, prepare
 from surveys.tracking_rows import ROWS, RowsFile, read_rows, refold
 from surveys.tracking_settings import TrackSettings
 
-SHORT = (
-    "horizon_s=150",
-    "tick_s=10",
-    "electrons=1.5e8",
-    "sets=48",
-    "places=[{x_nm: 0, y_nm: 0}, {x_nm: 600, y_nm: 0}]",
-    "controls.places=[{x_nm: 0, y_nm: 1500}]",
-    "program=[{at_s: 10, condition: concentration_mM, value: 4.0}]",
-    "looks={quick: {signal: HAADF, field_of_view_nm: 400, pixels: 128, dwell_us: 1}}",
-    "controls.look=quick",
-)
-
 
 def test_what_was_kept_leaves_the_agent_where_it_was(tmp_path):
-    following = prepare(load("configs/track_liquid_cell.yaml", TrackSettings, SHORT))
+    following = prepare(load(CONFIG, TrackSettings, SHORT))
     found = run_tracking(following, tmp_path / "run", lambda _: None)
     rows = read_rows(tmp_path / "run")
     again = Tracker(following.mission, lambda a, b: expected_conditions(following.settings, rows[-1]["held"], a, b))
