@@ -41,6 +41,7 @@ def track(
     """Follow a specimen that changes with the signals that tell most; report by which law, how fast, how sure."""
     with plain_errors():
         from configs.load import load
+        from surveys.night import default_folder
 
         prepared, wanted = _tracking("surveys.tracking_prepare"), _tracking("surveys.tracking_settings").TrackSettings
         settings = load(config, wanted, tuple(sets or ()))
@@ -52,7 +53,7 @@ def track(
             if json:
                 show({"rehearsed": told})
             return
-        place = folder or _free(settings.out, settings.name)
+        place = folder or default_folder(settings)
         watch = _watch(place, told, tell) if live else None
         found = _tracking("surveys.tracking").run_tracking(following, place, tell, watch)
         _finish(place, found, told, json=json)
@@ -130,16 +131,10 @@ def _lines(found: dict[str, Any]) -> list[str]:
         ]
     lines += [f"foretold by no law: {c['t_s']:.0f} s, place {c['place']}, {c['what']}" for c in found["changes"]]
     lines.append(found["dose_told"])
+    lines += [found["drift"]["told"]] if found["drift"] else []
     lines += found["trouble"]
     lines.append(f"{found['looks']} looks, {found['electrons']:.3g} electrons")
     return lines
-
-
-def _free(out: Path, name: str) -> Path:
-    number = 1
-    while (folder := out / f"{name}-{number:03d}").exists() or folder.with_name(f"{folder.name}.truth.jsonl").exists():
-        number += 1
-    return folder
 
 
 def _tracking(module: str) -> Any:

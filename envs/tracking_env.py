@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from envs.exposing import Exposer, fault_of
+from envs.exposing import fault_of
+from envs.keeping import Seen
 from envs.particles import Measured
-from envs.step import Decision, Fault, Kind, Purpose, Step, Stream, Tag
+from envs.step import Decision, Fault, Kind, Step
 from envs.tracking_belief import Wandering
+from envs.tracking_look import Made, take
 from instruments.errors import BudgetError, InstrumentError, LimitError, NotSupported
 from instruments.powers import HasHolder
-from instruments.types import Outcome, StagePosition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +35,6 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Observation: TypeAlias = dict[str, npt.NDArray[np.generic]]
 
 _MOST = 1e9
-_TOLERANCE_NM = 1.0
-_POLICY = (Tag(stream=Stream.POLICY, inclusion_probability=None),)
-_CONTROL = (Tag(stream=Stream.CONTROL, inclusion_probability=None),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,8 @@ class Taken:
     measured: Measured | None
     nats: Ratio
     """That it told."""
+    seen: Seen | None = None
+    """Of the drift, where it is corrected for."""
 
 
 class TrackEnv(gymnasium.Env[Observation, Any]):
@@ -114,7 +114,7 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
         """Carry out a decision, then let time pass to the next tick: the one path of learning and of real runs."""
         task, start_s = self.situation.task, self.situation.clock.now_s()
         looks = len(task.looks) * len(task.places_nm)
-        measured, nats, made = None, 0.0, Made()
+        nats, made = 0.0, Made()
         self._fault, fault = "", None
         number = decision.action
         try:
@@ -127,8 +127,9 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
                         "electrons are spent, or its place has had its fluence; wait, or take a look that is allowed"
                     )
                 look, place = task.looks[number // len(task.places_nm)], number % len(task.places_nm)
-                made, measured = self._look(look, task.places_nm[place], _POLICY)
-                nats = self._learn(look, place, measured)
+                self._look(made, look, place, task.places_nm[place])
+                if made.measured is not None:
+                    nats = self._learn(look, place, made.measured)
             elif number < task.actions - 1:
                 self._order(*task.settings[number - looks])
         except InstrumentError as error:
@@ -136,19 +137,19 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
             self._fault = f"{fault.error}: {fault.message}"
         step = self._told(decision, made, fault, start_s, nats)
         self._pass_time(start_s)
-        return Taken(step, measured, nats)
+        return Taken(step, made.measured, nats, made.seen)
 
     def look_aside(self, look: TrackLook, place_nm: tuple[float, float]) -> tuple[Measured | None, Fault | None]:
         """A control exposure: not the agent's, and no belief learns from it. Time and dose count."""
-        start_s, made, measured, fault = self.situation.clock.now_s(), Made(), None, None
+        start_s, made, fault = self.situation.clock.now_s(), Made(), None
         try:
-            made, measured = self._look(look, place_nm, _CONTROL)
+            self._look(made, look, None, place_nm)
         except InstrumentError as error:
             fault = fault_of(error)
         decision = Decision(action=0, decided_by="runner", policy="control", reason="a region with little dose")
         self._told(decision, made, fault, start_s, 0.0, kind=Kind.CONTROL)
         self._pass_time(start_s)
-        return measured, fault
+        return made.measured, fault
 
     def over(self) -> bool:
         """Whether no look can be paid any more, or the time is over."""
@@ -185,19 +186,11 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
             if r.valid and r.value is not None
         }
 
-    def _look(self, look: TrackLook, place_nm: tuple[float, float], tags: tuple[Tag, ...]) -> tuple[Made, Measured]:
-        guard = self.situation.guard
-        exposer = Exposer(guard, self.situation.recorder, self.situation.clock, self.situation.specimen, tags)
-        made = Made(exposer, look.name)
-        here = guard.state().stage
-        if math.dist(place_nm, (here.x_nm or 0.0, here.y_nm or 0.0)) > _TOLERANCE_NM:
-            made.stage = guard.move(StagePosition(x_nm=place_nm[0], y_nm=place_nm[1]))
-        purpose = Purpose.CONTROL if tags is _CONTROL else Purpose.DETAIL
+    def _look(self, made: Made, look: TrackLook, place: int | None, place_nm: tuple[float, float]) -> None:
         try:
-            frame = exposer.expose(look.exposure, purpose)
+            take(self.situation, made, look, place, place_nm)
         finally:
-            self.electrons += sum(record.electrons for record in exposer.records)
-        return made, self.situation.sensors[look.signal].measure(frame, look)
+            self.electrons += made.electrons
 
     def _learn(self, look: TrackLook, place: int, measured: Measured) -> float:
         told = np.isfinite(measured.values) & np.isfinite(measured.sds)
@@ -288,12 +281,3 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
 
     def _info(self) -> dict[str, Any]:
         return {"now_s": self.now_s, "electrons": self.electrons, "fault": self._fault}
-
-
-@dataclass(slots=True)
-class Made:
-    """What came of a look so far, whatever is raised after."""
-
-    exposer: Exposer | None = None
-    look: str = ""
-    stage: Outcome[StagePosition] | None = None

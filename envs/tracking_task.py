@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from envs.keeping import Keeper
 from envs.recorder import NullRecorder, Recorder
 from envs.tracked import Sensor, TrackLook
 from envs.tracking_belief import Belief
@@ -74,3 +75,5 @@ class TrackSituation:
     program_s: Sequence[tuple[float, str, float]] = ()
     """(at, condition, value): what the holder is ordered to do, whoever decides."""
     so_far: SoFar = SoFar()
+    keeper: Keeper | None = None
+    """That keeps what is followed in view; None: places are driven to by the stage alone."""

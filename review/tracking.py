@@ -73,6 +73,7 @@ def write_tracking_report(
         descriptors=_encoded(_descriptors(looked, found)),
         laws=_encoded(_laws(rows, found)),
         dose=_encoded(_dose(looked)),
+        drift=_drift(rows, found),
         frames=_frames(folder, looked),
     )
     path = (out or folder) / "report.html"
@@ -176,6 +177,31 @@ def _dose(looked: Sequence[Row]) -> Figure:
     beside.set_ylabel("electrons", fontsize=8)
     axis.tick_params(labelsize=8)
     return figure
+
+
+def _drift(rows: Sequence[Row], found: Row) -> dict[str, str] | None:
+    """How far the specimen has drifted, by time; None: no image told."""
+    told = [row for row in rows if row.get("drift") and row["drift"]["away_nm"] is not None]
+    if not told:
+        return None
+    figure = Figure(figsize=(11, 2.4), layout="constrained")
+    axis = figure.subplots()
+    times_s = [row["t_s"] for row in told]
+    for n, name in enumerate(("x", "y")):
+        drift_nm = [row["drift"]["mean"][n][1 + row["place"]] for row in told]
+        variance_nm2 = [row["drift"]["covariance"][1 + row["place"]][1 + row["place"]] for row in told]
+        sd_nm = np.sqrt(np.maximum(variance_nm2, 0.0))
+        axis.errorbar(
+            times_s, drift_nm, yerr=sd_nm, fmt=".-", color=_COLOURS[n], linewidth=0.8, label=f"drift in {name}"
+        )
+    axis.plot(
+        times_s, [row["drift"]["away_nm"] for row in told], "x", color="0.4", markersize=4, label="left in the image"
+    )
+    axis.set_ylabel("nm", fontsize=8)
+    axis.set_xlabel("time, s", fontsize=8)
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axis.tick_params(labelsize=8)
+    return {"image": _encoded(figure), "told": found["drift"]["told"]}
 
 
 def _frames(folder: Path, looked: Sequence[Row]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pydantic import ValidationError
 
@@ -135,7 +135,17 @@ class Night:
             self.event("fault", f"letting go of the instrument failed: {error}", error=type(error).__name__)
 
 
-def default_folder(settings: SurveySettings) -> Path:
+class Filed(Protocol):
+    """Of a config, what names the folders of its records."""
+
+    @property
+    def out(self) -> Path: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+def default_folder(settings: Filed) -> Path:
     """The first of NAME-001, NAME-002, … in ``settings.out`` of which nothing exists, a world's truth neither."""
     number = 1
     while (folder := settings.out / f"{settings.name}-{number:03d}").exists() or truth_beside(folder).exists():

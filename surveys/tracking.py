@@ -20,9 +20,9 @@ from archive.recorder import SurveyRecorder
 from envs.tracking_env import TrackEnv
 from instruments.clock import SimulatedClock
 from surveys.signals import stopping_on_signals
-from surveys.tracking_opening import opened, situation
+from surveys.tracking_opening import keeper, opened, situation
 from surveys.tracking_prepare import Following, prepare
-from surveys.tracking_rows import ROWS, SUMMARY, RowsFile, ended, read_rows, so_far
+from surveys.tracking_rows import ROWS, SUMMARY, RowsFile, check_rows, ended, read_rows, so_far
 from surveys.tracking_run import Run
 from surveys.tracking_settings import TrackSettings
 
@@ -77,10 +77,11 @@ def _follow(
         record = SurveyRecorder(place)
         parting.callback(record.close)
         begun = read_rows(place.path)
+        check_rows(begun, place.path)
         guard, clock = opened(settings, place, record.rows.last_s())
         parting.callback(guard.close)
         before = so_far(begun, record.rows.step_count(), guard.ledger.electrons(), following.mission)
-        env = TrackEnv(situation(following, guard, clock, record, before))
+        env = TrackEnv(situation(following, guard, clock, record, before, keeper(settings, place.path, begun)))
         rows = parting.enter_context(RowsFile(place.path / ROWS, begun))
         run = Run(
             following, env, rows, tell, None if isinstance(clock, SimulatedClock) else settings.decision_deadline_s

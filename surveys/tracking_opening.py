@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from archive.errors import ArchiveError
+from archive.reader import SurveyReader
+from envs.keeping import Keeper
 from envs.tracking_task import SoFar, TrackSituation, TrackTask
 from instruments.clock import Clock, RealClock, SimulatedClock
 from instruments.drivers import registry
@@ -15,10 +20,14 @@ from surveys.guarding import open_apart
 from surveys.night import truth_beside
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from archive.folder import SurveyFolder
     from archive.recorder import SurveyRecorder
     from instruments.protocol import Guarded
     from surveys.tracking_prepare import Following
+    from surveys.tracking_rows import Row
     from surveys.tracking_settings import TrackSettings
 
 
@@ -36,8 +45,32 @@ def opened(settings: TrackSettings, place: SurveyFolder, start_s: float) -> tupl
         raise
 
 
+def keeper(settings: TrackSettings, folder: Path, begun: Sequence[Row]) -> Keeper | None:
+    """What keeps the places in view, as it was when the last row was written; None: nothing does."""
+    if settings.keep_in_view is None:
+        return None
+    tolerance_nm = settings.keep_in_view.tolerance_nm
+    state = next((row["drift"] for row in reversed(begun) if row.get("drift")), None)
+    if state is None:
+        return Keeper(len(settings.places), tolerance_nm)
+    images, looks = {}, settings.looks
+    with SurveyReader(folder) as reader:
+        for each in state["anchors"]:
+            try:
+                frame = reader.frame(each["exposure"])
+            except ArchiveError:  # without it, what the next frame shows is what is kept in view
+                continue
+            images[each["exposure"]] = frame[looks[each["look"]].signal].astype(np.float32)
+    return Keeper.restored(tolerance_nm, state, images)
+
+
 def situation(
-    following: Following, guard: Guarded, clock: Clock, record: SurveyRecorder, so_far: SoFar
+    following: Following,
+    guard: Guarded,
+    clock: Clock,
+    record: SurveyRecorder,
+    so_far: SoFar,
+    kept: Keeper | None = None,
 ) -> TrackSituation:
     """What is followed, and what was done of it already."""
     settings = following.settings
@@ -56,4 +89,5 @@ def situation(
         specimen=settings.specimen,
         program_s=[(order.at_s, order.condition, order.value) for order in settings.program],
         so_far=so_far,
+        keeper=kept,
     )

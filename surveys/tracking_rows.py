@@ -27,6 +27,8 @@ Passed: TypeAlias = "tuple[float, Mapping[str, float]]"
 """(duration in s, what the holder held meanwhile)."""
 
 ROWS, SUMMARY = "tracking.jsonl", "tracking.json"
+_NEEDED = ("passed", "failed", "asides", "orders", "ended_s", "clock_s", "held", "x_nm")
+"""What going on is made from."""
 RUNNER = "runner"
 """Who decides of looks at control places."""
 
@@ -92,6 +94,15 @@ def read_rows(folder: Path) -> list[Row]:
                 f"{path}: line {n + 1} is damaged ({error}); nothing can be learned from it again"
             ) from error
     return rows
+
+
+def check_rows(rows: Sequence[Row], folder: Path) -> None:
+    """Raises FolderError where they do not tell enough to go on: the first version of following kept less."""
+    if missing := sorted({name for row in rows for name in _NEEDED if name not in row}):
+        raise FolderError(
+            f"{folder / ROWS}: rows without {', '.join(missing)} are of an earlier version, and what was learned then "
+            "cannot be learned from them again: follow the specimen anew, in a new folder"
+        )
 
 
 def so_far(rows: Sequence[Row], steps: int, electrons: float, mission: Mission) -> SoFar:

@@ -16,7 +16,7 @@ from surveys.tracking_holder import Holder, divided
 from surveys.tracking_mind import FollowingMind
 from surveys.tracking_prepare import Following, control_look, expected_conditions
 from surveys.tracking_rows import RUNNER, Failed, Row, RowsFile, refold
-from surveys.tracking_summary import summarise, trouble_of
+from surveys.tracking_summary import summarise, told_of_drift, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +108,8 @@ class Run:
         self._wait(passed[1])
         exposures = [record.exposure.id for record in step.exposures if record.committed]
         nats = 0.0 if choice is None else choice.nats
-        self._write(began_s, reading, step.look, exposures, decided_by, why, nats, step.fault, passed, failed)
+        away_nm = None if taken.seen is None else taken.seen.away_nm
+        self._write(began_s, reading, step.look, exposures, decided_by, why, nats, step.fault, passed, failed, away_nm)
 
     def _look_aside(self) -> None:
         settings, mission = self.following.settings, self.following.mission
@@ -162,7 +163,9 @@ class Run:
         fault: Any,
         passed: tuple[Sequence[Passed], Sequence[Passed]],
         failed: Failed | None,
+        away_nm: float | None = None,
     ) -> None:
+        keeper = self.env.situation.keeper
         faults = [] if fault is None else [f"{fault.error}: {fault.message}"]
         faults += [message for _, message in self.env.refusals[self._told_refusals :]]
         self._told_refusals = len(self.env.refusals)
@@ -187,6 +190,7 @@ class Run:
             "passed": passed,
             "failed": None if failed is None else asdict(failed),
             "asides": self._asides,
+            "drift": None if keeper is None else keeper.state() | {"away_nm": away_nm},
             "orders": self.env.ordered,
             "ended_s": self.env.now_s,
             "clock_s": self.env.situation.clock.now_s(),
@@ -216,6 +220,7 @@ class Run:
             "orders_refused": [{"t_s": t_s, "what": what} for t_s, what in self.env.refusals],
             "holder_gaps": self.holder.gaps,
             "electrons": self.env.electrons,
+            "drift": told_of_drift(self.env.situation.keeper),
             "stopped": self.stop.is_set(),
             "ended": self._why_ended(),
         }

@@ -84,6 +84,13 @@ class ExpectedSettings(Settings):
     activation_eV: PositiveFloat = 1.5
 
 
+class KeepSettings(Settings):
+    """How what is followed is kept in view against drift, read from the images that are taken anyway."""
+
+    tolerance_nm: PositiveFloat = 10.0
+    """A stage that stands nearer than this to where it should is left where it is: no less than it misses by."""
+
+
 class CalibrationSettings(Settings):
     """How well the instrument is known: standard deviations, relative."""
 
@@ -111,6 +118,8 @@ class TrackSettings(Settings):
     """By condition: a reading that differs by less is taken for the sensor's noise. Left out: a thousandth of it."""
     expected: ExpectedSettings = ExpectedSettings()
     calibration: CalibrationSettings = CalibrationSettings()
+    keep_in_view: KeepSettings | None = KeepSettings()
+    """None: places are driven to by the stage alone, whatever the specimen drifts."""
     axis_deg: float = 0.0
     """Along which a front would run, counter-clockwise from +x."""
     horizon_s: PositiveFloat

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.tracking import Tracker
+    from envs.keeping import Keeper
     from models.kinetics import Conditions
     from models.kinetics_nuisance import Reading
 
@@ -120,6 +121,22 @@ def _courses(
     return found
 
 
+def told_of_drift(keeper: Keeper | None) -> dict[str, Any] | None:
+    """How far the specimen has drifted, and how it is known; None: nobody looked."""
+    if keeper is None:
+        return None
+    x_nm, y_nm = (float(of_all) for of_all in keeper.mean[:, 1:].mean(axis=1))
+    images = keeper.sure + keeper.unsure
+    if keeper.sure:
+        told = f"the specimen drifted by ({x_nm:+.0f}, {y_nm:+.0f}) nm, told by {keeper.sure} of {images} images"
+    elif images:
+        told = f"none of {images} images told of drift: they did not show what an earlier one had shown"
+    else:
+        told = "no image could tell of drift: none was taken twice of one place with one look"
+    counts = {"sure": keeper.sure, "unsure": keeper.unsure}
+    return {"x_nm": x_nm, "y_nm": y_nm, **counts, "told": told, "trouble": keeper.trouble}
+
+
 def trouble_of(found: dict[str, Any]) -> list[str]:
     """What did not go as it should, in words."""
     lines = [f"{each['what']} ({each['t_s']:.0f} s)" for each in found["orders_refused"]]
@@ -133,6 +150,7 @@ def trouble_of(found: dict[str, Any]) -> list[str]:
     if found["broken"]:
         lines.append(f"the agent broke at {found['broken']} decisions, which were taken in turn")
     lines += [f"the holder gave no {name} in {count} readings" for name, count in found["holder_gaps"].items()]
+    lines += [found["drift"]["trouble"]] if found["drift"] and found["drift"]["trouble"] else []
     never = [str(place) for place, looks in enumerate(found["looks_by_place"]) if not looks]
     if never:
         lines.append(f"no look at place {', '.join(never)} came about")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
@@ -154,6 +156,17 @@ def test_what_the_guard_refuses_is_told_and_books_nothing(env):
     taken = env.apply(Decision(action=999))
     assert taken.step.fault is not None
     assert "there are 0 to" in taken.step.fault.message
+
+
+def test_a_look_that_fails_is_a_look_of_its_place_that_told_nothing(env):
+    env.reset(seed=6)
+    task = replace(env.situation.task, places_nm=((1e9, 0.0), *PLACES_NM[1:]))
+    env.situation = replace(env.situation, task=task)
+    taken = env.apply(Decision(action=0))
+    assert taken.measured is None
+    assert taken.step.fault is not None
+    assert (taken.step.look, taken.step.target) == (LOOKS[0].name, 0)
+    assert taken.step.exposures == ()
 
 
 def test_an_order_to_the_holder_goes_through_the_guard():

@@ -1,0 +1,74 @@
+"""One look at a place that is followed: brought into view, exposed, kept, read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from envs.exposing import Exposer
+from envs.keeping import Seen
+from envs.particles import Measured
+from envs.step import Purpose, Stream, Tag
+from instruments.types import Outcome, StagePosition
+
+if TYPE_CHECKING:
+    from envs.tracked import TrackLook
+    from envs.tracking_task import TrackSituation
+    from instruments.types import Frame
+
+POLICY = (Tag(stream=Stream.POLICY, inclusion_probability=None),)
+CONTROL = (Tag(stream=Stream.CONTROL, inclusion_probability=None),)
+_TOLERANCE_NM = 1.0
+
+
+@dataclass(slots=True)
+class Made:
+    """What came of a look so far, whatever is raised after."""
+
+    exposer: Exposer | None = None
+    look: str = ""
+    stage: Outcome[StagePosition] | None = None
+    measured: Measured | None = None
+    seen: Seen | None = None
+    """Of the drift."""
+
+    @property
+    def electrons(self) -> float:
+        return 0.0 if self.exposer is None else sum(record.electrons for record in self.exposer.records)
+
+
+def take(
+    situation: TrackSituation, made: Made, look: TrackLook, place: int | None, place_nm: tuple[float, float]
+) -> None:
+    """Look at a place, and fill ``made`` with what comes of it. ``place`` None: a region with little dose.
+
+    Raises InstrumentError.
+    """
+    guard, keeper = situation.guard, situation.keeper
+    tags = CONTROL if place is None else POLICY
+    made.exposer, made.look = Exposer(guard, situation.recorder, situation.clock, situation.specimen, tags), look.name
+    here = guard.state().stage
+    aim_nm = place_nm if keeper is None else keeper.aim_nm(place_nm, situation.clock.now_s(), place)
+    away_nm = math.dist(aim_nm, (here.x_nm or 0.0, here.y_nm or 0.0))
+    if away_nm > (_TOLERANCE_NM if keeper is None else keeper.tolerance_nm):
+        made.stage = guard.move(StagePosition(x_nm=aim_nm[0], y_nm=aim_nm[1]))
+    frame = made.exposer.expose(look.exposure, Purpose.CONTROL if place is None else Purpose.DETAIL)
+    if keeper is not None and place is not None:
+        made.seen = _drifted(situation, frame, look, place, made.exposer.records[-1].exposure.id)
+    made.measured = situation.sensors[look.signal].measure(frame, look)
+
+
+def _drifted(situation: TrackSituation, frame: Frame, look: TrackLook, place: int, exposure: int | None) -> Seen | None:
+    """What an image tells of the drift; spectra and patterns tell nothing of it."""
+    keeper, signal = situation.keeper, frame.signals.get(look.signal)
+    if keeper is None or signal is None or signal.data.ndim != 2:
+        return None
+    trouble, middle_s = keeper.trouble, (frame.start_s + frame.end_s) / 2
+    image = signal.data.astype(np.float32)
+    seen = keeper.learn((place, look.name), image, look.exposure.pixel_size_nm, frame.stage, middle_s, exposure)
+    if keeper.trouble != trouble:
+        situation.recorder.event("drift", keeper.trouble, time_s=situation.clock.now_s())
+    return seen
