@@ -160,7 +160,7 @@ def test_what_the_guard_refuses_is_told_and_books_nothing(env):
 
 def test_a_look_that_fails_is_a_look_of_its_place_that_told_nothing(env):
     env.reset(seed=6)
-    task = replace(env.situation.task, places_nm=((1e9, 0.0), *PLACES_NM[1:]))
+    task = replace(env.situation.task, places_nm=((1e9, 0.0), *env.situation.task.places_nm[1:]))
     env.situation = replace(env.situation, task=task)
     taken = env.apply(Decision(action=0))
     assert taken.measured is None
