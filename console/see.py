@@ -13,6 +13,9 @@ from console.exits import plain_errors, say, show
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_TOLD_BEYOND = 0.05
+"""Share of the pixels that no whole cell covers from which it is told."""
+
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
@@ -43,7 +46,7 @@ def flag(
         place = made_apart(out if out is not None else Path(f"{folder.resolve().name}-flags"), folder)
         found = images.flag_images(encoder, paths, rate=rate, cell_px=cell, by=by, progress=_told_progress)
         images.write_flags(found, place / "flags.csv")
-        images.gallery(found.ranked).save(place / "flags.png")
+        _seeing("surveys.folder_picture").gallery(found.ranked).save(place / "flags.png")
         if json:
             refused = {str(path): why for path, why in found.refused.items()}
             told = ("row_px", "column_px", "cell_px", "q_value", "probability")
@@ -54,7 +57,8 @@ def flag(
             blind = [
                 {"image": str(path), "row_px": r, "column_px": c, "why": w} for (path, r, c), w in found.blind.items()
             ]
-            show({"folder": str(place), "cells": found.cells, "ranked": ranked, "refused": refused, "blind": blind})
+            show({"folder": str(place), "cells": found.cells, "ranked": ranked, "refused": refused, "blind": blind,
+                  "beyond_ratio": found.beyond})  # fmt: skip
             return
         for path, why in found.refused.items():
             say(f"not judged: {path.name}: {why}", style="yellow")
@@ -62,6 +66,12 @@ def flag(
             images_of = len({path for path, _, _ in found.blind})
             say(
                 f"not judged: {len(found.blind)} cells of {images_of} image(s) that say nothing or lie beside such",
+                style="yellow",
+            )
+        if found.beyond > _TOLD_BEYOND:
+            where = "right of the last whole cell or below it"
+            say(
+                f"not judged: {found.beyond:.0%} of the pixels, {where}; a smaller --cell reaches farther",
                 style="yellow",
             )
         say(f"{len(found.flags)} of {found.cells} cells flagged at a false-discovery rate of {rate:g}")

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont
 
 from configs.errors import ConfigError
 from envs.descriptors import describe_windows
@@ -40,7 +38,6 @@ Ratio: TypeAlias = float
 By: TypeAlias = Literal["descriptors", "network", "both"]
 _LOOK = "image"
 _MOST_DEPARTURES = 2
-_SHOWN_PX = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +87,9 @@ class FolderFlags:
     blind: dict[tuple[Path, int, int], str]
     """Cells of the others that say nothing, or lie beside such a one: image, row and column, and why."""
 
+    beyond: Ratio
+    """Share of the pixels that lie right of an image's last whole cell, or below it: they are not judged."""
+
     @property
     def flags(self) -> list[ImageFlag]:
         """Those that the rate allows to believe."""
@@ -122,6 +122,7 @@ def flag_images(
     together: list[Array] = []
     refused: dict[Path, str] = {}
     seen: dict[int, npt.NDArray[np.float32]] = {}
+    pixels, covered = 0, 0
     for path in progress(paths):
         try:
             recorded = read_single(path)
@@ -136,6 +137,7 @@ def flag_images(
             refused[path] = why
             continue
         number, windows = paths.index(path), _cells(image.shape, cell_px)
+        pixels, covered = pixels + image.size, covered + len(windows) * cell_px**2
         silent = _silent(image, windows)
         blind |= {(path, *corner): why for corner, why in silent.items()}
         windows = [window for window in windows if _corner(window) not in silent]
@@ -194,7 +196,7 @@ def flag_images(
                 alike=alike,
             )
         )
-    return FolderFlags(ranked, rate, len(where), refused, blind)
+    return FolderFlags(ranked, rate, len(where), refused, blind, 1 - covered / pixels)
 
 
 def _silent(image: Image2d, windows: Sequence[Window]) -> dict[tuple[int, int], str]:
@@ -253,45 +255,3 @@ def write_flags(found: FolderFlags, path: Path) -> None:
             writer.writerow(["", "", refused, "", "", "", "", "", "", f"not judged: {why}"])
         for (image, row, column), why in found.blind.items():
             writer.writerow(["", "", image, row, column, "", "", "", "", f"not judged: {why}"])
-
-
-def gallery(flags: Sequence[ImageFlag], most: int = 12) -> Image.Image:
-    """Each as its cell, where in it the surprise lies, and the usual place most like it, side by side."""
-    shown, line, gap = flags[:most], 22, 8
-    sheet = Image.new("RGB", (3 * _SHOWN_PX + 4 * gap, max(len(shown), 1) * (_SHOWN_PX + line + gap) + gap), "white")
-    drawn, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    images: dict[Path, Image2d] = {}
-
-    def cut(path: Path, row: int, column: int, size: int) -> tuple[Image2d, tuple[float, float]]:
-        if path not in images:
-            images[path] = read_single(path).data
-        image = images[path]
-        top = min(max(row, 0), image.shape[0] - size)
-        left = min(max(column, 0), image.shape[1] - size)
-        low, high = np.percentile(image, (0.5, 99.5))
-        return image[top : top + size, left : left + size], (float(low), float(high))
-
-    for rank, flag in enumerate(shown):
-        top = gap + rank * (_SHOWN_PX + line + gap)
-        cell, limits = cut(flag.path, flag.row_px, flag.column_px, flag.cell_px)
-        path, row, column = flag.alike[0]
-        usual, of_usual = cut(path, row - flag.cell_px // 2, column - flag.cell_px // 2, flag.cell_px)
-        grey = _grey(cell, limits)
-        for n, picture in enumerate((grey, _tinted(grey, flag.reason.saliency), _grey(usual, of_usual))):
-            sheet.paste(picture.resize((_SHOWN_PX, _SHOWN_PX)), (gap + n * (_SHOWN_PX + gap), top))
-        told = f"{rank + 1}. {flag.path.name} ({flag.row_px}, {flag.column_px})  {flag.score:.1f} spreads"
-        drawn.text((gap, top + _SHOWN_PX + 2), told, fill="black", font=font)
-    return sheet
-
-
-def _grey(image: Image2d, limits: tuple[float, float]) -> Image.Image:
-    low, high = limits
-    grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255
-    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-
-
-def _tinted(grey: Image.Image, saliency: Image2d) -> Image.Image:
-    high = max(float(saliency.max()), 1e-9)
-    hot = colormaps["inferno"](np.clip(saliency / high, 0, 1))[..., :3] * 255
-    tint = Image.fromarray(hot.astype(np.uint8)).resize(grey.size, Image.Resampling.BILINEAR)
-    return Image.blend(grey, tint, 0.5)

@@ -65,6 +65,15 @@ def test_the_odd_one_is_flagged_first_and_a_blank_image_is_told(folder, tmp_path
     assert "blank.png" in (tmp_path / "flags.csv").read_text()
 
 
+def test_what_no_whole_cell_covers_is_told(folder, tmp_path):
+    found = run("flag", folder / "images", "--cell", "56", "--out", tmp_path, "--json")
+    told = json.loads(found.output)
+    assert told["beyond_ratio"] == pytest.approx(1 - (4 * 56 / 256) ** 2)
+    assert "of the pixels, right of the last whole cell" in run(
+        "flag", folder / "images", "--cell", "56", "--out", tmp_path
+    ).output.replace("\n", " ")
+
+
 def test_nothing_unusual_is_mostly_no_flag(folder, tmp_path):
     plain = tmp_path / "plain"
     plain.mkdir()
