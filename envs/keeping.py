@@ -35,10 +35,10 @@ _LEAST_CYCLES: Ratio = 4.0
 _SURE_PX: Ratio = 0.5
 _STAGE_SD_nm = 2.0
 """Of what the stage reads back."""
-_RATE_SD_nm_per_s = 0.5
-"""Of the rate before anything was seen."""
-_RATE_WANDERS = 1e-4
-"""nm²/s³: in 100 s a rate changes by 0.1 nm/s."""
+_RATE_SD_nm_per_s = 1.5
+"""Of the rate before anything was seen: a holder that was just put in."""
+_RATE_WANDERS = 2e-3
+"""nm²/s³: in 100 s a rate changes by 0.4 nm/s."""
 _JUMP: Ratio = 4.0
 """Standard deviations from which on the specimen has moved otherwise than it drifts."""
 _WRONG: Ratio = 0.5
@@ -107,6 +107,7 @@ class Keeper:
         if stage.x_nm is None or stage.y_nm is None:
             return None
         here, n = np.array([stage.x_nm, stage.y_nm]), 1 + key[0]
+        gone_s = 0.0 if self.at_s is None else max(at_s - self.at_s, 0.0)
         self.mean, self.covariance = self._at(at_s)
         self.at_s = at_s
         for earlier in (self._anchors.get(key), self._latest.get(key)):
@@ -116,17 +117,13 @@ class Keeper:
             if found is not None:
                 break
         else:
-            self.unsure += key in self._latest
-            self._strike(self._strikes + (self._strikes > 0))
-            if not any(place == key[0] and look != key[1] for place, look in self._anchors):
-                self.covariance[n, :] = self.covariance[:, n] = 0.0  # by definition, from now on
+            self._begin_anew(key, n)
             self._anchors[key] = self._latest[key] = self._anchor(key[0], image, here, exposure)
-            self._left.pop(key[0], None)
             return None
         self.sure += 1
         left = np.array(place_of_pixel(stage, pixel_nm, *found)) - earlier.stage_nm
         told = left + earlier.drift_nm
-        self._update(n, told, (_SURE_PX * pixel_nm) ** 2 + _STAGE_SD_nm**2)
+        self._update(n, told, (_SURE_PX * pixel_nm) ** 2 + _STAGE_SD_nm**2, gone_s)
         left = left - (here - earlier.stage_nm)
         self._judge(key[0], here, left)
         self._anchors[key], self._latest[key] = earlier, self._anchor(key[0], image, here, exposure)
@@ -149,11 +146,25 @@ class Keeper:
     def _anchor(self, place: int, image: Image, here: Array, exposure: int | None) -> Anchor:
         return Anchor(image, exposure, (float(here[0]), float(here[1])), self.drift_nm(place))
 
-    def _update(self, n: int, told: Array, variance_nm2: float) -> None:
+    def _begin_anew(self, key: Key, n: int) -> None:
+        """A frame shows nothing that is known: the place is kept by what it shows from now on."""
+        lost, place = key in self._latest, key[0]
+        self.unsure += lost
+        if lost:
+            self._strike(self._strikes + (self._strikes > 0))
+            for other in [each for each in self._latest if each[0] == place]:
+                del self._anchors[other], self._latest[other]
+            self._left.pop(place, None)
+        if not any(each[0] == place for each in self._latest):
+            self.covariance[n, :] = self.covariance[:, n] = 0.0  # by definition
+
+    def _update(self, n: int, told: Array, variance_nm2: float, gone_s: float) -> None:
         off = told - self.mean[:, n]
         if np.abs(off).max() > _JUMP * math.sqrt(self.covariance[n, n] + variance_nm2):
-            self.covariance[1:, 1:] += float((off**2).max())  # all places move together
-            self.covariance[0, 0] += _RATE_SD_nm_per_s**2
+            # all places have moved together, at once or at another rate since the last frame
+            by = np.array([1 / max(gone_s, 1.0)] + [1.0] * (len(self.covariance) - 1))
+            at_once = np.array([0.0] + [1.0] * (len(self.covariance) - 1))
+            self.covariance = self.covariance + float((off**2).max()) * (np.outer(by, by) + np.outer(at_once, at_once))
         gain = self.covariance[n] / (self.covariance[n, n] + variance_nm2)
         self.mean = self.mean + off[:, None] * gain
         self.covariance = self.covariance - np.outer(gain, self.covariance[n])
