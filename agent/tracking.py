@@ -119,6 +119,16 @@ class Tracker:
         """What to do now. No side effect."""
         return replace(self._act(), known=self.known())
 
+    def worth(self, forecast: Forecast) -> float:
+        """Nats that the electrons left would tell of laws and parameters, were conditions to go on as ``forecast``."""
+        left = self.mission.electrons - self.spent
+        allowed = self._allowed(left)
+        if not allowed.any():
+            return 0.0
+        offers = self._in_bundles(self._offers(allowed, forecast)[0], left)
+        later = replace(offers, room=np.append(0, offers.room[1:]))
+        return sum(pick.nats for pick in plan(later, left, _MOST_PICKS))
+
     def known(self) -> Known:
         """What is known now."""
         probabilities = tuple(float(p) for p in self.filter.probabilities())
@@ -159,7 +169,7 @@ class Tracker:
         wanted = np.array([offer not in self._refused for offer in self._offered])
         return np.asarray(wanted & (self._electrons <= left) & (taken + fluence <= self.mission.max_fluence_e_per_A2))
 
-    def _offers(self, allowed: np.ndarray) -> tuple[Offers, list[int]]:
+    def _offers(self, allowed: np.ndarray, forecast: Forecast | None = None) -> tuple[Offers, list[int]]:
         """Every allowed look now and at some later times; and which offer each of a time is."""
         mission, chosen = self.mission, np.flatnonzero(allowed)
         views = [(self._views[n], self._channels[self._offered[n][0]]) for n in chosen]
@@ -171,7 +181,7 @@ class Tracker:
         moments, at_s = [[each.state] for each in sets], self.now_s
         for n in range(ahead):
             to_s = self.now_s + left_s * (n + 0.6) / ahead
-            coming = self._forecast(at_s, to_s)
+            coming = (forecast or self._forecast)(at_s, to_s)
             for each, states in zip(sets, moments, strict=True):
                 states.append(_lived(each, states[-1], coming))
             at_s = to_s

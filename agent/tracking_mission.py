@@ -84,6 +84,19 @@ class Choice:
     why: str
     known: Known | None = None
     """At the moment of choosing."""
+    order: Order | None = None
+    """To the holder, in place of a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the holder is to be set to."""
+
+    condition: str
+    value: float
+    """In the unit at the end of the condition's name."""
+    nats: float
+    """That the looks which are left are expected to tell more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,9 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
 
     def over(self) -> bool:
         """Whether no look can be paid any more, or the time is over."""
-        return self.now_s >= self.situation.task.horizon_s - 1e-9 or not self.action_masks()[:-1].any()
+        task = self.situation.task
+        looks = len(task.looks) * len(task.places_nm)
+        return self.now_s >= task.horizon_s - 1e-9 or not self.action_masks()[:looks].any()
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """(actions,) which are allowed now."""

@@ -69,6 +69,7 @@ def write_tracking_report(
         renewed_s=renewed_s,
         rehearsed=rehearsed,
         reasons=_reasons(looked),
+        orders=[row for row in rows if row.get("order")],
         faults=[row for row in rows if row["fault"]],
         descriptors=_encoded(_descriptors(looked, found)),
         laws=_encoded(_laws(rows, found)),

@@ -18,6 +18,7 @@ from instruments.ledger_sqlite import SqliteLedger
 from instruments.limits import SIMULATED
 from surveys.guarding import open_apart
 from surveys.night import truth_beside
+from surveys.tracking_prepare import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,13 +74,14 @@ def situation(
     kept: Keeper | None = None,
 ) -> TrackSituation:
     """What is followed, and what was done of it already."""
-    settings = following.settings
+    settings, steps = following.settings, steps_of(following.settings)
     return TrackSituation(
         guard=guard,
         clock=clock,
         task=TrackTask(
             looks=settings.track_looks(),
             places_nm=settings.places_nm(),
+            settings=() if steps is None else [(steps.condition, value) for value in steps.values],
             horizon_s=settings.horizon_s,
             tick_s=settings.tick_s,
             electrons=settings.electrons,

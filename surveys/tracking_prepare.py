@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.rehearsal import Rehearsed, rehearse
+from agent.stepping import Steps
 from agent.tracking_mission import Mission
 from configs.load import ConfigError
 from envs.track_standards import standards
@@ -20,6 +21,10 @@ from surveys.tracking_settings import TrackSettings
 if TYPE_CHECKING:
     from envs.tracked import TrackLook
     from models.kinetics import Conditions, Expected, Law
+
+
+_OF_MOST = 0.8
+"""Of the most that a condition may change at once."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,23 @@ def control_look(settings: TrackSettings) -> TrackLook:
 def _for_controls(settings: TrackSettings, current_pA: float) -> float:
     count = len(settings.controls.places) * settings.controls.times
     return count * control_look(settings).exposure.electrons(current_pA)
+
+
+def steps_of(settings: TrackSettings) -> Steps | None:
+    """How the agent may step the holder; None: not at all."""
+    name = settings.stepped()
+    if name is None or (limits := settings.limits.conditions[name]).most_change is None:
+        return None
+    step = settings.holder.step or _OF_MOST * limits.most_change
+    low, high = limits.allowed
+    return Steps(
+        condition=name,
+        values=[low + n * step for n in range(int((high - low) / step * (1 + 1e-9)) + 1)],
+        step=step,
+        every_s=settings.holder.every_s,
+        least_nats=settings.holder.least_nats,
+        from_s=max((order.at_s for order in settings.program if order.condition == name), default=0.0),
+    )
 
 
 def expected_conditions(

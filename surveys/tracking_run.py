@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from agent.stepping import Stepper
 from agent.tracking import Tracker
 from configs.errors import ConfigError
 from envs.step import Decision
 from surveys.signals import Interruption
 from surveys.tracking_holder import Holder, divided
 from surveys.tracking_mind import FollowingMind
-from surveys.tracking_prepare import Following, control_look, expected_conditions
+from surveys.tracking_prepare import Following, control_look, expected_conditions, steps_of
 from surveys.tracking_rows import RUNNER, Failed, Row, RowsFile, refold
 from surveys.tracking_summary import summarise, told_of_drift, trouble_of
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from envs.tracking_env import TrackEnv
     from models.kinetics import Conditions
     from models.kinetics_nuisance import Reading
+    from surveys.tracking_mind import Follower
     from surveys.tracking_rows import Passed
 
 Tell: TypeAlias = Callable[[str], None]
@@ -49,11 +52,18 @@ class Run:
         if missing := [name for name in self._names if name not in self.held]:
             raise ConfigError(f"expected: the holder does not read {', '.join(missing)}, which would drive the process")
         self.tracker = Tracker(following.mission, self._forecast)
-        self.mind = FollowingMind(self.tracker, deadline_s)
+        self.mind = FollowingMind(self._agent(), deadline_s)
         self.readings: list[Reading] = []
         self.controls: list[Reading] = []
         self.late, self.broken, self._turn, self._told_refusals, self.settled = 0, 0, 0, 0, True
         self._laws, self._known = self.tracker.filter.names, self.tracker.known()
+
+    def _agent(self) -> Follower:
+        """Who decides: the tracker, which may step the holder where that is allowed."""
+        settings, steps = self.following.settings, steps_of(self.following.settings)
+        if steps is None:
+            return self.tracker
+        return Stepper(self.tracker, steps, lambda held: partial(expected_conditions, settings, held))
 
     def _forecast(self, from_s: float, to_s: float) -> list[tuple[float, Conditions]]:
         return expected_conditions(self.following.settings, self.held, from_s, to_s)
@@ -76,7 +86,7 @@ class Run:
 
     def _tick(self) -> None:
         env, mission, began_s = self.env, self.following.mission, self.env.now_s
-        choice = self.mind.act()
+        choice, order = self.mind.act(), None
         decided_by, why = "agent", "" if choice is None else choice.why
         action = env.situation.task.actions - 1
         if choice is None:
@@ -88,6 +98,10 @@ class Run:
             self._known = choice.known or self._known
             if choice.look is not None:
                 action = choice.look * len(mission.places_nm) + choice.place
+            elif choice.order is not None:
+                looks = len(mission.looks) * len(mission.places_nm)
+                action = looks + list(env.situation.task.settings).index((choice.order.condition, choice.order.value))
+                order = asdict(choice.order)
         taken = env.apply(Decision(action=action, decided_by=decided_by, policy="tracker", reason=why))
         step, reading = taken.step, None
         exposed = [(each.start_s + each.end_s) / 2 - step.start_s for each in step.exposures]
@@ -109,7 +123,9 @@ class Run:
         exposures = [record.exposure.id for record in step.exposures if record.committed]
         nats = 0.0 if choice is None else choice.nats
         away_nm = None if taken.seen is None else taken.seen.away_nm
-        self._write(began_s, reading, step.look, exposures, decided_by, why, nats, step.fault, passed, failed, away_nm)
+        self._write(
+            began_s, reading, step.look, exposures, decided_by, why, nats, step.fault, passed, failed, away_nm, order
+        )
 
     def _look_aside(self) -> None:
         settings, mission = self.following.settings, self.following.mission
@@ -164,6 +180,7 @@ class Run:
         passed: tuple[Sequence[Passed], Sequence[Passed]],
         failed: Failed | None,
         away_nm: float | None = None,
+        order: dict[str, Any] | None = None,
     ) -> None:
         keeper = self.env.situation.keeper
         faults = [] if fault is None else [f"{fault.error}: {fault.message}"]
@@ -190,6 +207,7 @@ class Run:
             "passed": passed,
             "failed": None if failed is None else asdict(failed),
             "asides": self._asides,
+            "order": order,
             "drift": None if keeper is None else keeper.state() | {"away_nm": away_nm},
             "orders": self.env.ordered,
             "ended_s": self.env.now_s,
@@ -197,7 +215,7 @@ class Run:
             "spent": self.env.electrons,
         }
         self._rows.add(row)
-        if look is not None:
+        if look is not None or order is not None:
             self._tell(f"{t_s:7.1f} s  {why}")
         for each in faults:
             self._tell(f"{t_s:7.1f} s  {each}")

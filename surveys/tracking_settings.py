@@ -91,6 +91,21 @@ class KeepSettings(Settings):
     """A stage that stands nearer than this to where it should is left where it is: no less than it misses by."""
 
 
+class StepSettings(Settings):
+    """The holder, stepped by the agent to where its looks tell most, within limits.conditions."""
+
+    may_step: bool = False
+    condition: str | None = None
+    """None: temperature_K where ``expected`` names it, else the supply."""
+    step: PositiveFloat | None = None
+    """In the unit of the condition; None: four fifths of its most_change, so that a reading that is a little off does
+    not make an order one that the guard refuses."""
+    every_s: PositiveFloat = 60.0
+    """How often it is thought over."""
+    least_nats: PositiveFloat = 0.5
+    """By how much a set-point must be worth more than staying."""
+
+
 class CalibrationSettings(Settings):
     """How well the instrument is known: standard deviations, relative."""
 
@@ -114,6 +129,7 @@ class TrackSettings(Settings):
     measured on simulated standards first."""
     controls: ControlSettings = ControlSettings()
     program: tuple[OrderSettings, ...] = ()
+    holder: StepSettings = StepSettings()
     steady: dict[str, PositiveFloat] = Field(default_factory=dict)
     """By condition: a reading that differs by less is taken for the sensor's noise. Left out: a thousandth of it."""
     expected: ExpectedSettings = ExpectedSettings()
@@ -157,6 +173,7 @@ class TrackSettings(Settings):
                     f"program orders {order.condition} = {order.value:g} at {order.at_s:g} s, and limits.conditions "
                     f"allows {low:g} to {high:g}: lower the order, or widen the limits if the holder bears it"
                 )
+        self._check_steps()
         for name, place in [(f"places[{n}]", p) for n, p in enumerate(self.places)] + [
             (f"controls.places[{n}]", p) for n, p in enumerate(self.controls.places)
         ]:
@@ -169,6 +186,36 @@ class TrackSettings(Settings):
                         f"{name}.{axis} is {at_nm:g}, and limits.{axis} allows {low:g} to {high:g}: name a place within"
                     )
         return self
+
+    def _check_steps(self) -> None:
+        """Raises ValueError where the holder may be stepped, and it is not said how far."""
+        name, holder = self.stepped(), self.holder
+        if name is None:
+            return
+        if name not in {"temperature_K" if self.expected.temperature_K else None, self.expected.supply}:
+            raise ValueError(f"holder.condition is {name}, which drives nothing in `expected`: name what does")
+        limits = self.limits.conditions.get(name)
+        if limits is None or limits.most_change is None:
+            raise ValueError(
+                f"holder.may_step: say in limits.conditions.{name} what is allowed, and how much at once (most_change)"
+            )
+        if holder.step is not None and holder.step > limits.most_change:
+            raise ValueError(
+                f"holder.step is {holder.step:g}, and limits.conditions.{name}.most_change {limits.most_change:g}: "
+                "lower it"
+            )
+        if sum(order.condition == name for order in self.program) > 1:
+            raise ValueError(
+                f"program orders {name} more than once, and the agent may step it: leave it to one of them"
+            )
+
+    def stepped(self) -> str | None:
+        """The condition that the agent may step; None: none."""
+        if not self.holder.may_step:
+            return None
+        return self.holder.condition or (
+            self.expected.supply if self.expected.temperature_K is None else "temperature_K"
+        )
 
     def track_looks(self) -> tuple[TrackLook, ...]:
         """In the order of the file."""
