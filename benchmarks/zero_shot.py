@@ -1,6 +1,6 @@
 """A trained policy on recorded images, which nobody simulated: no retraining, no setting changed.
 
-    python -m benchmarks.zero_shot            50 starts on each of five images, forty minutes of a core
+    python -m benchmarks.zero_shot            50 starts on each of six images, fifty minutes of a core
     python -m benchmarks.zero_shot --quick    2 starts on one image
 
 A recorded image stands in for the specimen. Every start has another place of the stage and other control
@@ -11,14 +11,21 @@ site, the site counts. named: share of those sites that are found and flagged. l
 highs are 95 % intervals over starts, of one image. A recorded image has no focus, so the policy's skill is left out.
 
 SrTiO3/Ge: the threading defect and the interface of a real dark-field image, boxes drawn before any flagger was
-written. metal strips: four images of welds with their melt pools. The oracle is told the sites.
+written. metal strips: four images of welds with their melt pools. de-twin: gold on a holey film, rendered by Direct
+Electron's simulator, which nobody here wrote; its own scene says where the largest particles are
+(``benchmarks.detwin_picture``). The oracle is told the sites.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +34,8 @@ from agent.factory import make_agent
 from agent.scripted import ScriptedAgent, at_truth, in_serpentine
 from agent.settings import LearnedSettings, PlannerSettings, RasterSettings
 from benchmarks.common import DATA, arguments, print_table, write
+from benchmarks.detwin_picture import PIXEL_NM as TWIN_PIXEL_NM
+from benchmarks.detwin_picture import SITE_PX as TWIN_SITE_PX
 from benchmarks.kept import Job, done
 from benchmarks.recorded_truth import Box, covered_sites, drawn_boxes, melt_pools
 from benchmarks.survey_policy import asked_of
@@ -53,6 +62,8 @@ from training.episode import ORACLE, survey_steps
 from training.evaluate import interval
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
     from agent.protocol import Agent
     from agent.settings import AgentSettings
 
@@ -80,13 +91,22 @@ class Picture:
     pixel_nm: float
 
 
-def pictures() -> list[Picture]:
-    """Those that are there."""
+def pictures(folder: Path) -> list[Picture]:
+    """Those that are there; what is rendered first is written into ``folder``."""
     found = [Picture("SrTiO3/Ge", DATA / "sto_ge_haadf" / "STO-Ge-HAADF.jpg", tuple(drawn_boxes()), 95, 0.00781)]
     strips = sorted((DATA / "metal_strips").glob("*.png"))
     # the files tell no pixel size: 1 nm it is called
     found += [Picture(path.stem, path, tuple(melt_pools(path.name)), 64, 1.0) for path in strips]
-    return [picture for picture in found if picture.path.exists()]
+    found = [picture for picture in found if picture.path.exists()]
+    return [*found, _twin(folder / "de-twin.tif")] if find_spec("de_twin") is not None else found
+
+
+def _twin(path: Path) -> Picture:
+    """By a process of its own: it loads libraries under the GPL."""
+    command = [sys.executable, "-m", "benchmarks.detwin_picture", str(path)]
+    sites = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["sites"]
+    boxes = tuple(Box("large", (row, row + TWIN_SITE_PX), (column, column + TWIN_SITE_PX)) for row, column in sites)
+    return Picture("de-twin", path, boxes, TWIN_SITE_PX, TWIN_PIXEL_NM)
 
 
 def task_of(picture: Picture, shape: tuple[int, int]) -> SurveyTask:
@@ -208,17 +228,27 @@ def main() -> int:
     parser.add_argument(
         "--agents", default=",".join(AGENTS), metavar="NAMES", help=f"beside it, of {', '.join(AGENTS)}"
     )
+    parser.add_argument("--images", metavar="NAMES", help="only these, by name, with commas")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="keeps every flight; a later call goes on")
     parser.add_argument("--seconds", type=float, metavar="S", help="begin no flight later; tell what was flown by then")
     options = parser.parse_args()
-    here = pictures()
-    if not here:
-        print(f"no recorded image under {DATA}: set ADAPTEM_DATA to the folder that has them")
-        return 0
+    with TemporaryDirectory() as folder:
+        here = pictures(Path(folder))
+        if not here:
+            print(f"no recorded image under {DATA}: set ADAPTEM_DATA to the folder that has them, or install de-twin")
+            return 0
+        return told(here, parser, options)
+
+
+def told(here: list[Picture], parser: ArgumentParser, options: Namespace) -> int:
     asked = options.agents.split(",")
     if unknown := set(asked) - set(AGENTS):
         parser.error(f"--agents {', '.join(sorted(unknown))}: choose among {', '.join(AGENTS)}")
+    if options.images is not None:
+        if unknown := set(options.images.split(",")) - {picture.name for picture in here}:
+            parser.error(f"--images {', '.join(sorted(unknown))}: choose among {', '.join(p.name for p in here)}")
+        here = [picture for picture in here if picture.name in options.images.split(",")]
     learned = LearnedSettings(weights=str(find_policy(options.policy)))
     entrants: dict[str, AgentSettings | str] = {LEARNED: learned} | {name: AGENTS[name] for name in asked}
     here, starts = (here[:1], 2) if options.quick else (here, options.starts)

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from agent.settings import RasterSettings
+from benchmarks.detwin_picture import sites_of
 from benchmarks.recorded_truth import Box, covered_sites
 from benchmarks.zero_shot import Picture, flown, opened
 from envs.targets import Area, grid_tree
@@ -37,3 +38,8 @@ def test_who_is_told_finds_what_an_image_holds(tmp_path) -> None:
     assert told["found"] == 1.0
     assert blind["found"] < 0.7
     assert told["looks"] <= 0.1 * ACROSS**2
+
+
+def test_a_site_is_rare_where_a_large_particle_has_its_middle() -> None:
+    particles = np.array([[70.0, 10.0, 150.0], [100.0, 20.0, 120.0], [5.0, 5.0, 119.0], [200.0, 130.0, 300.0]])
+    assert sites_of(particles) == [(64, 0), (192, 128)]
