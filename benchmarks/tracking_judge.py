@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from benchmarks.tracking_draws import HORIZON_S, Array
 from models.kinetics import NUMBER, VOLUME
-from models.kinetics_forecast import half_time
+from models.kinetics_forecast import when_done
+from models.kinetics_nuisance import Calibration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks.tracking_runs import Run
     from benchmarks.tracking_worlds import World
     from models.kinetics_nuisance import Reading
+
+Ratio: TypeAlias = float
+
+EVENTS: tuple[Ratio, ...] = (0.1, 0.5, 0.9)
+"""Parts of the change: it has begun, half of it is done, and it is nearly over."""
+_FEWEST = 4
+_GAIN = Calibration().gain
 
 
 def judge(world: World, run: Run) -> dict[str, float]:
@@ -45,27 +57,53 @@ def judge(world: World, run: Run) -> dict[str, float]:
     found["error"] = float(np.sqrt(np.mean(np.square(errors))))
     found["covered"] = float(np.sum(covered))
     found["parameters"] = float(len(covered))
-    told = half_time(known, world.law, world.main, world.coming(0.0, HORIZON_S))
-    truth_s = true_half_time(world)
-    found["half_s"] = abs(told.middle_s - truth_s)
-    found["half_plain_s"] = abs(plain_half_time(run.readings, world.main) - truth_s)
-    found["half_covered"] = float(told.low_s <= truth_s <= told.high_s)
+    told = when_done(known, world.law, world.main, world.coming(0.0, HORIZON_S), EVENTS)
+    truths_s, free_s = true_events(world), free_events(run.readings, world.main)
+    holds = [moment.low_s <= truth_s <= moment.high_s for moment, truth_s in zip(told, truths_s, strict=True)]
+    found["half_s"], found["half_covered"] = abs(told[1].middle_s - truths_s[1]), float(holds[1])
+    found["events_s"] = float(np.mean(np.abs([moment.middle_s for moment in told] - truths_s)))
+    found["events_free_s"] = float(np.mean(np.abs(free_s - truths_s)))
+    found["events_covered"] = float(np.sum(holds))
     return found
 
 
-def plain_half_time(readings: list[Reading], main: int) -> float:
-    """From readings alone: joined by straight lines at each place, in the mean over places."""
-    times, courses = np.linspace(0.0, HORIZON_S, 121), []
-    for place in sorted({reading.view.place for reading in readings}):
-        told = [(r.t_s, r.values[main]) for r in readings if r.view.place == place and r.told[main]]
-        if told:
-            at_s, values = np.array(told).T
-            courses.append(np.interp(times, at_s, np.exp(values) if main in (NUMBER, VOLUME) else values))
-    return crossing(times, np.mean(courses, axis=0)) if courses else HORIZON_S / 2
+def free_events(readings: Sequence[Reading], main: int) -> Array:
+    """(EVENTS,) from readings alone, without any law: a smooth course at each place, in the mean over places.
+
+    Courses are Gaussian processes, in part common to all places, in part their own; how smooth they are, how far they
+    go and how much is common is what makes the readings likeliest (Rasmussen & Williams, 2006, ch. 5).
+    """
+    told = [r for r in readings if r.told[main]]
+    if len(told) < _FEWEST:
+        return np.full(len(EVENTS), HORIZON_S / 2)
+    at_s, values = np.array([(r.t_s, r.values[main]) for r in told]).T
+    place = np.array([r.view.place for r in told])
+    other = np.array([r.channel != "image" for r in told])
+    noise = np.diag([r.sds[main] ** 2 for r in told])
+    if main == VOLUME:  # each channel has its own gain
+        noise = noise + _GAIN**2 * np.outer(other, other)
+    mean, best, course = values.mean(), -np.inf, values
+    size = max(float(values.std()), 1e-3)
+    times, places = np.linspace(0.0, HORIZON_S, 121), sorted(set(place.tolist()))
+    for smooth in itertools.product((40.0, 80.0, 160.0, 320.0), (size, 2 * size, 4 * size), (0.0, 0.5, 0.9)):
+        lower = np.linalg.cholesky(_alike(at_s, at_s, place[:, None] == place, *smooth) + noise)
+        white = solve_triangular(lower, values - mean, lower=True)
+        likely = -0.5 * float(white @ white) - float(np.log(np.diag(lower)).sum())
+        if likely > best:
+            weights = solve_triangular(lower.T, white)
+            each = [_alike(times, at_s, place[None, :] == n, *smooth) @ weights for n in places]
+            best, course = likely, mean + np.array(each)
+    return crossings(times, np.mean(np.exp(course) if main in (NUMBER, VOLUME) else course, axis=0))
 
 
-def true_half_time(world: World) -> float:
-    """When the main descriptor of everything in reach has done half of its change within the horizon."""
+def _alike(t_s: Array, at_s: Array, there: Array, length_s: float, sd: float, common: Ratio) -> Array:
+    """Covariances of courses at times (N,) and (M,), at one place where ``there`` (N, M)."""
+    near = np.exp(-0.5 * ((t_s[:, None] - at_s) / length_s) ** 2)
+    return np.asarray(sd**2 * near * (common + (1 - common) * there))
+
+
+def true_events(world: World) -> Array:
+    """(EVENTS,) when the main descriptor of everything in reach has done these parts of its change in the horizon."""
     times = np.linspace(0.0, HORIZON_S, 121)
     values = []
     for t_s in times:
@@ -78,14 +116,18 @@ def true_half_time(world: World) -> float:
                 values.append(cubes)
             case _:
                 values.append(float((fraction * radii**3).sum()) / max(cubes, 1e-12))
-    return crossing(times, np.array(values))
+    return crossings(times, np.array(values))
 
 
-def crossing(times: Array, values: Array) -> float:
-    """First time at which half of the whole change is done."""
+def crossings(times: Array, values: Array) -> Array:
+    """(EVENTS,) first times at which these parts of the whole change are done."""
     done = (values - values[0]) / (values[-1] - values[0]) if values[-1] != values[0] else np.zeros(len(values))
-    n = int(np.argmax(done >= 0.5))
+    return np.array([_crossing(times, done, part) for part in EVENTS])
+
+
+def _crossing(times: Array, done: Array, part: Ratio) -> float:
+    n = int(np.argmax(done >= part))
     if n == 0:
         return float(times[-1])
-    part = (0.5 - done[n - 1]) / (done[n] - done[n - 1])
-    return float(times[n - 1] + part * (times[n] - times[n - 1]))
+    share = (part - done[n - 1]) / (done[n] - done[n - 1])
+    return float(times[n - 1] + share * (times[n] - times[n - 1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from models.kinetics import Law
     from models.kinetics_filter import KineticFilter
+
+Ratio: TypeAlias = float
 
 _STEPS = 60
 _SETS = 96
@@ -67,29 +69,42 @@ def course(known: KineticFilter, law: str, view: View, coming: Sequence[tuple[fl
 
 def half_time(known: KineticFilter, law: str, descriptor: int, coming: Sequence[tuple[float, Conditions]]) -> Moment:
     """When a descriptor of the whole specimen has done half of what it changes in the time of the programme."""
+    return when_done(known, law, descriptor, coming, (0.5,))[0]
+
+
+def when_done(
+    known: KineticFilter,
+    law: str,
+    descriptor: int,
+    coming: Sequence[tuple[float, Conditions]],
+    parts: Sequence[Ratio],
+) -> list[Moment]:
+    """When a descriptor of the whole specimen has done these parts of what it changes in the time of the programme."""
     times, rows, weights = courses(known, law, View(WHOLE, 0.0, _WIDE_nm), coming)
     values = rows[:, :, descriptor]
     if descriptor in (NUMBER, VOLUME):
         values = np.exp(values)
     change = values[-1] - values[0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        done = np.where(change != 0, (values - values[0]) / change, 0.0) >= 0.5
-    first = np.argmax(done, axis=0)
-    found = np.where(done.any(axis=0), _between(times, values, first), times[-1])
-    order = np.argsort(found)
-    sums = np.cumsum(weights[order]) - weights[order] / 2
-    low, middle, high = (float(np.interp(part, sums, found[order])) for part in (0.05, 0.5, 0.95))
-    return Moment(low, middle, high)
+        done = np.where(change != 0, (values - values[0]) / change, 0.0)
+    found = []
+    for part in parts:
+        at_s = np.where((done >= part).any(axis=0), _between(times, done, part), times[-1])
+        order = np.argsort(at_s)
+        sums = np.cumsum(weights[order]) - weights[order] / 2
+        low, middle, high = (float(np.interp(p, sums, at_s[order])) for p in (0.05, 0.5, 0.95))
+        found.append(Moment(low, middle, high))
+    return found
 
 
-def _between(times: Array, values: Array, first: np.ndarray) -> Array:
-    columns = np.arange(values.shape[1])
+def _between(times: Array, done: Array, part: Ratio) -> Array:
+    """(P,) when a part was done first."""
+    first, columns = np.argmax(done >= part, axis=0), np.arange(done.shape[1])
     before = np.maximum(first - 1, 0)
-    half = (values[0] + values[-1]) / 2
-    a, b = values[before, columns], values[first, columns]
+    a, b = done[before, columns], done[first, columns]
     with np.errstate(divide="ignore", invalid="ignore"):
-        part = np.where(b != a, (half - a) / (b - a), 0.0)
-    return np.asarray(times[before] + np.clip(part, 0, 1) * (times[first] - times[before]))
+        share = np.where(b != a, (part - a) / (b - a), 0.0)
+    return np.asarray(times[before] + np.clip(share, 0, 1) * (times[first] - times[before]))
 
 
 def _sets(known: KineticFilter, law: str) -> tuple[Law, Array, Array]:

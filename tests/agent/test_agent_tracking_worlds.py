@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.tracking_judge import plain_half_time
+from benchmarks.tracking_judge import crossings, free_events
 from benchmarks.tracking_worlds import INSIDE, OUTSIDE, make
 from models.kinetics import FRACTION, View
 from models.kinetics_laws import all_laws
@@ -35,13 +35,19 @@ def test_the_truth_is_told_in_parameters_of_a_law(kind):
     assert kind not in OUTSIDE
 
 
-def test_a_half_time_without_theory_is_where_straight_lines_cross():
-    values = np.full(5, np.nan)
-    readings = []
-    for place, halfway_s in ((0, 200.0), (1, 400.0)):
-        for t_s, part in ((0.0, 0.0), (halfway_s - 100.0, 0.0), (halfway_s + 100.0, 1.0), (600.0, 1.0)):
-            told = values.copy()
-            told[FRACTION] = part
-            sds = np.where(np.isnan(told), np.nan, 0.01)
-            readings.append(Reading(t_s, View(place, 0.0, 400.0), "spectra", told, sds))
-    assert plain_half_time(readings, FRACTION) == pytest.approx(300.0, abs=1.0)
+def test_events_without_theory_are_read_off_smooth_courses_of_the_places():
+    rng, readings = np.random.default_rng(0), []
+    for n in range(40):
+        t_s, place = 15.0 * n, n % 2
+        told = np.full(5, np.nan)
+        told[FRACTION] = np.clip((t_s - 100.0 - 50.0 * place) / 400.0, 0.0, 1.0) + 0.01 * rng.standard_normal()
+        sds = np.where(np.isnan(told), np.nan, 0.01)
+        readings.append(Reading(t_s, View(place, 0.0, 400.0), "spectra", told, sds))
+    np.testing.assert_allclose(free_events(readings, FRACTION), [160.0, 325.0, 490.0], atol=12.0)
+    np.testing.assert_array_equal(free_events(readings[:2], FRACTION), [300.0] * 3)
+
+
+def test_events_are_the_first_times_at_which_parts_of_the_change_are_done():
+    times = np.linspace(0.0, 600.0, 121)
+    np.testing.assert_allclose(crossings(times, 7.0 - times / 100.0), [60.0, 300.0, 540.0])
+    np.testing.assert_allclose(crossings(times, np.ones(121)), [600.0] * 3)
