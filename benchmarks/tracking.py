@@ -194,7 +194,7 @@ def _told(values: Sequence[float]) -> str:
 def campaign(options: Any, sensors: Mapping[str, dict[str, Sensor]]) -> list[dict[str, Any]]:
     seeds = range(1) if options.quick else range(options.first, options.first + options.seeds)
     methods = [METHODS[int(n)] for n in options.methods.split(",")]
-    kinds = ("annealing", "relapse") if options.quick else (*INSIDE, *OUTSIDE)
+    kinds = ("annealing", "relapse") if options.quick else options.kinds.split(",")
     results = _kept(options.keep)
     every = [(kind, method, seed) for seed in seeds for kind in kinds for method in methods]
     for kind, method, seed in track(every, "following", transient=True):
@@ -229,6 +229,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first", type=int, default=100, help="seed; from 1000 on they are for tuning")
     parser.add_argument("--methods", default=",".join(map(str, range(len(METHODS)))), help="numbers, in order")
+    parser.add_argument("--kinds", default=",".join((*INSIDE, *OUTSIDE)))
     parser.add_argument("--keep", type=Path, help="keeps every run; a later call goes on; --seeds 0 tells it")
     parser.add_argument("--only", choices=("campaign", "calibration", "rendered", "titanium", "ring"), default=None)
     options = parser.parse_args()
