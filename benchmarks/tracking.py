@@ -1,6 +1,7 @@
 """Following specimens that change: agent against fixed and triggered schedules, on worlds that it was not tuned on.
 
     python -m benchmarks.tracking                                about half an hour of a core
+    python -m benchmarks.tracking --only beam                    what of a change the beam explains, 120 worlds
     python -m benchmarks.tracking --only calibration             what is told of rendered frames against what is there
     python -m benchmarks.tracking --only rendered                the agent on rendered frames, 10 worlds
     python -m benchmarks.tracking --only titanium                recorded heating of titanium, 13 frames
@@ -35,10 +36,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.progress import track
-from scipy.stats import binomtest
 
 from benchmarks.common import arguments, print_table, write
-from benchmarks.tracking_judge import judge
+from benchmarks.tracking_judge import judge, share_of, told_mean
 from benchmarks.tracking_runs import (
     IMAGE,
     LOSS,
@@ -95,6 +95,9 @@ _AGAINST = (
 _ONE_SIGNAL = {"agent, images only": "HAADF", "agent, spectra only": "EELS"}
 
 
+ONLY = ("campaign", "beam", "calibration", "rendered", "titanium", "ring")
+
+
 def one(kind: str, method: str, seed: int, sensors: Mapping[str, dict[str, Sensor]]) -> dict[str, float] | None:
     """None where the method has nothing to do with the kind."""
     world = make(kind, seed)
@@ -124,19 +127,19 @@ def rows_of(results: Mapping[tuple[str, str, int], dict[str, float]], methods: S
         inside = {k: v for k, v in results.items() if k[1] == method and k[0] in INSIDE}
         outside = [v for k, v in results.items() if k[1] == method and k[0] in OUTSIDE]
         row: dict[str, Any] = {"method": method, "worlds": len(inside)}
-        row["error"] = _told([v["error"] for v in inside.values()])
-        row["half_time_s"] = _told([v["half_s"] for v in inside.values()])
+        row["error"] = told_mean([v["error"] for v in inside.values()])
+        row["half_time_s"] = told_mean([v["half_s"] for v in inside.values()])
         timed = [v for v in inside.values() if "events_s" in v]
         row["events_s"], row["events_free_s"] = (
-            _told([v[key] for v in timed]) if timed else "–" for key in ("events_s", "events_free_s")
+            told_mean([v[key] for v in timed]) if timed else "–" for key in ("events_s", "events_free_s")
         )
-        row["right_law"] = _share(sum(v["right"] for v in inside.values()), len(inside))
-        row["covered"] = _share(
+        row["right_law"] = share_of(sum(v["right"] for v in inside.values()), len(inside))
+        row["covered"] = share_of(
             sum(v["covered"] for v in inside.values()), sum(v["parameters"] for v in inside.values())
         )
         row["half_covered"] = float(np.mean([v["half_covered"] for v in inside.values()]))
-        row["none_inside"] = _share(sum(v["none"] for v in inside.values()), len(inside))
-        row["none_outside"] = _share(sum(v["none"] for v in outside), len(outside))
+        row["none_inside"] = share_of(sum(v["none"] for v in inside.values()), len(inside))
+        row["none_outside"] = share_of(sum(v["none"] for v in outside), len(outside))
         row["latency_ms"] = float(np.median([v["latency_ms"] for v in inside.values()]))
         rows.append(row)
     return rows
@@ -165,14 +168,6 @@ def paired(
 _FEWEST = 2
 
 
-def _share(part: float, of: float) -> str:
-    """With an exact 95 % interval (Clopper & Pearson, Biometrika 26, 404 (1934))."""
-    if not of:
-        return "–"
-    low, high = binomtest(round(part), round(of)).proportion_ci()
-    return f"{part:.0f} of {of:.0f} ({low:.2f}–{high:.2f})"
-
-
 def by_kind(results: Mapping[tuple[str, str, int], dict[str, float]], methods: Sequence[str]) -> list[dict[str, Any]]:
     """One row a kind: the error of each method inside, how often none is said outside."""
     rows = []
@@ -184,11 +179,6 @@ def by_kind(results: Mapping[tuple[str, str, int], dict[str, float]], methods: S
             row[method] = float(np.mean([v[key] for v in found])) if found else float("nan")
         rows.append(row)
     return rows
-
-
-def _told(values: Sequence[float]) -> str:
-    mean, low, high = interval(np.array(values))
-    return f"{mean:.3g} ({low:.3g}–{high:.3g})"
 
 
 def campaign(options: Any, sensors: Mapping[str, dict[str, Sensor]]) -> list[dict[str, Any]]:
@@ -231,21 +221,26 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(map(str, range(len(METHODS)))), help="numbers, in order")
     parser.add_argument("--kinds", default=",".join((*INSIDE, *OUTSIDE)))
     parser.add_argument("--keep", type=Path, help="keeps every run; a later call goes on; --seeds 0 tells it")
-    parser.add_argument("--only", choices=("campaign", "calibration", "rendered", "titanium", "ring"), default=None)
+    parser.add_argument("--only", choices=ONLY, default=None)
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    if options.only in (None, "campaign", "calibration"):
+    if options.only in (None, "campaign", "beam", "calibration"):
         import torch
 
         torch.set_num_threads(1)
         sensors = all_sensors()
-        if options.only != "campaign":
+        if options.only in (None, "beam"):
+            from benchmarks.tracking_beam import beam
+
+            worlds = range(1) if options.quick else range(options.first, options.first + min(options.seeds, 20))
+            rows += beam(worlds, sensors, options.keep if options.only else None)
+        if options.only in (None, "calibration"):
             from benchmarks.tracking_calibration import calibrated
 
             found = calibrated(sensors["copper"], range(500, 501 if options.quick else 506))
             print_table(found, title="What rendered frames tell, against the particles that are there")
             rows += found
-        if options.only != "calibration":
+        if options.only in (None, "campaign"):
             rows += campaign(options, sensors)
     if options.only in (None, "rendered"):
         from benchmarks.tracking_rendered import rendered

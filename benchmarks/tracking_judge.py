@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from scipy.stats import binomtest
 
 from benchmarks.tracking_draws import HORIZON_S, Array
 from models.kinetics import NUMBER, VOLUME
 from models.kinetics_forecast import when_done
 from models.kinetics_nuisance import Calibration
+from training.evaluate import interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchmarks.tracking_runs import Run
     from benchmarks.tracking_worlds import World
+    from models.kinetics_filter import KineticFilter
     from models.kinetics_nuisance import Reading
 
 Ratio: TypeAlias = float
@@ -44,19 +47,8 @@ def judge(world: World, run: Run) -> dict[str, float]:
     }
     if world.law is None:
         return found
-    law = next(law for law in known.laws if law.name == world.law)
-    widths = {parameter.name: parameter for parameter in law.parameters}
-    errors, covered = [], []
-    for each in known.estimates(world.law):
-        if each.name not in world.truth:
-            continue
-        truth, prior = world.truth[each.name], widths[each.name]
-        off = np.log(each.mean / truth) if prior.log else each.mean - truth
-        errors.append(float(off) / prior.width)
-        covered.append(each.low <= truth <= each.high)
-    found["error"] = float(np.sqrt(np.mean(np.square(errors))))
-    found["covered"] = float(np.sum(covered))
-    found["parameters"] = float(len(covered))
+    found["error"], covered = off_by(known, world.law, world.truth)
+    found["covered"], found["parameters"] = float(np.sum(covered)), float(len(covered))
     told = when_done(known, world.law, world.main, world.coming(0.0, HORIZON_S), EVENTS)
     truths_s, free_s = true_events(world), free_events(run.readings, world.main)
     holds = [moment.low_s <= truth_s <= moment.high_s for moment, truth_s in zip(told, truths_s, strict=True)]
@@ -65,6 +57,20 @@ def judge(world: World, run: Run) -> dict[str, float]:
     found["events_free_s"] = float(np.mean(np.abs(free_s - truths_s)))
     found["events_covered"] = float(np.sum(holds))
     return found
+
+
+def off_by(known: KineticFilter, law: str, truth: Mapping[str, float]) -> tuple[float, list[bool]]:
+    """Root mean square error of a process's parameters, in widths of their priors; whether each interval holds."""
+    widths = {p.name: p for each in known.laws if each.name == law for p in each.parameters}
+    errors, covered = [], []
+    for each in known.estimates(law):
+        if each.name not in truth:
+            continue
+        true, prior = truth[each.name], widths[each.name]
+        off = np.log(each.mean / true) if prior.log else each.mean - true
+        errors.append(float(off) / prior.width)
+        covered.append(each.low <= true <= each.high)
+    return float(np.sqrt(np.mean(np.square(errors)))), covered
 
 
 def free_events(readings: Sequence[Reading], main: int) -> Array:
@@ -131,3 +137,17 @@ def _crossing(times: Array, done: Array, part: Ratio) -> float:
         return float(times[-1])
     share = (part - done[n - 1]) / (done[n] - done[n - 1])
     return float(times[n - 1] + share * (times[n] - times[n - 1]))
+
+
+def share_of(part: float, of: float) -> str:
+    """With an exact 95 % interval (Clopper & Pearson, Biometrika 26, 404 (1934))."""
+    if not of:
+        return "–"
+    low, high = binomtest(round(part), round(of)).proportion_ci()
+    return f"{part:.0f} of {of:.0f} ({low:.2f}–{high:.2f})"
+
+
+def told_mean(values: Sequence[float]) -> str:
+    """With a 95 % interval, bootstrapped over worlds."""
+    mean, low, high = interval(np.array(values))
+    return f"{mean:.3g} ({low:.3g}–{high:.3g})"

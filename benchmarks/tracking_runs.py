@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from envs.tracked import Sensor
+    from models.kinetics import View
 
 Ratio: TypeAlias = float
 
@@ -67,6 +68,17 @@ def ten_percent(seed: int) -> Wrong:
     return Wrong(float(signs[0]), tuple(float(s) for s in signs[1:]))
 
 
+def as_shown(radii: Array, fraction: Array, view: View) -> Array:
+    """(descriptors,) of these particles (N,) in a view, without noise."""
+    if not len(radii):
+        radii, fraction = np.zeros(1), np.zeros(1)
+    cubes = radii**3
+    part = float((fraction * cubes).sum() / max(cubes.sum(), 1e-12))
+    number = float((radii > 0).sum()) / view.area_um2
+    sizes = Sizes(np.array([number]), radii[None], np.full(len(radii), 1 / len(radii)), np.array([part]))
+    return np.asarray(shown(sizes, view)[0])
+
+
 @dataclass
 class Seen:
     """What the microscope would tell of a world."""
@@ -81,14 +93,7 @@ class Seen:
         x, y = self.mission.places_nm[place]
         half = look.field_of_view_nm / 2
         radii, fraction = self.world.particles((x - half, x + half), (y - half, y + half), t_s)
-        view = self.mission.view(look, place)
-        if not len(radii):
-            radii, fraction = np.zeros(1), np.zeros(1)
-        cubes = radii**3
-        part = float((fraction * cubes).sum() / max(cubes.sum(), 1e-12))
-        number = float((radii > 0).sum()) / view.area_um2
-        sizes = Sizes(np.array([number]), radii[None], np.full(len(radii), 1 / len(radii)), np.array([part]))
-        return shown(sizes, view)[0]
+        return as_shown(radii, fraction, self.mission.view(look, place))
 
     def take(self, look: TrackLook, place: int, t_s: float) -> Measured:
         sensor: Sensor = self.mission.sensors[look.signal]

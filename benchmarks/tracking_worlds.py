@@ -91,21 +91,21 @@ def make(kind: str, seed: int) -> World:
     """One world, the same for equal arguments."""
     rng = np.random.default_rng([seed, sum(map(ord, kind))])
     heated = kind in HEATED
-    expected = Expected(
-        horizon_s=HORIZON_S,
-        span_nm=2000.0,
-        places_nm=PLACES_NM,
-        **({"temperature_K": T0_K} if heated else {"supply": "concentration_mM", "supply_at": 1.0}),
-    )
     if heated:
         program: Any = tuple((s, {"temperature_K": k}) for s, k in STEPS_K)
     else:
         program = tuple((s, {"concentration_mM": c}) for s, c in SUPPLY)
     law, truth, particles, main = _MAKERS[kind](rng, seed)
-    return World(kind, law, truth, particles, main, expected, program)
+    return World(kind, law, truth, particles, main, expected_of(heated), program)
 
 
-def _holder(heated: bool, seed: int) -> Conditions:
+def expected_of(heated: bool) -> Expected:
+    """What is known of every world before it is seen."""
+    driven: dict[str, Any] = {"temperature_K": T0_K} if heated else {"supply": "concentration_mM", "supply_at": 1.0}
+    return Expected(horizon_s=HORIZON_S, span_nm=2000.0, places_nm=PLACES_NM, **driven)
+
+
+def holder_of(heated: bool, seed: int) -> Conditions:
     settings = HEATING_CHIP if heated else LIQUID_CELL
     name = "temperature_K" if heated else "concentration_mM"
     quick = settings.conditions[name].model_copy(
@@ -155,7 +155,7 @@ def _growth(rng: np.random.Generator, seed: int) -> Any:
         "growth_nm_per_s" if power == 1 else "growth_nm2_per_s": rate,
         "supply_nm": reservoir,
     }
-    return name, truth, _of(Growth(settings, _holder(False, seed), seed)), 3
+    return name, truth, _of(Growth(settings, holder_of(False, seed), seed)), 3
 
 
 def _dissolution(rng: np.random.Generator, seed: int) -> Any:
@@ -170,7 +170,7 @@ def _dissolution(rng: np.random.Generator, seed: int) -> Any:
     )
     name = f"dissolution, {'reaction' if power == 1 else 'diffusion'}-limited"
     truth = {"rate_nm_per_s" if power == 1 else "rate_nm2_per_s": rate}
-    return name, truth, _of(Dissolution(settings, _holder(False, seed), seed)), 3
+    return name, truth, _of(Dissolution(settings, holder_of(False, seed), seed)), 3
 
 
 def _ripening(rng: np.random.Generator, seed: int) -> Any:
@@ -178,7 +178,7 @@ def _ripening(rng: np.random.Generator, seed: int) -> Any:
     rate, energy = log_normal(rng, radius**3 * 3.0 / HORIZON_S, 0.3), float(rng.normal(1.5, 0.25))
     settings = CoarseningSettings(per_um2=log_normal(rng, 600.0, 0.2), mean_radius_nm=radius, rate=_heat(rate, energy))
     truth = {"rate_nm3_per_s": rate, "activation_eV": energy}
-    return "Ostwald ripening", truth, _of(Coarsening(settings, _holder(True, seed), seed)), 0
+    return "Ostwald ripening", truth, _of(Coarsening(settings, holder_of(True, seed), seed)), 0
 
 
 def _front(rng: np.random.Generator, seed: int) -> Any:
@@ -187,11 +187,11 @@ def _front(rng: np.random.Generator, seed: int) -> Any:
         population=_population(rng), velocity=_heat(speed, energy), start_nm=start, direction_deg=0.0, roughness_nm=30.0
     )
     truth = {"speed_nm_per_s": speed, "start_nm": start, "activation_eV": energy}
-    return "first-order front", truth, _of(Front(settings, _holder(True, seed), seed)), 4
+    return "first-order front", truth, _of(Front(settings, holder_of(True, seed), seed)), 4
 
 
 def _exchange(rng: np.random.Generator, seed: int) -> Any:
-    name, truth, process, main = exchange(rng, _holder(False, seed), seed)
+    name, truth, process, main = exchange(rng, holder_of(False, seed), seed)
     return name, truth, _of(process), main
 
 

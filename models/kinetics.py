@@ -131,6 +131,10 @@ class Law(Protocol):
         """Whether what it does differs from place to place."""
         ...
 
+    def watching(self, places_nm: tuple[tuple[float, float], ...]) -> Law:
+        """The same where other places are watched."""
+        ...
+
     def start(self, values: Array) -> State:
         """(P, parameters) → the state at time 0."""
         ...

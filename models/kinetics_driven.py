@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Self
 
 import numpy as np
 from scipy.special import ndtri
@@ -26,6 +27,10 @@ class Driven:
     def local(self) -> bool:
         """Whether what it does differs from place to place."""
         return False
+
+    def watching(self, places_nm: tuple[tuple[float, float], ...]) -> Self:
+        """The same where other places are watched."""
+        return replace(self, expected=replace(self.expected, places_nm=places_nm))
 
     def with_energy(self, *own: Parameter) -> tuple[Parameter, ...]:
         if self.expected.temperature_K is None:

@@ -67,7 +67,9 @@ class KineticFilter:
         self._rng = np.random.default_rng(self.seed)
         self._history: list[_Passed | Reading] = []
         self.time_s = 0.0
-        self._unseen = Nuisance.begin(self.calibration, Layout.of(self.places, self.widths_nm), self.horizon_s)
+        self._unseen = Nuisance.begin(
+            self.calibration, Layout.of(self.places, self.widths_nm, self.calibration), self.horizon_s
+        )
         self._ensembles = [self._begin(law) for law in self.laws]
         self.last_log_density = 0.0
         """Of the latest reading, foretold by all laws together."""
@@ -152,7 +154,7 @@ class KineticFilter:
 
     def _effect(self, reading: Reading, chance: Chance) -> Array:
         told = reading.values[[FRACTION]] if reading.told[FRACTION] else None
-        return self._unseen.layout.effect(reading.view, reading.channel, chance, told)
+        return self._unseen.layout.effect(reading.view, reading.channel, chance, told, reading.before_e_per_A2)
 
     def _foreseen(self, reading: Reading, probabilities: Array, judged: list[tuple[Foretold, Array]]) -> Foreseen:
         """What all laws together foretold, before any set is weighed by it."""

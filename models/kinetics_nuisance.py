@@ -44,6 +44,9 @@ class Calibration:
     """By how much of that the difference changes while the process is followed, beside what stays."""
     theory: Ratio = 0.02
     """How well a law's simulation follows the law, of every descriptor and each time anew."""
+    beam: Ratio = 0.0
+    """By how much the beam itself may have moved descriptors at ``beam_at_e_per_A2``; 0: not at all."""
+    beam_at_e_per_A2: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Reading:
     """(descriptors,)"""
     electrons: float = 0.0
     signal: str = ""
+    before_e_per_A2: float = 0.0
+    """What the view had been exposed to by then; it counts where the beam may have moved descriptors."""
 
     @property
     def told(self) -> Bools:
@@ -68,18 +73,24 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which common errors there are: of the instrument, of each place, and of the strata of each of its rings.
+    """Which common errors there are: of the instrument, of each place, of the strata of each of its rings, of the beam.
 
-    Views of one place share a middle: a wide one sees what a narrow one sees, and a ring around it.
+    Views of one place share a middle: a wide one sees what a narrow one sees, and a ring around it. What the beam does
+    is a smooth function of the fluence, whatever it is, and the same at all places.
     """
 
     places: int
     widths_nm: tuple[float, ...]
     """Of all views, from the narrowest."""
+    beam_at_e_per_A2: float | None = None
+    """None: the beam moves nothing."""
 
     @classmethod
-    def of(cls, places: int, widths_nm: Sequence[float]) -> Layout:
-        return cls(places, tuple(sorted(set(widths_nm))))
+    def of(cls, places: int, widths_nm: Sequence[float], calibration: Calibration | None = None) -> Layout:
+        beam = calibration is not None and calibration.beam > 0
+        return cls(
+            places, tuple(sorted(set(widths_nm))), calibration.beam_at_e_per_A2 if calibration and beam else None
+        )
 
     @property
     def each(self) -> int:
@@ -88,7 +99,12 @@ class Layout:
 
     @property
     def count(self) -> int:
-        return _COMMON + self.places * self.each
+        return _COMMON + self.places * self.each + self.beams
+
+    @property
+    def beams(self) -> int:
+        """Errors of what the beam does."""
+        return 0 if self.beam_at_e_per_A2 is None else len(_POWERS) * len(DESCRIPTORS)
 
     def rings(self, view: View) -> Array:
         """(rings,) by how much chance in each moves a view, over a view of 1 µm².
@@ -100,7 +116,14 @@ class Layout:
             raise ValueError(f"a view {view.width_nm:g} nm wide was read; the filter was made for {named} nm: name it")
         return _rings(self.widths_nm, self.widths_nm.index(view.width_nm), view.area_um2)
 
-    def effect(self, view: View, channel: str, chance: Chance, fraction: Array | None = None) -> Array:
+    def effect(
+        self,
+        view: View,
+        channel: str,
+        chance: Chance,
+        fraction: Array | None = None,
+        before_e_per_A2: float = 0.0,
+    ) -> Array:
         """(T, descriptors, M) by how much each error moves each descriptor, at T moments.
 
         ``fraction`` (T,): changed there, where it was measured.
@@ -114,6 +137,9 @@ class Layout:
         moved[:, FRACTION, first + _OWN - 1] = chance.ahead
         by_ring = chance.moved[:, :, None, :] * self.rings(view)[:, None]
         moved[:, :, first + _OWN : first + self.each] = by_ring.reshape(times, len(DESCRIPTORS), -1)
+        if self.beam_at_e_per_A2 is not None:
+            powers = np.power(before_e_per_A2 / self.beam_at_e_per_A2, _POWERS)
+            moved[:, :, -self.beams :] = np.kron(powers, _BEAM)
         return moved
 
 
@@ -136,6 +162,14 @@ _INSTRUMENT = {
     channel: _moves(_COMMON, (NUMBER, _PIXEL, -2.0), (RADIUS, _PIXEL, 1.0), (VOLUME, _GAIN + n, 1.0))
     for n, channel in enumerate(CHANNELS)
 }
+_POWERS = np.array([0.5, 1.0, 2.0])
+"""Of the fluence: what begins at once, goes on evenly, or comes late."""
+_BEAM = _moves(
+    len(DESCRIPTORS),
+    *((NUMBER, 0, 1.0), (RADIUS, 1, 0.5), (SPREAD, 2, 0.2), (FRACTION, 4, 0.5)),
+    *((VOLUME, 0, 1.0), (VOLUME, 1, 1.5), (VOLUME, 3, 0.5)),
+)
+"""As much as the beam may do: particles that come or go take their volume with them, and so do those that shrink."""
 _PLACE = _moves(_OWN, (NUMBER, 0, 1.0), (RADIUS, 1, 1.0), (VOLUME, 0, 1.0), (VOLUME, 1, 3.0), (SPREAD, 2, 1.0))
 
 
@@ -184,6 +218,8 @@ class Nuisance:
             own = slice(_COMMON + n * layout.each, _COMMON + n * layout.each + len(calibration.place))
             sds[own] = calibration.place
             wanders[own] = np.square(calibration.wandering * np.array(calibration.place)) / horizon_s
+        if layout.beams:
+            sds[-layout.beams :] = calibration.beam
         return cls(layout, np.square(sds), wanders, calibration.theory)
 
     def at(self, t_s: Array) -> Array:

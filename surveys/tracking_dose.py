@@ -13,6 +13,7 @@ from models.kinetics import DESCRIPTORS, NUMBER, RADIUS, VOLUME
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from models.kinetics import Array, View
     from models.kinetics_nuisance import Reading
 
 Ratio: TypeAlias = float
@@ -20,6 +21,8 @@ Ratio: TypeAlias = float
 _CLEAR = 3.0
 """Standard deviations from which on a change is one."""
 _TWO_SIDED_90 = 1.645
+_OF_FIFTY = (0.1, 0.04, 0.03, 0.15, 0.05)
+"""By how much places of 50 particles differ in their change by chance."""
 _LOGARITHMS = (NUMBER, RADIUS, VOLUME)
 
 
@@ -57,6 +60,13 @@ class Share:
         half *= math.sqrt(max(self.control_sd**2 * (1 - g) + ratio**2 * self.watched_sd**2, 0.0))
         low, high = (1 - (ratio + side * half) / (1 - g) for side in (1, -1))
         return low, high
+
+    @property
+    def there(self) -> bool:
+        """Whether the beam did anything, as far as can be told: nothing at all would lie outside of the interval."""
+        if self.interval is None:
+            return abs(self.watched - self.control) > _TWO_SIDED_90 * math.hypot(self.watched_sd, self.control_sd)
+        return not self.interval[0] <= 0.0 <= self.interval[1]
 
     def __str__(self) -> str:
         beside = f"({self.fluence_e_per_A2:.3g} against {self.control_fluence_e_per_A2:.3g} e/Å²)"
@@ -125,10 +135,15 @@ def _change(
 def _itself(reading: Reading, n: int) -> tuple[float, float]:
     """A descriptor and its standard deviation, not their logarithms, and without the floor."""
     value, sd = float(reading.values[n]), float(reading.sds[n])
-    if n not in _LOGARITHMS:
-        return value, sd
-    floor = {NUMBER: reading.view.number_floor_per_um2, VOLUME: reading.view.volume_floor_nm}.get(n, 0.0)
-    return math.exp(value) - floor, sd * math.exp(value)
+    return float(themselves(reading.values, reading.view)[n]), sd * math.exp(value) if n in _LOGARITHMS else sd
+
+
+def themselves(told: Array, view: View) -> Array:
+    """(descriptors,) numbers, radii and volumes, of the logarithms as which they are told, without their floors."""
+    found = np.where(np.isin(np.arange(len(told)), _LOGARITHMS), np.exp(told), told)
+    found[NUMBER] -= view.number_floor_per_um2
+    found[VOLUME] -= view.volume_floor_nm
+    return found
 
 
 def _mean(changes: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
@@ -140,3 +155,10 @@ def _mean(changes: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
 def _fluence(readings: Sequence[Reading]) -> float:
     places = {reading.view.place for reading in readings}
     return sum(r.electrons / (r.view.width_nm * 10.0) ** 2 for r in readings) / max(len(places), 1)
+
+
+def by_chance(readings: Sequence[Reading]) -> list[float]:
+    """(descriptors,) by how much places differ, with as many particles as were seen."""
+    seen = [np.exp(r.values[NUMBER]) * r.view.area_um2 for r in readings if r.told[NUMBER]]
+    fewer = np.sqrt(50.0 / max(float(np.max(seen)), 1.0)) if seen else 1.0
+    return [float(sd * fewer) for sd in _OF_FIFTY]

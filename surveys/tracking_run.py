@@ -230,7 +230,8 @@ class Run:
         """What is known, under the conditions that were read, and the programme's for what has not passed."""
         known = self.tracker.filter
         to_come = self._forecast(known.time_s, max(self.following.settings.horizon_s, known.time_s))
-        found = summarise(self.tracker, self.readings, self.controls, [*known.lived, *to_come])
+        aside = [(place.x_nm, place.y_nm) for place in self.following.settings.controls.places]
+        found = summarise(self.tracker, self.readings, self.controls, aside, [*known.lived, *to_come])
         found |= {
             "late": self.late,
             "broken": self.broken,

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.kinetics import DESCRIPTORS, FRACTION, NUMBER, VOLUME, View
 from models.kinetics_forecast import course, half_time
-from surveys.tracking_dose import explained_by_dose
+from surveys.tracking_beside import told_of_dose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 
 _LIKELY = 0.05
 _MOST_SHOWN = 3
-_OF_FIFTY = (0.1, 0.04, 0.03, 0.15, 0.05)
-"""By how much places of 50 particles differ in their change by chance."""
 
 
 def summarise(
     tracker: Tracker,
     readings: Sequence[Reading],
     controls: Sequence[Reading],
+    controls_nm: Sequence[tuple[float, float]],
     coming: Sequence[tuple[float, Conditions]],
 ) -> dict[str, Any]:
     """Laws with their probabilities, parameters and courses; none of these; changes; what dose explains."""
@@ -49,7 +48,6 @@ def summarise(
                 "courses": _courses(tracker, name, coming, readings),
             }
         )
-    share = explained_by_dose(readings, controls, _by_chance([*readings, *controls]))
     return {
         "descriptors": list(DESCRIPTORS),
         "laws": laws,
@@ -63,8 +61,7 @@ def summarise(
         "looks_by_place": [
             sum(reading.view.place == place for reading in readings) for place in range(len(tracker.mission.places_nm))
         ],
-        "dose": None if share is None else {**asdict(share), "explained": share.explained, "interval": share.interval},
-        "dose_told": _told_of_dose(share, controls),
+        **told_of_dose(tracker.mission, readings, controls, controls_nm, known.lived),
     }
 
 
@@ -78,21 +75,6 @@ def _why_none(tracker: Tracker) -> str:
         told = ", ".join(f"{each.t_s:.0f} s at place {each.place}" for each in tracker.changes[:_MOST_SHOWN])
         why.append(f"{len(tracker.changes)} changes were foretold by none of them, the first at {told}")
     return "; ".join(why)
-
-
-def _by_chance(readings: Sequence[Reading]) -> list[float]:
-    """(descriptors,) by how much places differ, with as many particles as were seen."""
-    seen = [np.exp(r.values[NUMBER]) * r.view.area_um2 for r in readings if r.told[NUMBER]]
-    fewer = np.sqrt(50.0 / max(float(np.max(seen)), 1.0)) if seen else 1.0
-    return [float(sd * fewer) for sd in _OF_FIFTY]
-
-
-def _told_of_dose(share: object, controls: Sequence[Reading]) -> str:
-    if share is not None:
-        return str(share)
-    if not controls:
-        return "no control region was exposed, so that what the beam did cannot be told from what happened by itself"
-    return "no change is clear enough to say what part of it the beam explains"
 
 
 def _half_times(tracker: Tracker, law: str, coming: Sequence[tuple[float, Conditions]]) -> dict[str, Any]:

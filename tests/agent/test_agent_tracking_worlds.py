@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from benchmarks.tracking_beam_worlds import KINDS, beamed
 from benchmarks.tracking_judge import crossings, free_events
 from benchmarks.tracking_worlds import INSIDE, OUTSIDE, make
 from models.kinetics import FRACTION, View
@@ -51,3 +54,19 @@ def test_events_are_the_first_times_at_which_parts_of_the_change_are_done():
     times = np.linspace(0.0, 600.0, 121)
     np.testing.assert_allclose(crossings(times, 7.0 - times / 100.0), [60.0, 300.0, 540.0])
     np.testing.assert_allclose(crossings(times, np.ones(121)), [600.0] * 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_beam_acts_where_it_was_and_a_world_without_it_is_the_twin(kind):
+    strong, twin = (beamed(kind, each, 5) for each in (True, False))
+    look = SimpleNamespace(field_of_view_nm=400.0)
+    for made in (strong, twin):
+        for t_s in (0.0, 100.0, 200.0):
+            made.expose(look, (0.0, 0.0), t_s, 3e7)
+    here, aside = (-200.0, 200.0), (300.0, 700.0)
+    assert strong.fluence(np.array([0.0, 500.0]), np.zeros(2), 150.0) == pytest.approx([2 * 3e7 / 4000.0**2, 0.0])
+    for xs, beam in ((aside, True), (here, False)):
+        np.testing.assert_array_equal(strong.seen(xs, here, 500.0, beam)[0], twin.seen(xs, here, 500.0)[0])
+    with_beam, without = strong.seen(here, here, 500.0)[0], twin.seen(here, here, 500.0)[0]
+    assert (np.sum(with_beam**3) > np.sum(without**3)) == (kind == "growth")
+    assert with_beam.shape != without.shape or not np.array_equal(with_beam, without)

@@ -1,0 +1,107 @@
+"""The reaction beside the beam: what laws say of all places, where the beam may have moved what readings tell, too.
+
+What the beam does is taken for a smooth function of the fluence, whatever it is, and the same at all places
+(``models.kinetics_nuisance``): the regions with little dose tell it from what goes on by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from models.kinetics_filter import KineticFilter
+from surveys.tracking_dose import by_chance, explained_by_dose
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.tracking_mission import Mission
+    from models.kinetics import Conditions
+    from models.kinetics_nuisance import Reading
+
+Ratio: TypeAlias = float
+
+_BEAM: Ratio = 1.0
+"""By how much the beam may have moved logarithms of numbers by the end, as a standard deviation."""
+_LEAST_E_PER_A2 = 1e-6
+
+
+def told_of_dose(
+    mission: Mission,
+    readings: Sequence[Reading],
+    controls: Sequence[Reading],
+    controls_nm: Sequence[tuple[float, float]],
+    lived: Sequence[tuple[float, Conditions]],
+) -> dict[str, Any]:
+    """What the beam explains, and where it did anything the likeliest law beside it; as values, and in words."""
+    share = explained_by_dose(readings, controls, by_chance([*readings, *controls]))
+    if share is None:
+        told = "no change is clear enough to say what part of it the beam explains"
+        if not controls:
+            told = (
+                "no control region was exposed, so that what the beam did cannot be told from what happened by itself"
+            )
+        return {"dose": None, "dose_told": told}
+    found = {**asdict(share), "explained": share.explained, "interval": share.interval, "beside": None}
+    told = str(share)
+    if share.there:
+        known = kinetics_beside(mission, readings, controls, controls_nm, lived)
+        n = int(np.argmax(known.probabilities()))
+        name, probability = known.names[n], float(known.probabilities()[n])
+        parameters = [asdict(each) for each in known.estimates(name)]
+        found["beside"] = {"law": name, "probability": probability, "parameters": parameters}
+        of = ", ".join(
+            f"{each['name']} {each['mean']:.3g} ({each['low']:.3g} to {each['high']:.3g})"
+            for each in parameters
+            if each["counts"]
+        )
+        told += f"; what is said of laws holds under it, and beside it: {name}, probability {probability:.2f}, {of}"
+    return {"dose": found, "dose_told": told}
+
+
+def kinetics_beside(
+    mission: Mission,
+    readings: Sequence[Reading],
+    controls: Sequence[Reading],
+    controls_nm: Sequence[tuple[float, float]],
+    lived: Sequence[tuple[float, Conditions]],
+) -> KineticFilter:
+    """What all laws say of the readings of all places, where the beam may have moved what they tell.
+
+    ``controls_nm``: the control regions in the order of their places, which follow the watched ones; ``lived``:
+    (duration in s, conditions that held) since time 0.
+    """
+    places_nm = (*mission.places_nm, *controls_nm)
+    seen = _with_fluence([*readings, *controls])
+    most = max((each.before_e_per_A2 for each in seen), default=0.0)
+    known = KineticFilter(
+        [law.watching(places_nm) for law in mission.laws],
+        len(places_nm),
+        mission.horizon_s,
+        replace(mission.calibration, beam=_BEAM, beam_at_e_per_A2=max(most, _LEAST_E_PER_A2)),
+        mission.sets,
+        mission.seed,
+        sorted({each.view.width_nm for each in seen}),
+    )
+    waiting = list(seen)
+    for duration_s, conditions in lived:
+        end_s = known.time_s + duration_s
+        while waiting and waiting[0].t_s <= end_s:
+            known.wait(waiting[0].t_s - known.time_s, conditions)
+            known.learn(waiting.pop(0))
+        known.wait(end_s - known.time_s, conditions)
+    for each in waiting:
+        known.learn(each)
+    return known
+
+
+def _with_fluence(readings: Sequence[Reading]) -> list[Reading]:
+    """In order of time, each with what its view had been exposed to; views of a place share a middle."""
+    found: list[Reading] = []
+    for each in sorted(readings, key=lambda reading: reading.t_s):
+        before = [r for r in found if r.view.place == each.view.place]
+        fluence = sum(r.electrons / (10 * max(r.view.width_nm, each.view.width_nm)) ** 2 for r in before)
+        found.append(replace(each, before_e_per_A2=float(fluence)))
+    return found
