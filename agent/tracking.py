@@ -61,7 +61,7 @@ class Tracker:
         )
         self.trend = Trend(places, mission.horizon_s, mission.calibration.gain)
         self.doubts = Doubts()
-        self.none = NoneOfThese(mission.false_alarms / 2)
+        self.none = NoneOfThese(self.doubts.shares, mission.false_alarms / 2)
         looks = max(round(mission.horizon_s / mission.tick_s), 1)
         self._detectors = [ChangeDetector(looks, mission.false_alarms / 2 / places) for _ in range(places)]
         self.changes: list[Change] = []

@@ -24,8 +24,8 @@ from benchmarks.tracking_judge import off_by, share_of, told_mean
 from benchmarks.tracking_runs import QUICK, TICK_S, Seen, as_shown, drawn_wrong, mission_of
 from benchmarks.tracking_worlds import PLACES_NM
 from models.kinetics import DESCRIPTORS
-from surveys.tracking_beside import kinetics_beside
-from surveys.tracking_dose import by_chance, explained_by_dose, themselves
+from surveys.tracking_beside import kinetics_beside, part_of_beam
+from surveys.tracking_dose import explained_by_dose, themselves
 from training.evaluate import interval
 
 if TYPE_CHECKING:
@@ -49,14 +49,14 @@ def one(kind: str, strong: bool, seed: int, sensors: Mapping[str, dict[str, Sens
     aside = _TIMES * len(CONTROLS_NM) * whole.electrons_of(whole.looks[QUICK])
     mission = replace(whole, electrons=ELECTRONS - aside)
     known, readings, controls = _follow(made, mission, seed)
-    told = explained_by_dose(readings, controls, by_chance([*readings, *controls]))
+    told = explained_by_dose(readings, controls)
     started_s, ended_s = controls[0].t_s, controls[-1].t_s
     found: dict[str, Any] = {"kind": kind, "beam": strong, "seed": seed, "looks": len(readings)}
     found["shares"] = _true_shares(made, mission, started_s, ended_s)
     if told is not None:
         found |= {"descriptor": told.descriptor, "explained": told.explained, "interval": told.interval}
-        found |= {"watched": (told.watched, told.watched_sd), "control": (told.control, told.control_sd)}
     beside = kinetics_beside(mission, readings, controls, CONTROLS_NM, known.filter.lived)
+    found["parts"] = {name: part_of_beam(beside, readings, n) for n, name in enumerate(DESCRIPTORS)}
     apart = kinetics_beside(mission, readings, [], [], known.filter.lived)
     for name, each in zip(FITS, (known.filter, beside, apart), strict=True):
         error, covered = off_by(each, made.world.law or "", made.world.truth)

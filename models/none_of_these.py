@@ -14,17 +14,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2, norm
 
-from models.kinetics import DESCRIPTORS, Array
+from models.kinetics import DESCRIPTORS, FRACTION, Array
 
 Ratio: TypeAlias = float
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _SCATTERS: tuple[Ratio, ...] = (1.5, 2.5, 4.0)
-"""Times what is foretold."""
-_SIDE = 1.0
-"""Variance of what readings lie to one side, of that of a reading, before any."""
-_TURNS: Ratio = 0.03
-"""By how much it may change from reading to reading."""
+"""Times what is foretold, of all descriptors."""
+_SCATTERS_OF_ONE: tuple[Ratio, ...] = (2.0, 4.0)
+"""Of one descriptor alone."""
+_SIDES: tuple[tuple[Ratio, Ratio], ...] = tuple((side, turn) for side in (0.25, 1.0, 4.0) for turn in (0.0, 0.03, 0.3))
+"""Variance of what readings lie to one side before any, of that of a reading; by how much it grows with each."""
+_SIDES_OF_ONE: tuple[tuple[Ratio, Ratio], ...] = ((1.0, 0.03), (4.0, 0.03))
+"""Of one descriptor alone; but of none of the part changed, which seldom lies to one side by itself."""
+_TRENDS: Ratio = 0.4
+"""Of the stake against all theories; each kind of doubt has as much of the rest."""
 _MOST_SURPRISING = 35.0
 """Standard deviations: beyond, probabilities are 0."""
 
@@ -51,24 +55,36 @@ def surprise(seen: Foreseen) -> float:
 
 
 class Doubts:
-    """Forecasts that begin from the theories' own, and differ from them: more scatter, or to one side."""
+    """Forecasts that begin from the theories' own, and differ from them: more scatter, or to one side.
 
-    COUNT = len(_SCATTERS) + 1
+    Of all descriptors alike, or of one: a law that is wrong is often wrong in one alone, as in the spread of sizes.
+    """
 
     def __init__(self) -> None:
-        self._side = np.zeros(len(DESCRIPTORS))
-        self._unsure = np.full(len(DESCRIPTORS), _SIDE)
+        each = np.eye(len(DESCRIPTORS))
+        every = [np.full(len(DESCRIPTORS), scatter) for scatter in _SCATTERS]
+        alone = [1 + (scatter - 1) * one for one in each for scatter in _SCATTERS_OF_ONE]
+        self._scatter = np.array(every + alone)
+        asides = [np.full(len(DESCRIPTORS), side) for side, _ in _SIDES]
+        asides += [side * one for one in each[:FRACTION] for side, _ in _SIDES_OF_ONE]
+        self._unsure = np.array(asides)
+        self._turns = np.array([turn for _, turn in _SIDES] + [turn for _, turn in _SIDES_OF_ONE] * FRACTION)
+        self._side = np.zeros_like(self._unsure)
+        counts = len(every), len(alone), len(_SIDES), len(asides) - len(_SIDES)
+        self.shares = np.concatenate([np.full(count, 1 / len(counts) / count) for count in counts])
+        """(D,) of the stake that each has; their sum is 1."""
 
     def learn(self, seen: Foreseen) -> Array:
-        """(COUNT,) ln of the density that each gave to a reading."""
-        sds = np.sqrt(np.diag(seen.covariance))
-        found = [_log_normal(seen.off, scatter**2 * seen.covariance) for scatter in _SCATTERS]
-        side, unsure = self._side[seen.told], self._unsure[seen.told]
-        found.append(_log_normal(seen.off - side * sds, seen.covariance + np.diag(unsure * sds**2)))
+        """(D,) ln of the density that each gave to a reading."""
+        sds, told = np.sqrt(np.diag(seen.covariance)), seen.told
+        scatter, side, unsure = self._scatter[:, told], self._side[:, told], self._unsure[:, told]
+        wider = scatter[:, :, None] * scatter[:, None] * seen.covariance
+        aside = seen.covariance + (unsure * sds**2)[:, :, None] * np.eye(len(sds))
+        off = np.concatenate([np.broadcast_to(seen.off, scatter.shape), seen.off - side * sds])
         gain = unsure / (unsure + 1)
-        self._side[seen.told] = side + gain * (seen.off / sds - side)
-        self._unsure[seen.told] = (1 - gain) * unsure + _TURNS
-        return np.array(found)
+        self._side[:, told] = side + gain * (seen.off / sds - side)
+        self._unsure[:, told] = (1 - gain) * unsure + self._turns[:, None] * (unsure > 0)
+        return _log_normal(off, np.concatenate([wider, aside]))
 
 
 class NoneOfThese:
@@ -76,13 +92,14 @@ class NoneOfThese:
 
     Were one of the theories right, with the priors that they were given, the mean of the wealths would exceed 1/α at
     any time in at most a share α of runs (Ville's inequality; Ramdas et al., Stat. Sci. 38, 576 (2023)): each is a
-    mixture over all beginnings, and half of the stake is the trends'.
+    mixture over all beginnings.
     """
 
-    def __init__(self, false_alarms: Ratio = 0.05) -> None:
+    def __init__(self, shares: Array, false_alarms: Ratio = 0.05) -> None:
+        """``shares`` (D,): of what is not the trends' stake, the part that each doubt has."""
         self.log_threshold = float(-np.log(false_alarms))
-        self._log_stakes = np.log([0.5] + [0.5 / Doubts.COUNT] * Doubts.COUNT)
-        self._log_wealth, self._turns = np.full(1 + Doubts.COUNT, -np.inf), 0
+        self._log_stakes = np.log([_TRENDS, *((1 - _TRENDS) * shares)])
+        self._log_wealth, self._turns = np.full(len(self._log_stakes), -np.inf), 0
         self.log_highest = -np.inf
 
     def bet(self, log_trend: float | None, log_doubts: Array, log_theories: float) -> None:
@@ -105,6 +122,8 @@ class NoneOfThese:
         return self.log_highest >= self.log_threshold
 
 
-def _log_normal(off: Array, covariance: Array) -> float:
-    logdet = float(np.linalg.slogdet(covariance)[1])
-    return -0.5 * (logdet + len(off) * float(np.log(2 * np.pi)) + float(off @ np.linalg.solve(covariance, off)))
+def _log_normal(off: Array, covariance: Array) -> Array:
+    """(D,) ln of D normal densities, of (D, m) with covariances (D, m, m)."""
+    squares = (off * np.linalg.solve(covariance, off[..., None])[..., 0]).sum(axis=-1)
+    logdet = np.linalg.slogdet(covariance)[1]
+    return np.asarray(-0.5 * (logdet + off.shape[-1] * float(np.log(2 * np.pi)) + squares))

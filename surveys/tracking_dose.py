@@ -21,8 +21,12 @@ Ratio: TypeAlias = float
 _CLEAR = 3.0
 """Standard deviations from which on a change is one."""
 _TWO_SIDED_90 = 1.645
-_OF_FIFTY = (0.1, 0.04, 0.03, 0.15, 0.05)
-"""By how much places of 50 particles differ in their change by chance."""
+_OF_FIFTY = (0.0, 0.04, 0.03, 0.03, 0.05)
+"""By how much places of 50 particles differ in their change by chance, beside what follows."""
+_UNLIKE = 1.3
+"""Root of the mean square of what particles take part in a change of volume by, over the mean."""
+_OTHER_VIEW: Ratio = 0.05
+"""Of the whole time, by which a look that is not that of the controls is taken for farther off."""
 _LOGARITHMS = (NUMBER, RADIUS, VOLUME)
 
 
@@ -82,24 +86,22 @@ class Share:
         )
 
 
-def explained_by_dose(
-    watched: Sequence[Reading], controls: Sequence[Reading], place_sds: Sequence[float]
-) -> Share | None:
+def explained_by_dose(watched: Sequence[Reading], controls: Sequence[Reading]) -> Share | None:
     """The clearest change between the first and the last control exposure; None: there are no two, or nothing changed.
 
-    ``place_sds``: (descriptors,) by how much places differ by chance, of logarithms as they are told.
+    Particles come and go one by one, so that changes differ from place to place as Poisson's numbers do.
     """
     told = {reading.view.place for reading in controls}
     pairs = [[r for r in controls if r.view.place == place] for place in told]
     pairs = [pair for pair in pairs if len(pair) >= 2]
     if not pairs or not watched:
         return None
-    start_s, end_s = min(p[0].t_s for p in pairs), max(p[-1].t_s for p in pairs)
+    span_s, usual = (min(p[0].t_s for p in pairs), max(p[-1].t_s for p in pairs)), pairs[0][0].view
     best: Share | None = None
     for n, name in enumerate(DESCRIPTORS):
-        beside = [_change(pair, n, start_s, end_s, place_sds[n]) for pair in pairs]
+        beside = [_change(pair, n, span_s, usual) for pair in pairs]
         mine = [
-            _change([r for r in watched if r.view.place == place], n, start_s, end_s, place_sds[n])
+            _change([r for r in watched if r.view.place == place], n, span_s, usual)
             for place in sorted({r.view.place for r in watched})
         ]
         here = _mean([c for c in mine if c is not None])
@@ -117,19 +119,31 @@ def _clearness(share: Share) -> float:
 
 
 def _change(
-    readings: Sequence[Reading], n: int, start_s: float, end_s: float, place_sd: float
+    readings: Sequence[Reading], n: int, span_s: tuple[float, float], usual: View
 ) -> tuple[float, float] | None:
     """Between the readings nearest to two times, with its standard deviation, chance from place to place included."""
     told = [r for r in readings if r.told[n] and r.channel == "image"] or [r for r in readings if r.told[n]]
     if len(told) < 2:
         return None
-    first = min(told, key=lambda r: abs(r.t_s - start_s))
-    last = min(told, key=lambda r: abs(r.t_s - end_s))
+    other_s = _OTHER_VIEW * (span_s[1] - span_s[0])
+    first, last = (
+        min(told, key=lambda r, t_s=t_s: abs(r.t_s - t_s) + other_s * (not _alike(r.view, usual))) for t_s in span_s
+    )
     if first is last:
         return None
     (early, early_sd), (late, late_sd) = (_itself(r, n) for r in (first, last))
-    chance = place_sd * (max(early, late) if n in _LOGARITHMS else 1.0)
+    area = min(first.view.area_um2, last.view.area_um2)
+    seen = max((themselves(r.values, r.view)[NUMBER] * area for r in (first, last) if r.told[NUMBER]), default=50.0)
+    chance = _OF_FIFTY[n] * math.sqrt(50.0 / max(seen, 1.0)) * (max(early, late) if n in _LOGARITHMS else 1.0)
+    if n == NUMBER:
+        chance = math.sqrt(max(abs(late - early) * area, 1.0)) / area
+    elif n == VOLUME:
+        chance = math.hypot(chance, _UNLIKE * abs(late - early) / math.sqrt(max(seen, 1.0)))
     return late - early, math.sqrt(early_sd**2 + late_sd**2 + chance**2)
+
+
+def _alike(view: View, other: View) -> bool:
+    return (view.width_nm, view.smallest_nm) == (other.width_nm, other.smallest_nm)
 
 
 def _itself(reading: Reading, n: int) -> tuple[float, float]:
@@ -139,8 +153,9 @@ def _itself(reading: Reading, n: int) -> tuple[float, float]:
 
 
 def themselves(told: Array, view: View) -> Array:
-    """(descriptors,) numbers, radii and volumes, of the logarithms as which they are told, without their floors."""
-    found = np.where(np.isin(np.arange(len(told)), _LOGARITHMS), np.exp(told), told)
+    """(descriptors, …) numbers, radii and volumes of the logarithms as which they are told, without their floors."""
+    found = np.array(told, dtype=np.float64)
+    found[list(_LOGARITHMS)] = np.exp(found[list(_LOGARITHMS)])
     found[NUMBER] -= view.number_floor_per_um2
     found[VOLUME] -= view.volume_floor_nm
     return found
@@ -155,10 +170,3 @@ def _mean(changes: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
 def _fluence(readings: Sequence[Reading]) -> float:
     places = {reading.view.place for reading in readings}
     return sum(r.electrons / (r.view.width_nm * 10.0) ** 2 for r in readings) / max(len(places), 1)
-
-
-def by_chance(readings: Sequence[Reading]) -> list[float]:
-    """(descriptors,) by how much places differ, with as many particles as were seen."""
-    seen = [np.exp(r.values[NUMBER]) * r.view.area_um2 for r in readings if r.told[NUMBER]]
-    fewer = np.sqrt(50.0 / max(float(np.max(seen)), 1.0)) if seen else 1.0
-    return [float(sd * fewer) for sd in _OF_FIFTY]

@@ -138,8 +138,8 @@ def test_none_of_these_is_said_where_nothing_fits_and_seldom_elsewhere():
         for kind in said:
             law = LAWS[7]
             _, told = readings(law, 200 + seed)
-            known, trend, none = KineticFilter(LAWS, 2, 600.0, sets=64, seed=seed), Trend(2, 600.0), NoneOfThese()
-            doubts = Doubts()
+            known, trend, doubts = KineticFilter(LAWS, 2, 600.0, sets=64, seed=seed), Trend(2, 600.0), Doubts()
+            none = NoneOfThese(doubts.shares)
             for n, reading in enumerate(told):
                 if kind == "outside":  # what has gone comes back, and goes again
                     reading.values[0] += 0.8 * np.sin(n / 3)
@@ -160,7 +160,8 @@ def test_bets_against_theories_that_are_right_win_at_the_rate_that_was_set_and_f
     said = dict.fromkeys((0.0, 1.5), 0)
     for side in said:
         for _ in range(200):
-            doubts, none = Doubts(), NoneOfThese(0.1)
+            doubts = Doubts()
+            none = NoneOfThese(doubts.shares, 0.1)
             for _ in range(40):
                 off = np.sqrt(np.diag(covariance)) * (rng.standard_normal(3) + np.array([0.0, side, 0.0]))
                 theory = float(-0.5 * (off**2 / np.diag(covariance) + np.log(2 * np.pi * np.diag(covariance))).sum())
