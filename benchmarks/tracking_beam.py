@@ -2,8 +2,9 @@
 
 The agent watches three places; three others are seen by the runner alone, twice with the cheapest image
 (``benchmarks.tracking_beam_worlds``, each world with its twin). off: told less true share of the change at the watched
-places between the first and the last control exposure, where the truth is of the same particles without the beam.
-holds: the 90 % intervals. beam found: that nothing lies outside of the interval. error: of the reaction's parameters,
+places between the first and the last control exposure, where the truth is of the same particles without the beam; by
+two exposures of each place, and by all readings and the laws. holds: the 90 % intervals. found: that nothing lies
+outside of the interval. error: of the reaction's parameters,
 in widths of the prior; beside the beam: by the readings of all places, where the beam may have moved what they tell.
 """
 
@@ -110,21 +111,22 @@ def _true_shares(made: Beamed, mission: Mission, from_s: float, to_s: float) -> 
 
 
 def shares(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a kind of world: the beam's part as it was told, against the truth."""
+    """One row a kind of world: the beam's part of the clearest change as it was told, against the truth."""
     rows = []
     for strong in (True, False):
         for kind in (*KINDS, "all"):
             mine = [f for f in found if f["beam"] == strong and kind in (f["kind"], "all")]
             told = [f for f in mine if f.get("interval") is not None]
-            true = [f["shares"][f["descriptor"]] for f in told]
-            holds = [f["interval"][0] <= t <= f["interval"][1] for f, t in zip(told, true, strict=True)]
-            off = [f["explained"] - t for f, t in zip(told, true, strict=True)]
+            true = np.array([f["shares"][f["descriptor"]] for f in told])
             row: dict[str, Any] = {"kind": kind, "beam": "yes" if strong else "does nothing", "worlds": len(mine)}
-            row["true_share"] = f"{min(true):.2f} to {max(true):.2f}" if true else "–"
-            row["off"] = told_mean(off) if off else "–"
-            row["off_rms"] = float(np.sqrt(np.mean(np.square(off)))) if off else float("nan")
-            row["holds"] = share_of(sum(holds), len(told))
-            row["beam_found"] = share_of(sum(not f["interval"][0] <= 0 <= f["interval"][1] for f in told), len(mine))
+            row["true_share"] = f"{true.min():.2f} to {true.max():.2f}" if told else "–"
+            two = np.array([(f["interval"][0], f["explained"], f["interval"][1]) for f in told]).reshape(-1, 3)
+            every = np.array([f["parts"][f["descriptor"]] for f in told]).reshape(-1, 3)
+            for name, (low, middle, high) in (("two_exposures", two.T), ("all_readings", every.T)):
+                row[f"off, {name}"] = told_mean(list(middle - true)) if told else "–"
+                row[f"rms, {name}"] = float(np.sqrt(np.mean(np.square(middle - true)))) if told else float("nan")
+                row[f"holds, {name}"] = share_of(int(((low <= true) & (true <= high)).sum()), len(told))
+                row[f"found, {name}"] = share_of(int(((low > 0) | (high < 0)).sum()), len(mine))
             rows.append(row)
     return rows
 

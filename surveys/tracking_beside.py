@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from models.kinetics import shown, stacked
+from models.kinetics import DESCRIPTORS, shown, stacked
 from models.kinetics_filter import KineticFilter
 from models.kinetics_nuisance import Chance
 from surveys.tracking_dose import explained_by_dose, themselves
@@ -27,6 +27,8 @@ Ratio: TypeAlias = float
 
 _BEAM: Ratio = 1.0
 """By how much the beam may have moved logarithms of numbers by the end, as a standard deviation."""
+_WANDERING: Ratio = 3.5
+"""Of places, as in ``Calibration``: what the beam does to the particles of a place is in part chance."""
 _LEAST_E_PER_A2 = 1e-6
 _LIKELY: Ratio = 0.02
 _DRAWS = 400
@@ -37,31 +39,35 @@ def told_of_dose(
     readings: Sequence[Reading],
     controls: Sequence[Reading],
     controls_nm: Sequence[tuple[float, float]],
-    lived: Sequence[tuple[float, Conditions]],
+    lived: Sequence[tuple[float, Conditions]] | None,
 ) -> dict[str, Any]:
-    """What the beam explains, and where it did anything the likeliest law beside it; as values, and in words."""
+    """What the beam explains, and where it did anything the likeliest law beside it; as values, and in words.
+
+    ``lived``: as of ``kinetics_beside``; None: laws are not asked, which takes some seconds.
+    """
     share = explained_by_dose(readings, controls)
     if share is None:
-        told = "no change is clear enough to say what part of it the beam explains"
-        if not controls:
-            told = (
-                "no control region was exposed, so that what the beam did cannot be told from what happened by itself"
-            )
+        told = "no control region was exposed, so that what the beam did cannot be told from what happened by itself"
+        if controls:
+            told = "no change is clear enough to say what part of it the beam explains"
         return {"dose": None, "dose_told": told}
-    found = {**asdict(share), "explained": share.explained, "interval": share.interval, "beside": None}
+    found = {**asdict(share), "explained": share.explained, "interval": share.interval, "part": None, "beside": None}
     told = str(share)
-    if share.there:
+    if lived is not None:
         known = kinetics_beside(mission, readings, controls, controls_nm, lived)
-        n = int(np.argmax(known.probabilities()))
-        name, probability = known.names[n], float(known.probabilities()[n])
-        parameters = [asdict(each) for each in known.estimates(name)]
-        found["beside"] = {"law": name, "probability": probability, "parameters": parameters}
-        of = ", ".join(
-            f"{each['name']} {each['mean']:.3g} ({each['low']:.3g} to {each['high']:.3g})"
-            for each in parameters
-            if each["counts"]
-        )
-        told += f"; what is said of laws holds under it, and beside it: {name}, probability {probability:.2f}, {of}"
+        part = part_of_beam(known, readings, DESCRIPTORS.index(share.descriptor), mission.seed)
+        found["part"], (low, middle, high) = part, part
+        told += f"; by all readings and the laws {middle:.0%}, in 90 % between {low:.0%} and {high:.0%}"
+        if not low <= 0.0 <= high:
+            n = int(np.argmax(known.probabilities()))
+            name, probability = known.names[n], float(known.probabilities()[n])
+            parameters = [asdict(each) for each in known.estimates(name)]
+            found["beside"] = {"law": name, "probability": probability, "parameters": parameters}
+            of = (f"{p['name']} {p['mean']:.3g} ({p['low']:.3g} to {p['high']:.3g})" for p in parameters if p["counts"])
+            told += (
+                f". Laws above are told as if there were no beam; beside it: {name}, probability {probability:.2f}, "
+            )
+            told += ", ".join(of)
     return {"dose": found, "dose_told": told}
 
 
@@ -84,7 +90,12 @@ def kinetics_beside(
         [law.watching(places_nm) for law in mission.laws],
         len(places_nm),
         mission.horizon_s,
-        replace(mission.calibration, beam=_BEAM, beam_at_e_per_A2=max(most, _LEAST_E_PER_A2)),
+        replace(
+            mission.calibration,
+            beam=_BEAM,
+            beam_at_e_per_A2=max(most, _LEAST_E_PER_A2),
+            wandering=_WANDERING,
+        ),
         mission.sets,
         mission.seed,
         sorted({each.view.width_nm for each in seen}),

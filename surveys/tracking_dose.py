@@ -65,13 +65,6 @@ class Share:
         low, high = (1 - (ratio + side * half) / (1 - g) for side in (1, -1))
         return low, high
 
-    @property
-    def there(self) -> bool:
-        """Whether the beam did anything, as far as can be told: nothing at all would lie outside of the interval."""
-        if self.interval is None:
-            return abs(self.watched - self.control) > _TWO_SIDED_90 * math.hypot(self.watched_sd, self.control_sd)
-        return not self.interval[0] <= 0.0 <= self.interval[1]
-
     def __str__(self) -> str:
         beside = f"({self.fluence_e_per_A2:.3g} against {self.control_fluence_e_per_A2:.3g} e/Å²)"
         if self.explained is None or self.interval is None:

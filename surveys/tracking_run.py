@@ -222,16 +222,16 @@ class Run:
 
     def so_far(self) -> dict[str, Any] | None:
         """What is known now, of an agent that may be at work; None: it gave no answer in time."""
-        found = self.mind.ask(self.summary, _SETTLE_S)
+        found = self.mind.ask(lambda: self.summary(final=False), _SETTLE_S)
         told = f"{self.env.now_s:.0f} of {self.following.settings.horizon_s:g} s, and it goes on"
         return None if found is None else found | {"ended": told}
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, *, final: bool = True) -> dict[str, Any]:
         """What is known, under the conditions that were read, and the programme's for what has not passed."""
         known = self.tracker.filter
         to_come = self._forecast(known.time_s, max(self.following.settings.horizon_s, known.time_s))
         aside = [(place.x_nm, place.y_nm) for place in self.following.settings.controls.places]
-        found = summarise(self.tracker, self.readings, self.controls, aside, [*known.lived, *to_come])
+        found = summarise(self.tracker, self.readings, self.controls, aside, [*known.lived, *to_come], final=final)
         found |= {
             "late": self.late,
             "broken": self.broken,

@@ -29,8 +29,13 @@ def summarise(
     controls: Sequence[Reading],
     controls_nm: Sequence[tuple[float, float]],
     coming: Sequence[tuple[float, Conditions]],
+    *,
+    final: bool = True,
 ) -> dict[str, Any]:
-    """Laws with their probabilities, parameters and courses; none of these; changes; what dose explains."""
+    """Laws with their probabilities, parameters and courses; none of these; changes; what dose explains.
+
+    Where it is not ``final`` the laws are not asked what the beam did, which takes some seconds.
+    """
     known = tracker.filter
     probabilities = known.probabilities()
     order = np.argsort(-probabilities)
@@ -61,7 +66,7 @@ def summarise(
         "looks_by_place": [
             sum(reading.view.place == place for reading in readings) for place in range(len(tracker.mission.places_nm))
         ],
-        **told_of_dose(tracker.mission, readings, controls, controls_nm, known.lived),
+        **told_of_dose(tracker.mission, readings, controls, controls_nm, known.lived if final else None),
     }
 
 

@@ -71,9 +71,14 @@ def test_a_rate_is_right_beside_the_beam_and_wrong_under_it():
 
 def test_what_is_told_names_the_part_of_the_beam_and_the_law_beside_it():
     told = told_of_dose(mission(), *seen(0.12), CONTROLS_NM, HOT)
-    assert told["dose"]["interval"][0] > 0
+    low, middle, high = told["dose"]["part"]
+    gone = 1 - np.exp(-0.12 * 8 * EACH / 4000.0**2)  # of what the beam was at by the end, eight looks at each place
+    left = np.exp(-1.5e-3 * 600.0) * 0.85 + 0.15
+    assert low < gone * left / (1 - left * (1 - gone)) < high
+    assert 0 < low < middle < high < low + 0.5
     assert told["dose"]["beside"]["law"] == "defect annealing, first order"
     assert "the beam explains" in told["dose_told"]
+    assert "by all readings and the laws" in told["dose_told"]
     assert "beside it: defect annealing, first order" in told["dose_told"]
     watched, _ = seen(0.0)
     assert told_of_dose(mission(), watched, [], (), HOT)["dose"] is None
@@ -81,8 +86,9 @@ def test_what_is_told_names_the_part_of_the_beam_and_the_law_beside_it():
 
 def test_where_the_beam_does_nothing_nothing_is_told_beside_it():
     told = told_of_dose(mission(), *seen(0.0), CONTROLS_NM, HOT)
-    assert told["dose"]["interval"][0] <= 0 <= told["dose"]["interval"][1]
+    assert told["dose"]["part"][0] <= 0 <= told["dose"]["part"][2]
     assert told["dose"]["beside"] is None
+    assert told_of_dose(mission(), *seen(0.0), CONTROLS_NM, None)["dose"]["part"] is None
 
 
 def test_the_beam_moves_readings_by_the_fluence_alone_and_only_where_it_may():

@@ -53,10 +53,10 @@ def test_what_the_beam_explains_is_a_part_of_what_changed_not_of_its_logarithm(s
         counted(p, t, start + (end - start) * t / 600.0, 1e7) for p in (0, 1) for t in (0.0, 200.0, 400.0, 600.0)
     ]
     controls = [counted(5, t, start + (1 - share) * (end - start) * t / 600.0, 1e6) for t in (0.0, 600.0)]
-    found = explained_by_dose(watched, controls, [0.02] * 5)
+    found = explained_by_dose(watched, controls)
     low, high = found.interval
     assert found.explained == pytest.approx(share, abs=1e-6)
-    assert low < share < high < low + 0.25
+    assert low < share < high < low + 0.65
     assert found.fluence_e_per_A2 > 10 * found.control_fluence_e_per_A2
 
 
@@ -72,12 +72,12 @@ def test_the_interval_of_the_beams_part_holds_as_often_as_it_says():
 def test_what_the_beam_holds_up_is_told():
     watched = [counted(p, t, 200.0, 1e7) for p in (0, 1) for t in (0.0, 300.0, 600.0)]
     controls = [counted(5, t, 200.0 + 200.0 * t / 600.0, 1e6) for t in (0.0, 600.0)]
-    found = explained_by_dose(watched, controls, [0.02] * 5)
+    found = explained_by_dose(watched, controls)
     assert found.explained is None
     assert "the beam holds the change up" in str(found)
 
 
 def test_without_controls_or_a_change_nothing_is_said_of_dose():
     still = [reading(0, t, 5.0, 1e7) for t in (0.0, 600.0)]
-    assert explained_by_dose(still, [], [0.02] * 5) is None
-    assert explained_by_dose(still, [reading(5, t, 5.0, 1e6) for t in (0.0, 600.0)], [0.02] * 5) is None
+    assert explained_by_dose(still, []) is None
+    assert explained_by_dose(still, [reading(5, t, 5.0, 1e6) for t in (0.0, 600.0)]) is None
