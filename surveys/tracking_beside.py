@@ -27,7 +27,7 @@ Ratio: TypeAlias = float
 
 _BEAM: Ratio = 1.0
 """By how much the beam may have moved logarithms of numbers by the end, as a standard deviation."""
-_WANDERING: Ratio = 3.5
+_WANDERING: Ratio = 2.0
 """Of places, as in ``Calibration``: what the beam does to the particles of a place is in part chance."""
 _LEAST_E_PER_A2 = 1e-6
 _LIKELY: Ratio = 0.02
