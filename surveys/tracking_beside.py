@@ -54,21 +54,27 @@ def told_of_dose(
     found = {**asdict(share), "explained": share.explained, "interval": share.interval, "part": None, "beside": None}
     told = str(share)
     if lived is not None:
-        known = kinetics_beside(mission, readings, controls, controls_nm, lived)
-        part = part_of_beam(known, readings, DESCRIPTORS.index(share.descriptor), mission.seed)
-        found["part"], (low, middle, high) = part, part
+        try:
+            known = kinetics_beside(mission, readings, controls, controls_nm, lived)
+        except np.linalg.LinAlgError as error:
+            return {"dose": found, "dose_told": f"{told}; the laws could not take up all readings ({error})"}
+        found["part"] = part_of_beam(known, readings, DESCRIPTORS.index(share.descriptor), mission.seed)
+        low, middle, high = found["part"]
         told += f"; by all readings and the laws {middle:.0%}, in 90 % between {low:.0%} and {high:.0%}"
         if not low <= 0.0 <= high:
-            n = int(np.argmax(known.probabilities()))
-            name, probability = known.names[n], float(known.probabilities()[n])
-            parameters = [asdict(each) for each in known.estimates(name)]
-            found["beside"] = {"law": name, "probability": probability, "parameters": parameters}
-            of = (f"{p['name']} {p['mean']:.3g} ({p['low']:.3g} to {p['high']:.3g})" for p in parameters if p["counts"])
-            told += (
-                f". Laws above are told as if there were no beam; beside it: {name}, probability {probability:.2f}, "
-            )
-            told += ", ".join(of)
+            found["beside"], beside = _likeliest(known)
+            told += f". Laws are told as if there were no beam; beside it: {beside}"
     return {"dose": found, "dose_told": told}
+
+
+def _likeliest(known: KineticFilter) -> tuple[dict[str, Any], str]:
+    """The likeliest law with its parameters, as values and in words."""
+    n = int(np.argmax(known.probabilities()))
+    name, probability = known.names[n], float(known.probabilities()[n])
+    parameters = [asdict(each) for each in known.estimates(name)]
+    of = (f"{p['name']} {p['mean']:.3g} ({p['low']:.3g} to {p['high']:.3g})" for p in parameters if p["counts"])
+    told = f"{name}, probability {probability:.2f}, {', '.join(of)}"
+    return {"law": name, "probability": probability, "parameters": parameters}, told
 
 
 def kinetics_beside(

@@ -106,3 +106,14 @@ def test_the_beam_moves_readings_by_the_fluence_alone_and_only_where_it_may():
     half, whole = (layout.effect(view, "image", chance, before_e_per_A2=f)[0] for f in (4.0, 8.0))
     ratio = half[NUMBER, -layout.beams :: 5] / whole[NUMBER, -layout.beams :: 5]
     assert ratio == pytest.approx([0.5**0.5, 0.5, 0.25])
+
+
+def test_laws_that_cannot_take_up_a_reading_are_told_and_the_rest_is_kept(monkeypatch):
+    def broken(self, reading):
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(KineticFilter, "learn", broken)
+    told = told_of_dose(mission(), *seen(0.12), CONTROLS_NM, HOT)
+    assert told["dose"]["explained"] is not None
+    assert told["dose"]["part"] is None
+    assert "the laws could not take up all readings (Singular matrix)" in told["dose_told"]
