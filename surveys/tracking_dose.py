@@ -119,9 +119,11 @@ def _change(
     if len(told) < 2:
         return None
     other_s = _OTHER_VIEW * (span_s[1] - span_s[0])
-    first, last = (
-        min(told, key=lambda r, t_s=t_s: abs(r.t_s - t_s) + other_s * (not _alike(r.view, usual))) for t_s in span_s
-    )
+
+    def nearest(t_s: float) -> Reading:
+        return min(told, key=lambda r: abs(r.t_s - t_s) + other_s * (not _alike(r.view, usual)))
+
+    first, last = nearest(span_s[0]), nearest(span_s[1])
     if first is last:
         return None
     (early, early_sd), (late, late_sd) = (_itself(r, n) for r in (first, last))
