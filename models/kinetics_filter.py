@@ -83,11 +83,6 @@ class KineticFilter:
         return Ensemble(law, z, values, law.start(values), even, 0.0, told, np.zeros((self.sets, 0)))
 
     @property
-    def layout(self) -> Layout:
-        """Of the common errors."""
-        return self._unseen.layout
-
-    @property
     def names(self) -> tuple[str, ...]:
         return tuple(law.name for law in self.laws)
 

@@ -135,14 +135,14 @@ def part_of_beam(
 
     In 90 %, by what all laws say of all places together (``kinetics_beside``).
     """
-    rng, layout = np.random.default_rng(seed), known.layout
+    rng = np.random.default_rng(seed)
     last = {r.view.place: r for r in _with_fluence(watched) if r.channel == "image"}
     last = last or {r.view.place: r for r in _with_fluence(watched)}
     parts = []
     for each in known.ensembles(_LIKELY):
         count = max(round(_DRAWS * each.probability), 2)
         kept = np.searchsorted(np.cumsum(each.weights), (np.arange(count) + 0.5) / count).clip(0, len(each.weights) - 1)
-        values, white = each.values[kept], each.white[kept]
+        values, white, layout = each.values[kept], each.white[kept], each.told.nuisance.layout
         states = stacked([each.law.start(values), {name: column[kept] for name, column in each.state.items()}])
         unknown = each.told.unknown(known.time_s)
         errors = white @ each.told.reach + rng.multivariate_normal(
