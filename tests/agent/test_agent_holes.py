@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from agent.hole_learned import HoleLearned, hole_network
 from agent.hole_planner import HolePlanner, ways_of
 from agent.hole_scripts import HoleScript
 from agent.tree_plan import HoleTree
-from benchmarks.holes import between, optimum
+from benchmarks.holes import between, chances, optimum
 from configs.errors import ConfigError
 from envs.hole_env import GOOD, SCORE, HoleEnv
 from envs.holes import Costs, Holes
@@ -149,6 +150,16 @@ def test_chances_that_are_told_are_planned_by():
     holes = survey(2)
     told = HolePlanner(Costs(), chances=holes.good.astype(float))
     assert flown(told, holes, 60.0, 0) == pytest.approx(optimum(holes, Costs(), 60.0, 0))
+
+
+def test_the_ceiling_is_told_of_no_hole_what_came_of_itself():
+    holes = survey(2)
+    for hole in (0, 50):
+        good = holes.good.copy()
+        good[hole] = not good[hole]
+        told, otherwise = chances(holes), chances(replace(holes, good=good))
+        assert otherwise[hole] == pytest.approx(told[hole], abs=1e-9)
+        assert not np.allclose(np.delete(otherwise, hole), np.delete(told, hole), atol=1e-4)
 
 
 def test_a_hole_alone_has_no_neighbours_and_places_untold_weigh_alike():
