@@ -10,6 +10,8 @@ from envs.targets import footprint
 from instruments.errors import BusyError, HardwareFault, InstrumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from envs.recorder import Recorder
     from envs.step import Purpose, Tag
     from instruments.clock import Clock
@@ -33,8 +35,11 @@ class Exposer:
         """Every exposure that was intended so far, whatever came of it."""
         return tuple(self._records)
 
-    def expose(self, exposure: Exposure, purpose: Purpose) -> Frame:
-        """Expose at the present place. Raises what recorder and guard raise, after writing it down."""
+    def expose(self, exposure: Exposure, purpose: Purpose, make: Callable[[Exposure], Frame] | None = None) -> Frame:
+        """Expose at the present place. Raises what recorder and guard raise, after writing it down.
+
+        ``make``: exposes in another way of the guard's than ``acquire``, as a stream.
+        """
         before = self._guard.state()
         try:
             place = footprint(before.stage, exposure)
@@ -57,7 +62,7 @@ class Exposer:
             committed=False,
         )
         try:
-            frame = self._guard.acquire(intended.exposure)
+            frame = (make or self._guard.acquire)(intended.exposure)
         except Exception as error:
             # The ledger knows best: what it has booked may have met the beam, what it has not was refused before.
             spent = self._guard.ledger.booked(identity)

@@ -55,7 +55,7 @@ def standards(
 
     Raises ConfigError: nothing evolves on this specimen.
     """
-    bench = _Bench(settings, studio)
+    bench, looks = _Bench(settings, studio), [look.as_one() for look in looks]
     found: dict[str, Sensor] = {}
     for signal in dict.fromkeys(look.signal for look in looks):
         mine = [look for look in looks if look.signal == signal]

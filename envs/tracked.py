@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -44,6 +44,8 @@ class TrackLook:
     field_of_view_nm: float
     pixels: int
     dwell_us: float
+    frames: int = 1
+    """More than one: a stream, which is read as the sum of its frames."""
 
     @property
     def exposure(self) -> Exposure:
@@ -51,8 +53,13 @@ class TrackLook:
             field_of_view_nm=self.field_of_view_nm,
             shape=(self.pixels, self.pixels),
             dwell_us=self.dwell_us,
+            frames=self.frames,
             signals=(self.signal,),
         )
+
+    def as_one(self) -> TrackLook:
+        """In one frame of the same electrons."""
+        return replace(self, frames=1, dwell_us=self.dwell_us * self.frames)
 
 
 @dataclass(frozen=True, slots=True)

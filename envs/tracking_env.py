@@ -19,6 +19,7 @@ from envs.exposing import fault_of
 from envs.keeping import Seen
 from envs.particles import Measured
 from envs.step import Decision, Fault, Kind, Step
+from envs.streaming import Event
 from envs.tracking_belief import Wandering
 from envs.tracking_look import Made, take
 from instruments.errors import BudgetError, InstrumentError, LimitError, NotSupported
@@ -47,6 +48,8 @@ class Taken:
     """That it told."""
     seen: Seen | None = None
     """Of the drift, where it is corrected for."""
+    events: tuple[Event, ...] = ()
+    """Of a stream."""
 
 
 class TrackEnv(gymnasium.Env[Observation, Any]):
@@ -137,7 +140,7 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
             self._fault = f"{fault.error}: {fault.message}"
         step = self._told(decision, made, fault, start_s, nats)
         self._pass_time(start_s)
-        return Taken(step, made.measured, nats, made.seen)
+        return Taken(step, made.measured, nats, made.seen, made.events)
 
     def look_aside(self, look: TrackLook, place_nm: tuple[float, float]) -> tuple[Measured | None, Fault | None]:
         """A control exposure: not the agent's, and no belief learns from it. Time and dose count."""

@@ -12,12 +12,14 @@ from envs.exposing import Exposer
 from envs.keeping import Seen
 from envs.particles import Measured
 from envs.step import Purpose, Stream, Tag
+from envs.streaming import Event, streamed, summed
+from instruments.powers import HasStream
 from instruments.types import Outcome, StagePosition
 
 if TYPE_CHECKING:
     from envs.tracked import TrackLook
     from envs.tracking_task import TrackSituation
-    from instruments.types import Frame
+    from instruments.types import Exposure, Frame
 
 POLICY = (Tag(stream=Stream.POLICY, inclusion_probability=None),)
 CONTROL = (Tag(stream=Stream.CONTROL, inclusion_probability=None),)
@@ -34,6 +36,8 @@ class Made:
     measured: Measured | None = None
     seen: Seen | None = None
     """Of the drift."""
+    events: tuple[Event, ...] = ()
+    """Of a stream."""
 
     @property
     def electrons(self) -> float:
@@ -55,10 +59,24 @@ def take(
     away_nm = math.dist(aim_nm, (here.x_nm or 0.0, here.y_nm or 0.0))
     if away_nm > (_TOLERANCE_NM if keeper is None else keeper.tolerance_nm):
         made.stage = guard.move(StagePosition(x_nm=aim_nm[0], y_nm=aim_nm[1]))
-    frame = made.exposer.expose(look.exposure, Purpose.CONTROL if place is None else Purpose.DETAIL)
+    frame = _exposed(situation, made, made.exposer, look, Purpose.CONTROL if place is None else Purpose.DETAIL)
     if keeper is not None and place is not None:
         made.seen = _drifted(situation, frame, look, place, made.exposer.records[-1].exposure.id)
     made.measured = situation.sensors[look.signal].measure(frame, look)
+
+
+def _exposed(situation: TrackSituation, made: Made, exposer: Exposer, look: TrackLook, purpose: Purpose) -> Frame:
+    """The look as one image; of a stream, with the events in it."""
+    how = situation.streaming if look.frames > 1 else None
+    camera = None if how is None else situation.guard.power(HasStream)
+    if how is None or camera is None:
+        return summed(exposer.expose(look.exposure, purpose))
+
+    def make(exposure: Exposure) -> Frame:
+        frame, made.events = streamed(camera, exposure, how)
+        return frame
+
+    return exposer.expose(look.exposure, purpose, make)
 
 
 def _drifted(situation: TrackSituation, frame: Frame, look: TrackLook, place: int, exposure: int | None) -> Seen | None:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from envs.keeping import Keeper
 from envs.recorder import NullRecorder, Recorder
+from envs.streaming import Streaming
 from envs.tracked import Sensor, TrackLook
 from envs.tracking_belief import Belief
 from instruments.clock import Clock
@@ -77,3 +78,5 @@ class TrackSituation:
     so_far: SoFar = SoFar()
     keeper: Keeper | None = None
     """That keeps what is followed in view; None: places are driven to by the stage alone."""
+    streaming: Streaming | None = None
+    """How looks of several frames are watched, where the instrument hands them out one by one; None: as one burst."""

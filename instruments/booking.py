@@ -29,8 +29,8 @@ def affordable(
     return price
 
 
-def settle(ledger: Ledger, ticket: Ticket, price: Price, frame: Frame, state: State, limits: Limits) -> None:
-    """What the frame took, of what was booked; what is more, or lies elsewhere, is booked on top.
+def settle(ledger: Ledger, ticket: Ticket, price: Price, frame: Frame, state: State, limits: Limits) -> Frame:
+    """The frame, once what it took of what was booked is settled; what is more, or lies elsewhere, is booked on top.
 
     ``state``: as it was read before the beam. Raises BudgetError where what is more cannot be written down.
     """
@@ -41,3 +41,4 @@ def settle(ledger: Ledger, ticket: Ticket, price: Price, frame: Frame, state: St
         ledger.reserve(replace(lit(frame.exposure, state), id=None), place, frame.electrons - booked)
     with suppress(InstrumentError):  # unsettled is just as spent, and no reason to lose the frame
         ledger.settle(ticket, min(max(frame.electrons, price.electrons), price.most_electrons))
+    return frame

@@ -1,8 +1,7 @@
 """The only way to an instrument. Refuses, never clamps; blanks by default; books dose before the beam.
 
-    latch → time → request → state of the instrument → dose → reserve (durable) → expose → blank → settle
-
 A refusal moves nothing, unblanks nothing and books nothing.
+    latch → time → request → state of the instrument → dose → reserve (durable) → expose → blank → settle
 """
 
 from __future__ import annotations
@@ -90,6 +89,9 @@ class Guard:
 
     def acquire(self, exposure: Exposure) -> Frame:
         """Book, expose, blank. Whatever is raised once it is booked, the dose counts as spent."""
+        return self._expose(exposure, self._microscope.acquire)
+
+    def _expose(self, exposure: Exposure, make: Callable[[Exposure], Frame]) -> Frame:
         with self._turn() as state:
             with self._judging():
                 price = self._plan(exposure, state, state.stage)
@@ -101,14 +103,13 @@ class Guard:
                 ticket = self.ledger.reserve(lit(exposure, state), price.place, price.most_electrons)
             self._starts.append(self._clock.now_s())
             try:
-                with self._driver() as microscope:
+                with self._driver():
                     if self._held:
                         raise self._held
-                    frame = told(microscope.acquire(exposure), price)
+                    frame = told(make(exposure), price)
             finally:
                 self.blank()
-            booking.settle(self.ledger, ticket, price, frame, state, self.limits)
-            return frame
+            return booking.settle(self.ledger, ticket, price, frame, state, self.limits)
 
     def hold(self, reason: str) -> None:
         """Blank, and refuse every exposure from now on: whatever is on its way must not unblank again."""
@@ -156,7 +157,7 @@ class Guard:
         """Only the powers the guard has a rule for (``guard_powers``)."""
         with self._driver() as microscope:
             halt, carry = self._stopped.set, self._transferring
-            own = Own(self.limits, self.blank, halt, self.ledger, carry, self._acting, self._driver)
+            own = Own(self.limits, self.blank, halt, self.ledger, carry, self._acting, self._driver, self._expose)
             return cast("P | None", guarded(kind, microscope.power(kind), own))
 
     def why_not(
@@ -207,8 +208,7 @@ class Guard:
     def _check_latch_and_time(self, duration_s: float) -> None:
         if (reason := self.ledger.latched()) is not None:
             raise HardwareFault(f"latched: {reason}; a person must look and clear the latch", latching=True)
-        used_s = self.ledger.time_used_s() + self._clock.now_s() - self._counted_s
-        checks.check_time(used_s, duration_s, self.limits)
+        checks.check_time(self.ledger.time_used_s() + self._clock.now_s() - self._counted_s, duration_s, self.limits)
 
     def _arrive(self, target: StagePosition, start: StagePosition, expected: StagePosition) -> StagePosition:
         """Where the stage came to rest. A tilt that is off or unread, and was not stopped, counts as a pole touch."""

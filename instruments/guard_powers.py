@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from instruments.errors import REFUSALS, HardwareFault, LimitError
 from instruments.guard_holder import Acting, GuardedHolder
+from instruments.guard_stream import Exposing, GuardedStream
 from instruments.ledger import Ledger
 from instruments.limits import Limits
-from instruments.powers import CanStop, HasDiffraction, HasHolder, HasLoader, HasSpectra, HasTilt, HasValves
+from instruments.powers import CanStop, HasDiffraction, HasHolder, HasLoader, HasSpectra, HasStream, HasTilt, HasValves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ class Own:
     """Judges latch and time, latches what the driver latches, and hands in what is read."""
     calling: Calling
     """Latches what the driver latches, and forbids nothing."""
+    exposing: Exposing
 
 
 def guarded(kind: type, power: object, own: Own) -> object:
@@ -48,6 +50,8 @@ def guarded(kind: type, power: object, own: Own) -> object:
         return GuardedStop(power, own.stopping, own.calling)
     if kind is HasHolder and isinstance(power, HasHolder):
         return GuardedHolder(power, own.limits, own.acting)
+    if kind is HasStream and isinstance(power, HasStream):
+        return GuardedStream(power, own.exposing)
     if kind is HasLoader and isinstance(power, HasLoader):
         return GuardedLoader(power, own.ledger, own.transferring)
     if kind is HasSpectra and isinstance(power, HasSpectra):

@@ -7,8 +7,9 @@ log says then, and cannot be set.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 from pydantic import Field
@@ -18,13 +19,14 @@ from instruments.errors import LimitError, NotSupported
 from instruments.holder_log import HolderLog, read_holder_log
 from instruments.images import read_image
 from instruments.plane import Plane
+from instruments.powers import HasStream
 from instruments.types import Axis, Frame, Optics, Outcome, Signal, StagePosition, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from instruments.clock import Clock
-    from instruments.types import Exposure, Reading
+    from instruments.types import Exposure, Pixels, Reading
 
 P = TypeVar("P")
 Ratio: TypeAlias = float
@@ -126,21 +128,40 @@ class MovieMicroscope:
         return Outcome(requested=target, achieved=self.state().optics)
 
     def acquire(self, exposure: Exposure) -> Frame:
-        rows, columns, step = self._where(exposure)
-        if exposure.signals not in (None, ("image",)):
-            raise NotSupported(f"signals {exposure.signals} were asked; a movie has 'image' alone")
-        start_s, shown = self._clock.now_s(), []
-        self._clock.wait(self._settings.overhead_s)
-        for n in range(exposure.frames):
-            self._clock.wait(exposure.beam_on_s / exposure.frames + (exposure.interval_s if n else 0.0))
-            shown.append(self._plane(self._now()).seen(rows, columns, step))
+        shown: list[Pixels] = []
+        made = self._burst(exposure, shown.append)
         pixel = exposure.pixel_size_nm
         axes: tuple[Axis, ...] = (Axis("row", pixel, "nm"), Axis("column", pixel, "nm"))
         if exposure.frames > 1:
             axes = (Axis("frame", exposure.beam_on_s / exposure.frames + exposure.interval_s, "s"), *axes)
+        return replace(made, signals={"image": Signal(np.stack(shown) if exposure.frames > 1 else shown[0], axes)})
+
+    def stream(self, exposure: Exposure, push: Callable[[Pixels], None]) -> Frame:
+        """As ``powers.HasStream`` has it: what had been recorded when a frame ends is shown in it."""
+        last: list[Pixels] = []
+
+        def take(frame: Pixels) -> None:
+            last[:] = [frame]
+            push(frame)
+
+        made, pixel = self._burst(exposure, take), exposure.pixel_size_nm
+        return replace(
+            made, signals={"image": Signal(last[0], (Axis("row", pixel, "nm"), Axis("column", pixel, "nm")))}
+        )
+
+    def _burst(self, exposure: Exposure, take: Callable[[Pixels], None]) -> Frame:
+        """Every frame, handed on as it comes; what is returned has no signals."""
+        rows, columns, step = self._where(exposure)
+        if exposure.signals not in (None, ("image",)):
+            raise NotSupported(f"signals {exposure.signals} were asked; a movie has 'image' alone")
+        start_s = self._clock.now_s()
+        self._clock.wait(self._settings.overhead_s)
+        for n in range(exposure.frames):
+            self._clock.wait(exposure.beam_on_s / exposure.frames + (exposure.interval_s if n else 0.0))
+            take(self._plane(self._now()).seen(rows, columns, step))
         return Frame(
             exposure=exposure,
-            signals={"image": Signal(np.stack(shown) if exposure.frames > 1 else shown[0], axes)},
+            signals={},
             stage=StagePosition(x_nm=self._x_nm, y_nm=self._y_nm),
             optics=Optics(current_pA=self._settings.current_pA),
             start_s=start_s,
@@ -157,9 +178,8 @@ class MovieMicroscope:
         self._planes.clear()
 
     def power(self, kind: type[P]) -> P | None:
-        """None: what the holder did was done."""
-        del kind
-        return None
+        """Its frames one by one, and nothing else: what the holder did was done."""
+        return cast("P | None", self if kind is HasStream else None)
 
     def _now(self) -> int:
         """The frame that was recorded last."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from instruments.types import Outcome
+    from instruments.types import Exposure, Frame, Outcome, Pixels
 
 
 @runtime_checkable
@@ -42,6 +42,18 @@ class HasHolder(Protocol):
     """A holder whose conditions can be set (temperature_K, bias_V, …)."""
 
     def set_condition(self, name: str, value: float) -> Outcome[float]: ...
+
+
+@runtime_checkable
+class HasStream(Protocol):
+    """A camera, or a fast scan, that hands out each frame of a burst while the burst goes on."""
+
+    def stream(self, exposure: Exposure, push: Callable[[Pixels], None]) -> Frame:
+        """As ``acquire`` of a burst of one signal, but that each frame (H, W) is handed to ``push`` as it comes.
+
+        What is returned holds the last frame alone. Raises as ``acquire``; LimitError where not one signal is named.
+        """
+        ...
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ T = TypeVar("T")
 ELECTRONS_PER_PA_S = 1e-12 / 1.602176634e-19
 """Electrons per second in a current of 1 pA (CODATA 2018 elementary charge, exact)."""
 
+Pixels: TypeAlias = npt.NDArray[np.generic]
+"""(H, W) of one frame."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

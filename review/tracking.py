@@ -34,6 +34,8 @@ _LOGS = ("number", "radius", "volume")
 _COLOURS = ("#2a6f97", "#c1666b", "#6a994e", "#8e6c8a", "#bc6c25", "#577590")
 _SHOWN_FRAMES = 5
 _SHOWN_REASONS = 12
+_SHOWN_BURSTS = 8
+_STRIP = 6
 
 
 def write_tracking_report(
@@ -76,6 +78,7 @@ def write_tracking_report(
         dose=_encoded(_dose(looked)),
         drift=_drift(rows, found),
         frames=_frames(folder, looked),
+        bursts=_bursts(folder, looked),
     )
     path = (out or folder) / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,17 +190,14 @@ def _drift(rows: Sequence[Row], found: Row) -> dict[str, str] | None:
         return None
     figure = Figure(figsize=(11, 2.4), layout="constrained")
     axis = figure.subplots()
-    times_s = [row["t_s"] for row in told]
-    for n, name in enumerate(("x", "y")):
-        drift_nm = [row["drift"]["mean"][n][1 + row["place"]] for row in told]
-        variance_nm2 = [row["drift"]["covariance"][1 + row["place"]][1 + row["place"]] for row in told]
-        sd_nm = np.sqrt(np.maximum(variance_nm2, 0.0))
-        axis.errorbar(
-            times_s, drift_nm, yerr=sd_nm, fmt=".-", color=_COLOURS[n], linewidth=0.8, label=f"drift in {name}"
-        )
-    axis.plot(
-        times_s, [row["drift"]["away_nm"] for row in told], "x", color="0.4", markersize=4, label="left in the image"
-    )
+    for place in sorted({row["place"] for row in told}):
+        here, colour = [row for row in told if row["place"] == place], _COLOURS[place % len(_COLOURS)]
+        times_s = [row["t_s"] for row in here]
+        for n, (name, marker) in enumerate((("x", "o-"), ("y", "^:"))):
+            drift_nm = [row["drift"]["mean"][n][1 + place] for row in here]
+            label = f"place {place}, in {name}"
+            axis.plot(times_s, drift_nm, marker, color=colour, linewidth=0.8, markersize=4, label=label)
+        axis.plot(times_s, [row["drift"]["away_nm"] for row in here], "x", color=colour, markersize=4)
     axis.set_ylabel("nm", fontsize=8)
     axis.set_xlabel("time, s", fontsize=8)
     axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -225,6 +225,26 @@ def _frames(folder: Path, looked: Sequence[Row]) -> list[dict[str, str]]:
             axis.imshow(image, cmap="gray", vmin=low, vmax=high)
             axis.set_axis_off()
             found.append({"image": _encoded(figure), "caption": f"{row['t_s']:.0f} s, place {place}, {row['look']}"})
+    return found
+
+
+def _bursts(folder: Path, looked: Sequence[Row]) -> list[dict[str, str]]:
+    """A strip of each burst: frames from before the event to after it, all by one scale."""
+    found = []
+    with SurveyReader(folder) as reader:
+        for row, burst in [(each, burst) for each in looked for burst in each.get("bursts", ())][:_SHOWN_BURSTS]:
+            frames = reader.frame(row["exposures"][0])[burst["signal"]].astype(np.float32)
+            event = min(burst["frame"] - burst["first"], len(frames) - 1)
+            chosen = sorted({round(n) for n in np.linspace(0, len(frames) - 1, _STRIP)} | {event})
+            low, high = np.percentile(frames, (1, 99.8))
+            figure = Figure(figsize=(1.5 * len(chosen), 1.8), layout="constrained")
+            for axis, n in zip(np.atleast_1d(figure.subplots(1, len(chosen))), chosen, strict=True):
+                axis.imshow(frames[n], cmap="gray", vmin=low, vmax=high)
+                axis.set_title("event" if n == event else f"{n - event:+d}", fontsize=8)
+                axis.set_axis_off()
+            lost = f", {burst['lost']} of its window never came" if burst["lost"] else ""
+            told = f"{row['t_s']:.0f} s, place {row['place']}, {row['look']}: {burst['frames']} frames are kept{lost}"
+            found.append({"image": _encoded(figure), "caption": told})
     return found
 
 

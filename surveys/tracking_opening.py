@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agent.watching import StreamWatch
 from archive.errors import ArchiveError
 from archive.reader import SurveyReader
 from envs.keeping import Keeper
+from envs.streaming import Streaming
 from envs.tracking_task import SoFar, TrackSituation, TrackTask
 from instruments.clock import Clock, RealClock, SimulatedClock
 from instruments.drivers import registry
@@ -65,6 +67,19 @@ def keeper(settings: TrackSettings, folder: Path, begun: Sequence[Row]) -> Keepe
     return Keeper.restored(tolerance_nm, state, images)
 
 
+def streaming(settings: TrackSettings) -> Streaming:
+    """How streams are watched."""
+    how = settings.bursts
+    sums = max(each.frames for each in settings.looks.values()) // how.every
+    return Streaming(
+        watcher=lambda: StreamWatch(sums, how.false_alarms),
+        every=how.every,
+        before=how.before,
+        after=how.after,
+        most=how.most,
+    )
+
+
 def situation(
     following: Following,
     guard: Guarded,
@@ -92,4 +107,5 @@ def situation(
         program_s=[(order.at_s, order.condition, order.value) for order in settings.program],
         so_far=so_far,
         keeper=kept,
+        streaming=streaming(settings),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,8 +11,10 @@ import numpy as np
 
 from agent.stepping import Stepper
 from agent.tracking import Tracker
+from agent.tracking_mission import Order
 from configs.errors import ConfigError
 from envs.step import Decision
+from envs.streaming import Event
 from surveys.signals import Interruption
 from surveys.tracking_holder import Holder, divided
 from surveys.tracking_mind import FollowingMind
@@ -34,6 +36,16 @@ Tell: TypeAlias = Callable[[str], None]
 _SETTLE_S = 60.0
 _LASTING = ("LimitError", "BudgetError", "NotSupported", "ReachError")
 """Errors of a look that would come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Also:
+    """What a tick came to beside what was read."""
+
+    away_nm: float | None = None
+    """How far the feature stood from where it is kept."""
+    order: Order | None = None
+    events: tuple[Event, ...] = ()
 
 
 class Run:
@@ -101,7 +113,7 @@ class Run:
             elif choice.order is not None:
                 looks = len(mission.looks) * len(mission.places_nm)
                 action = looks + list(env.situation.task.settings).index((choice.order.condition, choice.order.value))
-                order = asdict(choice.order)
+                order = choice.order
         taken = env.apply(Decision(action=action, decided_by=decided_by, policy="tracker", reason=why))
         step, reading = taken.step, None
         exposed = [(each.start_s + each.end_s) / 2 - step.start_s for each in step.exposures]
@@ -122,10 +134,11 @@ class Run:
         self._wait(passed[1])
         exposures = [record.exposure.id for record in step.exposures if record.committed]
         nats = 0.0 if choice is None else choice.nats
-        away_nm = None if taken.seen is None else taken.seen.away_nm
-        self._write(
-            began_s, reading, step.look, exposures, decided_by, why, nats, step.fault, passed, failed, away_nm, order
-        )
+        for each in taken.events:
+            self._tell(f"{began_s:7.1f} s  something happened {each.after_s:.2f} s into {step.look}: its burst is kept")
+        also = Also(None if taken.seen is None else taken.seen.away_nm, order, taken.events)
+        told = (reading, step.look, exposures, decided_by, why, nats, step.fault, passed, failed)
+        self._write(began_s, *told, also)
 
     def _look_aside(self) -> None:
         settings, mission = self.following.settings, self.following.mission
@@ -141,7 +154,7 @@ class Run:
             passed = self._passed(began_s)
             self._wait(passed)
             aside = "a region with little dose"
-            self._write(began_s, reading, look.name, [], RUNNER, aside, 0.0, fault, ((), passed), None)
+            self._write(began_s, reading, look.name, [], RUNNER, aside, 0.0, fault, ((), passed), None, Also())
         self._asides += 1
 
     def _passed(self, began_s: float) -> list[tuple[float, dict[str, float]]]:
@@ -179,8 +192,7 @@ class Run:
         fault: Any,
         passed: tuple[Sequence[Passed], Sequence[Passed]],
         failed: Failed | None,
-        away_nm: float | None = None,
-        order: dict[str, Any] | None = None,
+        also: Also,
     ) -> None:
         keeper = self.env.situation.keeper
         faults = [] if fault is None else [f"{fault.error}: {fault.message}"]
@@ -207,15 +219,16 @@ class Run:
             "passed": passed,
             "failed": None if failed is None else asdict(failed),
             "asides": self._asides,
-            "order": order,
-            "drift": None if keeper is None else keeper.state() | {"away_nm": away_nm},
+            "order": None if also.order is None else asdict(also.order),
+            "bursts": [asdict(each) for each in also.events],
+            "drift": None if keeper is None else keeper.state() | {"away_nm": also.away_nm},
             "orders": self.env.ordered,
             "ended_s": self.env.now_s,
             "clock_s": self.env.situation.clock.now_s(),
             "spent": self.env.electrons,
         }
         self._rows.add(row)
-        if look is not None or order is not None:
+        if look is not None or also.order is not None:
             self._tell(f"{t_s:7.1f} s  {why}")
         for each in faults:
             self._tell(f"{t_s:7.1f} s  {each}")

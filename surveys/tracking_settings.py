@@ -35,6 +35,22 @@ class LookSettings(Settings):
     field_of_view_nm: PositiveFloat
     pixels: PositiveInt
     dwell_us: PositiveFloat
+    frames: PositiveInt = 1
+    """More than one: a stream, of which what lies around an event is kept, and the sum is read as an image."""
+
+
+class BurstSettings(Settings):
+    """What is kept of a stream, where the instrument hands out its frames one by one; else all of it is."""
+
+    every: PositiveInt = 10
+    """Frames summed to one that is watched."""
+    before: NonNegativeInt = 20
+    """Frames kept before an event."""
+    after: NonNegativeInt = 20
+    most: PositiveInt = 4
+    """Events of one stream that are kept."""
+    false_alarms: Share = 0.01
+    """Of one stream in which nothing happens."""
 
 
 class PlaceSettings(Settings):
@@ -127,6 +143,7 @@ class TrackSettings(Settings):
     looks: Annotated[dict[str, LookSettings], Field(min_length=1)]
     """By name. Of each signal that is named something must be known of pure material: on a simulated instrument it is
     measured on simulated standards first."""
+    bursts: BurstSettings = BurstSettings()
     controls: ControlSettings = ControlSettings()
     program: tuple[OrderSettings, ...] = ()
     holder: StepSettings = StepSettings()
@@ -226,6 +243,7 @@ class TrackSettings(Settings):
                 field_of_view_nm=each.field_of_view_nm,
                 pixels=each.pixels,
                 dwell_us=each.dwell_us,
+                frames=each.frames,
             )
             for name, each in self.looks.items()
         )

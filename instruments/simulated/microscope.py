@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from instruments.drivers.orientation import STRAIGHT, to_ours, to_theirs
-from instruments.errors import BusyError, Disconnected, InstrumentError, ReachError, Timeout
+from instruments.errors import BusyError, Disconnected, InstrumentError, LimitError, ReachError, Timeout
+from instruments.powers import HasStream
 from instruments.simulated.offered import offered
 from instruments.simulated.requests import check_exposure, check_move, check_optics, named
 from instruments.simulated.scenes import Sight
@@ -25,6 +26,8 @@ from instruments.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from instruments.simulated.scenes import Counts
     from instruments.simulated.world import World
     from instruments.types import Exposure, Optics
@@ -130,6 +133,26 @@ class SimulatedMicroscope:
         Raises:
             InstrumentError: ``blank`` cut it short (real time only): the frame is lost, the dose until then is spent.
         """
+        frames: list[dict[str, Counts]] = []
+        made = self._burst(exposure, frames.append)
+        signals = {name: self._signal(name, [frame[name] for frame in frames], exposure) for name in frames[0]}
+        return replace(made, signals=signals)
+
+    def stream(self, exposure: Exposure, push: Callable[[Counts], None]) -> Frame:
+        """As ``powers.HasStream`` has it: in simulated time a frame comes when its time has passed."""
+        last: dict[str, Counts] = {}
+
+        def take(frame: dict[str, Counts]) -> None:
+            last.update(frame)
+            push(*frame.values())
+
+        if exposure.signals is None or len(exposure.signals) != 1:
+            raise LimitError(f"signals {exposure.signals} were asked; a stream is of one: name it")
+        made, one = self._burst(exposure, take), replace(exposure, frames=1)
+        return replace(made, signals={name: self._signal(name, [frame], one) for name, frame in last.items()})
+
+    def _burst(self, exposure: Exposure, take: Callable[[dict[str, Counts]], None]) -> Frame:
+        """Every frame, handed on as it comes; what is returned has no signals."""
         world, calls = self._world, self._world.blank_calls
         breaks = world.faults.due("disconnect", world.now_s())
         if not breaks:
@@ -140,12 +163,12 @@ class SimulatedMicroscope:
             raise BusyError("an exposure was asked and nothing is on the stage: load a specimen")
         start_s = world.now_s()
         world.wait_unless_blanked(world.settings.overhead_s, calls)
-        frames, doubts = [], dict[str, None]()
+        doubts = dict[str, None]()
         for n in range(exposure.frames):
             if n:
                 world.wait_unless_blanked(exposure.interval_s, calls)
             counts, doubted = self._expose(exposure, names, calls)
-            frames.append(counts)
+            take(counts)
             doubts |= dict.fromkeys(doubted)
         if breaks:
             raise Disconnected("the connection broke in an exposure: its dose is spent, its frame is lost; reconnect")
@@ -154,7 +177,7 @@ class SimulatedMicroscope:
             raise Timeout(f"no frame {_NO_ANSWER_S} s after the exposure: its dose is spent; do not repeat it here")
         return Frame(
             exposure=exposure,
-            signals={name: self._signal(name, [frame[name] for frame in frames], exposure) for name in names},
+            signals={},
             stage=self._readback(),
             optics=world.optics,
             start_s=start_s,
@@ -172,7 +195,7 @@ class SimulatedMicroscope:
         self._world.close()
 
     def power(self, kind: type[P]) -> P | None:
-        return cast("P | None", offered(kind, self._world))
+        return cast("P | None", self if kind is HasStream else offered(kind, self._world))
 
     def _expose(
         self, exposure: Exposure, names: tuple[str, ...], calls: int
