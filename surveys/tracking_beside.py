@@ -58,8 +58,10 @@ def told_of_dose(
             known = kinetics_beside(mission, readings, controls, controls_nm, lived)
         except np.linalg.LinAlgError as error:
             return {"dose": found, "dose_told": f"{told}; the laws could not take up all readings ({error})"}
-        found["part"] = part_of_beam(known, readings, DESCRIPTORS.index(share.descriptor), mission.seed)
-        low, middle, high = found["part"]
+        part = part_of_beam(known, readings, DESCRIPTORS.index(share.descriptor), mission.seed)
+        if part is None:
+            return {"dose": found, "dose_told": f"{told}; the laws foretell no change of it"}
+        found["part"], (low, middle, high) = part, part
         told += f"; by all readings and the laws {middle:.0%}, in 90 % between {low:.0%} and {high:.0%}"
         if not low <= 0.0 <= high:
             found["beside"], beside = _likeliest(known)
@@ -130,10 +132,10 @@ def _with_fluence(readings: Sequence[Reading]) -> list[Reading]:
 
 def part_of_beam(
     known: KineticFilter, watched: Sequence[Reading], descriptor: int, seed: int = 0
-) -> tuple[Ratio, Ratio, Ratio]:
+) -> tuple[Ratio, Ratio, Ratio] | None:
     """Of a descriptor's change until now at watched places: low, middle and high of what is there only with the beam.
 
-    In 90 %, by what all laws say of all places together (``kinetics_beside``).
+    In 90 %, by what all laws say of all places together (``kinetics_beside``); None: these foretell no change at all.
     """
     rng = np.random.default_rng(seed)
     last = {r.view.place: r for r in _with_fluence(watched) if r.channel == "image"}
@@ -157,10 +159,13 @@ def part_of_beam(
             own = reading.electrons / (10 * view.width_nm) ** 2
             effect = layout.effect(view, reading.channel, chance, before_e_per_A2=reading.before_e_per_A2 + own)
             start, end = shown(each.law.sizes(states, values, view), view)
-            every = (start + without @ effect[0].T, end + errors @ effect[1].T, end + without @ effect[1].T)
-            shown_at.append([themselves(told.T, view)[descriptor] for told in every])
+            courses = (start + without @ effect[0].T, end + errors @ effect[1].T, end + without @ effect[1].T)
+            shown_at.append([themselves(told.T, view)[descriptor] for told in courses])
         start, end, alone = np.mean(shown_at, axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             parts.append((end - alone) / (end - start))
-    low, middle, high = np.quantile(np.nan_to_num(np.concatenate(parts)), (0.05, 0.5, 0.95))
+    every = np.concatenate(parts)
+    if not np.isfinite(every).any():
+        return None
+    low, middle, high = np.quantile(every[np.isfinite(every)], (0.05, 0.5, 0.95))
     return float(low), float(middle), float(high)
