@@ -2,6 +2,7 @@
 
     python -m benchmarks.flags            about 8 minutes on two cores
     python -m benchmarks.flags --quick    4 specimens and one strip
+    python -m benchmarks.flags --alone    our own flags only, not those that they are held against
 
 Perception alone: where to look is fixed. Every patch of a specimen gets an overview, and a tenth of the sites, three
 quarters of them the most interesting and a quarter at random, a detail look; every method judges the same frames.
@@ -15,6 +16,7 @@ the probability that a site is unusual in truth, ten bins; ece of none: of one w
 the share of true sites; skill: how much of the error of one who knows that share alone (Brier's score) is saved.
 A further set without rare features has a film with holes: a common kind of place that is unlike the rest.
 
+without objects, objects alone: parts of the evidence of ours (``surveys.judging``), by the same weights.
 network: density in the encoder's space (``models.anomaly``); places alone: the classical one without the evidence of
 places side by side, which the others do not have either; combined: places alone, and the encoder orders what that
 leaves in doubt (``surveys.seeing``); the others are in ``benchmarks.flagging_methods``. All get the same null,
@@ -41,7 +43,7 @@ from benchmarks.common import DATA, arguments, print_table, write
 from benchmarks.flagging_methods import METHODS, Keeping, Shown
 from benchmarks.flags_flown import Flown, flown, loops, strip
 from surveys.flagging import FlaggingSettings
-from surveys.judging import judge_places
+from surveys.judging import Place, judge_places
 from surveys.sights import Sight, by_look, sights
 from surveys.significance import FEWEST_SCORES, probability_unusual, q_values, simes, single_tail
 from training.evaluate import interval
@@ -72,15 +74,23 @@ class Verdict:
     """Of each site, that it is unusual in truth."""
 
 
-def verdicts(steps: list[Step], scorer: Keeping, tree: TargetTree) -> dict[str, Verdict]:
+def verdicts(steps: list[Step], scorer: Keeping, tree: TargetTree, *, alone: bool) -> dict[str, Verdict]:
+    """By method; ``alone``: ours and its parts only."""
     torch.set_num_threads(1)
     judged = judge_places(steps, scorer.completed(), RATE, tree)
     p = {target: place.p_value for target, place in judged.places.items()}
     result = {"adaptem": _verdict(p, set(judged.called))}
+    for name, of_object in (("without objects", False), ("objects alone", True)):
+        parts = {
+            target: Place([each for each in place.evidence if (each.by == "object") == of_object])
+            for target, place in judged.places.items()
+        }
+        result[name] = _verdict({target: part.p_value for target, part in parts.items() if part.evidence})
+    if alone:
+        return result
     groups, shown = by_look(sights(steps)), Shown.of(steps, scorer)
     for name, score in METHODS.items():
-        alone = _p_values(groups, shown, score)
-        result[name] = _verdict(alone)
+        result[name] = _verdict(_p_values(groups, shown, score))
     return result
 
 
@@ -133,11 +143,11 @@ def calibration_error(probability: Array, truth: Array) -> float:
     )
 
 
-def judged(fly: Callable[[], Flown]) -> dict[str, dict[str, float]]:
-    """Each method on one specimen."""
+def judged(fly: Callable[[], Flown], *, alone: bool = False) -> dict[str, dict[str, float]]:
+    """Each method on one specimen; ``alone``: ours only."""
     steps, scorer, tree, features = fly()
     reached = [sites for _, sites in features]
-    return {name: judge(verdict, reached) for name, verdict in verdicts(steps, scorer, tree).items()}
+    return {name: judge(verdict, reached) for name, verdict in verdicts(steps, scorer, tree, alone=alone).items()}
 
 
 def rows_of(name: str, judged: list[dict[str, dict[str, float]]]) -> list[dict[str, Any]]:
@@ -173,6 +183,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=40_000, help="of the first specimen")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
     parser.add_argument("--only", action="append", metavar="SET", help="'metal strips', say; may be repeated")
+    parser.add_argument("--alone", action="store_true", help="our own flags only")
     options = parser.parse_args()
     half = 2 if options.quick else options.specimens // 2
     sets = {
@@ -192,7 +203,7 @@ def main() -> int:
     sets = {name: jobs for name, jobs in sets.items() if name in (options.only or sets)}
     rows: list[dict[str, Any]] = []
     with ProcessPoolExecutor(max_workers=options.workers) as pool:
-        running = {name: [pool.submit(judged, job) for job in jobs] for name, jobs in sets.items()}
+        running = {name: [pool.submit(judged, job, alone=options.alone) for job in jobs] for name, jobs in sets.items()}
         for name, futures in running.items():
             rows += rows_of(name, [future.result() for future in futures])
     title = f"flags at a false-discovery rate of {RATE:g}"

@@ -76,5 +76,18 @@ class ExplainingScorer(Scorer, Protocol):
         ...
 
 
+@runtime_checkable
+class ObjectScorer(Protocol):
+    """A scorer that also tells of single objects, each of their properties by itself."""
+
+    def extreme(self, look: str, descriptors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(K,) −log of the share of ordinary places that hold an object as extreme; NaN where too little is known."""
+        ...
+
+    def most_extreme(self, look: str, descriptors: npt.NDArray[np.float64]) -> str:
+        """Of one place (F,), the descriptor that is the most extreme. Raises ValueError where too little is known."""
+        ...
+
+
 def _number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -14,6 +14,7 @@ from envs.background import Background
 from envs.descriptors import DESCRIPTORS, FABRIC, NAMES, describe_windows, natural, shows_nothing, transformed
 from envs.drift import drift_nm_per_s
 from envs.explanations import Departure, Explanation
+from envs.extremes import Extremes, ordinary_tails
 from envs.property import NAME as PROPERTY
 from envs.property import PropertySettings, property_of
 from envs.quality import frame_quality, sees_no_beam
@@ -54,10 +55,11 @@ class _Fit:
     count: int
     whole: Background
     fabric: Background
+    objects: Extremes
 
 
 class NoveltyScorer:
-    """Implements ``envs.explanations.ExplainingScorer``, one background a look."""
+    """Implements ``envs.explanations.ExplainingScorer`` and ``ObjectScorer``, one background a look."""
 
     def __init__(self, settings: NoveltySettings | None = None) -> None:
         self._settings = settings or NoveltySettings()
@@ -106,6 +108,17 @@ class NoveltyScorer:
         """(K,) the same of what a place is made of, whatever single objects lie in it."""
         return self._judged(look, descriptors, lambda fit, rows: fit.fabric.score(rows[:, FABRIC]))
 
+    def extreme(self, look: str, descriptors: Array) -> Array:
+        """(K,) −log of the share of ordinary places that hold an object as extreme as the most extreme one of each."""
+        return self._judged(look, descriptors, lambda fit, rows: fit.objects.surprise(rows))
+
+    def most_extreme(self, look: str, descriptors: Array) -> str:
+        """Of one place (F,), the property of an object that is the most extreme.
+
+        Raises ValueError where the background is too young.
+        """
+        return NAMES[self._known(look).objects.telling(transformed(descriptors)[0])]
+
     def akin(self, look: str, first: Array, second: Array) -> npt.NDArray[np.bool_]:
         """(K,) whether the fabrics of K pairs (K, F) are more like each other than either is like what is usual."""
         fit = self._fit(look)
@@ -136,12 +149,7 @@ class NoveltyScorer:
 
     def explain(self, look: str, descriptors: Array, *, fabric: bool = False) -> Explanation:
         """Of one place (F,), or of its fabric alone. Raises ValueError where the background is too young."""
-        fit = self._fit(look)
-        if fit is None:
-            raise ValueError(
-                f"{len(self._rows.get(look, ()))} cells seen at look {look!r}, too few to say what is usual: "
-                f"{self._settings.first_cells} are needed"
-            )
+        fit = self._known(look)
         columns = FABRIC if fabric else np.arange(len(DESCRIPTORS))
         row = transformed(descriptors)[0]
         around = (fit.fabric if fabric else fit.whole).neighbourhood(row[columns])
@@ -173,6 +181,16 @@ class NoveltyScorer:
         self._counts = {look: kept["fitted"] for look, kept in state.items() if kept["fitted"]}
         self._fitted = {}
 
+    def _known(self, look: str) -> _Fit:
+        """The same. Raises ValueError where too little is known."""
+        fit = self._fit(look)
+        if fit is None:
+            raise ValueError(
+                f"{len(self._rows.get(look, ()))} cells seen at look {look!r}, too few to say what is usual: "
+                f"{self._settings.first_cells} are needed"
+            )
+        return fit
+
     def _fit(self, look: str) -> _Fit | None:
         """The backgrounds of a look; None where too little is known."""
         count = self._counts.get(look)
@@ -187,6 +205,7 @@ class NoveltyScorer:
                 fabric=Background(
                     rows[:, FABRIC], grain=_GRAIN[FABRIC], common_ratio=share, metric="cityblock", excuse=1.0
                 ),
+                objects=Extremes(rows, ordinary_tails()),
             )
         return self._fitted[look]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from configs.load import Settings
-from envs.explanations import ExplainingScorer, Explanation
+from envs.explanations import ExplainingScorer, Explanation, ObjectScorer
 from envs.step import Stream
 from surveys.judging import judge_places
 from surveys.portraits import Portraits
@@ -188,8 +188,10 @@ def _flag(
     reason, contributions = f"{telling.score:.1f} spreads from the usual", {}
     if isinstance(judge, ExplainingScorer):
         look, descriptors = telling.sight.look, np.array(telling.sight.descriptors)
-        explanation = judge.explain(look, descriptors, fabric=telling.by_region)
-        reason = _reason(explanation, look, telling.by_region, where.get(explanation.nearest), tree)
+        explanation = judge.explain(look, descriptors, fabric=telling.by == "region")
+        if telling.by == "object" and isinstance(judge, ObjectScorer):
+            explanation = _by_object(explanation, judge.most_extreme(look, descriptors))
+        reason = _reason(explanation, look, telling.by == "region", where.get(explanation.nearest), tree)
         contributions = {departure.name: departure.contribution for departure in explanation.departures}
     shown = [sight for target in members for sight in judged.shows[target]]
     p_values = np.array([judged.places[target].p_value for target in members])
@@ -233,6 +235,13 @@ def _reach_nm(members: Sequence[int], tree: TargetTree) -> tuple[float, float]:
         return float((middle[where] + size[where] / 2).max() - (middle[where] - size[where] / 2).min())
 
     return reach(tree.x_nm, tree.width_nm), reach(tree.y_nm, tree.height_nm)
+
+
+def _by_object(explanation: Explanation, name: str) -> Explanation:
+    """The same with the property that speaks for the place named first, and before its share of the distance."""
+    first = next(departure for departure in explanation.departures if departure.name == name)
+    others = (departure for departure in explanation.departures if departure is not first)
+    return replace(explanation, departures=(first, *others))
 
 
 def _reason(explanation: Explanation, look: str, by_region: bool, nearest: int | None, tree: TargetTree) -> str:

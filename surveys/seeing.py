@@ -80,7 +80,7 @@ def make(options: Mapping[str, Any]) -> SeeingScorer:
 
 
 class SeeingScorer:
-    """Implements ``envs.explanations.ExplainingScorer``; rows are the classical descriptors, then ``SEEN``."""
+    """Implements ``envs.explanations.ExplainingScorer`` and ``ObjectScorer``; rows are the classical descriptors, then ``SEEN``."""
 
     def __init__(self, settings: SeeingSettings | None = None) -> None:
         self._settings = settings or SeeingSettings()
@@ -146,6 +146,14 @@ class SeeingScorer:
     def fabric(self, look: str, descriptors: Array) -> Array:
         """(K,) of what a place is made of, by the classical descriptors."""
         return self._classical.fabric(look, np.atleast_2d(descriptors)[:, :_WIDE])
+
+    def extreme(self, look: str, descriptors: Array) -> Array:
+        """(K,) of the most extreme object of each, by the classical descriptors."""
+        return self._classical.extreme(look, np.atleast_2d(descriptors)[:, :_WIDE])
+
+    def most_extreme(self, look: str, descriptors: Array) -> str:
+        """Of one place (F,). Raises ValueError where the background is too young."""
+        return self._classical.most_extreme(look, descriptors[:_WIDE])
 
     def akin(self, look: str, first: Array, second: Array) -> npt.NDArray[np.bool_]:
         """(K,) whether the fabrics of K pairs are more like each other than either is like what is usual."""

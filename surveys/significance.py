@@ -6,6 +6,7 @@ scores say what is ordinary, when a tenth of a specimen may be unusual. The lowe
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -31,6 +32,9 @@ _LEAST_P, _FITTED = 1e-6, 0.5
 _POWER, _PRIOR, _MOST_UNUSUAL = 0.32, 30.0, 0.3
 """Of p-values of unusual places: their exponent, by maximum likelihood on seven specimens whose seeds are below 1000;
 rate of the prior of their share, one in thirty before anything is seen; the largest share."""
+_CAREFUL, _WIDEST = 0.65, 1.4
+"""Of scores of objects: how much of a unit the first tenth of the upper tenth takes, and how far the middle of the scores
+may spread, over a falling exponential, before all is stretched. Fixed on the same specimens."""
 _CLIP = 2.0
 """Robust spreads that one place can add to its region: no place speaks for all."""
 
@@ -136,3 +140,22 @@ def probability_unusual(p_values: Array) -> Array:
 
     share = float(optimize.minimize_scalar(loss, bounds=(0.0, _MOST_UNUSUAL), method="bounded").x)
     return np.asarray(share * unusual / (1 - share + share * unusual))
+
+
+def object_p_values(scores: Array) -> Array:
+    """(N,) → (N,) P(an ordinary place holds an object as extreme), of ``envs.extremes`` scores of all places of a look.
+
+    Up to its upper tenth the survey itself tells. Beyond, a score counts as a logarithm of probability (its unit), first
+    in ``_CAREFUL`` of it, as the less surprised of two tails was taken for it; and in less of it where a common kind
+    scores high. Raises ValueError for fewer than 20 scores.
+    """
+    if len(scores) < FEWEST_SCORES:
+        raise ValueError(f"{len(scores)} scores are too few to know the ordinary ones: {FEWEST_SCORES} are needed")
+    known = np.quantile(scores, (0.0, 0.5, 0.8, 0.9))
+    depth = -np.log(np.array([1.0, 0.5, 0.2, 0.1]))
+    inside = np.interp(scores, np.maximum.accumulate(known + 1e-9 * np.arange(4)), depth)
+    stretched = max(1.0, float(known[3] - known[1]) / (math.log(5.0) * _WIDEST))
+    beyond = np.maximum(scores - known[3], 0.0) / stretched
+    decade = math.log(10.0)
+    more = np.minimum(beyond / _CAREFUL, decade + np.maximum(beyond - _CAREFUL * decade, 0.0))
+    return np.exp(-(inside + more))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from envs.descriptors import NAMES
+from envs.extremes import Extremes, OrdinaryTails, off_middle
 from surveys.ranking import diverse_order
-from surveys.significance import q_values, region_scores, region_tail, simes, single_tail
+from surveys.significance import object_p_values, q_values, region_scores, region_tail, simes, single_tail
 
 
 def test_tails_do_not_promise_more_than_noise_holds() -> None:
@@ -28,6 +30,23 @@ def test_a_common_kind_that_scores_high_widens_the_tail() -> None:
     assert among > 10 * alone
 
 
+def test_objects_do_not_promise_more_than_ordinary_places_hold() -> None:
+    """Of places whose numbers scatter evenly, no smaller p-values than their share, beside a few that are far off."""
+    rng = np.random.default_rng(0)
+    surveys = [rng.standard_normal((1000, len(NAMES))) for _ in range(20)]
+    tails = OrdinaryTails.fitted(np.concatenate([off_middle(rows, rows) for rows in surveys[:8]]))
+    found = []
+    for rows in surveys[8:]:
+        rows[:20, NAMES.index("bright_elongation_ratio")] = 12.0
+        p = object_p_values(Extremes(rows, tails).surprise(rows))
+        assert (p[:20] < 1e-3).all()
+        found.append(p[20:])
+    ordinary = np.concatenate(found)
+    assert (ordinary <= 1e-3).mean() < 2e-3
+    assert (ordinary <= 1e-2).mean() < 1.5e-2
+    assert 0.4 < (ordinary <= 0.5).mean() < 0.6
+
+
 def test_one_place_does_not_speak_for_its_region() -> None:
     rows, columns = np.divmod(np.arange(100), 10)
     single, line = np.zeros(100), np.zeros(100)
@@ -39,7 +58,7 @@ def test_one_place_does_not_speak_for_its_region() -> None:
     )
 
 
-@pytest.mark.parametrize("tail", [single_tail, region_tail])
+@pytest.mark.parametrize("tail", [single_tail, region_tail, object_p_values])
 def test_too_few_scores_have_no_tail(tail: object) -> None:
     with pytest.raises(ValueError, match="19 scores are too few"):
         tail(np.zeros(19))  # type: ignore[operator]
