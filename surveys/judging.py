@@ -37,9 +37,9 @@ _SHOWN, _REGION, _OWN = 0.5, 0.35, 0.15
 were made where the agent expected something, so what is ordinary is known less well from them than from overviews,
 which show every place."""
 _OBJECT = 0.4
-"""Weight of the most extreme object of a place, on top of the others: where it matters, half as many ordinary places have
-p-values of objects so small as these say (0.46 of those below 0.001, on 19 specimens without rare features whose seeds
-are below 1000), and no more of these specimens are flagged."""
+"""Weight of the most extreme object of a place, on top of the others: where it matters, half as many ordinary places
+have such p-values as these say (0.46 of those below 0.001, on 19 specimens without rare features whose seeds are below
+1000), and no more of these specimens are flagged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,10 @@ def make(options: Mapping[str, Any]) -> SeeingScorer:
 
 
 class SeeingScorer:
-    """Implements ``envs.explanations.ExplainingScorer`` and ``ObjectScorer``; rows are the classical descriptors, then ``SEEN``."""
+    """Implements ``envs.explanations.ExplainingScorer`` and ``ObjectScorer``.
+
+    Rows are the classical descriptors, then ``SEEN``.
+    """
 
     def __init__(self, settings: SeeingSettings | None = None) -> None:
         self._settings = settings or SeeingSettings()

@@ -33,8 +33,8 @@ _POWER, _PRIOR, _MOST_UNUSUAL = 0.32, 30.0, 0.3
 """Of p-values of unusual places: their exponent, by maximum likelihood on seven specimens whose seeds are below 1000;
 rate of the prior of their share, one in thirty before anything is seen; the largest share."""
 _CAREFUL, _WIDEST = 0.65, 1.4
-"""Of scores of objects: how much of a unit the first tenth of the upper tenth takes, and how far the middle of the scores
-may spread, over a falling exponential, before all is stretched. Fixed on the same specimens."""
+"""Of scores of objects: how much of a unit counts for one in the first tenth of the upper tenth, and how far the middle
+of the scores may spread, over a falling exponential, before all is stretched. Fixed on the same specimens."""
 _CLIP = 2.0
 """Robust spreads that one place can add to its region: no place speaks for all."""
 
@@ -143,11 +143,11 @@ def probability_unusual(p_values: Array) -> Array:
 
 
 def object_p_values(scores: Array) -> Array:
-    """(N,) → (N,) P(an ordinary place holds an object as extreme), of ``envs.extremes`` scores of all places of a look.
+    """(N,) → (N,) P(an ordinary place holds an object as extreme): scores of ``envs.extremes``, all places of a look.
 
-    Up to its upper tenth the survey itself tells. Beyond, a score counts as a logarithm of probability (its unit), first
-    in ``_CAREFUL`` of it, as the less surprised of two tails was taken for it; and in less of it where a common kind
-    scores high. Raises ValueError for fewer than 20 scores.
+    Up to its upper tenth the survey itself tells. Beyond, a score counts as what it is, a logarithm of probability; at
+    first somewhat more, for the less surprised of two tails was taken, and less where a common kind scores high.
+    Raises ValueError for fewer than 20 scores.
     """
     if len(scores) < FEWEST_SCORES:
         raise ValueError(f"{len(scores)} scores are too few to know the ordinary ones: {FEWEST_SCORES} are needed")

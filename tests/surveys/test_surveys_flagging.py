@@ -162,9 +162,9 @@ def test_places_that_are_unusual_only_together_are_flagged_for_it(tree: TargetTr
     steps = atlas(tree, shown)
     flags = flag_survey(steps, Judge(learned(steps).completed()), FlaggingSettings(), tree)  # type: ignore[arg-type]
     assert len(targets(flags)) >= 10
-    inside = [abs(tree[target].row - 12.5) <= 1.5 for target in targets(flags)]
-    assert np.mean(inside) >= 0.9  # the rate of false ones is 0.1
-    assert all("In the overview, with the places around it: " in flag.reason for flag in flags)
+    inside = [flag for flag in flags if abs(tree[flag.sites[0].target].row - 12.5) <= 1.5]
+    assert len(targets(inside)) >= 0.9 * len(targets(flags))  # the rate of false ones is 0.1
+    assert all("In the overview, with the places around it: " in flag.reason for flag in inside)
 
 
 def test_the_first_flags_are_not_all_of_one_thing(tree: TargetTree) -> None:
