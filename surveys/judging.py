@@ -11,6 +11,7 @@ import numpy.typing as npt
 from envs.explanations import ExplainingScorer, ObjectScorer
 from surveys.sights import Sight, by_look, control_sights, sights
 from surveys.significance import (
+    FEWEST_OBJECT_SCORES,
     FEWEST_SCORES,
     UpperTail,
     object_p_values,
@@ -122,7 +123,7 @@ def judge_places(
                 among = [sight for sight in group if not sight.own]
                 if isinstance(judge, ExplainingScorer):
                     _add_regions(places, judge, look, among, tree)
-                if isinstance(judge, ObjectScorer):
+                if isinstance(judge, ObjectScorer) and len(among) >= FEWEST_OBJECT_SCORES:
                     extreme = judge.extreme(look, np.array([sight.descriptors for sight in among]))
                     _add(places, among, scores[shown], object_p_values(extreme), "object")
     alone = {target: place.p_value for target, place in places.items()}

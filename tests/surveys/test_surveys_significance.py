@@ -58,10 +58,16 @@ def test_one_place_does_not_speak_for_its_region() -> None:
     )
 
 
-@pytest.mark.parametrize("tail", [single_tail, region_tail, object_p_values])
+@pytest.mark.parametrize("tail", [single_tail, region_tail])
 def test_too_few_scores_have_no_tail(tail: object) -> None:
     with pytest.raises(ValueError, match="19 scores are too few"):
         tail(np.zeros(19))  # type: ignore[operator]
+
+
+def test_objects_need_more_places_than_scores_do() -> None:
+    with pytest.raises(ValueError, match="499 scores are too few to know how far ordinary objects reach: 500"):
+        object_p_values(np.zeros(499))
+    assert (object_p_values(np.zeros(500)) > 0.05).all()
 
 
 def test_combining_and_correcting_p_values() -> None:
