@@ -20,8 +20,8 @@ Ratio: TypeAlias = float
 FEWEST_SCORES = 20
 FEWEST_OBJECT_SCORES = 500
 """Places from which a survey knows how far its own objects reach: the tail of a property is read off its upper
-fiftieth, and of a few places that is a handful. Of the 256 places of a recorded image of dislocation loops two more were
-flagged than without, and wrongly."""
+fiftieth, and of a few places that is a handful. On recorded images of dislocation loops, of 256 places, two more
+were flagged than without, and wrongly."""
 
 _SINGLE, _REGION = (1.25, 1.2), (0.8, 1.4)
 """Scale, in spreads of the lower half, and shape of the upper tail: of single places, and of regions. Fixed on
