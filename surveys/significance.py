@@ -163,4 +163,4 @@ def object_p_values(scores: Array) -> Array:
     beyond = np.maximum(scores - known[3], 0.0) / stretched
     decade = math.log(10.0)
     more = np.minimum(beyond / _CAREFUL, decade + np.maximum(beyond - _CAREFUL * decade, 0.0))
-    return np.exp(-(inside + more))
+    return np.asarray(np.exp(-(inside + more)))
