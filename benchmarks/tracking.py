@@ -262,14 +262,18 @@ def main() -> None:
 def titanium() -> list[dict[str, Any]]:
     """Nothing where the recording is not there."""
     from benchmarks import tracking_titanium as recorded
+    from benchmarks.titanium import FOLDER
 
-    if not recorded.FOLDER.exists():
-        print(f"no recorded heating under {recorded.FOLDER}: set ADAPTEM_DATA to the folder that has it")
+    if not FOLDER.exists():
+        print(f"no recorded heating under {FOLDER}: set ADAPTEM_DATA to the folder that has it")
         return []
-    rows, began = recorded.density(), recorded.onset()
-    off = np.abs([row["off"] for row in rows])
+    rows = recorded.density()
+    began = recorded.onset()
     print_table(rows, title="Defects of heated titanium on frames that were not labelled")
-    print(f"off by {np.median(off):.0%} in the median, {int((off <= 0.15).sum())} of {len(off)} within 15 %")
+    for labelled in dict.fromkeys(row["labelled"] for row in rows):
+        off = np.abs([row["off"] for row in rows if row["labelled"] == labelled])
+        told = f"off by {np.median(off):.0%} in the median, {int((off <= 0.15).sum())} of {len(off)} within 15 %"
+        print(f"frames {labelled} labelled: {told}")
     print_table([began], title="Where annealing begins, from at most six frames in time order")
     return [*rows, began]
 

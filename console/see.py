@@ -98,6 +98,14 @@ def measure(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by itself NAME-measured.")] = None,
     seed: Annotated[int, typer.Option(help="Of the pixels that are learned from.")] = 0,
+    movie: Annotated[
+        bool,
+        typer.Option(
+            "--movie",
+            help="Frames of one movie, in the order of the numbers in their names, of one exposure: contrast counts, "
+            "and where the number steps is told.",
+        ),
+    ] = False,
 ) -> None:
     """Measure what a few masks show, or the lattice, in every image of a folder, with the range of each number."""
     with plain_errors():
@@ -106,16 +114,20 @@ def measure(
         place = out if out is not None else Path(f"{images.resolve().name}-measured")
         if lattice == (masks is not None):
             raise ConfigError("give either --masks FOLDER, to count and size what they show, or --lattice")
+        if lattice and movie:
+            raise ConfigError("--movie is for counts: leave it out with --lattice")
         if lattice:
             for row in _seeing("surveys.lattices").measure_lattices(images, place, pixel_size_nm, _told_progress):
                 say(str(row))
             say(f"{place / 'lattices.csv'}, {place / 'columns.csv'}, and a picture of each image")
             return
         measuring, encoder = _seeing("surveys.measuring"), _seeing("models.encoder").load_encoder()
-        for row in measuring.measure_folder(
-            encoder, images, masks, place, pixel_size_nm, seed, progress=_told_progress
-        ):
+        rows = []
+        for row in measuring.measure_folder(encoder, images, masks, place, pixel_size_nm, seed, _told_progress, movie):
+            rows.append(row)
             say(str(row))
+        if movie:
+            say(measuring.step_told(rows))
         say(f"{place / 'things.csv'}, {place / 'frames.csv'}, and a picture of each image")
 
 

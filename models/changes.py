@@ -1,11 +1,13 @@
-"""When something has changed, at a rate of false alarms that is set."""
+"""Whether something has changed, at a rate of false alarms that is set, and when."""
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+Doubles: TypeAlias = npt.NDArray[np.float64]
 Ratio: TypeAlias = float
 
 _JUMPS = np.array([1.0, 2.0, 4.0, 8.0])
@@ -59,3 +61,22 @@ class Steady:
         self._sum += value / sd**2
         self._weight += 1 / sd**2
         return alarm
+
+
+def step_at(values: Doubles) -> Doubles:
+    """(T,) values in time order → (T − 1,) probability that their one step lies before each value but the first.
+
+    Levels on both sides and the scatter about them are unknown, every place of the step as likely before: the scatter
+    is integrated over 1/σ, levels over a flat prior. Raises ValueError for fewer than four values.
+    """
+    number = len(values)
+    if number < 4:
+        raise ValueError(f"{number} values cannot tell where they step: give four at least")
+    even, at = values - values.mean(), np.arange(1, number)
+    sums = np.cumsum(even)[:-1]
+    # squares about two means: all squares less what the means take, of values about their common mean
+    left = (even**2).sum() - sums**2 / at - sums**2 / (number - at)
+    left = np.maximum(left, 1e-12 * max(float((even**2).sum()), 1e-300))
+    logs = -(number - 2) / 2 * np.log(left) - np.log(at * (number - at)) / 2
+    told = np.exp(logs - logs.max())
+    return np.asarray(told / told.sum())

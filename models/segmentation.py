@@ -66,6 +66,8 @@ class Thing:
     elongation: Ratio
     probability: Ratio
     """Mean over its pixels."""
+    cut: bool
+    """By the frame's rim: its size and shape are those of the part that is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,13 @@ class Measured:
     covered_high: Ratio
 
     @property
+    def count(self) -> float:
+        """Those that the frame's rim cuts are halves: without bias at a straight rim, whatever their sizes."""
+        return sum(0.5 if thing.cut else 1.0 for thing in self.things)
+
+    @property
     def density_per_um2(self) -> float:
-        return len(self.things) / self.area_um2
+        return self.count / self.area_um2
 
 
 class Segmenter:
@@ -133,13 +140,9 @@ class Segmenter:
         if (why := refusal(image)) is not None:
             raise ValueError(f"an image cannot be read: {why}")
         pixels = np.asarray(image, dtype=np.float32)
-        low, middle, high = np.percentile(pixels, (5, 50, 95))
-        even = (pixels - middle) / max(float(high - low), 1e-12)
-        found = multiscale_basic_features(even, sigma_min=_SCALES_px[0], sigma_max=_SCALES_px[1], workers=1)
-        against = [gaussian_filter(even, w) - gaussian_filter(even, _AGAINST * w) for w in _WIDTHS_px]
-        found = np.concatenate([found, np.stack(against, axis=-1)], axis=-1, dtype=np.float32)
+        found = described((pixels - np.median(pixels)) / np.float32(spread_of(pixels)))
         if self._encoder is None or self._basis is None:
-            return np.asarray(found)
+            return found
         mean, directions = self._basis
         seen = ((features(self._encoder, pixels) - mean) @ directions).astype(np.float32)
         return np.concatenate([found, _spread(seen, pixels.shape)], axis=-1, dtype=np.float32)
@@ -173,6 +176,19 @@ class Segmenter:
         return float(levels[int(np.argmax(dice))])
 
 
+def spread_of(image: npt.NDArray[np.generic]) -> float:
+    """Of an image's grey values, between its 5th and 95th percentiles; never 0."""
+    low, high = np.percentile(np.asarray(image, dtype=np.float32), (5, 95))
+    return max(float(high - low), 1e-12)
+
+
+def described(even: Floats) -> Floats:
+    """(H, W) of standardised grey values → (H, W, F): what each pixel and its surroundings look like."""
+    found = multiscale_basic_features(even, sigma_min=_SCALES_px[0], sigma_max=_SCALES_px[1], workers=1)
+    against = [gaussian_filter(even, w) - gaussian_filter(even, _AGAINST * w) for w in _WIDTHS_px]
+    return np.concatenate([found, np.stack(against, axis=-1)], axis=-1, dtype=np.float32)
+
+
 def measure(probabilities: Floats, threshold: float, pixel_size_nm: float) -> Measured:
     """Objects of a frame's probabilities (H, W)."""
     mask = probabilities > threshold
@@ -197,6 +213,7 @@ def measure(probabilities: Floats, threshold: float, pixel_size_nm: float) -> Me
                 diameter_high_nm=max(_diameter(large), _diameter(region.area) + _GRID_PX) * pixel_size_nm,
                 elongation=float(region.axis_major_length / max(region.axis_minor_length, 1.0)),
                 probability=float(region.intensity_mean),
+                cut=top == 0 or left == 0 or bottom == whole.shape[0] or right == whole.shape[1],
             )
         )
     counts = [_count(probabilities > level) for level in (looser, threshold, tighter)]
@@ -215,11 +232,15 @@ def _diameter(area_px: float) -> float:
     return 2 * math.sqrt(area_px / math.pi)
 
 
-def _count(mask: Mask) -> int:
-    return int((np.bincount(label(mask).ravel())[1:] >= _LEAST_PX).sum())
+def _count(mask: Mask) -> float:
+    parts = label(mask)
+    weights = (np.bincount(parts.ravel()) >= _LEAST_PX).astype(float)
+    weights[0] = 0.0
+    weights[np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))] *= 0.5
+    return float(weights.sum())
 
 
-def _poisson(count: int) -> tuple[float, float]:
+def _poisson(count: float) -> tuple[float, float]:
     """Exact 95 % interval of a mean, of which so many were counted (Garwood 1936).
 
     >>> [round(each, 2) for each in _poisson(10)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +15,8 @@ from skimage.segmentation import find_boundaries
 
 from configs.errors import ConfigError
 from instruments.images import read_single
+from models.changes import Steady, step_at
+from models.counting import Counted, Counter, parts
 from models.encoder import Encoder, refusal
 from models.segmentation import Measured, Segmenter, measure
 from surveys.pictures import by_stem, images_in, made_apart
@@ -25,14 +28,18 @@ if TYPE_CHECKING:
     from instruments.images import RecordedImage
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
+Ratio: TypeAlias = float
 
-_FRAMES = "image labelled count count_low count_high density_per_um2 covered_ratio covered_low covered_high why"
+_FRAMES = (
+    "image labelled count count_low count_high density_per_um2 outlined covered_ratio covered_low covered_high why"
+)
 _INSIDE = 0.5
 """Of a mask's largest value, from which a pixel is inside."""
 _BETWEEN, _SOLID = 0.15, 0.3
 """Values of a mask farther from its least and largest than this share are between them; where more than so many of
 these lie among their like, they are labels."""
 _SAME_SIZE = 0.02
+_STEPS_FROM = 4
 _LEARN = "what is learned is known in pixels alone; measure each magnification with masks of its own"
 
 
@@ -47,17 +54,19 @@ class FrameRow:
     scaled: bool
     """Whether lengths are in nm; in pixels where no file or person says how large those are."""
     why: str = ""
+    counted: Counted | None = None
+    """How many there are, which outlines alone do not tell: they part and join objects."""
 
     def __str__(self) -> str:
-        if self.measured is None:
+        if self.measured is None or self.counted is None:
             return f"{self.name}: not measured: {self.why}"
-        found, unit = self.measured, "nm" if self.scaled else "px"
-        sizes = [thing.diameter_nm for thing in found.things]
+        found, number, unit = self.measured, self.counted, "nm" if self.scaled else "px"
+        sizes = [thing.diameter_nm for thing in found.things if not thing.cut]
         median = f", median diameter {np.median(sizes):.3g} {unit}" if sizes else ""
-        density = f", {found.density_per_um2:.3g} per µm²" if self.scaled else ""
+        density = f", {number.number / found.area_um2:.3g} per µm²" if self.scaled else ""
         seen = " (labelled)" if self.labelled else ""
         return (
-            f"{self.name}{seen}: {len(found.things)} ({found.count_low:.0f} to {found.count_high:.0f})"
+            f"{self.name}{seen}: {number.number:.4g} ({number.low:.3g} to {number.high:.3g})"
             f"{density}{median}, {found.covered:.2%} ({found.covered_low:.2%} to {found.covered_high:.2%}) covered"
         )
 
@@ -70,8 +79,12 @@ def measure_folder(
     pixel_size_nm: float | None = None,
     seed: int = 0,
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+    alike: bool = False,
 ) -> Iterator[FrameRow]:
     """Learn from the images that have a mask of the same name, measure all, write as it goes.
+
+    Images come in the order of the numbers in their names. ``alike``: they are of one exposure and gain, so that
+    contrast tells how many objects there are; otherwise each is held against its own.
 
     An image whose pixels are of another size than those that were learned from is not measured. Raises ConfigError for
     masks that fit no image, labelled images whose pixels differ in size, sizes that differ from what was given, two
@@ -79,12 +92,12 @@ def measure_folder(
     """
     if pixel_size_nm is not None and not (0 < pixel_size_nm < math.inf):
         raise ConfigError(f"a pixel size of {pixel_size_nm} nm was asked; give a number above 0")
-    paths = images_in(folder)
+    paths = sorted(images_in(folder), key=lambda path: in_order(path.name))
     of_stem, known = by_stem(paths), by_stem(images_in(masks))
     made_apart(out, folder, masks)
     if strange := sorted(set(known) - set(of_stem)):
         raise ConfigError(f"mask {known[strange[0]]} has no image of its name in {folder}: name masks as their images")
-    labelled = [(read_single(of_stem[stem]), read_mask(path)) for stem, path in sorted(known.items())]
+    labelled = [(read_single(of_stem[stem]), read_objects(path)) for stem, path in sorted(known.items())]
     sizes_nm = [
         size_nm(of_stem[stem], image, pixel_size_nm) for stem, (image, _) in zip(sorted(known), labelled, strict=True)
     ]
@@ -93,7 +106,8 @@ def measure_folder(
             f"{of_stem[odd[0]].name} has pixels of another size than {of_stem[min(known)].name}: {_LEARN}"
         )
     try:
-        model = Segmenter([image.data for image, _ in labelled], [mask for _, mask in labelled], encoder, seed)
+        model = Segmenter([image.data for image, _ in labelled], [each > 0 for _, each in labelled], encoder, seed)
+        counter = Counter([image.data for image, _ in labelled], [each for _, each in labelled], alike, seed)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     with (out / "things.csv").open("w", newline="") as file, (out / "frames.csv").open("w", newline="") as summary:
@@ -104,7 +118,7 @@ def measure_folder(
             try:
                 image = read_single(path)
             except ConfigError as error:
-                unread.append([path.name, path.stem in known, *[""] * 7, str(error)])
+                unread.append([path.name, path.stem in known, *[""] * 8, str(error)])
                 yield FrameRow(path.name, None, path.stem in known, pixel_size_nm is not None, str(error))
                 continue
             nm = size_nm(path, image, pixel_size_nm)
@@ -113,7 +127,7 @@ def measure_folder(
                 unit = now
                 things.writerow(
                     f"image row_px column_px area_px diameter_{unit} diameter_low_{unit} diameter_high_{unit} "
-                    "elongation_ratio probability".split()
+                    "elongation_ratio probability cut".split()
                 )
                 frames.writerow(_FRAMES.split())
             if now != unit:
@@ -122,22 +136,35 @@ def measure_folder(
             if why is None and not _as_large(nm, sizes_nm[0]):
                 why = f"its pixels are {nm:g} nm and the labelled images' {sizes_nm[0]:g}: {_LEARN}"
             if why is not None:
-                frames.writerow([path.name, path.stem in known, *[""] * 7, why])
+                frames.writerow([path.name, path.stem in known, *[""] * 8, why])
                 yield FrameRow(path.name, None, path.stem in known, nm is not None, why)
                 continue
             probabilities = model.probabilities(model.columns(image.data))
-            found = measure(probabilities, model.threshold, nm or 1.0)
+            found, counted = measure(probabilities, model.threshold, nm or 1.0), counter.count(image.data)
             for thing in found.things:
                 numbers = (thing.row_px, thing.column_px, thing.area_px, thing.diameter_nm, thing.diameter_low_nm,
                            thing.diameter_high_nm, thing.elongation, thing.probability)  # fmt: skip
-                things.writerow([path.name, *(f"{number:.5g}" for number in numbers)])
-            density = "" if nm is None else f"{found.density_per_um2:.5g}"
+                things.writerow([path.name, *(f"{number:.5g}" for number in numbers), thing.cut])
+            density = "" if nm is None else f"{counted.number / found.area_um2:.5g}"
             shares = [f"{each:.5g}" for each in (found.covered, found.covered_low, found.covered_high)]
-            counts = [len(found.things), f"{found.count_low:.1f}", f"{found.count_high:.1f}"]
-            frames.writerow([path.name, path.stem in known, *counts, density, *shares, ""])
+            counts = [f"{each:.1f}" for each in (counted.number, counted.low, counted.high)]
+            frames.writerow([path.name, path.stem in known, *counts, density, f"{found.count:g}", *shares, ""])
             outlined(image.data, probabilities > model.threshold).save(out / f"{path.stem}.measured.png")
-            yield FrameRow(path.name, found, path.stem in known, nm is not None)
+            yield FrameRow(path.name, found, path.stem in known, nm is not None, counted=counted)
         frames.writerows(unread)
+
+
+def step_told(rows: Sequence[FrameRow], false_alarms: Ratio = 0.05) -> str:
+    """Where the number of objects steps over frames in time order, or that nothing says it does."""
+    known = [(row.name, row.counted) for row in rows if row.counted is not None]
+    if len(known) < _STEPS_FROM:
+        return f"{len(known)} frames were counted: {_STEPS_FROM} at least tell where the number steps"
+    steady = Steady(len(known), false_alarms)
+    if not any(steady.learn(each.number, each.sd) for _, each in known):
+        return f"the number stays as it is, at a rate of false alarms of {false_alarms:g}"
+    told = step_at(np.array([each.number for _, each in known]))
+    place = int(np.argmax(told))
+    return f"the number steps between {known[place][0]} and {known[place + 1][0]}, as likely as {told[place]:.2f}"
 
 
 def outlined(image: npt.NDArray[np.float32], mask: Mask) -> Image.Image:
@@ -149,8 +176,21 @@ def outlined(image: npt.NDArray[np.float32], mask: Mask) -> Image.Image:
     return Image.fromarray(shown)
 
 
-def read_mask(path: Path) -> Mask:
-    """Inside is above a half of the largest value, or of an image of labels, one number an object, above the least."""
+def in_order(name: str) -> list[tuple[int, str]]:
+    """What to sort names by, so that their numbers count.
+
+    >>> sorted(["frame-10.png", "frame-9.png"], key=in_order)
+    ['frame-9.png', 'frame-10.png']
+    """
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def read_objects(path: Path) -> npt.NDArray[np.integer]:
+    """(H, W) a number for each object, 0 outside.
+
+    Inside is above a half of the largest value, each connected part an object; an image of labels, one number an
+    object, is taken as it is.
+    """
     data = read_single(path).data
     low, high = float(data.min()), max(float(data.max()), 1e-12)
     between = (data > low + _BETWEEN * (high - low)) & (data < high - _BETWEEN * (high - low))
@@ -160,8 +200,8 @@ def read_mask(path: Path) -> Mask:
     if (alike & between).sum() > _SOLID * max(
         int(between.sum()), 1
     ):  # a softened rim has no two pixels alike all round
-        return np.asarray(data > low)
-    return np.asarray(data > _INSIDE * high)
+        return np.unique(data, return_inverse=True)[1].reshape(data.shape)
+    return parts(data > _INSIDE * high)
 
 
 def _as_large(one_nm: float | None, other_nm: float | None) -> bool:

@@ -18,7 +18,7 @@ from skimage.measure import label
 from typer.testing import CliRunner
 
 from console.main import app
-from surveys.measuring import read_mask
+from surveys.measuring import read_objects
 
 
 def run(*words):
@@ -150,8 +150,30 @@ def test_masks_may_be_labels_one_number_an_object_or_softened(folder, tmp_path):
     labels, soft = label(mask).astype(np.uint16), ndimage.uniform_filter(255.0 * mask, 3).astype(np.uint8)
     tifffile.imwrite(tmp_path / "labels.tif", labels), Image.fromarray(soft).save(tmp_path / "soft.png")
     assert labels.max() > 8
-    assert np.array_equal(read_mask(tmp_path / "labels.tif"), mask)
-    assert (read_mask(tmp_path / "soft.png") != mask).mean() < 0.02
+    assert np.array_equal(read_objects(tmp_path / "labels.tif"), labels)
+    assert ((read_objects(tmp_path / "soft.png") > 0) != mask).mean() < 0.02
+
+
+def test_frames_of_a_movie_are_counted_in_order_and_where_the_number_steps_is_told(tmp_path):
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    images.mkdir(), masks.mkdir()
+    rng = np.random.default_rng(5)
+    rows, columns = np.mgrid[:160, :160]
+    for n in range(8):
+        mask = np.zeros(rows.shape, dtype=bool)
+        for cell in rng.permutation(36)[: 36 if n < 5 else 8]:
+            mask |= np.hypot(rows - 12 - 26 * (cell // 6), columns - 12 - 26 * (cell % 6)) < 5
+        name = f"heat-{8 + n}.png"
+        Image.fromarray(rng.poisson(40.0 + 45 * mask).clip(0, 255).astype(np.uint8)).save(images / name)
+        if n in (0, 2):
+            Image.fromarray((255 * mask).astype(np.uint8)).save(masks / name)
+    found = run("measure", images, "--masks", masks, "--out", tmp_path / "out", "--movie")
+    assert found.exit_code == 0, found.output
+    assert "the number steps between heat-12.png and heat-13.png" in " ".join(found.output.split())
+    with (tmp_path / "out" / "frames.csv").open() as file:
+        counts = {row["image"]: float(row["count"]) for row in csv.DictReader(file)}
+    assert list(counts) == [f"heat-{n}.png" for n in range(8, 16)]
+    assert counts["heat-11.png"] == pytest.approx(36, rel=0.1) and counts["heat-15.png"] == pytest.approx(8, rel=0.25)
 
 
 def test_another_magnification_is_not_measured_by_what_was_learned(folder, tmp_path):
@@ -184,6 +206,7 @@ def test_another_magnification_is_not_measured_by_what_was_learned(folder, tmp_p
         (["measure", "{masks}", "--masks", "{images}"], "has no image of its name"),
         (["measure", "{images}"], "either --masks"),
         (["measure", "{images}", "--masks", "{masks}", "--lattice"], "either --masks"),
+        (["measure", "{images}", "--lattice", "--movie"], "leave it out"),
     ],
 )
 def test_bad_input_is_refused_in_words(folder, tmp_path, words, says):

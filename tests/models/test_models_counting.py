@@ -1,4 +1,4 @@
-"""Counting by the level at which labelled frames are counted right."""
+"""Counting by density, against drawn discs whose number is known."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="the extra 'see' is not installed")
+pytest.importorskip("torch", reason="the extra 'see' is not installed")
 
-from models.counting import count_rule
-from models.segmentation import Segmenter
+from models.counting import Counter, mass, parts
 
 
-def discs(count, seed, size=160, radius=4.0):
+def discs(count, seed, contrast=1.0, size=160, radius=4.0):
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:size, :size]
     mask, places = np.zeros((size, size), dtype=bool), []
@@ -20,14 +20,62 @@ def discs(count, seed, size=160, radius=4.0):
         if all(np.hypot(*(place - other)) > 3 * radius for other in places):
             places.append(place)
             mask |= np.hypot(rows - place[0], columns - place[1]) < radius
-    return (mask * 1.0 + rng.normal(0, 0.4, mask.shape)).astype(np.float32), mask
+    return (100 + 20 * contrast * mask + rng.normal(0, 6, mask.shape)).astype(np.float32), mask
 
 
-def test_a_number_is_counted_within_a_tenth_from_two_labelled_frames():
-    labelled = [discs(40, 1), discs(25, 2)]
-    model = Segmenter([image for image, _ in labelled], [mask for _, mask in labelled], None)
-    rule = count_rule(model, [model.columns(image) for image, _ in labelled], [mask for _, mask in labelled])
-    assert rule.off < 0.1
-    for count, seed in ((15, 3), (50, 4)):
-        image, _ = discs(count, seed)
-        assert rule.count(model.probabilities(model.columns(image))) == pytest.approx(count, rel=0.1)
+def counter_of(frames, alike=False):
+    return Counter([image for image, _ in frames], [parts(mask) for _, mask in frames], alike)
+
+
+@pytest.fixture(scope="module")
+def counter():
+    return counter_of([discs(40, 1), discs(25, 2)])
+
+
+@pytest.mark.parametrize(("count", "seed"), [(15, 3), (50, 4)])
+def test_a_number_is_counted_within_a_tenth_from_two_labelled_frames(counter, count, seed):
+    told = counter.count(discs(count, seed)[0])
+    assert told.number == pytest.approx(count, rel=0.1) and told.low < count < told.high
+
+
+def test_gain_and_offset_are_nothing_unless_frames_are_alike(counter):
+    image, _ = discs(30, 5)
+    assert counter.count(7 * image + 300).number == pytest.approx(counter.count(image).number, rel=0.02)
+
+
+def test_objects_that_pale_are_fewer_only_where_contrast_tells(counter):
+    pale = discs(40, 6, contrast=0.15)[0]
+    alike = counter_of([discs(40, 1), discs(25, 2)], alike=True)
+    assert alike.count(pale).number < 0.5 * counter.count(pale).number
+
+
+def test_one_labelled_frame_says_less_of_its_own_error():
+    one, image = counter_of([discs(40, 1)]), discs(20, 7)[0]
+    told = one.count(image)
+    assert told.number == pytest.approx(20, rel=0.2) and told.high / told.low > 2
+
+
+def test_objects_at_the_rim_are_halves_so_that_densities_are_right_on_average():
+    rng, seen = np.random.default_rng(8), 0.0
+    rows, columns = np.mgrid[-12:76, -12:76]
+    for _ in range(200):  # one disc somewhere in a world of 88 × 88, the frame is its middle 64 × 64
+        row, column = rng.uniform(-12, 76, 2)
+        disc = (np.hypot(rows - row, columns - column) < 9).astype(int)
+        seen += float(mass(disc[12:76, 12:76]).sum())
+    expected = 200 * 64**2 / 88**2
+    assert abs(seen - expected) < 3 * np.sqrt(expected * (1 - 64**2 / 88**2))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda image, objects: ([], []), "one at least"),
+        (lambda image, objects: ([image], [objects[:50]]), "not of one size"),
+        (lambda image, objects: ([image], [objects * 0]), "shows an object"),
+        (lambda image, objects: ([image * 0], [objects]), "cannot be read"),
+    ],
+)
+def test_labels_that_teach_nothing_are_refused(change, says):
+    image, mask = discs(10, 9)
+    with pytest.raises(ValueError, match=says):
+        Counter(*change(image, parts(mask)))

@@ -49,6 +49,14 @@ def test_brightness_and_gain_may_drift(model):
     assert 2 * (told & mask).sum() / (told.sum() + mask.sum()) > 0.85
 
 
+def test_what_the_rim_cuts_is_told_and_is_half(model):
+    told = np.zeros((64, 64), dtype=np.float32)
+    told[0:4, 10:20] = told[30:40, 30:40] = told[20:30, 60:64] = told[50:55, 10:15] = 0.9
+    found = measure(told, model.threshold, 1000.0)
+    assert [thing.cut for thing in found.things] == [True, True, False, False]
+    assert found.count == 3.0 and found.density_per_um2 == pytest.approx(3 / 64**2)
+
+
 def test_a_frame_with_nothing_holds_nothing_and_its_range_begins_at_none(model):
     found = measure(np.zeros((64, 64), dtype=np.float32), model.threshold, 1.0)
     assert found.things == () and found.count_low == 0 and found.covered == 0
