@@ -1,6 +1,6 @@
 """What keeping places in view is worth while a specimen drifts: followed with it and without, from a config.
 
-    python -m benchmarks.tracking_drift                 about 6 minutes of a core
+    python -m benchmarks.tracking_drift                 about 5 minutes of a core
     python -m benchmarks.tracking_drift --quick
 
 Rendered frames of the simulated microscope behind its guard, through the record, as `adaptem track` does: copper that
@@ -89,6 +89,8 @@ def one(process: str, seed: int, *, kept: bool, known: dict[str, Following]) -> 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "run"
         found = run_tracking(following, place, lambda _: None)
+        if found["stopped"]:  # a signal ends it with what is known by then, which is no result
+            raise SystemExit(f"{found['ended']}: what was flown to its end is in --keep, and a later call goes on")
         rows, truth = read_rows(place), place.with_name("run.truth.jsonl").read_text().splitlines()
     law, there = TRUTH[process]
     likeliest = max(found["probabilities"], key=found["probabilities"].get)
