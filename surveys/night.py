@@ -158,6 +158,12 @@ def truth_beside(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.truth.jsonl")
 
 
+def check_no_truth(truth: Path) -> None:
+    """Raises ConfigError where a world keeps its truth already: a new one would go on where that one ended."""
+    if truth.exists():
+        raise ConfigError(f"{truth}: another survey's world keeps its truth here; remove it, or use another folder")
+
+
 def open_night(
     settings: SurveySettings,
     folder: Path,
@@ -183,8 +189,7 @@ def open_night(
     place = SurveyFolder.create(folder, meta, room_bytes=planned.first_look_bytes)
     free = not truth.exists()
     try:
-        if not free:
-            raise ConfigError(f"{truth}: another survey's world keeps its truth here; remove it, or use another folder")
+        check_no_truth(truth)
         return _assemble(settings, place, people, free_bytes, fresh=True)
     except BaseException:
         place.close()

@@ -19,6 +19,7 @@ from archive.journal import utc_now
 from archive.recorder import SurveyRecorder
 from envs.tracking_env import TrackEnv
 from instruments.clock import SimulatedClock
+from surveys.night import check_no_truth, truth_beside
 from surveys.signals import stopping_on_signals
 from surveys.tracking_opening import keeper, opened, situation
 from surveys.tracking_prepare import Following, prepare
@@ -42,6 +43,8 @@ def run_tracking(
     by then. Raises ConfigError, FolderError, InstrumentError.
     """
     settings = following.settings
+    if not folder.exists():
+        check_no_truth(truth_beside(folder))
     meta = Meta.new(
         created=utc_now(),
         seed=settings.seed,

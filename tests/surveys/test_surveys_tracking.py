@@ -54,6 +54,18 @@ def test_a_run_keeps_every_frame_with_its_conditions_and_ends_in_a_report(follow
     assert any("nats" in line for line in told)
 
 
+def test_a_world_that_was_followed_before_is_not_gone_on_with(following, tmp_path):
+    """Its folder was taken away and its truth left: what grew there would still be there."""
+    truth = tmp_path / "again.truth.jsonl"
+    truth.write_text("{}\n", "utf-8")
+    with pytest.raises(
+        ConfigError, match=r"again\.truth\.jsonl: another survey's world keeps its truth here; remove it"
+    ):
+        run_tracking(following, tmp_path / "again", lambda line: None)
+    assert truth.read_text("utf-8") == "{}\n"
+    assert not (tmp_path / "again").exists()
+
+
 def test_late_decisions_are_taken_in_turn_and_counted(following, tmp_path, monkeypatch):
     """In real time, with a real deadline."""
     act = Tracker.act
