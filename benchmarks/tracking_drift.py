@@ -24,6 +24,7 @@ from rich.progress import track
 
 from agent.tracking import Tracker
 from benchmarks.common import arguments, print_table, write
+from benchmarks.tracking_judge import told_mean
 from benchmarks.tracking_rendered import TRUTH
 from envs.track_worlds import LOOKS, PLACES_NM, copper
 from models.kinetics import rate_factor
@@ -164,8 +165,8 @@ def main() -> None:
                         "process": process,
                         "kept in view": "yes" if kept else "no",
                         "worlds": len(mine),
-                        "in view at the end": told_of([each["in_view"] for each in mine]),
-                        "error": told_of([each["error"] for each in mine]),
+                        "in view at the end": told_mean([each["in_view"] for each in mine], ".2f"),
+                        "error": told_mean([each["error"] for each in mine], ".2f"),
                         "right law": sum(each["right"] for each in mine),
                         "none of these": sum(each["none"] for each in mine),
                     }
@@ -180,13 +181,6 @@ def main() -> None:
         mean, low, high = np.exp(interval(np.array(logs)))
         print(f"error kept over error left: {mean:.2f} ({low:.2f}–{high:.2f}), {len(logs)} worlds")
     write(rows, options, title="tracking drift")
-
-
-def told_of(values: list[float]) -> str:
-    if len(values) < 2:
-        return f"{values[0]:.2f}"
-    mean, low, high = interval(np.array(values))
-    return f"{mean:.2f} ({low:.2f}–{high:.2f})"
 
 
 if __name__ == "__main__":

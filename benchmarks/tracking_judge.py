@@ -147,7 +147,9 @@ def share_of(part: float, of: float) -> str:
     return f"{part:.0f} of {of:.0f} ({low:.2f}–{high:.2f})"
 
 
-def told_mean(values: Sequence[float]) -> str:
-    """With a 95 % interval, bootstrapped over worlds."""
+def told_mean(values: Sequence[float], form: str = ".3g") -> str:
+    """With a 95 % interval, bootstrapped over worlds; of a single one, the value."""
+    if len(values) == 1:
+        return f"{values[0]:{form}}"
     mean, low, high = interval(np.array(values))
-    return f"{mean:.3g} ({low:.3g}–{high:.3g})"
+    return f"{mean:{form}} ({low:{form}}–{high:{form}})"

@@ -36,6 +36,7 @@ from benchmarks.tracking_draws import (
     log_normal,
     scattered,
 )
+from benchmarks.tracking_judge import told_mean
 from benchmarks.tracking_runs import LOOKS, TICK_S, Seen, drawn_wrong, mission_of
 from benchmarks.tracking_worlds import PLACES_NM, World
 from envs.track_standards import standards
@@ -165,10 +166,10 @@ def main() -> None:
             {
                 "holder": method,
                 "worlds": len(mine),
-                "sd, eV": told_of([each["sd"] for each in mine]),
-                "off by, eV": told_of([each["off"] for each in mine]),
+                "sd, eV": told_mean([each["sd"] for each in mine]),
+                "off by, eV": told_mean([each["off"] for each in mine]),
                 "covered": sum(each["covered"] for each in mine),
-                "ln rate off": told_of([each["rate_off"] for each in mine]),
+                "ln rate off": told_mean([each["rate_off"] for each in mine]),
                 "right law": sum(each["right"] for each in mine),
                 "none of these": sum(each["none"] for each in mine),
                 "orders": float(np.mean([each["orders"] for each in mine])),
@@ -182,13 +183,6 @@ def main() -> None:
                 mean, low, high = np.exp(interval(logs))
                 print(f"{key}, stepped over {other}: {mean:.2f} ({low:.2f}–{high:.2f})")
     write(rows, options, title="tracking stepping")
-
-
-def told_of(values: list[float]) -> str:
-    if len(values) < 2:
-        return f"{values[0]:.3g}"
-    mean, low, high = interval(np.array(values))
-    return f"{mean:.3g} ({low:.3g}–{high:.3g})"
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ class Extremes:
 
     def __init__(self, rows: Array, tails: OrdinaryTails) -> None:
         values = rows[:, OBJECTS]
-        self._tails = tails.spreads
+        self._tails, known = tails.spreads, -np.log(SHARES)
+        self._known_fall = np.maximum((self._tails[-1] - self._tails[-4]) / (known[-1] - known[-4]), _LEAST_FALL)
         self._middle, self._above = _measured(rows)
         self._reach = np.quantile(values, 1 - _OWN, axis=0)
         depth = -np.log(_OWN)
@@ -89,8 +90,7 @@ class Extremes:
         depth, own = -np.log(SHARES), -np.log(_OWN)
         found = np.empty(off.shape)
         for n in range(len(OBJECTS)):
-            fall = max((self._tails[-1, n] - self._tails[-4, n]) / (depth[-1] - depth[-4]), _LEAST_FALL)
-            known = _beyond(off[:, n], self._tails[:, n], depth, fall)
+            known = _beyond(off[:, n], self._tails[:, n], depth, float(self._known_fall[n]))
             seen = _beyond(values[:, n], self._reach[:-1, n], own[:-1], float(self._fall[n]))
             found[:, n] = np.minimum(known, seen)
         return found

@@ -66,8 +66,7 @@ class Counter:
         if odd := [n for n, (i, o) in enumerate(zip(images, objects, strict=True), start=1) if i.shape != o.shape]:
             raise ValueError(f"labelled image {odd[0]} and its objects are not of one size: label the image itself")
         masses = [mass(each) for each in objects]
-        self.labelled = [float(each.sum()) for each in masses]
-        if not any(self.labelled):
+        if not any(each.any() for each in masses):
             raise ValueError("no labelled frame shows an object: give one to count by")
         self._contrast = float(np.mean([spread_of(image) for image in images])) if alike else None
         columns = [self._columns(image) for image in images]
