@@ -23,7 +23,7 @@ help:  ## This list
 night: .venv/core  ## Survey a simulated specimen and write the morning report (CONFIG=... for another)
 	$(BIN)/adaptem survey $(CONFIG)
 
-test: .venv/dev  ## The default tests, ten minutes on 2 cores
+test: .venv/dev  ## The default tests, a quarter of an hour on 2 cores
 	$(BIN)/pytest -n auto --dist loadscope
 
 slow: .venv/dev  ## The campaigns: crash and stop tests, the offline bundle
