@@ -36,6 +36,7 @@ from benchmarks import titanium
 from benchmarks.common import DATA, arguments, finish, print_table
 from instruments.images import read_image
 from models.counting import Counter, mass
+from models.description import Description, describe
 from models.encoder import load_encoder
 from models.segmentation import Segmenter, measure
 from training.evaluate import interval
@@ -118,7 +119,9 @@ def by_forest(labelled: Sequence[tuple[Floats, Mask]], asked: Sequence[Floats], 
     return [forest.predict(rows(image).reshape(image.size, -1)).reshape(image.shape) for image in asked]
 
 
-def by_trees(labelled: Sequence[tuple[Floats, Mask]], asked: Sequence[Floats], encoder: Any, seed: int) -> list[Shown]:
+def by_trees(
+    labelled: Sequence[tuple[Description, Mask]], asked: Sequence[Description], encoder: Any, seed: int
+) -> list[Shown]:
     model = Segmenter([image for image, _ in labelled], [mask for _, mask in labelled], encoder, seed=seed)
     found: list[Shown] = []
     for image in asked:
@@ -128,7 +131,9 @@ def by_trees(labelled: Sequence[tuple[Floats, Mask]], asked: Sequence[Floats], e
     return found
 
 
-def by_density(labelled: Sequence[tuple[Floats, Objects]], asked: Sequence[Floats], alike: bool) -> list[Shown]:
+def by_density(
+    labelled: Sequence[tuple[Description, Objects]], asked: Sequence[Description], alike: bool
+) -> list[Shown]:
     counter = Counter([image for image, _ in labelled], [known for _, known in labelled], alike)
     told = [counter.count(image) for image in asked]
     return [(None, each.number, (each.low, each.high)) for each in told]
@@ -165,7 +170,7 @@ def main() -> int:
 def compared(
     name: str, frames: list[tuple[Floats, Objects]], draws: int, encoder: Any, methods: Sequence[str]
 ) -> list[dict[str, Any]]:
-    rows = []
+    rows, seen = [], [describe(image) for image, _ in frames]
     usable = [n for n, (_, known) in enumerate(frames) if known.any()]
     for shots in SHOTS:
         found: dict[str, list[list[dict[str, float]]]] = {}
@@ -179,9 +184,11 @@ def compared(
                 elif method == "forest":
                     results = [_plain(mask) for mask in by_forest(labelled, asked, draw)]
                 elif method == "trees":
-                    results = by_trees(labelled, asked, encoder, draw)
+                    outlined = [(seen[n], frames[n][1] > 0) for n in chosen]
+                    results = by_trees(outlined, [seen[n] for n in numbers], encoder, draw)
                 else:
-                    results = by_density(objects, asked, alike=name == "ti")
+                    known = [(seen[n], frames[n][1]) for n in chosen]
+                    results = by_density(known, [seen[n] for n in numbers], alike=name == "ti")
                 each = [_row(shown, frames[n][1], n) for shown, n in zip(results, numbers, strict=True)]
                 found.setdefault(method, []).append(each)
         rows += [{"set": name, "k": shots, "method": method} | _summary(each) for method, each in found.items()]

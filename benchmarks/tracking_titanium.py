@@ -29,6 +29,7 @@ from instruments.movie import MovieMicroscope
 from instruments.types import Exposure
 from models.changes import Steady, step_at
 from models.counting import Counter, mass
+from models.description import describe
 
 LABELLED, FIRST, MOST = (0, 4, 8, 12), (0, 2), 6
 
@@ -50,7 +51,7 @@ def density() -> list[dict[str, Any]]:
         for n, (image, kelvin) in enumerate(images):
             if n in labelled:
                 continue
-            told = counter.count(image)
+            told = counter.count(describe(image))
             rows.append(
                 {
                     "labelled": " ".join(str(k + 1) for k in labelled),
@@ -70,7 +71,7 @@ def density() -> list[dict[str, Any]]:
 def _taught(labelled: tuple[int, ...]) -> Counter:
     images = _all()
     known = [objects(table()[n, 0]) for n in labelled]
-    return Counter([images[n][0] for n in labelled], known, alike=True)
+    return Counter([describe(images[n][0]) for n in labelled], known, alike=True)
 
 
 @cache
@@ -100,7 +101,7 @@ def onset() -> dict[str, Any]:
             counter = _taught(tuple(k for k, _ in taken))
         if counter is not None:
             for k, image in taken[len(told) :]:
-                count = counter.count(image)
+                count = counter.count(describe(image))
                 told.append(count.number)
                 if steady.learn(count.number, count.sd) and alarm is None:
                     alarm = k

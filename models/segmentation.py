@@ -15,16 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import stats
-from scipy.ndimage import gaussian_filter
-from skimage.feature import multiscale_basic_features
 from skimage.measure import label, regionprops
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from models.encoder import STRIDE, features, refusal
+from models.encoder import STRIDE, features
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from models.description import Description
     from models.encoder import Encoder
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -32,7 +31,6 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Ratio: TypeAlias = float
 
-_SCALES_px = (0.7, 16.0)
 _COMPONENTS = 16
 """Directions of the encoder's features that are kept: of all labelled frames together."""
 _PIXELS = 40_000
@@ -40,9 +38,6 @@ _PIXELS = 40_000
 _INSIDE = 0.25
 _UNTOLD: Ratio = 0.4
 """The threshold where only one half of the labelled frames shows anything."""
-_AGAINST = 8.0
-"""Surroundings are so many times as wide as what is held against them."""
-_WIDTHS_px = (1.0, 2.0, 4.0, 8.0)
 _LEAST_PX = 6
 """Smaller objects are noise."""
 _GRID_PX = 0.5
@@ -98,15 +93,15 @@ class Segmenter:
     """Fitted to a few labelled frames."""
 
     def __init__(
-        self, images: Sequence[npt.NDArray[np.generic]], masks: Sequence[Mask], encoder: Encoder | None, seed: int = 0
+        self, images: Sequence[Description], masks: Sequence[Mask], encoder: Encoder | None, seed: int = 0
     ) -> None:
-        """``images`` and ``masks`` (H, W), where the masks are True inside what is to be found.
+        """``masks`` (H, W), one for each image, True inside what is to be found.
 
-        Raises ValueError for images that cannot be read, masks that do not fit or show nothing.
+        Raises ValueError for masks that do not fit or show nothing.
         """
         self._encoder = encoder
         _check(images, masks)
-        self._basis = None if encoder is None else _basis([features(encoder, image) for image in images])
+        self._basis = None if encoder is None else _basis([features(encoder, image.pixels) for image in images])
         columns = [self.columns(image) for image in images]
         self.learn(columns, masks, seed)
 
@@ -135,17 +130,13 @@ class Segmenter:
         # inside is drawn more often than it is found: odds are put right
         self._odds = math.log(len(inside) / few * many / len(outside))
 
-    def columns(self, image: npt.NDArray[np.generic]) -> Floats:
-        """(H, W, F) what each pixel is told by. Raises ValueError where the image says nothing."""
-        if (why := refusal(image)) is not None:
-            raise ValueError(f"an image cannot be read: {why}")
-        pixels = np.asarray(image, dtype=np.float32)
-        found = described((pixels - np.median(pixels)) / np.float32(spread_of(pixels)))
+    def columns(self, image: Description) -> Floats:
+        """(H, W, F) what each pixel is told by: its description, and what the encoder sees around it."""
         if self._encoder is None or self._basis is None:
-            return found
+            return image.columns
         mean, directions = self._basis
-        seen = ((features(self._encoder, pixels) - mean) @ directions).astype(np.float32)
-        return np.concatenate([found, _spread(seen, pixels.shape)], axis=-1, dtype=np.float32)
+        seen = ((features(self._encoder, image.pixels) - mean) @ directions).astype(np.float32)
+        return np.concatenate([image.columns, _spread(seen, image.pixels.shape)], axis=-1, dtype=np.float32)
 
     def probabilities(self, columns: Floats) -> Floats:
         """(H, W, F) → (H, W) of being inside."""
@@ -174,19 +165,6 @@ class Segmenter:
         levels = np.linspace(0.05, 0.7, 27)
         dice = [2 * (truth & (found > level)).sum() / max(truth.sum() + (found > level).sum(), 1) for level in levels]
         return float(levels[int(np.argmax(dice))])
-
-
-def spread_of(image: npt.NDArray[np.generic]) -> float:
-    """Of an image's grey values, between its 5th and 95th percentiles; never 0."""
-    low, high = np.percentile(np.asarray(image, dtype=np.float32), (5, 95))
-    return max(float(high - low), 1e-12)
-
-
-def described(even: Floats) -> Floats:
-    """(H, W) of standardised grey values → (H, W, F): what each pixel and its surroundings look like."""
-    found = multiscale_basic_features(even, sigma_min=_SCALES_px[0], sigma_max=_SCALES_px[1], workers=1)
-    against = [gaussian_filter(even, w) - gaussian_filter(even, _AGAINST * w) for w in _WIDTHS_px]
-    return np.concatenate([found, np.stack(against, axis=-1)], axis=-1, dtype=np.float32)
 
 
 def measure(probabilities: Floats, threshold: float, pixel_size_nm: float) -> Measured:
@@ -250,16 +228,14 @@ def _poisson(count: float) -> tuple[float, float]:
     return low, float(stats.chi2.ppf(0.975, 2 * count + 2) / 2)
 
 
-def _check(images: Sequence[npt.NDArray[np.generic]], masks: Sequence[Mask]) -> None:
+def _check(images: Sequence[Description], masks: Sequence[Mask]) -> None:
     if not images or len(images) != len(masks):
         raise ValueError(
             f"{len(images)} images and {len(masks)} masks were given: give one mask for each, one at least"
         )
     for number, (image, mask) in enumerate(zip(images, masks, strict=True), start=1):
-        if (why := refusal(image)) is not None:
-            raise ValueError(f"labelled image {number} cannot be read: {why}")
-        if mask.shape != image.shape:
-            raise ValueError(f"mask {number} is {mask.shape}, its image {image.shape}: they must be of one size")
+        if mask.shape != image.pixels.shape:
+            raise ValueError(f"mask {number} is {mask.shape}, its image {image.pixels.shape}: they must be of one size")
     inside = sum(int(mask.sum()) for mask in masks)
     if not 0 < inside < sum(mask.size for mask in masks):
         raise ValueError(f"the masks cover {inside} pixels of {sum(mask.size for mask in masks)}: label some, not all")

@@ -17,6 +17,7 @@ from configs.errors import ConfigError
 from instruments.images import read_single
 from models.changes import Steady, step_at
 from models.counting import Counted, Counter, parts
+from models.description import describe
 from models.encoder import Encoder, refusal
 from models.segmentation import Measured, Segmenter, measure
 from surveys.pictures import by_stem, images_in, made_apart
@@ -105,11 +106,8 @@ def measure_folder(
         raise ConfigError(
             f"{of_stem[odd[0]].name} has pixels of another size than {of_stem[min(known)].name}: {_LEARN}"
         )
-    try:
-        model = Segmenter([image.data for image, _ in labelled], [each > 0 for _, each in labelled], encoder, seed)
-        counter = Counter([image.data for image, _ in labelled], [each for _, each in labelled], alike, seed)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    shown = {of_stem[stem].name: each for stem, each in zip(sorted(known), labelled, strict=True)}
+    model, counter = _taught(shown, encoder, alike, seed)
     with (out / "things.csv").open("w", newline="") as file, (out / "frames.csv").open("w", newline="") as summary:
         things, frames = csv.writer(file, lineterminator="\n"), csv.writer(summary, lineterminator="\n")
         unit: str | None = None
@@ -139,8 +137,9 @@ def measure_folder(
                 frames.writerow([path.name, path.stem in known, *[""] * 8, why])
                 yield FrameRow(path.name, None, path.stem in known, nm is not None, why)
                 continue
-            probabilities = model.probabilities(model.columns(image.data))
-            found, counted = measure(probabilities, model.threshold, nm or 1.0), counter.count(image.data)
+            seen = describe(image.data)
+            probabilities = model.probabilities(model.columns(seen))
+            found, counted = measure(probabilities, model.threshold, nm or 1.0), counter.count(seen)
             for thing in found.things:
                 numbers = (thing.row_px, thing.column_px, thing.area_px, thing.diameter_nm, thing.diameter_low_nm,
                            thing.diameter_high_nm, thing.elongation, thing.probability)  # fmt: skip
@@ -152,6 +151,22 @@ def measure_folder(
             outlined(image.data, probabilities > model.threshold).save(out / f"{path.stem}.measured.png")
             yield FrameRow(path.name, found, path.stem in known, nm is not None, counted=counted)
         frames.writerows(unread)
+
+
+def _taught(
+    labelled: dict[str, tuple[RecordedImage, npt.NDArray[np.integer]]], encoder: Encoder, alike: bool, seed: int
+) -> tuple[Segmenter, Counter]:
+    """What outlines and what counts, from images described once. Raises ConfigError for what cannot teach."""
+    images, objects = [], [each for _, each in labelled.values()]
+    for name, (image, _) in labelled.items():
+        try:
+            images.append(describe(image.data))
+        except ValueError as error:
+            raise ConfigError(f"labelled image {name}: {error}") from error
+    try:
+        return Segmenter(images, [each > 0 for each in objects], encoder, seed), Counter(images, objects, alike, seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def step_told(rows: Sequence[FrameRow], false_alarms: Ratio = 0.05) -> str:

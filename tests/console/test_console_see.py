@@ -18,6 +18,7 @@ from skimage.measure import label
 from typer.testing import CliRunner
 
 from console.main import app
+from models import description
 from surveys.measuring import read_objects
 
 
@@ -96,6 +97,28 @@ def test_one_mask_measures_every_image(folder, tmp_path):
     with (tmp_path / "things.csv").open() as file:
         sizes = [float(row["diameter_nm"]) for row in csv.DictReader(file)]
     assert 4 < np.median(sizes) < 7.5
+
+
+def test_an_image_is_described_once_for_outlines_and_counts(folder, tmp_path, monkeypatch):
+    described, really = [], description.multiscale_basic_features
+
+    def noted(image, **settings):
+        described.append(image.shape)
+        return really(image, **settings)
+
+    monkeypatch.setattr(description, "multiscale_basic_features", noted)
+    found = run("measure", folder / "images", "--masks", folder / "masks", "--out", tmp_path)
+    assert found.exit_code == 0, found.output
+    with (tmp_path / "frames.csv").open() as file:
+        measured = [row for row in csv.DictReader(file) if not row["why"]]
+    assert len(described) == len(measured) + 1  # and the labelled one, once more to learn from
+
+
+def test_a_labelled_image_that_says_nothing_is_named(folder, tmp_path):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "blank.png").write_bytes(next((folder / "masks").iterdir()).read_bytes())
+    found = run("measure", folder / "images", "--masks", tmp_path / "masks", "--out", tmp_path / "out")
+    assert found.exit_code == 2 and "labelled image blank.png" in " ".join(found.output.split()), found.output
 
 
 def test_no_image_is_written_over(folder, tmp_path):

@@ -9,6 +9,7 @@ pytest.importorskip("sklearn", reason="the extra 'see' is not installed")
 pytest.importorskip("torch", reason="the extra 'see' is not installed")
 
 from models.counting import Counter, mass, parts
+from models.description import describe
 
 
 def discs(count, seed, contrast=1.0, size=160, radius=4.0):
@@ -24,7 +25,7 @@ def discs(count, seed, contrast=1.0, size=160, radius=4.0):
 
 
 def counter_of(frames, alike=False):
-    return Counter([image for image, _ in frames], [parts(mask) for _, mask in frames], alike)
+    return Counter([describe(image) for image, _ in frames], [parts(mask) for _, mask in frames], alike)
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +35,26 @@ def counter():
 
 @pytest.mark.parametrize(("count", "seed"), [(15, 3), (50, 4)])
 def test_a_number_is_counted_within_a_tenth_from_two_labelled_frames(counter, count, seed):
-    told = counter.count(discs(count, seed)[0])
+    told = counter.count(describe(discs(count, seed)[0]))
     assert told.number == pytest.approx(count, rel=0.1) and told.low < count < told.high
 
 
 def test_gain_and_offset_are_nothing_unless_frames_are_alike(counter):
     image, _ = discs(30, 5)
-    assert counter.count(7 * image + 300).number == pytest.approx(counter.count(image).number, rel=0.02)
+    assert counter.count(describe(7 * image + 300)).number == pytest.approx(
+        counter.count(describe(image)).number, rel=0.02
+    )
 
 
 def test_objects_that_pale_are_fewer_only_where_contrast_tells(counter):
     pale = discs(40, 6, contrast=0.15)[0]
     alike = counter_of([discs(40, 1), discs(25, 2)], alike=True)
-    assert alike.count(pale).number < 0.5 * counter.count(pale).number
+    assert alike.count(describe(pale)).number < 0.5 * counter.count(describe(pale)).number
 
 
 def test_one_labelled_frame_says_less_of_its_own_error():
     one, image = counter_of([discs(40, 1)]), discs(20, 7)[0]
-    told = one.count(image)
+    told = one.count(describe(image))
     assert told.number == pytest.approx(20, rel=0.2) and told.high / told.low > 2
 
 
@@ -72,10 +75,10 @@ def test_objects_at_the_rim_are_halves_so_that_densities_are_right_on_average():
         (lambda image, objects: ([], []), "one at least"),
         (lambda image, objects: ([image], [objects[:50]]), "not of one size"),
         (lambda image, objects: ([image], [objects * 0]), "shows an object"),
-        (lambda image, objects: ([image * 0], [objects]), "cannot be read"),
     ],
 )
 def test_labels_that_teach_nothing_are_refused(change, says):
     image, mask = discs(10, 9)
     with pytest.raises(ValueError, match=says):
-        Counter(*change(image, parts(mask)))
+        images, objects = change(image, parts(mask))
+        Counter([describe(each) for each in images], objects)

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("sklearn", reason="the extra 'see' is not installed")
 pytest.importorskip("torch", reason="the extra 'see' is not installed")
 
+from models.description import describe
 from models.encoder import load_encoder
 from models.segmentation import Segmenter, measure
 
@@ -25,13 +26,13 @@ def frame(seed, count=12, side=160):
 @pytest.fixture(scope="module")
 def model():
     image, mask = frame(0)
-    return Segmenter([image], [mask], load_encoder(), seed=1)
+    return Segmenter([describe(image)], [mask], load_encoder(), seed=1)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_one_labelled_frame_finds_counts_and_sizes_the_rest(model, seed):
     image, mask = frame(seed, count=15)
-    probabilities = model.probabilities(model.columns(image))
+    probabilities = model.probabilities(model.columns(describe(image)))
     found = measure(probabilities, model.threshold, 2.0)
     told = probabilities > model.threshold
     assert 2 * (told & mask).sum() / (told.sum() + mask.sum()) > 0.9
@@ -45,7 +46,7 @@ def test_one_labelled_frame_finds_counts_and_sizes_the_rest(model, seed):
 
 def test_brightness_and_gain_may_drift(model):
     image, mask = frame(3)
-    told = model.probabilities(model.columns(300 + 12 * image)) > model.threshold
+    told = model.probabilities(model.columns(describe(300 + 12 * image))) > model.threshold
     assert 2 * (told & mask).sum() / (told.sum() + mask.sum()) > 0.85
 
 
@@ -70,16 +71,9 @@ def test_a_frame_with_nothing_holds_nothing_and_its_range_begins_at_none(model):
         (lambda image, mask: ([image], [mask[:50]]), "of one size"),
         (lambda image, mask: ([image], [mask & False]), "label some"),
         (lambda image, mask: ([image], [mask | True]), "label some"),
-        (lambda image, mask: ([image * np.nan], [mask]), "not finite"),
-        (lambda image, mask: ([image * 0], [mask]), "all its pixels"),
     ],
 )
 def test_labels_that_teach_nothing_are_refused(change, says):
     images, masks = change(*frame(0))
     with pytest.raises(ValueError, match=says):
-        Segmenter(images, masks, None)
-
-
-def test_images_that_say_nothing_are_refused(model):
-    with pytest.raises(ValueError, match="cannot be read"):
-        model.columns(np.full((64, 64), 3.0))
+        Segmenter([describe(each) for each in images], masks, None)
