@@ -71,3 +71,9 @@ def _offer(module: str, name: str) -> Any:
             "start Python in another folder, or install adaptem in an environment of its own"
         )
     return getattr(import_module(module), name)
+
+
+if __name__ == "__main__":
+    from console.main import main
+
+    main()

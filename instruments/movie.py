@@ -6,13 +6,14 @@ log says then, and cannot be set.
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from configs.load import ConfigError, Settings
 from instruments.errors import LimitError, NotSupported
@@ -41,8 +42,9 @@ class MovieSettings(Settings):
 
     kind: Literal["movie"] = "movie"
     frames: Annotated[tuple[Path, ...], Field(min_length=2)]
+    """Also as one table (CSV) with the columns ``frame``, a file beside it or a path, and ``time_s``."""
     times_s: Annotated[tuple[float, ...], Field(min_length=2)]
-    """Of each frame, from any zero; the instrument's clock begins with the first."""
+    """Of each frame, from any zero; the first was taken when the instrument's clock read 0."""
     pixel_size_nm: Positive
     log: Path | None = None
     """Of the holder."""
@@ -51,6 +53,36 @@ class MovieSettings(Settings):
     current_pA: Positive = 50.0
     overhead_s: Annotated[float, Field(ge=0)] = 0.1
     real_time: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_table(cls, given: Any) -> Any:
+        """Frames and times of a table. Raises ValueError."""
+        if not isinstance(given, dict) or not isinstance(given.get("frames"), str | Path):
+            return given
+        table = Path(given["frames"])
+        try:
+            with table.open(newline="", encoding="utf-8-sig") as file:
+                rows = list(csv.DictReader(file))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"frames: {table} cannot be read as a table ({error})") from error
+        if "times_s" in given or not rows or not {"frame", "time_s"} <= set(rows[0]):
+            raise ValueError(
+                f"frames: {table} must have the columns frame and time_s and a row for each frame, and times_s must "
+                "then be left out"
+            )
+        return given | {
+            "frames": [str(table.parent / row["frame"]) for row in rows],
+            "times_s": [row["time_s"] for row in rows],
+        }
+
+    def first_conditions(self) -> dict[str, float]:
+        """What the holder's log says of the first frame. Raises ConfigError."""
+        if self.log is None:
+            return {}
+        log = read_holder_log(self.log)
+        told = {name: log.at(name, self.times_s[0] - self.log_starts_s).value for name in log.conditions}
+        return {name: value for name, value in told.items() if value is not None}
 
     def detectors(self) -> dict[str, int]:
         """One number a pixel."""
@@ -78,7 +110,6 @@ class MovieMicroscope:
             raise ConfigError(f"{missing[0]}: there is no such file ({len(missing)} of {len(settings.frames)} missing)")
         self._settings, self._clock = settings, clock
         self._log: HolderLog | None = None if settings.log is None else read_holder_log(settings.log)
-        self._began_s = clock.now_s()
         self._planes: dict[int, Plane] = {}
         self._x_nm, self._y_nm = 0.0, 0.0
         self._shape = self._plane(0).shape
@@ -97,8 +128,7 @@ class MovieMicroscope:
     @property
     def ends_s(self) -> float:
         """When, on the instrument's clock, the last frame was recorded."""
-        times = self._settings.times_s
-        return self._began_s + times[-1] - times[0]
+        return self._settings.times_s[-1] - self._settings.times_s[0]
 
     def state(self) -> State:
         return State(
@@ -183,14 +213,14 @@ class MovieMicroscope:
 
     def _now(self) -> int:
         """The frame that was recorded last."""
-        passed = self._clock.now_s() - self._began_s + self._settings.times_s[0]
+        passed = self._clock.now_s() + self._settings.times_s[0]
         return max(int(np.searchsorted(self._settings.times_s, passed, side="right")) - 1, 0)
 
     def _holder(self) -> Mapping[str, Reading]:
         if self._log is None:
             return {}
         settings = self._settings
-        at_s = self._clock.now_s() - self._began_s + settings.times_s[0] - settings.log_starts_s
+        at_s = self._clock.now_s() + settings.times_s[0] - settings.log_starts_s
         return {name: self._log.at(name, at_s) for name in self._log.conditions}
 
     def _plane(self, n: int) -> Plane:

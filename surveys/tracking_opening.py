@@ -104,7 +104,7 @@ def situation(
         sensors=following.sensors,
         recorder=record,
         specimen=settings.specimen,
-        program_s=[(order.at_s, order.condition, order.value) for order in settings.program],
+        program_s=[] if settings.holder.by_itself else [(o.at_s, o.condition, o.value) for o in settings.program],
         so_far=so_far,
         keeper=kept,
         streaming=streaming(settings),

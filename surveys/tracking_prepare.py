@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,11 @@ from agent.tracking_mission import Mission
 from configs.load import ConfigError
 from envs.track_standards import standards
 from envs.tracked import ImageSensor, Sensor, SpectrumSensor
+from instruments.movie import MovieSettings
 from instruments.simulated.settings import SimulatedSettings
 from models.kinetics_laws import all_laws
 from models.kinetics_phases import Front, Transformation
+from surveys.tracking_counts import count_sensor
 from surveys.tracking_settings import TrackSettings
 
 if TYPE_CHECKING:
@@ -42,10 +44,10 @@ def prepare(settings: TrackSettings) -> Following:
     Raises ConfigError: nothing is known of what a signal shows of pure material, or no look can be paid.
     """
     instrument = settings.instrument
-    if not isinstance(instrument, SimulatedSettings):
+    if not isinstance(instrument, SimulatedSettings | MovieSettings):
         raise ConfigError(
-            f"instrument.kind {getattr(instrument, 'kind', '')!r}: what signals show of pure material is measured by "
-            "adaptem on simulated instruments only, so far; follow a simulated one"
+            f"instrument.kind {getattr(instrument, 'kind', '')!r}: adaptem follows simulated instruments and movies, so "
+            "far; follow one of these"
         )
     looks = settings.track_looks()
     known = {**instrument.detectors(), **instrument.slow_detectors()}
@@ -57,14 +59,15 @@ def prepare(settings: TrackSettings) -> Following:
         raise ConfigError(
             f"expected: {', '.join(missing)} drives the process, and this holder reads {', '.join(reads) or 'nothing'}"
         )
-    sensors = standards(instrument, looks)
+    sensors = _sensors(settings, looks)
+    current_pA = instrument.current_pA if isinstance(instrument, MovieSettings) else instrument.column.current_pA
     mission = Mission(
         laws=_laws(settings.priors(), sensors),
         looks=looks,
         sensors=sensors,
         places_nm=settings.places_nm(),
-        current_pA=instrument.column.current_pA,
-        electrons=settings.electrons - _for_controls(settings, instrument.column.current_pA),
+        current_pA=current_pA,
+        electrons=settings.electrons - _for_controls(settings, current_pA),
         horizon_s=settings.horizon_s,
         tick_s=settings.tick_s,
         max_fluence_e_per_A2=settings.limits.max_fluence_e_per_A2,
@@ -81,6 +84,26 @@ def prepare(settings: TrackSettings) -> Following:
             f"{cheapest:.3g}: raise it, or lower controls.times"
         )
     return Following(settings, mission, sensors)
+
+
+def _sensors(settings: TrackSettings, looks: Sequence[TrackLook]) -> dict[str, Sensor]:
+    """What each signal tells: counts as labelled frames show them, and all else by standards. Raises ConfigError."""
+    counts, instrument = settings.counts, settings.instrument
+    counted = [] if counts is None else [look for look in looks if look.signal == counts.signal]
+    others = [look for look in looks if look not in counted]
+    found: dict[str, Sensor] = {}
+    if counts is not None:
+        if not counted:
+            raise ConfigError(f"counts.signal is {counts.signal!r}, which no look reads: name one that does")
+        found[counts.signal] = count_sensor(counts, counted, settings.seed)
+    if not others:
+        return found
+    if not isinstance(instrument, SimulatedSettings):
+        raise ConfigError(
+            f"looks read {others[0].signal!r}, and what it shows of pure material is measured on simulated instruments "
+            "only: give `counts` (signal, and folders of a few labelled images and their masks)"
+        )
+    return found | standards(instrument, others)
 
 
 def _laws(expected: Expected, sensors: Mapping[str, Sensor]) -> list[Law]:
@@ -152,6 +175,8 @@ def rehearsed(following: Following) -> Iterable[Rehearsed]:
 
 def start_conditions(settings: TrackSettings) -> dict[str, float]:
     """Of the holder, before it is ordered anything."""
+    if isinstance(settings.instrument, MovieSettings):
+        return settings.instrument.first_conditions()
     holder = settings.instrument.holder if isinstance(settings.instrument, SimulatedSettings) else None
     return {} if holder is None else {name: each.start for name, each in holder.conditions.items()}
 

@@ -53,6 +53,18 @@ class BurstSettings(Settings):
     """Of one stream in which nothing happens."""
 
 
+class CountSettings(Settings):
+    """Objects of any kind, counted in the images of one signal as a few labelled frames show them."""
+
+    signal: str
+    images: Path
+    """A folder of frames, each of a look's whole field of view."""
+    masks: Path
+    """A folder of masks, named as the frames that they label: a number for each object, or inside and outside."""
+    alike: bool = False
+    """All frames, labelled and to come, are of one exposure and gain, so that contrast itself tells."""
+
+
 class PlaceSettings(Settings):
     """A place that is watched."""
 
@@ -110,6 +122,9 @@ class KeepSettings(Settings):
 class StepSettings(Settings):
     """The holder, stepped by the agent to where its looks tell most, within limits.conditions."""
 
+    by_itself: bool = False
+    """It runs ``program`` without being ordered to (by its own software, or because it is a recording): the agent
+    reckons with it, and nothing is sent."""
     may_step: bool = False
     condition: str | None = None
     """None: temperature_K where ``expected`` names it, else the supply."""
@@ -142,7 +157,8 @@ class TrackSettings(Settings):
     places: Annotated[tuple[PlaceSettings, ...], Field(min_length=1)]
     looks: Annotated[dict[str, LookSettings], Field(min_length=1)]
     """By name. Of each signal that is named something must be known of pure material: on a simulated instrument it is
-    measured on simulated standards first."""
+    measured on simulated standards first. What ``counts`` names is read by labelled frames instead."""
+    counts: CountSettings | None = None
     bursts: BurstSettings = BurstSettings()
     controls: ControlSettings = ControlSettings()
     program: tuple[OrderSettings, ...] = ()
@@ -179,7 +195,7 @@ class TrackSettings(Settings):
                 "expected names neither temperature_K nor supply: say what drives the process, or no law can follow "
                 "the holder"
             )
-        for order in self.program:
+        for order in () if self.holder.by_itself else self.program:
             if order.condition not in self.limits.conditions:
                 raise ValueError(
                     f"program orders {order.condition}, which limits.conditions does not allow: add it there"
@@ -209,6 +225,8 @@ class TrackSettings(Settings):
         name, holder = self.stepped(), self.holder
         if name is None:
             return
+        if holder.by_itself:
+            raise ValueError("holder.may_step and holder.by_itself: it is stepped by the agent, or by itself; say which")
         if name not in {"temperature_K" if self.expected.temperature_K else None, self.expected.supply}:
             raise ValueError(f"holder.condition is {name}, which drives nothing in `expected`: name what does")
         limits = self.limits.conditions.get(name)
