@@ -15,6 +15,7 @@ from instruments.errors import InstrumentError
 from instruments.images import read_single
 from instruments.plane import Plane
 from models.counting import Counter
+from models.description import describe
 from surveys.measuring import read_objects
 from surveys.pictures import by_stem, images_in
 
@@ -46,7 +47,7 @@ class CountSensor:
     def measure(self, frame: Frame, look: TrackLook) -> Measured:
         """Raises InstrumentError for an image that says nothing (constant, not finite)."""
         try:
-            told = self.counter.count(frame.signals[look.signal].data)
+            told = self.counter.count(describe(frame.signals[look.signal].data))
         except ValueError as error:
             raise InstrumentError(f"{look.name}: nothing was counted, {error}") from error
         values, sds = np.full(5, np.nan), np.full(5, np.nan)
@@ -88,7 +89,7 @@ def count_sensor(settings: CountSettings, looks: list[TrackLook], seed: int) -> 
     labelled = [_labelled(images[stem], path, pixels) for stem, path in sorted(masks.items())]
     try:
         return CountSensor(
-            Counter([image for image, _ in labelled], [known for _, known in labelled], settings.alike, seed)
+            Counter([describe(image) for image, _ in labelled], [known for _, known in labelled], settings.alike, seed)
         )
     except ValueError as error:
         raise ConfigError(f"counts: {error}") from error

@@ -46,8 +46,8 @@ def prepare(settings: TrackSettings) -> Following:
     instrument = settings.instrument
     if not isinstance(instrument, SimulatedSettings | MovieSettings):
         raise ConfigError(
-            f"instrument.kind {getattr(instrument, 'kind', '')!r}: adaptem follows simulated instruments and movies, so "
-            "far; follow one of these"
+            f"instrument.kind {getattr(instrument, 'kind', '')!r}: adaptem follows simulated instruments and movies "
+            "so far; follow one of these"
         )
     looks = settings.track_looks()
     known = {**instrument.detectors(), **instrument.slow_detectors()}

@@ -226,7 +226,9 @@ class TrackSettings(Settings):
         if name is None:
             return
         if holder.by_itself:
-            raise ValueError("holder.may_step and holder.by_itself: it is stepped by the agent, or by itself; say which")
+            raise ValueError(
+                "holder.may_step and holder.by_itself: it is stepped by the agent, or by itself; say which"
+            )
         if name not in {"temperature_K" if self.expected.temperature_K else None, self.expected.supply}:
             raise ValueError(f"holder.condition is {name}, which drives nothing in `expected`: name what does")
         limits = self.limits.conditions.get(name)

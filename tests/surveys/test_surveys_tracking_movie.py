@@ -100,42 +100,31 @@ def shown(folder, counts):
     return np.array(told), np.array(there), looked
 
 
-def test_what_anneals_in_a_movie_is_counted_and_explained_without_ordering_its_holder(movie, tmp_path):
+def test_what_anneals_in_a_movie_is_counted_and_explained_and_goes_on_where_it_was_stopped(movie, tmp_path):
     folder, counts = movie
-    settings = following(folder)
+    settings, place = following(folder), tmp_path / "run"
     assert start_conditions(settings) == {"temperature_K": pytest.approx(293.15)}
-    found = run_tracking(prepare(settings), tmp_path / "run", lambda line: None)
-    told, there, looked = shown(tmp_path / "run", counts)
-    assert len(told) >= 7
-    assert there.max() > 2.5 * there.min()
-    assert np.abs(np.log(told / there)).max() < 0.25
-    likely = {each["law"]: each["probability"] for each in found["laws"]}
-    falls = sum(p for name, p in likely.items() if not name.startswith("growth"))  # numbers alone tell no more for sure
-    assert falls > 0.9
-    assert likely["defect annealing, first order"] > 0.1
-    assert not found["none_of_these"]
-    assert not found["orders_refused"]
-    assert [row["held"]["temperature_K"] for row in (looked[0], looked[-1])] == pytest.approx([293.15, 673.15])
-    with SurveyReader(tmp_path / "run") as reader:
-        assert len(list(reader.exposures())) == len(looked)
-    assert "number per µm²" not in write_tracking_report(tmp_path / "run").read_text()  # it is drawn, not written
-
-
-def test_a_movie_goes_on_where_following_was_stopped(movie, tmp_path):
-    folder, counts = movie
-    settings = following(folder)
 
     def stop_late(run):
         if run.env.now_s > 300:
             run.stop.set()
 
-    first = run_tracking(prepare(settings), tmp_path / "run", lambda line: None, stop_late)
-    assert first["stopped"]
-    resume_tracking(tmp_path / "run", lambda line: None)
-    told, there, looked = shown(tmp_path / "run", counts)
-    after = [n for n, row in enumerate(looked) if row["t_s"] > 320]
-    assert after
-    assert np.abs(np.log(told[after] / there[after])).max() < 0.3  # from the first frame on it would be more than 1
+    assert run_tracking(prepare(settings), place, lambda line: None, stop_late)["stopped"]
+    before = len(shown(place, counts)[0])
+    found = resume_tracking(place, lambda line: None)
+    told, there, looked = shown(place, counts)
+    assert 4 <= before < len(told)
+    assert there.max() > 2.5 * there.min()
+    assert np.abs(np.log(told / there)).max() < 0.3  # a movie that began anew would be off by more than 1
+    likely = {each["law"]: each["probability"] for each in found["laws"]}
+    assert sum(p for name, p in likely.items() if not name.startswith("growth")) > 0.9
+    assert likely["defect annealing, first order"] > 0.1  # numbers alone tell it from ripening only in part
+    assert not found["none_of_these"]
+    assert not found["orders_refused"]  # the holder runs by itself
+    assert [row["held"]["temperature_K"] for row in (looked[0], looked[-1])] == pytest.approx([293.15, 673.15])
+    with SurveyReader(place) as reader:
+        assert len(list(reader.exposures())) == len(looked)
+    assert "data:image/png" in write_tracking_report(place).read_text()
 
 
 @pytest.mark.parametrize(
