@@ -58,7 +58,7 @@ def flag(
                 {"image": str(path), "row_px": r, "column_px": c, "why": w} for (path, r, c), w in found.blind.items()
             ]
             show({"folder": str(place), "cells": found.cells, "ranked": ranked, "refused": refused, "blind": blind,
-                  "beyond_ratio": found.beyond})  # fmt: skip
+                  "without_objects": found.without_objects, "beyond_ratio": found.beyond})  # fmt: skip
             return
         for path, why in found.refused.items():
             say(f"not judged: {path.name}: {why}", style="yellow")
@@ -74,6 +74,8 @@ def flag(
                 f"not judged: {found.beyond:.0%} of the pixels, {where}; a smaller --cell reaches farther",
                 style="yellow",
             )
+        if found.without_objects:
+            say(f"objects were not judged one by one: {found.without_objects}", style="yellow")
         say(f"{len(found.flags)} of {found.cells} cells flagged at a false-discovery rate of {rate:g}")
         for rank, one in enumerate(found.ranked[:10], start=1):
             say(f"{rank:>3}{'*' if one.q_value <= rate else ' '} {one}")

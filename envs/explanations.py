@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from envs.scorers import Scorer
@@ -49,6 +49,10 @@ class Explanation:
     departures: tuple[Departure, ...]
     nearest: tuple[float, ...]
     """Descriptors of the ordinary place most like it, as they were observed."""
+
+    def led_by(self, name: str) -> Explanation:
+        """The same with the departure of this name first: it speaks for the place."""
+        return replace(self, departures=tuple(sorted(self.departures, key=lambda departure: departure.name != name)))
 
 
 @runtime_checkable

@@ -190,7 +190,7 @@ def _flag(
         look, descriptors = telling.sight.look, np.array(telling.sight.descriptors)
         explanation = judge.explain(look, descriptors, fabric=telling.by == "region")
         if telling.by == "object" and isinstance(judge, ObjectScorer):
-            explanation = _by_object(explanation, judge.most_extreme(look, descriptors))
+            explanation = explanation.led_by(judge.most_extreme(look, descriptors))
         reason = _reason(explanation, look, telling.by == "region", where.get(explanation.nearest), tree)
         contributions = {departure.name: departure.contribution for departure in explanation.departures}
     shown = [sight for target in members for sight in judged.shows[target]]
@@ -235,13 +235,6 @@ def _reach_nm(members: Sequence[int], tree: TargetTree) -> tuple[float, float]:
         return float((middle[where] + size[where] / 2).max() - (middle[where] - size[where] / 2).min())
 
     return reach(tree.x_nm, tree.width_nm), reach(tree.y_nm, tree.height_nm)
-
-
-def _by_object(explanation: Explanation, name: str) -> Explanation:
-    """The same with the property that speaks for the place named first, and before its share of the distance."""
-    first = next(departure for departure in explanation.departures if departure.name == name)
-    others = (departure for departure in explanation.departures if departure is not first)
-    return replace(explanation, departures=(first, *others))
 
 
 def _reason(explanation: Explanation, look: str, by_region: bool, nearest: int | None, tree: TargetTree) -> str:

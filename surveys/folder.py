@@ -1,6 +1,7 @@
 """Flags of a folder of images that nobody surveyed: what is unusual among them, at a set rate of false ones.
 
-images ─► cells ─► descriptors or encoder ─► density against all of them ─► p-values by their own null ─► flags
+images ─► cells ─┬─► descriptors or encoder ─► density against all of them ─► beyond its tail? ─┬─► p-values ─► flags
+                 └─► most extreme object of each ─► farther than ordinary ones reach? ──────────┘
 
 By default by the classical descriptors, as a survey flags: ``benchmarks.flags`` holds the two against each other.
 """
@@ -23,13 +24,12 @@ from envs.scorers import Window
 from instruments.images import read_single
 from models.anomaly import Anomaly, Reason
 from models.encoder import SMALLEST_PX, STRIDE, Encoder, features, refusal
+from surveys.folder_cells import surprise
 from surveys.seeing import SeeingScorer
-from surveys.significance import FEWEST_SCORES, probability_unusual, q_values, single_tail
+from surveys.significance import FEWEST_SCORES, probability_unusual, q_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    from envs.explanations import Explanation
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Image2d: TypeAlias = npt.NDArray[np.float32]
@@ -86,7 +86,8 @@ class FolderFlags:
     """Images that say nothing, and why."""
     blind: dict[tuple[Path, int, int], str]
     """Cells of the others that say nothing, or lie beside such a one: image, row and column, and why."""
-
+    without_objects: str
+    """Why the objects in cells were not judged one by one; empty where they were."""
     beyond: Ratio
     """Share of the pixels that lie right of an image's last whole cell, or below it: they are not judged."""
 
@@ -174,7 +175,8 @@ def flag_images(
         scores = judge.deviation(_LOOK, rows)
     if not np.isfinite(scores).all():
         raise ConfigError(f"{int((~np.isfinite(scores)).sum())} cells cannot be judged: give more images")
-    p = single_tail(scores).p_values(scores)
+    found = surprise(scores, rows, _LOOK, None if by == "network" else judge)
+    p = found.p_values
     q, probability = q_values(p), probability_unusual(p)
     ranked = []
     for k in np.argsort(p, kind="stable")[:most]:
@@ -191,12 +193,14 @@ def flag_images(
                 q_value=float(q[k]),
                 probability=float(probability[k]),
                 score=float(scores[k]),
-                words="" if by == "network" else _words(judge.explain(_LOOK, rows[k]), scaled=bool(known_nm)),
+                words=""
+                if by == "network"
+                else _words(judge, rows[k], by_object=bool(found.by_object[k]), scaled=bool(known_nm)),
                 reason=reason,
                 alike=alike,
             )
         )
-    return FolderFlags(ranked, rate, len(where), refused, blind, 1 - covered / pixels)
+    return FolderFlags(ranked, rate, len(where), refused, blind, found.without_objects, 1 - covered / pixels)
 
 
 def _silent(image: Image2d, windows: Sequence[Window]) -> dict[tuple[int, int], str]:
@@ -227,7 +231,10 @@ def _cells(shape: tuple[int, ...], cell_px: int) -> list[Window]:
     ]
 
 
-def _words(explanation: Explanation, *, scaled: bool) -> str:
+def _words(judge: NoveltyScorer, row: Array, *, by_object: bool, scaled: bool) -> str:
+    explanation = judge.explain(_LOOK, row)
+    if by_object:
+        explanation = explanation.led_by(judge.most_extreme(_LOOK, row))
     told = "; ".join(str(departure) for departure in explanation.departures[:_MOST_DEPARTURES])
     return told if scaled else told.replace(" nm", " px")
 

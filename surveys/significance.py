@@ -36,6 +36,10 @@ _LEAST_P, _FITTED = 1e-6, 0.5
 _POWER, _PRIOR, _MOST_UNUSUAL = 0.32, 30.0, 0.3
 """Of p-values of unusual places: their exponent, by maximum likelihood on seven specimens whose seeds are below 1000;
 rate of the prior of their share, one in thirty before anything is seen; the largest share."""
+_RARE, _DOUBT = 0.03, 0.5
+"""Up to this share of the places a rare kind leaves ``own_p_values`` be; and by how many standard errors the tail is
+taken to fall slower than it looks. Fixed on drawn folders where nothing is rare, of other seeds and more kinds than
+``benchmarks.flag_nulls`` has, and on simulated specimens whose seeds are below 1000."""
 _CAREFUL, _WIDEST = 0.65, 1.4
 """Of scores of objects: how much of a unit counts for one in the first tenth of the upper tenth, and how far the middle
 of the scores may spread, over a falling exponential, before all is stretched. Fixed on the same specimens."""
@@ -70,6 +74,21 @@ def single_tail(scores: Array) -> UpperTail:
     return replace(lower, scale=max(lower.scale, float(deviates @ above / (deviates @ deviates))))
 
 
+def own_p_values(scores: Array) -> Array:
+    """(N,) → (N,) p-values by a falling exponential from the median through the upper 3 % of the scores themselves.
+
+    For images of which nothing is known: where most places are empty and some hold one, two or three of the same, or
+    touching ones, scores have a heavier tail than ``single_tail`` knows. A kind of place that makes up more than 3 %
+    is ordinary by this. Raises ValueError for fewer than 20 scores.
+    """
+    _enough(scores)
+    middle, high = np.quantile(scores, (0.5, 1 - _RARE))
+    depth = math.log(0.5 / _RARE)
+    error = math.sqrt((1 - _RARE) / (_RARE * len(scores))) / depth
+    fall = max(float(high - middle) / depth * (1 + _DOUBT * error), 1e-6)
+    return np.where(scores > middle, np.minimum(0.5, _RARE * np.exp(-(scores - high) / fall)), 1.0)
+
+
 def region_tail(scores: Array) -> UpperTail:
     """The same for ``region_scores``, which averaging has made nearly symmetric: the lower half tells it all."""
     return _lower_half(scores, *_REGION)
@@ -87,12 +106,16 @@ def region_scores(scores: Array, rows: npt.NDArray[np.int_], columns: npt.NDArra
 
 
 def _lower_half(scores: Array, scale: Ratio, shape: Ratio) -> UpperTail:
-    if len(scores) < FEWEST_SCORES:
-        raise ValueError(f"{len(scores)} scores are too few to know the ordinary ones: {FEWEST_SCORES} are needed")
+    _enough(scores)
     low, centre, high = np.quantile(scores, (_LOWER, 0.5, 1 - _LOWER))
     # A scorer that calls every ordinary place 0 has no lower half: then the upper one must do.
     spread = (centre - low if centre > low else high - centre) / -special.ndtri(_LOWER)
     return UpperTail(float(centre), float(max(scale * spread, 1e-6)), shape)
+
+
+def _enough(scores: Array) -> None:
+    if len(scores) < FEWEST_SCORES:
+        raise ValueError(f"{len(scores)} scores are too few to know the ordinary ones: {FEWEST_SCORES} are needed")
 
 
 def simes(p_values: Array) -> float:
@@ -146,15 +169,15 @@ def probability_unusual(p_values: Array) -> Array:
     return np.asarray(share * unusual / (1 - share + share * unusual))
 
 
-def object_p_values(scores: Array) -> Array:
+def object_p_values(scores: Array, fewest: int = FEWEST_OBJECT_SCORES) -> Array:
     """(N,) → (N,) P(an ordinary place holds an object as extreme): scores of ``envs.extremes``, all places of a look.
 
     Up to its upper tenth the survey itself tells. Beyond, a score counts as what it is, a logarithm of probability; at
     first somewhat more, for the less surprised of two tails was taken, and less where a common kind scores high.
-    Raises ValueError for fewer than 500 scores.
+    Raises ValueError for fewer than ``fewest`` scores.
     """
-    if len(scores) < FEWEST_OBJECT_SCORES:
-        needed = f"{FEWEST_OBJECT_SCORES} are needed"
+    if len(scores) < fewest:
+        needed = f"{fewest} are needed"
         raise ValueError(f"{len(scores)} scores are too few to know how far ordinary objects reach: {needed}")
     known = np.quantile(scores, (0.0, 0.5, 0.8, 0.9))
     depth = -np.log(np.array([1.0, 0.5, 0.2, 0.1]))
