@@ -150,10 +150,10 @@ def histories(library: Library, of: Experiment, places: Sequence[Place]) -> list
         if value is not None:
             ranges[name] = (value * (1 - share), value * (1 + share))
     query = Query(elements=of.elements, technique=of.technique, ranges=ranges, kind="survey")
-    own = _survey(of.uid)
-    like = [kept for kept in library.many(numbers(library, query, 2_000)) if _survey(kept.experiment.uid) != own]
+    own = survey_of(of.uid)
+    like = [kept for kept in library.many(numbers(library, query, 2_000)) if survey_of(kept.experiment.uid) != own]
     sources = {kept.id: kept.experiment.source for kept in like}
-    surveys = {kept.id: _survey(kept.experiment.uid) for kept in like}
+    surveys = {kept.id: survey_of(kept.experiment.uid) for kept in like}
     rows = library.database.execute(
         "SELECT experiment, exposure, flagged, vector FROM places WHERE experiment IN (SELECT value FROM json_each(?))"
         " ORDER BY experiment DESC, exposure LIMIT ?",
@@ -208,6 +208,6 @@ def _far(query: Array, others: Array) -> tuple[float, npt.NDArray[np.int64], Arr
     return float(distances[order[:_NEIGHBOURS]].mean()), order, distances
 
 
-def _survey(uid: str) -> str:
+def survey_of(uid: str) -> str:
     """Which survey an experiment's uid speaks of: all of it but specimen, look and detector."""
     return uid.rsplit(":", 3)[0]

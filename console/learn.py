@@ -10,6 +10,7 @@ import typer
 from console.exits import plain_errors, say, show
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
 
 STORE = Path("learned")
@@ -21,7 +22,22 @@ def register(app: typer.Typer) -> None:
 
 
 def learn(
-    surveys: Annotated[list[Path], typer.Argument(help="Folders of surveys that were judged.", show_default=False)],
+    surveys: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of surveys that were judged.", show_default=False)
+    ] = None,
+    library: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of folders: every judged survey of this library, its file or postgresql://….",
+            show_default=False,
+        ),
+    ] = None,
+    within: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Where the library's surveys lie; by itself beside its file. May be repeated.", show_default=False
+        ),
+    ] = None,
     into: Annotated[Path, typer.Option(help="Folder of the versions, for `flagging: {learned: FOLDER}`.")] = STORE,
     labels: Annotated[
         Path | None, typer.Option(help="The file of the labels, where a single survey has them elsewhere.")
@@ -32,10 +48,17 @@ def learn(
     with plain_errors():
         from configs.errors import ConfigError
 
-        if labels is not None and len(surveys) > 1:
+        if bool(surveys) == (library is not None):
+            raise ConfigError("name the folders of surveys, or --library, one of both")
+        if labels is not None and len(surveys or ()) != 1:
             raise ConfigError("--labels is the file of one survey: name that one alone")
         feedback, learning = _learning("training.feedback"), _learning("training.learning")
-        found = feedback.lessons(surveys, {surveys[0]: labels} if labels is not None else None)
+        if library is not None:
+            found = _of_library(library, within, quiet=json)
+        elif within:
+            raise ConfigError("--within is where a library's surveys lie: name --library too")
+        else:
+            found = feedback.lessons(surveys, {surveys[0]: labels} if surveys and labels is not None else None)
         done = learning.learn(found, into)
         tracked = _tracked(done, into)
         if json:
@@ -48,6 +71,33 @@ def learn(
         say(f"{'live' if done.live else 'not live, the version before it stays'}: {done.why}")
         if done.live:
             say(f"next: put `flagging: {{learned: {into}}}` into the config of the next survey")
+
+
+def _of_library(where: str, within: list[Path] | None, *, quiet: bool) -> Any:
+    """What its surveys teach, told survey by survey."""
+    from configs.errors import ConfigError
+    from console.library_options import opened_library
+
+    if "://" in where and not within:
+        raise ConfigError(
+            f"{where.split('://')[0]}://… does not tell where its surveys lie: name the folder by --within"
+        )
+    with opened_library(where, write=False) as kept:
+        found = _learning("training.earlier").earlier_lessons(kept, within or [Path(where).parent], _read)
+    if not quiet:
+        for folder in found.taught:
+            say(f"read      {folder}")
+        for name, why in sorted(found.left.items()):
+            say(f"left out  {name}: {why}")
+    return found.lessons
+
+
+def _read(folders: Sequence[Path]) -> Iterator[Path]:
+    from rich.progress import track
+
+    from console.exits import errors
+
+    yield from track(folders, "reading surveys", console=errors, transient=True)
 
 
 def _tracked(done: Any, store: Path) -> str | None:

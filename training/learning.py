@@ -1,7 +1,7 @@
 """From labels to a version that the next survey ranks by: fitted, judged, kept, and live only if surely not worse.
 
 A version is compared with the one that is live, or with the order of surprise where none is, on places that neither
-was fitted to: the audit set where it holds enough of both kinds, else lessons told out of fold, specimen by specimen.
+was fitted to: the audit set where it holds enough of both kinds, else lessons told out of fold, survey by survey.
 Where neither tells, one that has not read all that the live one has read does not take its place.
 """
 
@@ -106,13 +106,17 @@ def told_by(interest: Interest, lessons: Sequence[Lesson]) -> Array:
 
 
 def out_of_fold(teaching: Sequence[Lesson]) -> Array:
-    """(N,) expected verdicts, each by a fit to other specimens; of one specimen alone, by a fit to other places of it.
+    """(N,) expected verdicts, each by a fit to other surveys, held out whole.
 
-    NaN where what is left would be too little to fit to.
+    Of one survey alone by a fit to its other specimens, of one specimen alone to its other places. NaN where what is
+    left would be too little to fit to.
     """
-    specimens = sorted({(one.survey, one.specimen) for one in teaching})
-    if len(specimens) > 1:
-        fold = np.array([specimens.index((one.survey, one.specimen)) % max(_FOLDS, 2) for one in teaching])
+    surveys = sorted({one.survey for one in teaching})
+    specimens = sorted({one.specimen for one in teaching})
+    if len(surveys) > 1:
+        fold = np.array([surveys.index(one.survey) % _FOLDS for one in teaching])
+    elif len(specimens) > 1:
+        fold = np.array([specimens.index(one.specimen) % _FOLDS for one in teaching])
     else:
         fold = np.array([one.target for one in teaching]) % _FOLDS
     told = np.full(len(teaching), np.nan)
