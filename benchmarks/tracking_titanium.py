@@ -10,9 +10,7 @@ Onset: where the number first falls, however often it changes (``models.changes.
 changes, a chance of a change before each frame of one in the number of frames, summed over all sets of changes. The
 experts' counts scatter as their roots; the counter's as it states of itself. Six frames are taken in time order: every
 second one, or the very next while it is likelier than not that the number has fallen; the first two are labelled, no
-later one. Of courses drawn with levels that fall at random by a tenth to a half and counts that scatter by 4, 6 and
-8 % (905 of 1,500 fall, each), that rule finds the fall within one frame in 0.90, 0.82 and 0.75, its 90 % intervals hold
-it in 0.97 or more; shares other than a half, and every second frame to the end, do the same within 0.04.
+later one (``benchmarks.tracking_onset``: what the experts' counts say, and the rule on drawn courses).
 
 What was seen of the asked frames while this was made: counts by levels of a segmentation (7 of 9 within 15 %), then the
 density with each frame's contrast evened out (6 of 9), then with contrast as recorded, which stands. Between the last
@@ -31,19 +29,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.titanium import PX, WIDE_PX, drift, images, movie, objects, table
+from benchmarks.tracking_onset import FIRST, MOST, fell, next_frame, reached
 from instruments.clock import SimulatedClock
 from instruments.movie import MovieMicroscope
 from instruments.types import Exposure
-from models.changes import first_fall
 from models.counting import Counter, mass
 from models.description import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from models.counting import Counted
 
-LABELLED, FIRST, MOST = (0, 4, 8, 12), (0, 2), 6
+LABELLED = (0, 4, 8, 12)
 
 
 def look() -> Exposure:
@@ -99,27 +95,32 @@ def _all() -> list[tuple[Any, float]]:
     return found
 
 
+def counted() -> list[float]:
+    """Of all frames, the first and third of which are labelled."""
+    return [_taught(FIRST).count(describe(image)).number for image, _ in _all()]
+
+
 def onset() -> dict[str, Any]:
     """Taken in time order, six at most, without looking ahead."""
     known, clock = table(), SimulatedClock()
     scope = MovieMicroscope(movie(), clock)
-    frames, seen = [0], [_taken(scope, clock, known[0, 1])]
-    counter: Counter | None = None
+    frames: list[int] = []
+    seen: list[Any] = []
     told: list[Counted] = []
     while len(frames) < MOST:
-        fallen = counter is not None and 1 - _fell(frames, told)[-1] > 0.5
-        if (n := frames[-1] + (1 if fallen else 2)) >= len(known):
+        n = next_frame(frames, [each.number for each in told], [each.sd for each in told])
+        if n >= len(known):
             break
+        clock.wait(max(known[n, 1] - clock.now_s(), 0.0))
         frames.append(n)
-        seen.append(_taken(scope, clock, known[n, 1]))
-        if counter is None and tuple(frames) == FIRST:
-            counter = _taught(FIRST)
-        if counter is not None:
-            told += [counter.count(describe(image)) for image in seen[len(told) :]]
+        seen.append(scope.acquire(look()).signals["image"].data)
+        if len(frames) >= len(FIRST):
+            told += [_taught(FIRST).count(describe(image)) for image in seen[len(told) :]]
     theirs = np.array(experts())
-    right = first_fall(theirs, np.sqrt(theirs), np.full(len(theirs) - 1, 1 / len(theirs)))
-    ours, place = _fell(frames, told), int(np.argmax(right[:-1]))
-    low, middle, high = (_reached(known[frames, 2], ours, share) for share in (0.05, 0.5, 0.95))
+    right = fell(range(len(theirs)), list(theirs), list(np.sqrt(theirs)))
+    ours = fell(frames, [each.number for each in told], [each.sd for each in told])
+    place = int(np.argmax(right[:-1]))
+    low, middle, high = (reached(known[frames, 2], ours, share) for share in (0.05, 0.5, 0.95))
     begins, ends = known[place, 2], known[place + 1, 2]
     return {
         "experts": f"between {begins:.0f} and {ends:.0f} °C ({right[place]:.3f})",
@@ -133,19 +134,3 @@ def onset() -> dict[str, Any]:
         "by_gap": ", ".join(f"{each:.2f}" for each in ours[:-1]),
         "frames_like_the_next": ", ".join(f"{drift(one, other)[2]:.2f}" for one, other in pairwise(images())),
     }
-
-
-def _taken(scope: MovieMicroscope, clock: SimulatedClock, time_s: float) -> Any:
-    clock.wait(max(time_s - clock.now_s(), 0.0))
-    return scope.acquire(look()).signals["image"].data
-
-
-def _fell(frames: Sequence[int], told: Sequence[Counted]) -> Any:
-    """Probability of the first fall before each frame but the first, and of none yet."""
-    still = (1 - 1 / len(table())) ** np.diff(frames)
-    return first_fall(np.array([each.number for each in told]), np.array([each.sd for each in told]), 1 - still)
-
-
-def _reached(at_C: Any, fell: Any, share: float) -> float:
-    """Temperature at which the fall has begun with that probability, evenly between frames; NaN where it never is."""
-    return float(np.interp(share, np.concatenate([[0.0], np.cumsum(fell[:-1])]), at_C, right=np.nan))
