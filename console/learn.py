@@ -53,16 +53,23 @@ def learn(
         if labels is not None and len(surveys or ()) != 1:
             raise ConfigError("--labels is the file of one survey: name that one alone")
         feedback, learning = _learning("training.feedback"), _learning("training.learning")
-        if library is not None:
-            found = _of_library(library, within, quiet=json)
-        elif within:
+        if within and library is None:
             raise ConfigError("--within is where a library's surveys lie: name --library too")
+        about: dict[str, Any] = {}
+        if library is not None:
+            earlier = _of_library(library, within)
+            found, about = earlier.lessons, {"surveys": list(map(str, earlier.taught)), "left_out": earlier.left}
         else:
             found = feedback.lessons(surveys, {surveys[0]: labels} if surveys and labels is not None else None)
+        if not json:
+            for folder in about.get("surveys", ()):
+                say(f"read      {folder}")
+            for name, why in sorted(about.get("left_out", {}).items()):
+                say(f"left out  {name}: {why}")
         done = learning.learn(found, into)
         tracked = _tracked(done, into)
         if json:
-            show({"version": done.version, "live": done.live, "why": done.why, "evaluation": done.evaluation,
+            show({**about, "version": done.version, "live": done.live, "why": done.why, "evaluation": done.evaluation,
                   "lessons": len(found.teaching), "audit": len(found.audit), "mlflow_run": tracked})  # fmt: skip
             return
         say(
@@ -73,8 +80,7 @@ def learn(
             say(f"next: put `flagging: {{learned: {into}}}` into the config of the next survey")
 
 
-def _of_library(where: str, within: list[Path] | None, *, quiet: bool) -> Any:
-    """What its surveys teach, told survey by survey."""
+def _of_library(where: str, within: list[Path] | None) -> Any:
     from configs.errors import ConfigError
     from console.library_options import opened_library
 
@@ -83,13 +89,7 @@ def _of_library(where: str, within: list[Path] | None, *, quiet: bool) -> Any:
             f"{where.split('://')[0]}://… does not tell where its surveys lie: name the folder by --within"
         )
     with opened_library(where, write=False) as kept:
-        found = _learning("training.earlier").earlier_lessons(kept, within or [Path(where).parent], _read)
-    if not quiet:
-        for folder in found.taught:
-            say(f"read      {folder}")
-        for name, why in sorted(found.left.items()):
-            say(f"left out  {name}: {why}")
-    return found.lessons
+        return _learning("training.earlier").earlier_lessons(kept, within or [Path(where).parent], _read)
 
 
 def _read(folders: Sequence[Path]) -> Iterator[Path]:
