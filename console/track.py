@@ -131,7 +131,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         ]
     lines += [f"foretold by no law: {c['t_s']:.0f} s, place {c['place']}, {c['what']}" for c in found["changes"]]
     lines.append(found["dose_told"])
-    lines += [found["drift"]["told"]] if found["drift"] else []
+    lines += [found[name]["told"] for name in ("drift", "focus") if found[name]]
     lines += found["trouble"]
     lines.append(f"{found['looks']} looks, {found['electrons']:.3g} electrons")
     return lines

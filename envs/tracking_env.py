@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import gymnasium
@@ -21,7 +22,7 @@ from envs.particles import Measured
 from envs.step import Decision, Fault, Kind, Step
 from envs.streaming import Event
 from envs.tracking_belief import Wandering
-from envs.tracking_look import Made, take
+from envs.tracking_look import Aside, Made, take
 from instruments.errors import BudgetError, InstrumentError, LimitError, NotSupported
 from instruments.powers import HasHolder
 
@@ -130,7 +131,7 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
                         "electrons are spent, or its place has had its fluence; wait, or take a look that is allowed"
                     )
                 look, place = task.looks[number // len(task.places_nm)], number % len(task.places_nm)
-                self._look(made, look, place, task.places_nm[place])
+                self._carry_out(partial(take, look=look, place=place, place_nm=task.places_nm[place]), made)
                 if made.measured is not None:
                     nats = self._learn(look, place, made.measured)
             elif number < task.actions - 1:
@@ -142,17 +143,17 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
         self._pass_time(start_s)
         return Taken(step, made.measured, nats, made.seen, made.events)
 
-    def look_aside(self, look: TrackLook, place_nm: tuple[float, float]) -> tuple[Measured | None, Fault | None]:
-        """A control exposure: not the agent's, and no belief learns from it. Time and dose count."""
+    def aside(self, carry_out: Callable[[TrackSituation, Made], None], kind: Kind, reason: str) -> Aside:
+        """What the runner does beside the agent: no belief learns from it. Time and dose count."""
         start_s, made, fault = self.situation.clock.now_s(), Made(), None
         try:
-            self._look(made, look, None, place_nm)
+            self._carry_out(carry_out, made)
         except InstrumentError as error:
             fault = fault_of(error)
-        decision = Decision(action=0, decided_by="runner", policy="control", reason="a region with little dose")
-        self._told(decision, made, fault, start_s, 0.0, kind=Kind.CONTROL)
+        decision = Decision(action=0, decided_by="runner", policy=kind.value, reason=reason)
+        step = self._told(decision, made, fault, start_s, 0.0, kind=kind)
         self._pass_time(start_s)
-        return made.measured, fault
+        return Aside(step, made.measured, made.done)
 
     def over(self) -> bool:
         """Whether no look can be paid any more, or the time is over."""
@@ -191,9 +192,9 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
             if r.valid and r.value is not None
         }
 
-    def _look(self, made: Made, look: TrackLook, place: int | None, place_nm: tuple[float, float]) -> None:
+    def _carry_out(self, what: Callable[[TrackSituation, Made], None], made: Made) -> None:
         try:
-            take(self.situation, made, look, place, place_nm)
+            what(self.situation, made)
         finally:
             self.electrons += made.electrons
 
@@ -256,7 +257,7 @@ class TrackEnv(gymnasium.Env[Observation, Any]):
             decision=decision,
             target=decision.action % places if looked else None,
             look=made.look or None,
-            skill=None if made.look else "wait",
+            skill=None if made.look else made.skill or "wait",
             stage=made.stage,
             exposures=records,
             fault=fault,

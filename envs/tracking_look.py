@@ -11,12 +11,14 @@ import numpy as np
 from envs.exposing import Exposer
 from envs.keeping import Seen
 from envs.particles import Measured
-from envs.step import Purpose, Stream, Tag
+from envs.skills import SkillResult
+from envs.step import Purpose, Step, Stream, Tag
 from envs.streaming import Event, streamed, summed
 from instruments.powers import HasStream
 from instruments.types import Outcome, StagePosition
 
 if TYPE_CHECKING:
+    from envs.skills import Skill
     from envs.tracked import TrackLook
     from envs.tracking_task import TrackSituation
     from instruments.types import Exposure, Frame
@@ -38,10 +40,23 @@ class Made:
     """Of the drift."""
     events: tuple[Event, ...] = ()
     """Of a stream."""
+    skill: str = ""
+    done: SkillResult | None = None
+    """Of a skill."""
 
     @property
     def electrons(self) -> float:
         return 0.0 if self.exposer is None else sum(record.electrons for record in self.exposer.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What something beside the agent's actions came to."""
+
+    step: Step
+    measured: Measured | None
+    done: SkillResult | None
+    """Of a skill."""
 
 
 def take(
@@ -63,6 +78,16 @@ def take(
     if keeper is not None and place is not None:
         made.seen = _drifted(situation, frame, look, place, made.exposer.records[-1].exposure.id)
     made.measured = situation.sensors[look.signal].measure(frame, look)
+
+
+def carry_out(situation: TrackSituation, made: Made, skill: Skill, place_nm: tuple[float, float]) -> None:
+    """A skill at a place that is not followed. Raises InstrumentError."""
+    made.exposer = Exposer(situation.guard, situation.recorder, situation.clock, situation.specimen, ())
+    made.skill = skill.name
+    here = situation.guard.state().stage
+    if math.dist(place_nm, (here.x_nm or 0.0, here.y_nm or 0.0)) > _TOLERANCE_NM:
+        made.stage = situation.guard.move(StagePosition(x_nm=place_nm[0], y_nm=place_nm[1]))
+    made.done = skill.run(situation.guard, made.exposer.expose)
 
 
 def _exposed(situation: TrackSituation, made: Made, exposer: Exposer, look: TrackLook, purpose: Purpose) -> Frame:

@@ -72,6 +72,7 @@ def write_tracking_report(
         rehearsed=rehearsed,
         reasons=_reasons(looked),
         orders=[row for row in rows if row.get("order")],
+        swept=[row for row in rows if row.get("focus")],
         faults=[row for row in rows if row["fault"]],
         descriptors=_encoded(_descriptors(looked, found)),
         laws=_encoded(_laws(rows, found)),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from envs.particles import Array
     from envs.tracked import TrackLook
     from instruments.types import Frame
-    from surveys.tracking_settings import CountSettings
+    from surveys.tracking_blocks import CountSettings
 
     Image = npt.NDArray[np.float32]
     Objects = npt.NDArray[np.integer]

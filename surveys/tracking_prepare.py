@@ -18,6 +18,7 @@ from instruments.simulated.settings import SimulatedSettings
 from models.kinetics_laws import all_laws
 from models.kinetics_phases import Front, Transformation
 from surveys.tracking_counts import count_sensor
+from surveys.tracking_focus import FocusKeeper
 from surveys.tracking_settings import TrackSettings
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def prepare(settings: TrackSettings) -> Following:
         sensors=sensors,
         places_nm=settings.places_nm(),
         current_pA=current_pA,
-        electrons=settings.electrons - _for_controls(settings, current_pA),
+        electrons=settings.electrons - _for_controls(settings, current_pA) - _for_focus(settings, current_pA),
         horizon_s=settings.horizon_s,
         tick_s=settings.tick_s,
         max_fluence_e_per_A2=settings.limits.max_fluence_e_per_A2,
@@ -80,8 +81,8 @@ def prepare(settings: TrackSettings) -> Following:
     cheapest = min(mission.electrons_of(look) for look in looks)
     if cheapest > mission.electrons:
         raise ConfigError(
-            f"electrons {settings.electrons:g}: beside the controls no look can be paid; the cheapest takes "
-            f"{cheapest:.3g}: raise it, or lower controls.times"
+            f"electrons {settings.electrons:g}: beside controls and focus no look can be paid; the cheapest takes "
+            f"{cheapest:.3g}: raise it, or lower controls.times or focus.electrons"
         )
     return Following(settings, mission, sensors)
 
@@ -127,6 +128,18 @@ def control_look(settings: TrackSettings) -> TrackLook:
 def _for_controls(settings: TrackSettings, current_pA: float) -> float:
     count = len(settings.controls.places) * settings.controls.times
     return count * control_look(settings).exposure.electrons(current_pA)
+
+
+def _for_focus(settings: TrackSettings, current_pA: float) -> float:
+    """Raises ConfigError where it pays no sweep."""
+    if settings.focus is None:
+        return 0.0
+    if (cost := FocusKeeper(settings.focus, current_pA).cost) > settings.focus.electrons:
+        raise ConfigError(
+            f"focus.electrons {settings.focus.electrons:g}: one sweep may take {cost:.3g}; raise it, or make "
+            "focus.sweep cheaper (pixels, dwell_us, max_travel_nm)"
+        )
+    return settings.focus.electrons
 
 
 def steps_of(settings: TrackSettings) -> Steps | None:

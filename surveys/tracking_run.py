@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,11 +16,13 @@ from configs.errors import ConfigError
 from envs.step import Decision
 from envs.streaming import Event
 from surveys.signals import Interruption
+from surveys.tracking_aside import Asides
+from surveys.tracking_focus import FocusKeeper
 from surveys.tracking_holder import Holder, divided
 from surveys.tracking_mind import FollowingMind
-from surveys.tracking_prepare import Following, control_look, expected_conditions, steps_of
+from surveys.tracking_prepare import Following, expected_conditions, steps_of
 from surveys.tracking_rows import RUNNER, Failed, Row, RowsFile, refold
-from surveys.tracking_summary import summarise, told_of_drift, trouble_of
+from surveys.tracking_summary import summarise, told_of_drift, told_of_focus, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from envs.tracking_env import TrackEnv
     from models.kinetics import Conditions
     from models.kinetics_nuisance import Reading
+    from surveys.tracking_aside import Done
     from surveys.tracking_mind import Follower
     from surveys.tracking_rows import Passed
 
@@ -46,6 +49,7 @@ class Also:
     """How far the feature stood from where it is kept."""
     order: Order | None = None
     events: tuple[Event, ...] = ()
+    focus: dict[str, Any] | None = None
 
 
 class Run:
@@ -55,8 +59,9 @@ class Run:
         self, following: Following, env: TrackEnv, rows: RowsFile, tell: Tell, deadline_s: float | None
     ) -> None:
         self.following, self.env, self._rows, self._tell = following, env, rows, tell
-        self.stop, self.guard, self._asides = Interruption(), env.situation.guard, 0
+        self.stop, self.guard = Interruption(), env.situation.guard
         settings = following.settings
+        self.asides = self._asides(())
         self.holder = Holder(settings.steady)
         self._names = [n for n in ("temperature_K", settings.expected.supply) if n is not None]
         self._names = [n for n in self._names if n != "temperature_K" or settings.expected.temperature_K is not None]
@@ -70,6 +75,11 @@ class Run:
         self.late, self.broken, self._turn, self._told_refusals, self.settled = 0, 0, 0, 0, True
         self._laws, self._known = self.tracker.filter.names, self.tracker.known()
 
+    def _asides(self, begun: Sequence[Row]) -> Asides:
+        focus, current_pA = self.following.settings.focus, self.following.mission.current_pA
+        keeper = None if focus is None else FocusKeeper(focus, current_pA, begun)
+        return Asides(self.following.settings, keeper, begun[-1]["asides"] if begun else 0)
+
     def _agent(self) -> Follower:
         """Who decides: the tracker, which may step the holder where that is allowed."""
         settings, steps = self.following.settings, steps_of(self.following.settings)
@@ -82,18 +92,18 @@ class Run:
 
     def to_the_end(self, watch: Callable[[Run], None] | None = None) -> None:
         """``watch`` is called after every tick."""
-        settings, env = self.following.settings, self.env
-        due = [settings.horizon_s * n / (settings.controls.times - 1) for n in range(settings.controls.times)]
-        due = [min(t_s, settings.horizon_s - settings.tick_s * (len(settings.controls.places) + 1)) for t_s in due]
-        due = due[self._asides :]
+        env, asides = self.env, self.asides
         while not env.over() and not self.stop.is_set():
-            if settings.controls.places and due and env.now_s >= due[0] - 1e-9:
-                due.pop(0)
-                self._look_aside()
-                continue
-            self._tick()
-            if watch is not None:
-                watch(self)
+            if asides.focus is not None and asides.focus.due(env.now_s):
+                self._keep_aside(asides.refocus(env))
+            elif asides.controls_due(env.now_s):
+                for n in range(len(self.following.settings.controls.places)):
+                    self._keep_aside(asides.control(env, self.following.mission, n))
+                asides.rounds += 1
+            else:
+                self._tick()
+                if watch is not None:
+                    watch(self)
         self.settled = self.mind.settle(_SETTLE_S)
 
     def _tick(self) -> None:
@@ -140,22 +150,15 @@ class Run:
         told = (reading, step.look, exposures, decided_by, why, nats, step.fault, passed, failed)
         self._write(began_s, *told, also)
 
-    def _look_aside(self) -> None:
-        settings, mission = self.following.settings, self.following.mission
-        look = control_look(settings)
-        for n, place in enumerate(settings.controls.places):
-            began_s = self.env.now_s
-            measured, fault = self.env.look_aside(look, (place.x_nm, place.y_nm))
-            reading = None
-            if measured is not None:
-                reading = mission.reading(look, 0, began_s, measured)
-                reading = _elsewhere(reading, len(mission.places_nm) + n, place.x_nm)
-                self.controls.append(reading)
-            passed = self._passed(began_s)
-            self._wait(passed)
-            aside = "a region with little dose"
-            self._write(began_s, reading, look.name, [], RUNNER, aside, 0.0, fault, ((), passed), None, Also())
-        self._asides += 1
+    def _keep_aside(self, done: Done) -> None:
+        if done.reading is not None:
+            self.controls.append(done.reading)
+        passed = self._passed(done.began_s)
+        self._wait(passed)
+        also, fault = Also(focus=done.focus), done.step.fault
+        self._write(
+            done.began_s, done.reading, done.step.look, [], RUNNER, done.why, 0.0, fault, ((), passed), None, also
+        )
 
     def _passed(self, began_s: float) -> list[tuple[float, dict[str, float]]]:
         """What held since then, as the holder was read."""
@@ -206,7 +209,7 @@ class Run:
             "decided_by": decided_by,
             "why": why,
             "nats": nats,
-            "electrons": 0.0 if reading is None else reading.electrons,
+            "electrons": (also.focus or {}).get("electrons", 0.0) if reading is None else reading.electrons,
             "values": None if reading is None else _plain(reading.values),
             "sds": None if reading is None else _plain(reading.sds),
             "holder": self.env.holder(),
@@ -218,7 +221,8 @@ class Run:
             "x_nm": None if reading is None else reading.view.x_nm,
             "passed": passed,
             "failed": None if failed is None else asdict(failed),
-            "asides": self._asides,
+            "asides": self.asides.rounds,
+            "focus": also.focus,
             "order": None if also.order is None else asdict(also.order),
             "bursts": [asdict(each) for each in also.events],
             "drift": None if keeper is None else keeper.state() | {"away_nm": also.away_nm},
@@ -228,7 +232,7 @@ class Run:
             "spent": self.env.electrons,
         }
         self._rows.add(row)
-        if look is not None or also.order is not None:
+        if look is not None or also.order is not None or also.focus is not None:
             self._tell(f"{t_s:7.1f} s  {why}")
         for each in faults:
             self._tell(f"{t_s:7.1f} s  {each}")
@@ -253,6 +257,7 @@ class Run:
             "holder_gaps": self.holder.gaps,
             "electrons": self.env.electrons,
             "drift": told_of_drift(self.env.situation.keeper),
+            "focus": told_of_focus(self.asides.focus),
             "stopped": self.stop.is_set(),
             "ended": self._why_ended(),
         }
@@ -270,7 +275,8 @@ class Run:
         for row in rows:
             refold(row, mission, tracker, self.readings, self.controls)
         last = rows[-1]
-        self.held, self._asides = dict(last["held"]), last["asides"]
+        self.held = dict(last["held"])
+        self.asides = self._asides(rows)
         self.holder.held = dict(last["held"])
         self.late += sum(row["decided_by"] == "fallback" for row in rows)
         if (gone_s := self.env.now_s - last["ended_s"]) > 1e-9:
@@ -278,10 +284,6 @@ class Run:
         told = sum(row["electrons"] + (row["failed"] or {"electrons": 0.0})["electrons"] for row in rows)
         tracker.spent += max(self.env.electrons - told, 0.0)  # of what a crash cut off from its row
         self._known = tracker.known()
-
-
-def _elsewhere(reading: Reading, place: int, x_nm: float) -> Reading:
-    return replace(reading, view=replace(reading.view, place=place, x_nm=x_nm))
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from envs.keeping import Keeper
     from models.kinetics import Conditions
     from models.kinetics_nuisance import Reading
+    from surveys.tracking_focus import FocusKeeper
 
 _LIKELY = 0.05
 _MOST_SHOWN = 3
@@ -124,6 +125,14 @@ def told_of_drift(keeper: Keeper | None) -> dict[str, Any] | None:
     return {"x_nm": x_nm, "y_nm": y_nm, **counts, "told": told, "trouble": keeper.trouble}
 
 
+def told_of_focus(keeper: FocusKeeper | None) -> dict[str, Any] | None:
+    """How the focus was looked after; None: it was not."""
+    if keeper is None:
+        return None
+    told = f"the focus was swept {keeper.sweeps} times, with {keeper.spent:.3g} electrons"
+    return {"sweeps": keeper.sweeps, "electrons": keeper.spent, "told": told, "trouble": keeper.trouble}
+
+
 def trouble_of(found: dict[str, Any]) -> list[str]:
     """What did not go as it should, in words."""
     lines = [f"{each['what']} ({each['t_s']:.0f} s)" for each in found["orders_refused"]]
@@ -138,6 +147,7 @@ def trouble_of(found: dict[str, Any]) -> list[str]:
         lines.append(f"the agent broke at {found['broken']} decisions, which were taken in turn")
     lines += [f"the holder gave no {name} in {count} readings" for name, count in found["holder_gaps"].items()]
     lines += [found["drift"]["trouble"]] if found["drift"] and found["drift"]["trouble"] else []
+    lines += [found["focus"]["trouble"]] if found["focus"] and found["focus"]["trouble"] else []
     never = [str(place) for place, looks in enumerate(found["looks_by_place"]) if not looks]
     if never:
         lines.append(f"no look at place {', '.join(never)} came about")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import gymnasium
 import numpy as np
@@ -15,10 +16,11 @@ from gymnasium.utils.env_checker import check_env
 from configs.errors import ConfigError
 from envs.particles import Contrast, Response, describe_particles, smallest_radius_nm, unmerged
 from envs.recorder import NullRecorder
-from envs.step import Decision
+from envs.step import Decision, Kind
 from envs.track_worlds import PLACES_NM, make_track_env
 from envs.tracked import ImageSensor, SpectrumSensor, TrackLook
 from envs.tracking_belief import Wandering
+from envs.tracking_look import take
 from envs.tracking_task import TrackTask
 from envs.unmixing import References, amounts_nm, covariance_per_electron
 
@@ -149,9 +151,9 @@ def test_a_spent_budget_truncates_and_masks(env):
 
 def test_what_the_guard_refuses_is_told_and_books_nothing(env):
     env.reset(seed=6)
-    measured, fault = env.look_aside(LOOKS[0], (1e9, 0.0))
-    assert measured is None
-    assert fault is not None
+    beside = env.aside(partial(take, look=LOOKS[0], place=None, place_nm=(1e9, 0.0)), Kind.CONTROL, "aside")
+    assert beside.measured is None
+    assert beside.step.fault is not None
     assert env.electrons == 0.0
     taken = env.apply(Decision(action=999))
     assert taken.step.fault is not None
