@@ -30,6 +30,10 @@ def flag(
     by: Annotated[
         str, typer.Option(help="descriptors, whose reasons have units, network, or both together.")
     ] = "descriptors",
+    said: Annotated[
+        Path | None,
+        typer.Option(help="say.csv, filled in: probabilities go by what you said of these cells.", show_default=False),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by itself NAME-flags.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
@@ -44,8 +48,9 @@ def flag(
         images, encoder = _seeing("surveys.folder"), _seeing("models.encoder").load_encoder()
         paths = images_in(folder)
         place = made_apart(out if out is not None else Path(f"{folder.resolve().name}-flags"), folder)
-        found = images.flag_images(encoder, paths, rate=rate, cell_px=cell, by=by, progress=_told_progress)
+        found = images.flag_images(encoder, paths, rate=rate, cell_px=cell, by=by, said=said, progress=_told_progress)
         images.write_flags(found, place / "flags.csv")
+        _seeing("surveys.folder_said").write_to_say(found.to_say, cell, place / "say.csv")
         _seeing("surveys.folder_picture").gallery(found.ranked).save(place / "flags.png")
         if json:
             refused = {str(path): why for path, why in found.refused.items()}
@@ -58,7 +63,8 @@ def flag(
                 {"image": str(path), "row_px": r, "column_px": c, "why": w} for (path, r, c), w in found.blind.items()
             ]
             show({"folder": str(place), "cells": found.cells, "ranked": ranked, "refused": refused, "blind": blind,
-                  "without_objects": found.without_objects, "beyond_ratio": found.beyond})  # fmt: skip
+                  "without_objects": found.without_objects, "said": found.said,
+                  "beyond_ratio": found.beyond})  # fmt: skip
             return
         for path, why in found.refused.items():
             say(f"not judged: {path.name}: {why}", style="yellow")
@@ -81,6 +87,12 @@ def flag(
             say(f"{rank:>3}{'*' if one.q_value <= rate else ' '} {one}")
         say("* flagged; the others are the next most unusual")
         say(f"{place / 'flags.csv'}, {place / 'flags.png'}")
+        if found.said:
+            say(f"probabilities go by what was said of {found.said} cells")
+        else:
+            say(
+                f"to set the probabilities right: say yes or no in {place / 'say.csv'}, then --said {place / 'say.csv'}"
+            )
 
 
 def measure(

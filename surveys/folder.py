@@ -25,6 +25,7 @@ from instruments.images import read_single
 from models.anomaly import Anomaly, Reason
 from models.encoder import SMALLEST_PX, STRIDE, Encoder, features, refusal
 from surveys.folder_cells import surprise
+from surveys.folder_said import Cell, in_order, read_said, to_say
 from surveys.seeing import SeeingScorer
 from surveys.significance import FEWEST_SCORES, probability_unusual, q_values
 
@@ -88,6 +89,10 @@ class FolderFlags:
     """Cells of the others that say nothing, or lie beside such a one: image, row and column, and why."""
     without_objects: str
     """Why the objects in cells were not judged one by one; empty where they were."""
+    said: int
+    """Cells of which a person said whether they are unusual."""
+    to_say: list[Cell]
+    """Cells of which to say it, that the probabilities be right on these images."""
     beyond: Ratio
     """Share of the pixels that lie right of an image's last whole cell, or below it: they are not judged."""
 
@@ -104,17 +109,20 @@ def flag_images(
     rate: Ratio = 0.1,
     cell_px: int = 64,
     by: By = "descriptors",
+    said: Path | None = None,
     most: int = 50,
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
 ) -> FolderFlags:
     """Flag cells of ``cell_px`` pixels. Images are taken for pictures of one specimen at one magnification.
 
+    ``said``: table of what a person says of some cells, by which the probabilities are set.
     Raises ConfigError for settings out of range, and where too little can be read to know what is usual.
     """
     if cell_px < SMALLEST_PX or cell_px % STRIDE:
         raise ConfigError(f"cells of {cell_px} pixels were asked; give a multiple of 8, {SMALLEST_PX} at least")
     if not 0 < rate < 1:
         raise ConfigError(f"a false-discovery rate of {rate} was asked; give one between 0 and 1")
+    answers = read_said(said, cell_px) if said is not None else {}
     watch, scorer, both = Anomaly(), NoveltyScorer(), SeeingScorer() if by == "both" else None
     descriptors: dict[int, Array] = {}
     sizes_nm: list[float | None] = []
@@ -177,7 +185,9 @@ def flag_images(
         raise ConfigError(f"{int((~np.isfinite(scores)).sum())} cells cannot be judged: give more images")
     found = surprise(scores, rows, _LOOK, None if by == "network" else judge)
     p = found.p_values
-    q, probability = q_values(p), probability_unusual(p)
+    cells = [(paths[number].name, row, column) for number, row, column in where]
+    told_of = in_order(answers, cells, said) if said is not None else None
+    q, probability = q_values(p), probability_unusual(p, told_of)
     ranked = []
     for k in np.argsort(p, kind="stable")[:most]:
         number, row, column = where[k]
@@ -200,7 +210,17 @@ def flag_images(
                 alike=alike,
             )
         )
-    return FolderFlags(ranked, rate, len(where), refused, blind, found.without_objects, 1 - covered / pixels)
+    return FolderFlags(
+        ranked=ranked,
+        rate=rate,
+        cells=len(where),
+        refused=refused,
+        blind=blind,
+        without_objects=found.without_objects,
+        said=len(answers),
+        to_say=[cells[k] for k in to_say(p)],
+        beyond=1 - covered / pixels,
+    )
 
 
 def _silent(image: Image2d, windows: Sequence[Window]) -> dict[tuple[int, int], str]:

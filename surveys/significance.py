@@ -41,6 +41,7 @@ spread as the null says. Fixed on specimens with seeds below 1000, of 0 to 18 % 
 to 8 % rare cells, where the null is wrong as it is on recorded images."""
 _SHARES = np.linspace(0.0, 0.3, 121)
 """That are thought possible."""
+_LEAST_DOUBT = 1e-9
 _RARE, _DOUBT = 0.03, 0.5
 """Up to this share of the places a rare kind leaves ``own_p_values`` be; and by how many standard errors the tail is
 taken to fall slower than it looks. Fixed on drawn folders where nothing is rare, of other seeds and more kinds than
@@ -146,8 +147,11 @@ def q_values(p_values: Array) -> Array:
     return result
 
 
-def probability_unusual(p_values: Array) -> Array:
+def probability_unusual(p_values: Array, said: Array | None = None) -> Array:
     """(N,) → (N,) probability that each place is unusual in truth: one minus the local false-discovery rate.
+
+    ``said``: (N,) what a person says of some of the places, 1 = unusual, 0 = ordinary, NaN of the others. It may be the
+    most unusual that were looked at: which place was chosen by its p-value says nothing more about it.
 
     Two groups (Efron 2004): p-values of ordinary places are even, those of unusual ones a falling power, whose exponent
     is that of rare features on development specimens. Most of those look nearly ordinary: were the exponent fitted too,
@@ -168,12 +172,13 @@ def probability_unusual(p_values: Array) -> Array:
     below = (1 - _SHARES) * _FITTED + _SHARES * _FITTED**_POWER
     likely = np.log(1 - share + share * low).sum(axis=1) + (len(p) - len(low)) * np.log(1 - below)
     belief = likely * _HEEDED / (_HEEDED + len(p)) - _PRIOR * _SHARES
+    given = share * unusual / (1 - share + share * unusual)
+    if said is not None:
+        sure = np.clip(given, _LEAST_DOUBT, 1 - _LEAST_DOUBT)
+        belief += np.log(sure[:, said == 1]).sum(axis=1) + np.log(1 - sure[:, said == 0]).sum(axis=1)
     belief = np.exp(belief - belief.max())
-    belief /= belief.sum()
-    told = np.zeros(len(p))
-    for each, weight in zip(_SHARES.tolist(), belief.tolist(), strict=True):
-        told += weight * each * unusual / (1 - each + each * unusual)
-    return told
+    told = np.asarray(belief @ given / belief.sum())
+    return told if said is None else np.where(np.isnan(said), told, said)
 
 
 def object_p_values(scores: Array, fewest: int = FEWEST_OBJECT_SCORES) -> Array:

@@ -66,6 +66,24 @@ def test_the_odd_one_is_flagged_first_and_a_blank_image_is_told(folder, tmp_path
     assert "blank.png" in (tmp_path / "flags.csv").read_text()
 
 
+def test_what_a_person_says_of_cells_sets_the_probabilities(folder, tmp_path):
+    before = json.loads(run("flag", folder / "images", "--out", tmp_path, "--json").output)
+    table = tmp_path / "say.csv"
+    lines = table.read_text().splitlines()
+    assert len(lines) == 41 and all(line.endswith(",64,") for line in lines[1:])
+    table.write_text("\n".join([lines[0], *(line + "no" for line in lines[1:11]), *lines[11:]]) + "\n")
+    told = run("flag", folder / "images", "--out", tmp_path, "--said", table, "--json")
+    assert told.exit_code == 0, told.output
+    after = json.loads(told.output)
+    assert (before["said"], after["said"]) == (0, 10)
+    ranked = list(zip(before["ranked"], after["ranked"], strict=True))
+    assert all(b["probability"] == 0.0 and a["q_value"] == b["q_value"] for a, b in ranked[:10])
+    assert all(b["probability"] < a["probability"] for a, b in ranked[10:])
+    assert table.read_text().count("no\n") == 10
+    wrong = run("flag", folder / "images", "--cell", "56", "--out", tmp_path / "b", "--said", table)
+    assert wrong.exit_code != 0 and "give --cell as then" in wrong.output.replace("\n", " ")
+
+
 def test_what_no_whole_cell_covers_is_told(folder, tmp_path):
     found = run("flag", folder / "images", "--cell", "56", "--out", tmp_path, "--json")
     told = json.loads(found.output)

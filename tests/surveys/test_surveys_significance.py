@@ -11,6 +11,7 @@ from surveys.ranking import diverse_order
 from surveys.significance import (
     object_p_values,
     own_p_values,
+    probability_unusual,
     q_values,
     region_scores,
     region_tail,
@@ -98,6 +99,29 @@ def test_combining_and_correcting_p_values() -> None:
     q = q_values(p)
     assert (q >= p - 1e-12).all() and (q <= 1).all()
     assert (np.diff(q[np.argsort(p)]) >= 0).all()
+
+
+def test_the_probability_goes_by_what_a_person_said() -> None:
+    """One place in seven is unusual and none looks it; or what looks unusual is not."""
+    rng = np.random.default_rng(0)
+    p, said = rng.uniform(size=300), np.full(300, np.nan)
+    before = probability_unusual(p)
+    said[:40], said[:6] = 0.0, 1.0
+    assert probability_unusual(p, said)[40:].mean() > 1.5 * before[40:].mean()
+    assert (probability_unusual(p, said)[:40] == said[:40]).all()
+    p[:20] = 1e-6
+    said[:] = np.nan
+    before = probability_unusual(p)
+    said[:10] = 0.0
+    after = probability_unusual(p, said)
+    assert (before[:20] > 0.8).all() and (after[10:20] < 0.75 * before[10:20]).all()
+    assert after[20:].mean() < 0.5 * before[20:].mean()
+
+
+def test_many_places_that_the_null_does_not_fit_do_not_make_each_other_sure() -> None:
+    """The share that is believed does not follow a null that is wrong: places of one specimen err together."""
+    p = np.random.default_rng(0).uniform(size=2000) ** 1.5
+    assert probability_unusual(p).mean() < 0.15
 
 
 def test_order_by_surprise_alone_and_with_diversity() -> None:
