@@ -28,11 +28,11 @@ COLUMNS = ("image", "row_px", "column_px", "cell_px", "unusual")
 _SAID = {"yes": 1.0, "1": 1.0, "true": 1.0, "no": 0.0, "0": 0.0, "false": 0.0}
 
 
-def to_say(p_values: Array, count: int = TO_SAY) -> list[int]:
-    """Of N cells those to look at, the most unusual first, then the drawn; the draw is that of ``N`` as a seed."""
+def to_say(p_values: Array, count: int = TO_SAY, seed: int = 0) -> list[int]:
+    """(N,) → those of N cells to look at: the most unusual first, then as many of the others, drawn."""
     order = np.argsort(p_values, kind="stable")
     first, rest = order[: count // 2], np.sort(order[count // 2 :])
-    drawn = np.random.default_rng(len(p_values)).choice(rest, min(count - len(first), len(rest)), replace=False)
+    drawn = np.random.default_rng(seed).choice(rest, min(count - len(first), len(rest)), replace=False)
     return [*first.tolist(), *sorted(drawn.tolist())]
 
 
