@@ -275,7 +275,9 @@ def titanium() -> list[dict[str, Any]]:
         told = f"off by {np.median(off):.0%} in the median, {int((off <= 0.15).sum())} of {len(off)} within 15 %"
         print(f"frames {labelled} labelled: {told}")
     print_table([began], title="Where annealing begins, from at most six frames in time order")
-    return [*rows, began]
+    laws = recorded.followed()
+    print_table(laws, title="As it is followed by itself, with electrons for six looks")
+    return [*rows, began, *laws]
 
 
 if __name__ == "__main__":

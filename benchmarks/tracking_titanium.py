@@ -4,7 +4,8 @@ The movie is an instrument whose time passes (``instruments.movie``), its holder
 counted by ``models.counting``, fitted to a few labelled frames; frames are of one exposure (noise within 5 %, ground
 within 2 % of one another), so grey values are taken as recorded. Density: frames 1, 5, 9 and 13 labelled, the others
 asked; and again only the first and third labelled, all others asked. An object that the frame's rim cuts counts a half,
-the experts' too.
+the experts' too. Followed: as `adaptem track` follows a movie, the first and third frame labelled, electrons for six
+looks, which the agent chooses, and the heater's programme foretold.
 
 Onset: where the number first falls, however often it changes (``models.changes.first_fall``): one level between
 changes, a chance of a change before each frame of one in the number of frames, summed over all sets of changes. The
@@ -22,11 +23,14 @@ was tried on ours; but ours were in the table by then.
 
 from __future__ import annotations
 
+import tempfile
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from benchmarks.titanium import PX, WIDE_PX, drift, images, movie, objects, table
 from benchmarks.tracking_onset import FIRST, MOST, fell, next_frame, reached
@@ -35,6 +39,10 @@ from instruments.movie import MovieMicroscope
 from instruments.types import Exposure
 from models.counting import Counter, mass
 from models.description import describe
+from surveys.tracking import run_tracking
+from surveys.tracking_prepare import prepare
+from surveys.tracking_rows import read_rows
+from surveys.tracking_settings import TrackSettings
 
 if TYPE_CHECKING:
     from models.counting import Counted
@@ -98,6 +106,67 @@ def _all() -> list[tuple[Any, float]]:
 def counted() -> list[float]:
     """Of all frames, the first and third of which are labelled."""
     return [_taught(FIRST).count(describe(image)).number for image, _ in _all()]
+
+
+def followed() -> list[dict[str, Any]]:
+    """As `adaptem track` follows the movie: which six frames, which laws, how they depend on the heat."""
+    known = table()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "masks").mkdir()
+        (place / "images").mkdir()
+        for n in FIRST:
+            frame = movie().frames[n]
+            (place / "images" / frame.name).write_bytes(frame.read_bytes())
+            mask = Image.fromarray(objects(known[n, 0]).astype(np.uint16))
+            mask.save(place / "masks" / f"{frame.stem}.png")
+        held_s = np.concatenate([[0.0], (known[1:-1, 1] + known[2:, 1]) / 2 - known[1, 1]])
+        settings = TrackSettings.model_validate(
+            {
+                "instrument": movie().model_dump(),
+                "limits": {
+                    "x_nm": (-1, 1),
+                    "y_nm": (-1, 1),
+                    "backlash_nm": 0,
+                    "stage_uncertainty_nm": 1,
+                    "max_current_pA": 60,
+                    "max_electrons": 1e9,
+                    "max_fluence_e_per_A2": 1e4,
+                    "max_time_s": 7200,
+                },
+                "places": [{"x_nm": 0, "y_nm": 0}],
+                "looks": {"image": {"signal": "image", "field_of_view_nm": WIDE_PX, "pixels": PX, "dwell_us": 1}},
+                "counts": {"signal": "image", "images": place / "images", "masks": place / "masks", "alike": True},
+                "keep_in_view": None,
+                "holder": {"by_itself": True},
+                "program": [
+                    {"at_s": at_s, "condition": "temperature_K", "value": celsius + 273.15}
+                    for at_s, celsius in zip(held_s, known[1:, 2], strict=True)
+                ],
+                "expected": {"number_per_um2": 120, "radius_nm": 15, "temperature_K": 700},
+                "horizon_s": float(known[-1, 1] + 14),
+                "tick_s": 155,
+                "electrons": 6.1 * look().electrons(movie().current_pA),
+                "rehearsals": 0,
+            }
+        )
+        found = run_tracking(prepare(settings), place / "run", lambda _: None)
+        taken = [row["held"]["temperature_K"] - 273.15 for row in read_rows(place / "run") if row["look"]]
+    rows = []
+    for law in found["laws"]:
+        energy = next(each for each in law["parameters"] if each["name"] == "activation_eV")
+        rows.append(
+            {
+                "law": law["law"],
+                "probability": law["probability"],
+                "activation_eV": energy["mean"],
+                "low": energy["low"],
+                "high": energy["high"],
+                "none_of_these": found["none_of_these"],
+                "taken_C": ", ".join(f"{each:.0f}" for each in taken),
+            }
+        )
+    return rows
 
 
 def onset() -> dict[str, Any]:
