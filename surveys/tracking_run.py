@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,10 +10,8 @@ import numpy as np
 
 from agent.stepping import Stepper
 from agent.tracking import Tracker
-from agent.tracking_mission import Order
 from configs.errors import ConfigError
 from envs.step import Decision
-from envs.streaming import Event
 from surveys.signals import Interruption
 from surveys.tracking_aside import Asides
 from surveys.tracking_focus import FocusKeeper
@@ -23,6 +20,7 @@ from surveys.tracking_mind import FollowingMind
 from surveys.tracking_prepare import Following, expected_conditions, steps_of
 from surveys.tracking_rows import RUNNER, Failed, Row, RowsFile, refold
 from surveys.tracking_summary import summarise, told_of_drift, told_of_focus, trouble_of
+from surveys.tracking_tick import Tick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,24 +30,12 @@ if TYPE_CHECKING:
     from models.kinetics_nuisance import Reading
     from surveys.tracking_aside import Done
     from surveys.tracking_mind import Follower
-    from surveys.tracking_rows import Passed
 
 Tell: TypeAlias = Callable[[str], None]
 
 _SETTLE_S = 60.0
 _LASTING = ("LimitError", "BudgetError", "NotSupported", "ReachError")
 """Errors of a look that would come again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Also:
-    """What a tick came to beside what was read."""
-
-    away_nm: float | None = None
-    """How far the feature stood from where it is kept."""
-    order: Order | None = None
-    events: tuple[Event, ...] = ()
-    focus: dict[str, Any] | None = None
 
 
 class Run:
@@ -142,22 +128,42 @@ class Run:
                 failed = Failed(n, step.target, step.electrons, lasting)
                 self.mind.failed(n, step.target, step.electrons, lasting=lasting)
         self._wait(passed[1])
-        exposures = [record.exposure.id for record in step.exposures if record.committed]
-        nats = 0.0 if choice is None else choice.nats
         for each in taken.events:
             self._tell(f"{began_s:7.1f} s  something happened {each.after_s:.2f} s into {step.look}: its burst is kept")
-        also = Also(None if taken.seen is None else taken.seen.away_nm, order, taken.events)
-        told = (reading, step.look, exposures, decided_by, why, nats, step.fault, passed, failed)
-        self._write(began_s, *told, also)
+        self._write(
+            Tick(
+                began_s=began_s,
+                decided_by=decided_by,
+                why=why,
+                passed=passed,
+                look=step.look,
+                reading=reading,
+                exposures=[record.exposure.id for record in step.exposures if record.committed],
+                nats=0.0 if choice is None else choice.nats,
+                fault=step.fault,
+                failed=failed,
+                away_nm=None if taken.seen is None else taken.seen.away_nm,
+                order=order,
+                events=taken.events,
+            )
+        )
 
     def _keep_aside(self, done: Done) -> None:
         if done.reading is not None:
             self.controls.append(done.reading)
         passed = self._passed(done.began_s)
         self._wait(passed)
-        also, fault = Also(focus=done.focus), done.step.fault
         self._write(
-            done.began_s, done.reading, done.step.look, [], RUNNER, done.why, 0.0, fault, ((), passed), None, also
+            Tick(
+                began_s=done.began_s,
+                decided_by=RUNNER,
+                why=done.why,
+                passed=((), passed),
+                look=done.step.look,
+                reading=done.reading,
+                fault=done.step.fault,
+                focus=done.focus,
+            )
         )
 
     def _passed(self, began_s: float) -> list[tuple[float, dict[str, float]]]:
@@ -183,59 +189,30 @@ class Run:
         self._turn += 1
         return action
 
-    def _write(
-        self,
-        t_s: float,
-        reading: Reading | None,
-        look: str | None,
-        exposures: list[int | None],
-        decided_by: str,
-        why: str,
-        nats: float,
-        fault: Any,
-        passed: tuple[Sequence[Passed], Sequence[Passed]],
-        failed: Failed | None,
-        also: Also,
-    ) -> None:
+    def _write(self, tick: Tick) -> None:
         keeper = self.env.situation.keeper
-        faults = [] if fault is None else [f"{fault.error}: {fault.message}"]
+        faults = [] if tick.fault is None else [f"{tick.fault.error}: {tick.fault.message}"]
         faults += [message for _, message in self.env.refusals[self._told_refusals :]]
         self._told_refusals = len(self.env.refusals)
-        row = {
-            "t_s": t_s if reading is None else reading.t_s,
-            "look": look,
-            "place": None if reading is None else reading.view.place,
-            "exposures": exposures,
-            "decided_by": decided_by,
-            "why": why,
-            "nats": nats,
-            "electrons": (also.focus or {}).get("electrons", 0.0) if reading is None else reading.electrons,
-            "values": None if reading is None else _plain(reading.values),
-            "sds": None if reading is None else _plain(reading.sds),
+        row = tick.row() | {
             "holder": self.env.holder(),
             "held": self.held,
             "probabilities": dict(zip(self._laws, self._known.probabilities, strict=True)),
             "against_all": self._known.log_against_all,
             "changes": self._known.changes,
             "fault": "; ".join(faults) or None,
-            "x_nm": None if reading is None else reading.view.x_nm,
-            "passed": passed,
-            "failed": None if failed is None else asdict(failed),
             "asides": self.asides.rounds,
-            "focus": also.focus,
-            "order": None if also.order is None else asdict(also.order),
-            "bursts": [asdict(each) for each in also.events],
-            "drift": None if keeper is None else keeper.state() | {"away_nm": also.away_nm},
+            "drift": None if keeper is None else keeper.state() | {"away_nm": tick.away_nm},
             "orders": self.env.ordered,
             "ended_s": self.env.now_s,
             "clock_s": self.env.situation.clock.now_s(),
             "spent": self.env.electrons,
         }
         self._rows.add(row)
-        if look is not None or also.order is not None or also.focus is not None:
-            self._tell(f"{t_s:7.1f} s  {why}")
+        if tick.look is not None or tick.order is not None or tick.focus is not None:
+            self._tell(f"{tick.t_s:7.1f} s  {tick.why}")
         for each in faults:
-            self._tell(f"{t_s:7.1f} s  {each}")
+            self._tell(f"{tick.t_s:7.1f} s  {each}")
 
     def so_far(self) -> dict[str, Any] | None:
         """What is known now, of an agent that may be at work; None: it gave no answer in time."""
@@ -284,7 +261,3 @@ class Run:
         told = sum(row["electrons"] + (row["failed"] or {"electrons": 0.0})["electrons"] for row in rows)
         tracker.spent += max(self.env.electrons - told, 0.0)  # of what a crash cut off from its row
         self._known = tracker.known()
-
-
-def _plain(values: np.ndarray) -> list[float | None]:
-    return [float(value) if np.isfinite(value) else None for value in values]
