@@ -19,6 +19,7 @@ from models.changes import ChangeDetector
 from models.kinetics import DESCRIPTORS, Array, Conditions, View, shown, stacked
 from models.kinetics_ensemble import alike
 from models.kinetics_filter import KineticFilter
+from models.kinetics_loose import Rivals
 from models.kinetics_nuisance import Chance
 from models.none_of_these import Doubts, NoneOfThese, surprise
 from models.trend import Trend
@@ -50,23 +51,18 @@ class Tracker:
     def __init__(self, mission: Mission, forecast: Forecast) -> None:
         self.mission, self._forecast = mission, forecast
         places = len(mission.places_nm)
-        self.filter = KineticFilter(
-            mission.laws,
-            places,
-            mission.horizon_s,
-            mission.calibration,
-            mission.sets,
-            mission.seed,
-            [look.field_of_view_nm for look in mission.looks],
-        )
+        widths_nm = [look.field_of_view_nm for look in mission.looks]
+        known = mission.laws, places, mission.horizon_s, mission.calibration, mission.sets, mission.seed, widths_nm
+        self.filter, self.rivals = KineticFilter(*known), Rivals(*known)
         self.trend = Trend(places, mission.horizon_s, mission.calibration.gain)
         self.doubts = Doubts()
-        self.none = NoneOfThese(self.doubts.shares, mission.false_alarms / 2)
+        self.none = NoneOfThese(self.doubts.shares, Rivals.count, mission.false_alarms / 2)
         looks = max(round(mission.horizon_s / mission.tick_s), 1)
         self._detectors = [ChangeDetector(looks, mission.false_alarms / 2 / places) for _ in range(places)]
         self.changes: list[Change] = []
         self.spent = 0.0
         self.fluence_e_per_A2 = np.zeros(places)
+        self._unbet: list[tuple[Reading, float | None, Array, float]] = []
         self._refused: set[tuple[int, int]] = set()
         self._offered = [(n, place) for n in range(len(mission.looks)) for place in range(places)]
         self._channels = [
@@ -81,7 +77,9 @@ class Tracker:
 
     def wait(self, duration_s: float, conditions: Conditions) -> None:
         """Time passes under conditions that hold meanwhile."""
+        self._settle()
         self.filter.wait(duration_s, conditions)
+        self.rivals.wait(duration_s, conditions)
 
     def observe(self, reading: Reading) -> None:
         """Take up what an exposure has told."""
@@ -95,7 +93,7 @@ class Tracker:
         known = self.trend.knows(reading)
         log_trend = self.trend.learn(reading)
         doubts = self.doubts.learn(self.filter.last_foreseen)
-        self.none.bet(log_trend if known else None, doubts, self.filter.last_log_density)
+        self._unbet.append((reading, log_trend if known else None, doubts, self.filter.last_log_density))
 
     def failed(self, look: int, place: int, electrons: float, *, lasting: bool) -> None:
         """A look told nothing; where that will last it is not offered again. ``electrons``: spent all the same."""
@@ -104,9 +102,16 @@ class Tracker:
         if lasting:
             self._refused.add((look, place))
 
+    def _settle(self) -> None:
+        """Bets on what was read: no look depends on them, so that they are made while time passes, not before a choice."""
+        while self._unbet:
+            reading, log_trend, doubts, log_laws = self._unbet.pop(0)
+            self.none.bet(log_trend, doubts, self.rivals.learn(reading), log_laws)
+
     @property
     def none_of_these(self) -> bool:
         """Whether none of the laws explains what was seen: bets against all were won, or something was not foretold."""
+        self._settle()
         return self.none.said or bool(self.changes)
 
     def _watch(self, reading: Reading) -> None:

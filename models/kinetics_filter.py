@@ -84,13 +84,17 @@ class KineticFilter:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(law.name for law in self.laws)
+        return tuple(each.law.name for each in self._ensembles)
 
     def probabilities(self) -> Array:
         """(laws,) given that it is one of them."""
         logs = np.array([each.log_evidence for each in self._ensembles])
         likely = np.exp(logs - logs.max())
         return np.asarray(likely / likely.sum())
+
+    def forget(self, least: Ratio) -> None:
+        """Laws with a lower probability are out of the question from now on."""
+        self._ensembles = [self._ensembles[n] for n in np.flatnonzero(self.probabilities() >= least)]
 
     def wait(self, duration_s: float, conditions: Conditions) -> None:
         """Time passes under conditions that hold meanwhile."""

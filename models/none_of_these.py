@@ -1,8 +1,9 @@
 """Evidence that none of the theories is right, at a rate of false alarms that is set.
 
 A theory that is right foretells readings with the doubt that it says and to no side. Who bets against it that a
-descriptor's own trend foretells better, that readings scatter more than it says, or that they go on lying to one side,
-wins only by chance.
+descriptor's own trend foretells better, that readings scatter more than it says, that they go on lying to one side, or
+that what is like the theories but held less to the letter (``models.kinetics_loose``) foretells better, wins only by
+chance.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ _SIDES: tuple[tuple[Ratio, Ratio], ...] = tuple((side, turn) for side in (0.25, 
 """Variance of what readings lie to one side before any, of that of a reading; by how much it grows with each."""
 _SIDES_OF_ONE: tuple[tuple[Ratio, Ratio], ...] = ((1.0, 0.03), (4.0, 0.03))
 """Of one descriptor alone; but of none of the part changed, which seldom lies to one side by itself."""
-_TRENDS: Ratio = 0.4
-"""Of the stake against all theories; each kind of doubt has as much of the rest."""
+_TRENDS: Ratio = 0.2
+_DOUBTS: Ratio = 0.2
+"""Of the stake against all theories; the rest is the rivals', each kind of doubt has as much of the doubts'."""
 _MOST_SURPRISING = 35.0
 """Standard deviations: beyond, probabilities are 0."""
 
@@ -95,18 +97,20 @@ class NoneOfThese:
     mixture over all beginnings.
     """
 
-    def __init__(self, shares: Array, false_alarms: Ratio = 0.05) -> None:
-        """``shares`` (D,): of what is not the trends' stake, the part that each doubt has."""
+    def __init__(self, shares: Array, rivals: int, false_alarms: Ratio = 0.05) -> None:
+        """``shares`` (D,): of the doubts' stake, the part that each has; ``rivals``: R ≥ 1, each has as much."""
         self.log_threshold = float(-np.log(false_alarms))
-        self._log_stakes = np.log([_TRENDS, *((1 - _TRENDS) * shares)])
+        each = (1 - _TRENDS - _DOUBTS) / rivals
+        self._log_stakes = np.log([_TRENDS, *(_DOUBTS * shares), *[each] * rivals])
         self._log_wealth, self._turns = np.full(len(self._log_stakes), -np.inf), 0
         self.log_highest = -np.inf
 
-    def bet(self, log_trend: float | None, log_doubts: Array, log_theories: float) -> None:
-        """One reading: ln of the density that each foretold of it; None: the trends did not bet."""
+    def bet(self, log_trend: float | None, log_doubts: Array, log_rivals: Array, log_theories: float) -> None:
+        """One reading: ln of the density that each foretold of it, (D,), (R,); None: the trends did not bet."""
         self._turns += 1
         share = -np.log(self._turns * (self._turns + 1.0))  # sums to 1 over all beginnings
-        against = np.array([log_theories if log_trend is None else log_trend, *log_doubts]) - log_theories
+        trend = log_theories if log_trend is None else log_trend
+        against = np.array([trend, *log_doubts, *log_rivals]) - log_theories
         self._log_wealth = np.logaddexp(self._log_wealth, share) + against
         self.log_highest = max(self.log_highest, self.log_evidence)
 

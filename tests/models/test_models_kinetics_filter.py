@@ -11,6 +11,7 @@ from models.kinetics import Expected, View, shown, stacked, values_of
 from models.kinetics_filter import KineticFilter
 from models.kinetics_forecast import half_time
 from models.kinetics_laws import all_laws
+from models.kinetics_loose import Rivals
 from models.kinetics_nuisance import Calibration, Chance, Layout, Nuisance, Reading
 from models.kinetics_told import Told
 from models.none_of_these import Doubts, Foreseen, NoneOfThese, surprise
@@ -139,16 +140,20 @@ def test_none_of_these_is_said_where_nothing_fits_and_seldom_elsewhere():
             law = LAWS[7]
             _, told = readings(law, 200 + seed)
             known, trend, doubts = KineticFilter(LAWS, 2, 600.0, sets=64, seed=seed), Trend(2, 600.0), Doubts()
-            none = NoneOfThese(doubts.shares)
+            none, rivals = (
+                NoneOfThese(doubts.shares, Rivals.count),
+                Rivals(LAWS, 2, 600.0, Calibration(), 64, seed, [400.0]),
+            )
             for n, reading in enumerate(told):
                 if kind == "outside":  # what has gone comes back, and goes again
                     reading.values[0] += 0.8 * np.sin(n / 3)
+                rivals.wait(reading.t_s - known.time_s, HOT)
                 known.wait(reading.t_s - known.time_s, HOT)
                 foretold = trend.knows(reading)
                 log_trend = trend.learn(reading)
                 known.learn(reading)
                 against = doubts.learn(known.last_foreseen)
-                none.bet(log_trend if foretold else None, against, known.last_log_density)
+                none.bet(log_trend if foretold else None, against, rivals.learn(reading), known.last_log_density)
             said[kind] += none.said
     assert said["inside"] <= 1
     assert said["outside"] >= 6
@@ -161,11 +166,11 @@ def test_bets_against_theories_that_are_right_win_at_the_rate_that_was_set_and_f
     for side in said:
         for _ in range(200):
             doubts = Doubts()
-            none = NoneOfThese(doubts.shares, 0.1)
+            none = NoneOfThese(doubts.shares, 1, 0.1)
             for _ in range(40):
                 off = np.sqrt(np.diag(covariance)) * (rng.standard_normal(3) + np.array([0.0, side, 0.0]))
                 theory = float(-0.5 * (off**2 / np.diag(covariance) + np.log(2 * np.pi * np.diag(covariance))).sum())
-                none.bet(None, doubts.learn(Foreseen(told, off, covariance)), theory)
+                none.bet(None, doubts.learn(Foreseen(told, off, covariance)), np.array([theory]), theory)
             said[side] += none.said
     assert said[0.0] <= 0.12 * 200
     assert said[1.5] >= 0.9 * 200
