@@ -6,14 +6,14 @@ same filter that will judge the specimen. Nothing moves and nothing is exposed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from agent.tracking import Tracker
 from envs.particles import Measured
 from models.kinetics import shown, values_of
+from models.kinetics_filter import KineticFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,18 +54,20 @@ def rehearse(mission: Mission, forecast: Forecast, plays: int = 2) -> Iterable[R
         found, others, looks = [], [], 0
         for play in range(plays):
             known, looks = _play(mission, forecast, law, play)
-            probabilities = known.filter.probabilities()
+            probabilities = known.probabilities()
             best = int(np.argmax(probabilities))
-            found.append(float(probabilities[known.filter.names.index(law.name)]))
-            if known.filter.names[best] != law.name:
-                others.append(known.filter.names[best])
+            found.append(float(probabilities[known.names.index(law.name)]))
+            if known.names[best] != law.name:
+                others.append(known.names[best])
         yield Rehearsed(law.name, float(np.mean(found)), max(others, key=others.count, default=""), looks)
 
 
-def _play(mission: Mission, forecast: Forecast, law: Law, play: int) -> tuple[Tracker, int]:
+def _play(mission: Mission, forecast: Forecast, law: Law, play: int) -> tuple[KineticFilter, int]:
     rng = np.random.default_rng([mission.seed, play, sum(map(ord, law.name))])
     values = values_of(law, np.clip(rng.standard_normal((1, len(law.parameters))), -_TYPICAL, _TYPICAL))
-    state, known = law.start(values), Tracker(replace(mission, sets=_SETS, seed=play), forecast)
+    places, widths_nm = len(mission.places_nm), [look.field_of_view_nm for look in mission.looks]
+    known = KineticFilter(mission.laws, places, mission.horizon_s, mission.calibration, _SETS, play, widths_nm)
+    state = law.start(values)
     order = _in_turn(mission)
     each = float(np.mean([mission.electrons_of(mission.looks[n]) for n, _ in order])) if order else np.inf
     count = min(int(mission.electrons / each), round(mission.horizon_s / mission.tick_s)) if order else 0
@@ -78,8 +80,10 @@ def _play(mission: Mission, forecast: Forecast, law: Law, play: int) -> tuple[Tr
         sds = mission.sensors[look.signal].sds(look, electrons, truth)
         told = np.where(np.isfinite(sds), truth + np.nan_to_num(sds) * rng.standard_normal(len(sds)), np.nan)
         measured = Measured(told, sds, 0, view.smallest_nm, view.volume_floor_nm)
-        known.observe(mission.reading(look, place, known.now_s, measured))
-        for duration_s, conditions in forecast(known.now_s, mission.horizon_s * (n + 1) / count):
+        reading = mission.reading(look, place, known.time_s, measured)
+        if reading.told.any():
+            known.learn(reading)
+        for duration_s, conditions in forecast(known.time_s, mission.horizon_s * (n + 1) / count):
             state = law.advance(state, values, duration_s, conditions)
             known.wait(duration_s, conditions)
     return known, count

@@ -103,7 +103,7 @@ class Tracker:
             self._refused.add((look, place))
 
     def _settle(self) -> None:
-        """Bets on what was read: no look depends on them, so that they are made while time passes, not before a choice."""
+        """Bets on what was read: no look depends on them, so that they are made while time passes."""
         while self._unbet:
             reading, log_trend, doubts, log_laws = self._unbet.pop(0)
             self.none.bet(log_trend, doubts, self.rivals.learn(reading), log_laws)

@@ -154,6 +154,24 @@ def test_half_of_the_particles_gone_at_once_is_foretold_by_no_law_and_a_still_sp
     assert all(270.0 <= times[0] <= 330.0 for times in said[1.0] if times)
 
 
+def test_sizes_that_spread_as_no_law_says_are_none_of_them_and_bets_are_made_while_time_passes():
+    known, rng = Tracker(mission(sets=64), coming), np.random.default_rng(2)
+    view, electrons = known.mission.view(IMAGE, 0), known.mission.electrons_of(IMAGE)
+    for n in range(30):
+        truth = np.array([5.7, 1.8, 0.2 + 0.2 * n / 30, -0.2, 0.0])
+        sds = SENSORS["HAADF"].sds(IMAGE, electrons, truth)
+        told = np.where(np.isfinite(sds), truth + np.nan_to_num(sds) * rng.standard_normal(5), np.nan)
+        before = known.none.log_evidence
+        known.observe(Reading(known.now_s, view, "image", told, sds, electrons, "HAADF"))
+        assert known.none.log_evidence == before  # a choice need not wait for them
+        if n < 29:
+            known.wait(20.0, HOT)
+            assert known.none.log_evidence != before
+    assert known.none_of_these
+    assert known.none.log_evidence != before  # who asks after the last look is told with it
+    assert not known.changes  # nothing was sudden
+
+
 def test_choosing_changes_nothing_and_is_the_same_twice():
     known = Tracker(mission(), coming)
     known.wait(5.0, HOT)

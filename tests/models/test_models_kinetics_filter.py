@@ -11,7 +11,6 @@ from models.kinetics import Expected, View, shown, stacked, values_of
 from models.kinetics_filter import KineticFilter
 from models.kinetics_forecast import half_time
 from models.kinetics_laws import all_laws
-from models.kinetics_loose import Rivals
 from models.kinetics_nuisance import Calibration, Chance, Layout, Nuisance, Reading
 from models.kinetics_told import Told
 from models.none_of_these import Doubts, Foreseen, NoneOfThese, surprise
@@ -140,20 +139,17 @@ def test_none_of_these_is_said_where_nothing_fits_and_seldom_elsewhere():
             law = LAWS[7]
             _, told = readings(law, 200 + seed)
             known, trend, doubts = KineticFilter(LAWS, 2, 600.0, sets=64, seed=seed), Trend(2, 600.0), Doubts()
-            none, rivals = (
-                NoneOfThese(doubts.shares, Rivals.count),
-                Rivals(LAWS, 2, 600.0, Calibration(), 64, seed, [400.0]),
-            )
+            none = NoneOfThese(doubts.shares, 1)
             for n, reading in enumerate(told):
                 if kind == "outside":  # what has gone comes back, and goes again
                     reading.values[0] += 0.8 * np.sin(n / 3)
-                rivals.wait(reading.t_s - known.time_s, HOT)
                 known.wait(reading.t_s - known.time_s, HOT)
                 foretold = trend.knows(reading)
                 log_trend = trend.learn(reading)
                 known.learn(reading)
                 against = doubts.learn(known.last_foreseen)
-                none.bet(log_trend if foretold else None, against, rivals.learn(reading), known.last_log_density)
+                laws = known.last_log_density
+                none.bet(log_trend if foretold else None, against, np.array([laws]), laws)
             said[kind] += none.said
     assert said["inside"] <= 1
     assert said["outside"] >= 6
