@@ -206,8 +206,7 @@ class KineticFilter:
 
     def _take(self, each: Ensemble, likely: Array, *, refresh: bool) -> bool:
         """Weigh the sets; where few carry the weight, in stages, with new sets after each. Whether there are any."""
-        done: Ratio = 0.0
-        anew = False
+        done, anew = 0.0, False
         for _ in range(_STAGES):
             part = 1.0 - done
             if refresh and effective(each.log_weights + part * likely) < _LEAST_ESS * self.sets:
@@ -250,9 +249,8 @@ class KineticFilter:
 
     def _drawn(self, each: Ensemble) -> tuple[Array, State, Array]:
         """By weight: z, states, and how far off they are."""
-        weights = np.exp(each.log_weights)
         places = (self._rng.random() + np.arange(self.sets)) / self.sets
-        kept = np.minimum(np.searchsorted(np.cumsum(weights), places), self.sets - 1)
+        kept = np.minimum(np.searchsorted(np.cumsum(np.exp(each.log_weights)), places), self.sets - 1)
         return each.z[kept], {name: column[kept] for name, column in each.state.items()}, each.white[kept]
 
     def _steps(self, z: Array) -> Array:

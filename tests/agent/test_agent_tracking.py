@@ -154,18 +154,21 @@ def test_half_of_the_particles_gone_at_once_is_foretold_by_no_law_and_a_still_sp
     assert all(270.0 <= times[0] <= 330.0 for times in said[1.0] if times)
 
 
-def test_sizes_that_spread_as_no_law_says_are_none_of_them_and_bets_are_made_while_time_passes():
+def test_eight_looks_tell_that_a_process_halts_as_no_law_does_and_bets_are_made_while_time_passes():
+    law = LAWS[7]
+    values = values_of(law, np.zeros((1, len(law.parameters))))
     known, rng = Tracker(mission(sets=64), coming), np.random.default_rng(2)
     view, electrons = known.mission.view(IMAGE, 0), known.mission.electrons_of(IMAGE)
-    for n in range(30):
-        truth = np.array([5.7, 1.8, 0.2 + 0.2 * n / 30, -0.2, 0.0])
+    for n in range(8):
+        passed_s = min(known.now_s, 120.0) + 2 * max(known.now_s - 420.0, 0.0)
+        truth = shown(law.sizes({"passed": 1.5 * values[:, 3] * passed_s}, values, view), view)[0]
         sds = SENSORS["HAADF"].sds(IMAGE, electrons, truth)
         told = np.where(np.isfinite(sds), truth + np.nan_to_num(sds) * rng.standard_normal(5), np.nan)
         before = known.none.log_evidence
         known.observe(Reading(known.now_s, view, "image", told, sds, electrons, "HAADF"))
         assert known.none.log_evidence == before  # a choice need not wait for them
-        if n < 29:
-            known.wait(20.0, HOT)
+        if n < 7:
+            known.wait(75.0, HOT)
             assert known.none.log_evidence != before
     assert known.none_of_these
     assert known.none.log_evidence != before  # who asks after the last look is told with it
