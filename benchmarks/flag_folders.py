@@ -1,12 +1,13 @@
-"""What does ``adaptem flag`` find in folders where something is rare? Overviews of simulated specimens, as TIFF files.
+"""What does ``adaptem flag`` find in folders where something is rare? Simulated overviews and recorded loops, as TIFFs.
 
     python -m benchmarks.flag_folders            three minutes on one core
     python -m benchmarks.flag_folders --quick    two specimens
 
-The specimens are those of ``benchmarks.flags``. A folder has all 64 overviews, or 12 of them drawn. A cell is true
-where a rare feature reaches into it, and a feature is recalled where a cell that it reaches is flagged. before: by the
-distance of whole cells and the null of surveys alone, as was flagged before a cell had to stand out beyond the tail of
-its own folder and objects were judged. Each interval is a bootstrap over specimens, 95 %, the last line paired.
+The specimens are those of ``benchmarks.flags``. A folder has all 64 overviews of a specimen, or 12 of them drawn; or
+the four quarters of a recorded bright field, in cells of 32 pixels. A cell is true where a rare feature reaches into
+it, and a feature is recalled where a cell that it reaches is flagged. before: by the distance of whole cells and the
+null of surveys alone, as was flagged before cells of folders that hold little had to stand out beyond the tail of their
+own folder, and objects were judged. Each interval is a bootstrap over specimens, 95 %, the last line paired.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import numpy.typing as npt
 import tifffile
 import torch
 
-from benchmarks.common import arguments, finish
+from benchmarks.common import DATA, arguments, print_table, write
 from benchmarks.flagging_methods import Keeping, Shown
-from benchmarks.flags_flown import column, environment
+from benchmarks.flags import LOOPS, shown
+from benchmarks.flags_flown import LOOP_SITE_PX, column, environment, loops
 from envs.actions import LookAt
 from envs.descriptors import describe_windows
 from envs.novelty import NoveltyScorer
@@ -48,14 +50,22 @@ def overviews(seed: int) -> tuple[Shown, list[set[int]]]:
     return Shown.of(seen, scorer), [sites for _, sites in made.features]
 
 
-def flagged(encoder: Encoder, shown: Shown, chosen: list[int]) -> dict[str, set[int]]:
+def quarters(name: str) -> tuple[Shown, list[set[int]]]:
+    """The overviews of a recorded bright field, and the sites that each loop reaches."""
+    steps, scorer, _, features = loops(name)
+    return Shown.of([step for step in steps if step.score and len(step.score.cells) > 1], scorer), [
+        s for _, s in features
+    ]
+
+
+def flagged(encoder: Encoder, seen: Shown, chosen: list[int], cell_px: int) -> dict[str, set[int]]:
     """Sites of these overviews that are flagged, and that were before."""
-    sites = {key: window for key, window in shown.windows.items() if key[0] in chosen}
+    sites = {key: window for key, window in seen.windows.items() if key[0] in chosen}
     with tempfile.TemporaryDirectory() as folder:
         paths = {Path(folder) / f"{number:04}.tif": number for number in chosen}
         for path, number in paths.items():
-            tifffile.imwrite(path, shown.images[number])
-        flags = flag_images(encoder, list(paths), rate=RATE, cell_px=CELL_PX).flags
+            tifffile.imwrite(path, seen.images[number])
+        flags = flag_images(encoder, list(paths), rate=RATE, cell_px=cell_px).flags
     now = set()
     for flag in flags:
         beside = {
@@ -67,7 +77,7 @@ def flagged(encoder: Encoder, shown: Shown, chosen: list[int]) -> dict[str, set[
     rows, order = [], []
     for number in chosen:
         here = {target: window for (exposure, target), window in sites.items() if exposure == number}
-        rows.append(describe_windows(shown.images[number], list(here.values()), 1.0))
+        rows.append(describe_windows(seen.images[number], list(here.values()), 1.0))
         order += list(here)
     scorer = NoveltyScorer()
     scorer.observe("image", np.concatenate(rows))
@@ -87,24 +97,33 @@ def main() -> int:
     options = arguments(__doc__).parse_args()
     torch.set_num_threads(1)
     encoder = load_encoder()
-    found: dict[tuple[int, str], list[Array]] = {}
+    found: dict[tuple[str, str], list[Array]] = {}
+
+    def judge(name: str, seen: Shown, features: list[set[int]], chosen: list[int], cell_px: int) -> None:
+        there = {target for number, target in seen.windows if number in chosen}
+        for method, called in flagged(encoder, seen, chosen, cell_px).items():
+            found.setdefault((name, method), []).append(judged(called, features, there))
+
     for seed in range(SEED, SEED + (2 if options.quick else SPECIMENS)):
-        shown, features = overviews(seed)
-        every = sorted(shown.images)
+        seen, features = overviews(seed)
+        every = sorted({number for number, _ in seen.windows})
         for many in (len(every), DRAWN):
-            chosen = sorted(np.random.default_rng(seed).choice(every, many, replace=False).tolist())
-            there = {target for number, target in shown.windows if number in chosen}
-            for name, called in flagged(encoder, shown, chosen).items():
-                found.setdefault((many, name), []).append(judged(called, features, there))
+            chosen = np.random.default_rng(seed).choice(every, many, replace=False).tolist()
+            judge(f"{many} overviews", seen, features, sorted(chosen), CELL_PX)
+    for name in sorted(path.name for path in (DATA / LOOPS).glob("*.png"))[: 2 if options.quick else None]:
+        seen, features = quarters(name)
+        judge("dislocation loops", seen, features, sorted({number for number, _ in seen.windows}), LOOP_SITE_PX)
     rows = []
-    for many in sorted({many for many, _ in found}, reverse=True):
-        both = {name: np.array(found[many, name]) for name in ("adaptem", "before")}
-        for name, values in (*both.items(), ("adaptem − before", both["adaptem"] - both["before"])):
-            row: dict[str, Any] = {"images": many, "folders": len(values), "method": name}
+    for name in dict.fromkeys(name for name, _ in found):
+        both = {method: np.array(found[name, method]) for method in ("adaptem", "before")}
+        for method, values in (*both.items(), ("adaptem − before", both["adaptem"] - both["before"])):
+            row: dict[str, Any] = {"images": f"{name} ({len(values)})", "method": method}
             for key, numbers in zip(MEASURES, values.T, strict=True):
                 row[key], row[f"{key}_low"], row[f"{key}_high"] = interval(numbers)
             rows.append(row)
-    finish(rows, options, title=f"flags of folders of overviews at a rate of {RATE:g}")
+    title = f"flags of folders at a rate of {RATE:g}"
+    write(rows, options, title=title)
+    print_table([shown(row) for row in rows], title=title)
     return 0
 
 

@@ -181,15 +181,15 @@ def probability_unusual(p_values: Array, said: Array | None = None) -> Array:
     return told if said is None else np.where(np.isnan(said), told, said)
 
 
-def object_p_values(scores: Array, fewest: int = FEWEST_OBJECT_SCORES) -> Array:
+def object_p_values(scores: Array) -> Array:
     """(N,) → (N,) P(an ordinary place holds an object as extreme): scores of ``envs.extremes``, all places of a look.
 
     Up to its upper tenth the survey itself tells. Beyond, a score counts as what it is, a logarithm of probability; at
     first somewhat more, for the less surprised of two tails was taken, and less where a common kind scores high.
-    Raises ValueError for fewer than ``fewest`` scores.
+    Raises ValueError for fewer than 500 scores.
     """
-    if len(scores) < fewest:
-        needed = f"{fewest} are needed"
+    if len(scores) < FEWEST_OBJECT_SCORES:
+        needed = f"{FEWEST_OBJECT_SCORES} are needed"
         raise ValueError(f"{len(scores)} scores are too few to know how far ordinary objects reach: {needed}")
     known = np.quantile(scores, (0.0, 0.5, 0.8, 0.9))
     depth = -np.log(np.array([1.0, 0.5, 0.2, 0.1]))

@@ -63,10 +63,10 @@ def test_few_equal_things_and_turned_lattices_are_flagged_at_the_rate(draw, many
 
 
 def test_among_many_objects_the_most_extreme_one_speaks_for_its_cell():
-    told = judged(folder(discs, 48, 1, odd=True))[1]
+    told = judged(folder(discs, 48, 1, images=32, odd=True))[1]
     assert told.without_objects == ""
     assert q_values(told.p_values)[ODD] <= 0.1 and told.by_object[ODD]
-    plain = judged(folder(discs, 48, 1))[1]
+    plain = judged(folder(discs, 48, 1, images=32))[1]
     assert not (q_values(plain.p_values) <= 0.1).any()
 
 
@@ -74,8 +74,11 @@ def test_why_objects_are_not_judged_is_told():
     assert "of the cells hold none; larger ones, by --cell" in judged(folder(discs, 3, 1))[1].without_objects
     assert judged(folder(lattice, 0, 1))[1].without_objects == "a lattice fills most cells"
     few = judged(folder(discs, 48, 1, images=9))[1]
-    assert few.without_objects.startswith("144 cells are too few") and not few.by_object.any()
-    assert judged(folder(discs, 48, 1), by_objects=False)[1].without_objects
+    assert (
+        few.without_objects.startswith("144 cells are too few to know how far ordinary objects reach: 500")
+        and not few.by_object.any()
+    )
+    assert judged(folder(discs, 48, 1), by_objects=False)[1].without_objects.startswith("the network")
 
 
 def test_the_property_that_speaks_is_named_first():
