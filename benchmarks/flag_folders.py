@@ -2,9 +2,11 @@
 
     python -m benchmarks.flag_folders            three minutes on one core
     python -m benchmarks.flag_folders --quick    two specimens
+    python -m benchmarks.flag_folders --only drawn
 
 The specimens are those of ``benchmarks.flags``. A folder has all 64 overviews of a specimen, or 12 of them drawn; or
-the four quarters of a recorded bright field, in cells of 32 pixels. A cell is true where a rare feature reaches into
+the four quarters of a recorded bright field, in cells of 32 pixels; or 12 drawn images of ``benchmarks.flag_nulls``
+(other seeds), in one of which there is a larger ring or a rod. A cell is true where a rare feature reaches into
 it, and a feature is recalled where a cell that it reaches is flagged. before: by the distance of whole cells and the
 null of surveys alone, as was flagged before cells of folders that hold little had to stand out beyond the tail of their
 own folder, and objects were judged. Each interval is a bootstrap over specimens, 95 %, the last line paired.
@@ -13,6 +15,7 @@ own folder, and objects were judged. Each interval is a bootstrap over specimens
 from __future__ import annotations
 
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,12 +25,14 @@ import tifffile
 import torch
 
 from benchmarks.common import DATA, arguments, print_table, write
+from benchmarks.flag_nulls import COLUMNS, KINDS, ROWS, SIDE_PX
 from benchmarks.flagging_methods import Keeping, Shown
 from benchmarks.flags import LOOPS, shown
 from benchmarks.flags_flown import LOOP_SITE_PX, column, environment, loops
 from envs.actions import LookAt
 from envs.descriptors import describe_windows
 from envs.novelty import NoveltyScorer
+from envs.scorers import Window
 from models.encoder import load_encoder
 from surveys.folder import flag_images
 from surveys.significance import q_values, single_tail
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[np.float64]
 
 SEED, SPECIMENS, RATE, CELL_PX, DRAWN = 41_000, 16, 0.1, 64, 12
+DRAWN_KINDS, FOLDERS = ("8 discs, none touching", "one lattice, turned", "smooth film"), 20
 MEASURES = ("flags", "right", "recall")
 
 
@@ -56,6 +62,31 @@ def quarters(name: str) -> tuple[Shown, list[set[int]]]:
     return Shown.of([step for step in steps if step.score and len(step.score.cells) > 1], scorer), [
         s for _, s in features
     ]
+
+
+def drawn(kind: str, rare: str, seed: int) -> tuple[Shown, list[set[int]]]:
+    """Twelve images of one kind; one rare thing lies in the first, within a cell or across some."""
+    images, windows = {}, {}
+    for number in range(DRAWN):
+        rng = np.random.default_rng((SEED, seed, number))
+        image = KINDS[kind](rng)
+        if number == 0:
+            row, column, turn = *rng.uniform(20, SIDE_PX - 20, 2), rng.uniform(0, np.pi)
+            along = (ROWS - row) * np.cos(turn) + (COLUMNS - column) * np.sin(turn)
+            across = (COLUMNS - column) * np.cos(turn) - (ROWS - row) * np.sin(turn)
+            far = np.hypot(along, across)
+            thing = (far < 12) & (far > 8) if rare == "ring" else (np.abs(along) < 18) & (np.abs(across) < 3)
+            image = image + 25 * thing
+        images[number] = rng.poisson(image).astype(np.float32)
+        for place in range((SIDE_PX // CELL_PX) ** 2):
+            top, left = (CELL_PX * n for n in divmod(place, SIDE_PX // CELL_PX))
+            windows[number, 100 * number + place] = Window((top, top + CELL_PX), (left, left + CELL_PX))
+    cells = {
+        target
+        for (number, target), window in windows.items()
+        if number == 0 and thing[slice(*window.rows_px), slice(*window.columns_px)].sum() > 0.1 * thing.sum()
+    }
+    return Shown(images, windows), [cells]
 
 
 def flagged(encoder: Encoder, seen: Shown, chosen: list[int], cell_px: int) -> dict[str, set[int]]:
@@ -94,7 +125,10 @@ def judged(called: set[int], features: list[set[int]], there: set[int]) -> Array
 
 
 def main() -> int:
-    options = arguments(__doc__).parse_args()
+    parser = arguments(__doc__)
+    parser.add_argument("--only", choices=("overviews", "loops", "drawn"), help="one kind of folder")
+    options = parser.parse_args()
+    sets = ("overviews", "loops", "drawn") if options.only is None else (options.only,)
     torch.set_num_threads(1)
     encoder = load_encoder()
     found: dict[tuple[str, str], list[Array]] = {}
@@ -104,15 +138,20 @@ def main() -> int:
         for method, called in flagged(encoder, seen, chosen, cell_px).items():
             found.setdefault((name, method), []).append(judged(called, features, there))
 
-    for seed in range(SEED, SEED + (2 if options.quick else SPECIMENS)):
+    for seed in range(SEED, SEED + (2 if options.quick else SPECIMENS)) if "overviews" in sets else ():
         seen, features = overviews(seed)
         every = sorted({number for number, _ in seen.windows})
         for many in (len(every), DRAWN):
             chosen = np.random.default_rng(seed).choice(every, many, replace=False).tolist()
             judge(f"{many} overviews", seen, features, sorted(chosen), CELL_PX)
-    for name in sorted(path.name for path in (DATA / LOOPS).glob("*.png"))[: 2 if options.quick else None]:
+    recorded = sorted(path.name for path in (DATA / LOOPS).glob("*.png")) if "loops" in sets else []
+    for name in recorded[: 2 if options.quick else None]:
         seen, features = quarters(name)
         judge("dislocation loops", seen, features, sorted({number for number, _ in seen.windows}), LOOP_SITE_PX)
+    for kind, rare in product(DRAWN_KINDS, ("ring", "rod")) if "drawn" in sets else ():
+        for seed in range(2 if options.quick else FOLDERS):
+            seen, features = drawn(kind, rare, seed)
+            judge(f"{kind}, and one {rare}", seen, features, list(range(DRAWN)), CELL_PX)
     rows = []
     for name in dict.fromkeys(name for name, _ in found):
         both = {method: np.array(found[name, method]) for method in ("adaptem", "before")}
