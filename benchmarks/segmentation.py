@@ -143,6 +143,7 @@ def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--draws", type=int, default=3, help="of the frames that are labelled")
     parser.add_argument("--only", choices=("loops", "ti"), help="this set alone")
+    parser.add_argument("--shots", type=int, choices=SHOTS, help="labelled frames, these alone")
     parser.add_argument("--methods", default=",".join(METHODS), help=f"of {', '.join(METHODS)}; by itself all")
     options = parser.parse_args()
     if unknown := set(options.methods.split(",")) - set(METHODS):
@@ -162,17 +163,23 @@ def main() -> int:
             print_table(agreed, title="titanium's first three frames, experts' outlines of one against the next's")
         if options.quick:
             frames = [(image[:256, :256], known[:256, :256]) for image, known in frames][:6]
-        rows += compared(name, frames, draws, encoder, options.methods.split(","))
+        shots = SHOTS if options.shots is None else (options.shots,)
+        rows += compared(name, frames, shots, draws, encoder, options.methods.split(","))
     finish(rows, options, title="defects from k labelled frames, on the others")
     return 0
 
 
 def compared(
-    name: str, frames: list[tuple[Floats, Objects]], draws: int, encoder: Any, methods: Sequence[str]
+    name: str,
+    frames: list[tuple[Floats, Objects]],
+    every_shots: Sequence[int],
+    draws: int,
+    encoder: Any,
+    methods: Sequence[str],
 ) -> list[dict[str, Any]]:
     rows, seen = [], [describe(image) for image, _ in frames]
     usable = [n for n, (_, known) in enumerate(frames) if known.any()]
-    for shots in SHOTS:
+    for shots in every_shots:
         found: dict[str, list[list[dict[str, float]]]] = {}
         for draw in track(range(draws), f"{name}, k = {shots}", transient=True):
             chosen = np.random.default_rng((draw, shots)).choice(usable, shots, replace=False).tolist()
