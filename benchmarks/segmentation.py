@@ -1,6 +1,6 @@
 """Defects from a few labelled frames, against experts, on frames not used.
 
-    python -m benchmarks.segmentation            about half an hour on one core
+    python -m benchmarks.segmentation            20 minutes of one core
     python -m benchmarks.segmentation --quick    one draw, a quarter of each frame
 
 Recorded frames with experts' masks: ``loops``, dislocation loops in bright field (8 frames of 200 nm), and ``ti``,
