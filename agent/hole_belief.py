@@ -94,8 +94,8 @@ HYPOTHESES = (
     replace(_GOOD, name="inverted", weight=0.05, mistaken=0.95),
 )
 """Means and effects rounded from fits to three grids of a real survey whose predictions were damaged on purpose
-(`python -m benchmarks.holes_prior`); spreads are wider than those fits', since another survey will differ. Six grids hold
-too few patches to fit how often a predictor errs about all of one: there half of the good ones are taken to."""
+(`python -m benchmarks.holes_prior`); spreads are wider than those fits', since another survey will differ. How
+often a predictor is wrong about a whole patch, so few patches do not tell: half of the good ones are taken to be."""
 
 
 @dataclass(slots=True)

@@ -106,10 +106,10 @@ class Holes:
     def damaged(self, kind: str, seed: int = 0) -> Holes:
         """With predictions that mislead, to see who finds it out.
 
-        ``flipped20``: one hole in five, drawn by ``seed``, has the prediction of the opposite rank; ``constant``: all
-        are alike; ``inverted``: all have that of the opposite rank; ``shuffled``: those of each square are handed round
-        in it, drawn by ``seed``; ``given``: as they are. Raises ConfigError for
-        another kind.
+        ``flipped20``: one hole in five, drawn by ``seed``, has the prediction of the opposite rank; ``patches20``: so
+        have all holes of one patch in five; ``inverted``: all have; ``constant``: all are alike; ``shuffled``: those of
+        each square are handed round in it, drawn by ``seed``; ``given``: as they are. Raises ConfigError for another
+        kind.
         """
         order = np.argsort(self.score, kind="stable")
         opposite = np.empty_like(self.score)
@@ -127,13 +127,16 @@ class Holes:
                     rows = np.flatnonzero(self.parents[:, 1] == square)
                     score[rows] = score[rng.permutation(rows)]
                 return replace(self, score=score)
-        share = kind.removeprefix("flipped")
-        if not (kind.startswith("flipped") and share.isdigit() and int(share) <= 100):
+        whole = kind.startswith("patches")
+        share = kind.removeprefix("patches" if whole else "flipped")
+        if share == kind or not (share.isdigit() and int(share) <= 100):
             raise ConfigError(
-                f"predictions {kind!r} were asked: give given, flipped0 to flipped100, constant, inverted, shuffled"
+                f"predictions {kind!r} were asked: give given, flipped0 to flipped100, patches0 to patches100, "
+                "constant, inverted, shuffled"
             )
-        count = round(len(self) * int(share) / 100)
-        chosen = np.random.default_rng(seed).choice(len(self), count, replace=False)
+        units = int(self.parents[:, 2].max()) + 1 if whole else len(self)
+        drawn = np.random.default_rng(seed).choice(units, round(units * int(share) / 100), replace=False)
+        chosen = np.isin(self.parents[:, 2], drawn) if whole else drawn
         score = self.score.copy()
         score[chosen] = opposite[chosen]
         return replace(self, score=score)

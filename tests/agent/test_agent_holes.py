@@ -129,6 +129,21 @@ def test_neighbours_tell_which_predictions_are_mistaken():
     assert loss[0] < 0.9 * loss[1]
 
 
+def test_a_predictor_that_is_right_elsewhere_may_be_wrong_about_a_whole_patch():
+    """Of six patches it calls four good, three of them rightly; three images in the fourth are enough."""
+    patch, number = np.divmod(np.arange(6 * 16), 16)
+    parents = np.stack([np.zeros_like(patch)] * 2 + [patch], axis=1)
+    place_px = np.stack([number % 4, number // 4], axis=1) * 100.0
+    score, wrong = np.where(patch < 4, 0.7, -0.7), patch == 3
+    good = (score > 0) & ~wrong
+    belief = HoleBelief(score, parents, place_px)
+    assert belief.good_probability()[wrong].min() > 0.8
+    seen = np.flatnonzero((number < 3) & (patch < 4))
+    belief.learn(seen, good[seen].astype(float))
+    p = belief.good_probability()
+    assert p[wrong & (number > 8)].max() < 0.5 < 0.65 < p[good].min()
+
+
 def test_what_neighbours_were_measured_to_be_is_heard_where_predictions_say_nothing():
     side = 5
     column, row = (each.ravel() for each in np.indices((side, side)))

@@ -82,6 +82,12 @@ def test_damage_is_what_it_says(table):
     assert (flipped.score != holes.score).sum() == 3
     assert np.array_equal(flipped.score, holes.damaged("flipped50", seed=3).score)
     assert np.array_equal(flipped.good, holes.good)
+    whole, inverted_too = holes.damaged("patches50", seed=3).score, holes.damaged("patches100").score
+    changed = [
+        set(whole[holes.parents[:, 2] == patch] != holes.score[holes.parents[:, 2] == patch]) for patch in range(4)
+    ]
+    assert sorted(changed, key=str) == [{False}, {False}, {True}, {True}]
+    assert np.array_equal(inverted_too, inverted.score)
     shuffled = holes.damaged("shuffled", seed=1)
     for square in range(3):
         inside = holes.parents[:, 1] == square
