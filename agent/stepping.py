@@ -58,6 +58,9 @@ class Stepper:
     def failed(self, look: int, place: int, electrons: float, *, lasting: bool) -> None:
         self._tracker.failed(look, place, electrons, lasting=lasting)
 
+    def settle(self) -> None:
+        self._tracker.settle()
+
     def act(self) -> Choice:
         """An order where one is due and worth it, else what the tracker chooses."""
         found = self._order() if self._due() else None

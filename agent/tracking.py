@@ -7,8 +7,10 @@ measured ─► observe ───┘        └─► probabilities of laws, par
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -62,7 +64,8 @@ class Tracker:
         self.changes: list[Change] = []
         self.spent = 0.0
         self.fluence_e_per_A2 = np.zeros(places)
-        self._unbet: list[tuple[Reading, float | None, Array, float]] = []
+        self._unbet: deque[Callable[[], None]] = deque()
+        """What the rivals have still to live through, in order."""
         self._refused: set[tuple[int, int]] = set()
         self._offered = [(n, place) for n in range(len(mission.looks)) for place in range(places)]
         self._channels = [
@@ -77,9 +80,8 @@ class Tracker:
 
     def wait(self, duration_s: float, conditions: Conditions) -> None:
         """Time passes under conditions that hold meanwhile."""
-        self._settle()
         self.filter.wait(duration_s, conditions)
-        self.rivals.wait(duration_s, conditions)
+        self._unbet.append(partial(self.rivals.wait, duration_s, dict(conditions)))
 
     def observe(self, reading: Reading) -> None:
         """Take up what an exposure has told."""
@@ -93,7 +95,9 @@ class Tracker:
         known = self.trend.knows(reading)
         log_trend = self.trend.learn(reading)
         doubts = self.doubts.learn(self.filter.last_foreseen)
-        self._unbet.append((reading, log_trend if known else None, doubts, self.filter.last_log_density))
+        self._unbet.append(
+            partial(self._bet, reading, log_trend if known else None, doubts, self.filter.last_log_density)
+        )
 
     def failed(self, look: int, place: int, electrons: float, *, lasting: bool) -> None:
         """A look told nothing; where that will last it is not offered again. ``electrons``: spent all the same."""
@@ -102,16 +106,20 @@ class Tracker:
         if lasting:
             self._refused.add((look, place))
 
-    def _settle(self) -> None:
-        """Bets on what was read: no look depends on them, so that they are made while time passes."""
+    def settle(self) -> None:
+        """Make the bets on all that was read: no look depends on them, so that they may be made after a choice."""
         while self._unbet:
-            reading, log_trend, doubts, log_laws = self._unbet.pop(0)
-            self.none.bet(log_trend, doubts, self.rivals.learn(reading), log_laws)
+            self._unbet.popleft()()
+
+    def _bet(self, reading: Reading, log_trend: float | None, doubts: Array, log_laws: float) -> None:
+        self.none.bet(log_trend, doubts, self.rivals.learn(reading), log_laws)
 
     @property
     def none_of_these(self) -> bool:
-        """Whether none of the laws explains what was seen: bets against all were won, or something was not foretold."""
-        self._settle()
+        """Whether none of the laws explains what was seen: bets against all were won, or something was not foretold.
+
+        As far as bets are settled.
+        """
         return self.none.said or bool(self.changes)
 
     def _watch(self, reading: Reading) -> None:

@@ -72,6 +72,7 @@ def one(process: str, seed: int) -> dict[str, Any]:
         known.wait(env.now_s - began_s, held)
         held = holder.read(env.holder(), [name])
     env.close()
+    known.settle()
     law, truth = TRUTH[process]
     read = rate_factor(expected, np.array([1.5]), held)[0]  # over that of the true 730 K, or 1 mM
     there = {n: value if n == "start_nm" else value / read for n, value in truth.items()}

@@ -166,6 +166,7 @@ def follow(world: World, mission: Mission, policy: Policy, wrong: Wrong, seed: i
             run.looks.append((tracker.now_s, look.name, choice.place))
         run.latency_s.append(time.process_time() - began_s - rendered_s)
         run.read.append(rendered_s > 0)
+        tracker.settle()
         t_s = tick * TICK_S
         for duration_s, conditions in world.coming(t_s, t_s + TICK_S):
             tracker.wait(duration_s, conditions)

@@ -137,6 +137,7 @@ def one(method: str, seed: int, sensors: Mapping[str, Sensor]) -> dict[str, Any]
             heater.kelvin = programmed(now_s, now_s + TICK_S)[0][1]["temperature_K"]
         there.wait(TICK_S, heater.kelvin)
         agent.wait(TICK_S, {"temperature_K": heater.kelvin})
+    tracker.settle()
     known = tracker.filter
     told = {each.name: each for each in known.estimates(LAW)}
     energy = told[ENERGY]

@@ -64,13 +64,15 @@ class MovieSettings(Settings):
         try:
             with table.open(newline="", encoding="utf-8-sig") as file:
                 rows = list(csv.DictReader(file))
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"frames: {table} cannot be read as a table ({error})") from error
         if "times_s" in given or not rows or not {"frame", "time_s"} <= set(rows[0]):
             raise ValueError(
                 f"frames: {table} must have the columns frame and time_s and a row for each frame, and times_s must "
                 "then be left out"
             )
+        if odd := [n for n, row in enumerate(rows, start=2) if not row["frame"] or not row["time_s"]]:
+            raise ValueError(f"frames: {table}, line {odd[0]}: a frame or its time is missing; give both")
         return given | {
             "frames": [str(table.parent / row["frame"]) for row in rows],
             "times_s": [row["time_s"] for row in rows],

@@ -45,9 +45,14 @@ class CountSensor:
     counter: Counter
 
     def measure(self, frame: Frame, look: TrackLook) -> Measured:
-        """Raises InstrumentError for an image that says nothing (constant, not finite)."""
+        """A stream's sum is read as its mean, which is what one frame shows.
+
+        Raises InstrumentError for an image that says nothing (constant, not finite).
+        """
         try:
-            told = self.counter.count(describe(frame.signals[look.signal].data))
+            told = self.counter.count(
+                describe(np.asarray(frame.signals[look.signal].data, dtype=np.float64) / look.frames)
+            )
         except ValueError as error:
             raise InstrumentError(f"{look.name}: nothing was counted, {error}") from error
         values, sds = np.full(5, np.nan), np.full(5, np.nan)

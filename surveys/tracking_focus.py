@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from envs.skills import SkillResult
+    from envs.step import Fault
     from surveys.tracking_blocks import FocusSettings
     from surveys.tracking_rows import Row
 
@@ -30,6 +31,8 @@ class FocusKeeper:
         self.cost = sum(each.electrons(current_pA) for each in self.skill.cost_exposures())
         """Electrons of the longest sweep."""
         self._every_s, self._last_s, self.sweeps, self.spent = settings.every_s, 0.0, 0, 0.0
+        self.at_nm: float | None = None
+        """What the last sweep has set; None: none has set any."""
         self.trouble = ""
         for row in begun:
             if (told := row.get("focus")) is not None:
@@ -48,7 +51,9 @@ class FocusKeeper:
             )
         return False
 
-    def learn(self, now_s: float, found: SkillResult | None, electrons: float) -> dict[str, Any]:
+    def learn(
+        self, now_s: float, found: SkillResult | None, electrons: float, fault: Fault | None = None
+    ) -> dict[str, Any]:
         """Take up what a sweep came to; what is kept of it. None: it failed."""
         before, after = (
             None if found is None else found.data.get(f"defocus_{when}_nm") for when in ("before", "after")
@@ -61,15 +66,17 @@ class FocusKeeper:
         told = {
             "at_s": now_s,
             "moved_nm": moved_nm,
+            "after_nm": self.at_nm if after is None else after,
             "every_s": every_s,
             "electrons": electrons,
-            "message": "" if found is None else found.message,
+            "message": found.message if found is not None else "" if fault is None else fault.message,
         }
         self._take_up(told)
         return told
 
     def _take_up(self, told: Mapping[str, Any]) -> None:
         self._every_s, self._last_s = told["every_s"], told["at_s"]
+        self.at_nm = told["after_nm"]
         self.spent += told["electrons"]
         self.sweeps += 1
         self.trouble = (

@@ -26,6 +26,10 @@ class Follower(Protocol):
 
     def act(self) -> Choice: ...
 
+    def settle(self) -> None:
+        """What no choice depends on, and is done after one."""
+        ...
+
 
 class FollowingMind:
     """Tells the agent everything in order, in a thread of its own, and takes what it chooses in time.
@@ -35,7 +39,7 @@ class FollowingMind:
     """
 
     def __init__(self, agent: Follower, deadline_s: float | None) -> None:
-        self.agent, self._deadline_s = agent, deadline_s
+        self.agent, self.deadline_s = agent, deadline_s
         self._calls: queue.SimpleQueue[tuple[int, Callable[[], Any]] | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[int, Any, str]] = queue.SimpleQueue()
         self._asked = 0
@@ -61,13 +65,14 @@ class FollowingMind:
 
     def act(self) -> Choice | None:
         """What it chooses; None where it gave nothing within the deadline, or broke."""
-        return self._ask(self.agent.act, self._deadline_s)
+        return self._ask(self.agent.act, self.deadline_s)
 
     def ask(self, question: Callable[[], dict[str, Any]], patience_s: float) -> dict[str, Any] | None:
         """What is answered once it has worked through everything; None: nothing within so long, or it broke."""
         found: list[dict[str, Any]] = []
 
         def answer() -> Choice:
+            self.agent.settle()
             found.append(question())
             return Choice(None, 0, 0.0, 0.0, "")
 
@@ -75,7 +80,12 @@ class FollowingMind:
 
     def settle(self, patience_s: float) -> bool:
         """Whether it has worked through everything, at the end, within so long."""
-        return self._ask(lambda: Choice(None, 0, 0.0, 0.0, ""), patience_s) is not None
+
+        def work() -> Choice:
+            self.agent.settle()
+            return Choice(None, 0, 0.0, 0.0, "")
+
+        return self._ask(work, patience_s) is not None
 
     def _ask(self, call: Callable[[], Choice], deadline_s: float | None) -> Choice | None:
         until_s = None if deadline_s is None else time.monotonic() + deadline_s
@@ -110,3 +120,10 @@ class FollowingMind:
                     self.failures.append(trouble)
             if number:
                 self._answers.put((number, value, trouble))
+                self._settle()  # after each answer and never else, so that a simulated run repeats
+
+    def _settle(self) -> None:
+        try:
+            self.agent.settle()
+        except Exception as error:  # as above
+            self.failures.append(f"the agent failed: {type(error).__name__}: {error}")

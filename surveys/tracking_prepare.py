@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +15,8 @@ from agent.tracking_mission import Mission
 from configs.load import ConfigError
 from envs.track_standards import standards
 from envs.tracked import ImageSensor, Sensor, SpectrumSensor
-from instruments.movie import MovieSettings
+from instruments.clock import SimulatedClock
+from instruments.movie import MovieMicroscope, MovieSettings
 from instruments.simulated.settings import SimulatedSettings
 from models.kinetics_laws import all_laws
 from models.kinetics_phases import Front, Transformation
@@ -51,6 +54,8 @@ def prepare(settings: TrackSettings) -> Following:
             "so far; follow one of these"
         )
     looks = settings.track_looks()
+    if isinstance(instrument, MovieSettings):
+        _check_movie(instrument, settings, looks)
     known = {**instrument.detectors(), **instrument.slow_detectors()}
     if missing := sorted({look.signal for look in looks} - set(known)):
         raise ConfigError(f"looks read {', '.join(missing)}; this instrument has {', '.join(known)}")
@@ -87,6 +92,30 @@ def prepare(settings: TrackSettings) -> Following:
     return Following(settings, mission, sensors)
 
 
+def _check_movie(movie: MovieSettings, settings: TrackSettings, looks: Sequence[TrackLook]) -> None:
+    """Raises ConfigError where it cannot show what is asked of it, or would show one frame as if it were several."""
+    scope = MovieMicroscope(movie, SimulatedClock())
+    apart_s = statistics.median(b - a for a, b in itertools.pairwise(movie.times_s))
+    if settings.tick_s < 0.9 * apart_s:
+        raise ConfigError(
+            f"tick_s is {settings.tick_s:g} and the movie's frames are {apart_s:g} s apart: one frame would count as "
+            f"several; give {math.ceil(apart_s)} at least"
+        )
+    if settings.horizon_s > scope.ends_s + 2 * apart_s:
+        raise ConfigError(
+            f"horizon_s is {settings.horizon_s:g} and the movie ends after {scope.ends_s:g} s: its last frame would "
+            "count as several; follow it no longer"
+        )
+    width_nm, height_nm = scope.size_nm
+    for place, look in itertools.product(settings.places_nm(), looks):
+        half_nm = look.field_of_view_nm / 2 - 1e-6 * look.field_of_view_nm
+        if abs(place[0]) + half_nm > width_nm / 2 or abs(place[1]) + half_nm > height_nm / 2:
+            raise ConfigError(
+                f"looks.{look.name}: {look.field_of_view_nm:g} nm at ({place[0]:g}, {place[1]:g}) nm reach beyond what "
+                f"was recorded, {width_nm:g} × {height_nm:g} nm: look nearer, or at less"
+            )
+
+
 def _sensors(settings: TrackSettings, looks: Sequence[TrackLook]) -> dict[str, Sensor]:
     """What each signal tells: counts as labelled frames show them, and all else by standards. Raises ConfigError."""
     counts, instrument = settings.counts, settings.instrument
@@ -96,6 +125,8 @@ def _sensors(settings: TrackSettings, looks: Sequence[TrackLook]) -> dict[str, S
     if counts is not None:
         if not counted:
             raise ConfigError(f"counts.signal is {counts.signal!r}, which no look reads: name one that does")
+        if isinstance(instrument, SimulatedSettings) and instrument.detectors().get(counts.signal) is None:
+            raise ConfigError(f"counts.signal {counts.signal!r} is no image, and objects are counted in images alone")
         found[counts.signal] = count_sensor(counts, counted, settings.seed)
     if not others:
         return found
@@ -134,6 +165,8 @@ def _for_focus(settings: TrackSettings, current_pA: float) -> float:
     """Raises ConfigError where it pays no sweep."""
     if settings.focus is None:
         return 0.0
+    if isinstance(settings.instrument, MovieSettings):
+        raise ConfigError("focus: a recorded movie has its focus for good; leave it out")
     if (cost := FocusKeeper(settings.focus, current_pA).cost) > settings.focus.electrons:
         raise ConfigError(
             f"focus.electrons {settings.focus.electrons:g}: one sweep may take {cost:.3g}; raise it, or make "

@@ -115,9 +115,9 @@ def so_far(rows: Sequence[Row], steps: int, electrons: float, mission: Mission) 
         here = [(row["place"], row["electrons"], row["look"])] if row["values"] and row["decided_by"] != RUNNER else []
         if row["failed"]:
             here.append((row["failed"]["place"], row["failed"]["electrons"], row["look"]))
-        for place, electrons, name in here:
+        for place, spent, name in here:
             look = next(each for each in mission.looks if each.name == name)
-            fluence[place] += electrons / (look.field_of_view_nm**2 * 100.0)
+            fluence[place] += spent / (look.field_of_view_nm**2 * 100.0)
     last = rows[-1]
     return SoFar(
         started_s=last["clock_s"] - last["ended_s"],

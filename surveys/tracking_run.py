@@ -12,6 +12,7 @@ from agent.stepping import Stepper
 from agent.tracking import Tracker
 from configs.errors import ConfigError
 from envs.step import Decision
+from instruments.types import Optics
 from surveys.signals import Interruption
 from surveys.tracking_aside import Asides
 from surveys.tracking_focus import FocusKeeper
@@ -64,7 +65,7 @@ class Run:
     def _asides(self, begun: Sequence[Row]) -> Asides:
         focus, current_pA = self.following.settings.focus, self.following.mission.current_pA
         keeper = None if focus is None else FocusKeeper(focus, current_pA, begun)
-        return Asides(self.following.settings, keeper, begun[-1]["asides"] if begun else 0)
+        return Asides(self.following.settings, keeper, begun)
 
     def _agent(self) -> Follower:
         """Who decides: the tracker, which may step the holder where that is allowed."""
@@ -80,12 +81,10 @@ class Run:
         """``watch`` is called after every tick."""
         env, asides = self.env, self.asides
         while not env.over() and not self.stop.is_set():
-            if asides.focus is not None and asides.focus.due(env.now_s):
+            if asides.control_due(env.now_s):
+                self._keep_aside(asides.control(env, self.following.mission))
+            elif asides.focus_due(env.now_s):
                 self._keep_aside(asides.refocus(env))
-            elif asides.controls_due(env.now_s):
-                for n in range(len(self.following.settings.controls.places)):
-                    self._keep_aside(asides.control(env, self.following.mission, n))
-                asides.rounds += 1
             else:
                 self._tick()
                 if watch is not None:
@@ -184,7 +183,7 @@ class Run:
         waits = env.situation.task.actions - 1
         action = look * len(mission.places_nm) + self._turn % len(mission.places_nm)
         paced = mission.electrons * (env.now_s + mission.tick_s) / mission.horizon_s
-        if env.electrons + prices[look] > paced or not env.action_masks()[action]:
+        if env.electrons - self.asides.electrons + prices[look] > paced or not env.action_masks()[action]:
             return waits
         self._turn += 1
         return action
@@ -201,7 +200,7 @@ class Run:
             "against_all": self._known.log_against_all,
             "changes": self._known.changes,
             "fault": "; ".join(faults) or None,
-            "asides": self.asides.rounds,
+            "asides": self.asides.made,
             "drift": None if keeper is None else keeper.state() | {"away_nm": tick.away_nm},
             "orders": self.env.ordered,
             "ended_s": self.env.now_s,
@@ -216,7 +215,7 @@ class Run:
 
     def so_far(self) -> dict[str, Any] | None:
         """What is known now, of an agent that may be at work; None: it gave no answer in time."""
-        found = self.mind.ask(lambda: self.summary(final=False), _SETTLE_S)
+        found = self.mind.ask(lambda: self.summary(final=False), self.mind.deadline_s or _SETTLE_S)
         told = f"{self.env.now_s:.0f} of {self.following.settings.horizon_s:g} s, and it goes on"
         return None if found is None else found | {"ended": told}
 
@@ -254,10 +253,13 @@ class Run:
         last = rows[-1]
         self.held = dict(last["held"])
         self.asides = self._asides(rows)
+        if self.asides.focus is not None and self.asides.focus.at_nm is not None:
+            self.guard.tune(Optics(defocus_nm=self.asides.focus.at_nm))  # a crash may have left a sweep half made
         self.holder.held = dict(last["held"])
         self.late += sum(row["decided_by"] == "fallback" for row in rows)
         if (gone_s := self.env.now_s - last["ended_s"]) > 1e-9:
             tracker.wait(gone_s, self.held)
         told = sum(row["electrons"] + (row["failed"] or {"electrons": 0.0})["electrons"] for row in rows)
         tracker.spent += max(self.env.electrons - told, 0.0)  # of what a crash cut off from its row
+        tracker.settle()
         self._known = tracker.known()

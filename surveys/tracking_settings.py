@@ -83,7 +83,14 @@ class TrackSettings(Settings):
                 "expected names neither temperature_K nor supply: say what drives the process, or no law can follow "
                 "the holder"
             )
-        for order in () if self.holder.by_itself else self.program:
+        for order in self.program:
+            if self.holder.by_itself:
+                if order.condition not in self._drives():
+                    raise ValueError(
+                        f"program tells of {order.condition}, which drives nothing in `expected` "
+                        f"({', '.join(self._drives())} does): name what does"
+                    )
+                continue
             if order.condition not in self.limits.conditions:
                 raise ValueError(
                     f"program orders {order.condition}, which limits.conditions does not allow: add it there"
@@ -118,7 +125,7 @@ class TrackSettings(Settings):
             raise ValueError(
                 "holder.may_step and holder.by_itself: it is stepped by the agent, or by itself; say which"
             )
-        if name not in {"temperature_K" if self.expected.temperature_K else None, self.expected.supply}:
+        if name not in self._drives():
             raise ValueError(f"holder.condition is {name}, which drives nothing in `expected`: name what does")
         limits = self.limits.conditions.get(name)
         if limits is None or limits.most_change is None:
@@ -134,6 +141,11 @@ class TrackSettings(Settings):
             raise ValueError(
                 f"program orders {name} more than once, and the agent may step it: leave it to one of them"
             )
+
+    def _drives(self) -> list[str]:
+        """Conditions that the laws know of."""
+        heat = ["temperature_K"] if self.expected.temperature_K is not None else []
+        return heat + ([] if self.expected.supply is None else [self.expected.supply])
 
     def stepped(self) -> str | None:
         """The condition that the agent may step; None: none."""

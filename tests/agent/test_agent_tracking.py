@@ -14,6 +14,7 @@ from envs.tracked import ImageSensor, SpectrumSensor, TrackLook
 from envs.unmixing import References
 from models.kinetics import Expected, shown, values_of
 from models.kinetics_laws import all_laws
+from models.kinetics_loose import Rivals
 from models.kinetics_nuisance import Reading
 
 EXPECTED = Expected(horizon_s=600.0, temperature_K=730.0, places_nm=((-300.0, 0.0), (300.0, 0.0)))
@@ -154,7 +155,7 @@ def test_half_of_the_particles_gone_at_once_is_foretold_by_no_law_and_a_still_sp
     assert all(270.0 <= times[0] <= 330.0 for times in said[1.0] if times)
 
 
-def test_eight_looks_tell_that_a_process_halts_as_no_law_does_and_bets_are_made_while_time_passes():
+def test_eight_looks_tell_that_a_process_halts_as_no_law_does_and_bets_are_made_when_they_are_settled():
     law = LAWS[7]
     values = values_of(law, np.zeros((1, len(law.parameters))))
     known, rng = Tracker(mission(sets=64), coming), np.random.default_rng(2)
@@ -166,13 +167,39 @@ def test_eight_looks_tell_that_a_process_halts_as_no_law_does_and_bets_are_made_
         told = np.where(np.isfinite(sds), truth + np.nan_to_num(sds) * rng.standard_normal(5), np.nan)
         before = known.none.log_evidence
         known.observe(Reading(known.now_s, view, "image", told, sds, electrons, "HAADF"))
-        assert known.none.log_evidence == before  # a choice need not wait for them
         if n < 7:
             known.wait(75.0, HOT)
-            assert known.none.log_evidence != before
+        assert known.none.log_evidence == before  # a choice need not wait for them
+        assert known.now_s == 75.0 * min(n + 1, 7)
+        known.settle()
+        assert known.none.log_evidence != before
     assert known.none_of_these
-    assert known.none.log_evidence != before  # who asks after the last look is told with it
     assert not known.changes  # nothing was sudden
+
+
+def test_a_rival_that_fails_costs_its_bet_and_not_the_laws_their_time(monkeypatch):
+    known, fail = Tracker(mission(sets=64), coming), [True]
+    learn = Rivals.learn
+
+    def now_and_then(rivals, reading):
+        if fail.pop() if fail else False:
+            raise RuntimeError("no density")
+        return learn(rivals, reading)
+
+    monkeypatch.setattr(Rivals, "learn", now_and_then)
+    truth = np.array([5.7, 1.8, 0.2, -0.2, 0.0])
+    sds = SENSORS["HAADF"].sds(IMAGE, known.mission.electrons_of(IMAGE), truth)
+    for n in range(3):
+        told = np.where(np.isfinite(sds), truth, np.nan)
+        known.observe(Reading(known.now_s, known.mission.view(IMAGE, 0), "image", told, sds, 1e7, "HAADF"))
+        known.wait(15.0, HOT)
+        if n == 0:
+            with pytest.raises(RuntimeError, match="no density"):
+                known.settle()
+        else:
+            known.settle()
+    assert known.now_s == 45.0
+    assert np.isfinite(known.none.log_evidence)
 
 
 def test_choosing_changes_nothing_and_is_the_same_twice():

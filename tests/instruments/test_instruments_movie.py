@@ -96,3 +96,28 @@ def test_what_it_cannot_do_is_told(movie):
         opened(movie, times_s=[0.0, 2.0, 1.0])
     with pytest.raises(ConfigError, match="no such file"):
         opened(movie, frames=["a.png", "b.png", "c.png"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("frame,time_s\n0.png,0\n,40\n", "line 3: a frame or its time is missing"),
+        ("time_s,frame\n0,0.png\n40\n", "line 3: a frame or its time is missing"),
+        ("file,time_s\n0.png,0\n", "must have the columns frame and time_s"),
+        ("frame,time_s\n", "must have the columns"),
+        ("frame,time_s\n0.png,0\n1.png,soon\n", "times_s"),
+    ],
+)
+def test_a_table_of_frames_that_says_too_little_is_refused_in_words(movie, tmp_path, text, said):
+    (tmp_path / "movie.csv").write_text(text)
+    asked = {name: value for name, value in movie.items() if name not in ("frames", "times_s")}
+    with pytest.raises((ConfigError, ValueError), match=said):
+        parse(asked | {"frames": str(tmp_path / "movie.csv")})
+
+
+def test_a_table_names_frames_beside_it(movie, tmp_path):
+    (tmp_path / "movie.csv").write_text("frame,time_s\n0.png,0\n1.png,100\n2.png,200\n")
+    asked = {name: value for name, value in movie.items() if name not in ("frames", "times_s")}
+    found = parse(asked | {"frames": str(tmp_path / "movie.csv")})
+    assert [str(path) for path in found.frames] == movie["frames"]
+    assert found.times_s == (0.0, 100.0, 200.0)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 pytest.importorskip("torch", reason="the extra 'simulate' is not installed")
 
+from agent.tracking import Tracker
 from archive.reader import SurveyReader
 from configs.load import ConfigError
 from envs.skills import SkillResult
@@ -111,17 +114,50 @@ def test_the_focus_is_swept_beside_what_is_followed_behind_guard_and_record(tmp_
     rows = read_rows(tmp_path / "run")
     swept = [row for row in rows if row["focus"]]
     assert len(swept) == found["focus"]["sweeps"] >= 3
-    assert [row["t_s"] for row in swept] == sorted({row["t_s"] for row in swept})  # none twice after the stop
+    apart_s = [b["t_s"] - a["t_s"] for a, b in pairwise(swept)]
+    assert min(apart_s) >= FOCUS["every_s"] / 3  # none again after the stop
     with SurveyReader(tmp_path / "run") as reader:
         focusing = [each for each in reader.exposures() if each.purpose is Purpose.FOCUS]
     assert sum(each.frame.electrons for each in focusing) == pytest.approx(found["focus"]["electrons"])
     assert all(each.footprint.y_nm == pytest.approx(1500.0, abs=50) for each in focusing)
-    assert found["electrons"] <= asked.electrons
+    with SurveyReader(tmp_path / "run") as reader:
+        spent = sum(each.frame.electrons for each in reader.exposures())
+    assert found["electrons"] == pytest.approx(spent)  # those from before the stop, too
+    assert spent <= asked.electrons
     at_nm = sum(row["focus"]["moved_nm"] for row in swept)
     lenses = Lenses(asked.instrument.column, asked.seed)
     left, off = (abs(lenses.probe(Optics(defocus_nm=nm), 0.0, swept[-1]["t_s"]).defocus_nm) for nm in (at_nm, 0.0))
     assert left < 100 < off
     assert "focus was swept" in write_tracking_report(tmp_path / "run").read_text()
+
+
+def test_no_sweep_comes_before_a_control_look_that_is_due_nor_so_late_that_one_would_wait(tmp_path):
+    asked = settings(
+        controls={"places": [{"x_nm": 0, "y_nm": -1500}, {"x_nm": 600, "y_nm": -1500}], "times": 2},
+        focus=FOCUS | {"every_s": 25.0, "sweep": {"field_of_view_nm": 200, "pixels": 64, "max_travel_nm": 160}},
+        electrons=2e8,
+        horizon_s=120,
+    )
+    found = run_tracking(prepare(asked), tmp_path / "run", lambda line: None)
+    mine = [row for row in read_rows(tmp_path / "run") if row["decided_by"] == "runner"]
+    aside = [row["t_s"] for row in mine if not row["focus"]]
+    assert len(aside) == 4
+    assert aside[0] < 1.0
+    assert aside[2] >= 120 - 10 * 3 - 1e-9
+    assert all(row["t_s"] < aside[2] or row["t_s"] > aside[3] for row in mine if row["focus"])
+    assert found["focus"]["sweeps"] >= 2
+
+
+def test_an_agent_that_breaks_is_stood_in_for_at_the_pace_of_its_own_electrons(tmp_path, monkeypatch):
+    def broken(tracker):
+        raise RuntimeError("no idea")
+
+    monkeypatch.setattr(Tracker, "act", broken)
+    looks = {}
+    for name, focus in (("with", FOCUS), ("without", None)):
+        asked = settings(focus=focus, electrons=1.6e8 if focus else 6e7)
+        looks[name] = run_tracking(prepare(asked), tmp_path / name, lambda line: None)["looks"]
+    assert looks["with"] >= looks["without"] - 1 >= 4
 
 
 def test_a_focus_whose_electrons_pay_no_sweep_is_refused_before_the_start():

@@ -11,8 +11,8 @@ from surveys.tracking_mind import FollowingMind
 class Slow:
     """An agent that takes its time, or breaks, at the decisions that are named."""
 
-    def __init__(self, late=(), broken=()):
-        self.late, self.broken, self.asked, self.heard = late, broken, 0, []
+    def __init__(self, late=(), broken=(), unsettled=()):
+        self.late, self.broken, self.unsettled, self.asked, self.heard = late, broken, unsettled, 0, []
 
     def wait(self, duration_s, conditions):
         self.heard.append(("wait", duration_s))
@@ -22,6 +22,11 @@ class Slow:
 
     def failed(self, look, place, electrons, *, lasting):
         self.heard.append(("failed", look, place, electrons, lasting))
+
+    def settle(self):
+        self.heard.append(("settled", self.asked))
+        if self.asked in self.unsettled:
+            raise RuntimeError("no bet")
 
     def act(self):
         self.asked += 1
@@ -75,5 +80,25 @@ def test_an_agent_that_breaks_is_told_of_and_hears_everything_all_the_same():
     mind.wait(5.0, {})
     mind.observe(None)
     assert mind.act() is not None
-    assert agent.heard == [("wait", 5.0), ("reading", None)]
+    assert [each for each in agent.heard if each[0] != "settled"] == [("wait", 5.0), ("reading", None)]
     mind.close()
+
+
+def test_what_no_choice_depends_on_is_done_after_each_and_at_the_end_and_where_it_fails_that_is_known():
+    agent = Slow(unsettled={2})
+    mind = FollowingMind(agent, deadline_s=None)
+    mind.wait(1.0, {})
+    mind.act()
+    mind.wait(2.0, {})
+    assert mind.act().why == "answer 2"
+    mind.act()
+    assert mind.settle(10.0)
+    mind.close()
+    assert agent.heard == [
+        ("wait", 1.0),
+        ("settled", 1),
+        ("wait", 2.0),
+        ("settled", 2),
+        *[("settled", 3)] * len(agent.heard[4:]),
+    ]
+    assert mind.failures == ["the agent failed: RuntimeError: no bet"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from skimage.draw import disk
 
 from archive.reader import SurveyReader
 from configs.load import ConfigError
+from instruments.types import Axis, Signal
 from review.tracking import write_tracking_report
 from surveys.tracking import resume_tracking, run_tracking
 from surveys.tracking_prepare import prepare, start_conditions
@@ -142,6 +144,10 @@ def test_what_anneals_in_a_movie_is_counted_and_explained_and_goes_on_where_it_w
             {"looks": {"image": {"signal": "image", "field_of_view_nm": 512, "pixels": 512, "dwell_us": 1}}},
             r"0\.png is 256 × 256 pixels; a labelled frame shows",
         ),
+        ({"tick_s": 10}, "frames are 40 s apart: one frame would count as several; give 40"),
+        ({"horizon_s": 900}, "the movie ends after 440 s: its last frame would count"),
+        ({"places": [{"x_nm": 1, "y_nm": 0}]}, r"512 nm at \(1, 0\) nm reach beyond what was recorded, 512 × 512"),
+        ({"focus": {"place": {"x_nm": 0, "y_nm": 0}, "electrons": 1e8}}, "a recorded movie has its focus for good"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_counted_is_refused_before_anything_is_exposed(movie, changes, said):
@@ -157,6 +163,22 @@ def test_a_mask_without_its_image_and_a_signal_that_no_look_reads_are_refused(mo
         prepare(following(folder, counts=asked))
     with pytest.raises(ConfigError, match="which no look reads"):
         prepare(following(folder, counts=asked | {"signal": "HAADF", "masks": folder / "masks"}))
+
+
+def test_a_stream_is_counted_as_one_of_its_frames(movie):
+    folder, counts = movie
+    look = {"signal": "image", "field_of_view_nm": 512, "pixels": PX, "dwell_us": 1, "frames": 4}
+    made = prepare(following(folder, looks={"image": look}))
+    shown = np.asarray(Image.open(folder / "3.png"), dtype=np.float32)
+    signal = Signal(4 * shown, (Axis("row", 2.0, "nm"), Axis("column", 2.0, "nm")))
+    frame = SimpleNamespace(signals={"image": signal})
+    told = made.sensors["image"].measure(frame, made.mission.looks[0])
+    assert np.exp(told.values[0]) * 0.512**2 == pytest.approx(counts[3], rel=0.15)
+
+
+def test_a_programme_that_is_foretold_names_what_drives_the_process(movie):
+    with pytest.raises(ValidationError, match="tells of temperatur_K, which drives nothing"):
+        following(movie[0], program=[{"at_s": 1, "condition": "temperatur_K", "value": 600}])
 
 
 def test_a_holder_is_stepped_by_the_agent_or_runs_by_itself(movie):
