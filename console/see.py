@@ -50,7 +50,7 @@ def flag(
         place = made_apart(out if out is not None else Path(f"{folder.resolve().name}-flags"), folder)
         found = images.flag_images(encoder, paths, rate=rate, cell_px=cell, by=by, said=said, progress=_told_progress)
         images.write_flags(found, place / "flags.csv")
-        _seeing("surveys.folder_said").write_to_say(found.to_say, cell, place / "say.csv")
+        table = _seeing("surveys.folder_said").write_to_say(found.to_say, cell, paths, place)
         _seeing("surveys.folder_picture").gallery(found.ranked).save(place / "flags.png")
         if json:
             refused = {str(path): why for path, why in found.refused.items()}
@@ -63,7 +63,7 @@ def flag(
                 {"image": str(path), "row_px": r, "column_px": c, "why": w} for (path, r, c), w in found.blind.items()
             ]
             show({"folder": str(place), "cells": found.cells, "ranked": ranked, "refused": refused, "blind": blind,
-                  "without_objects": found.without_objects, "said": found.said,
+                  "without_objects": found.without_objects, "said": found.said, "to_say": str(table),
                   "beyond_ratio": found.beyond})  # fmt: skip
             return
         for path, why in found.refused.items():
@@ -88,11 +88,9 @@ def flag(
         say("* flagged; the others are the next most unusual")
         say(f"{place / 'flags.csv'}, {place / 'flags.png'}")
         if found.said:
-            say(f"probabilities go by what was said of {found.said} cells")
+            say(f"probabilities go by what was said of {found.said} cells; what is flagged (*) stays as it was")
         else:
-            say(
-                f"to set the probabilities right: say yes or no in {place / 'say.csv'}, then --said {place / 'say.csv'}"
-            )
+            say(f"to set the probabilities right: say yes or no in {table}, then --said {table}")
 
 
 def measure(

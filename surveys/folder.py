@@ -122,7 +122,7 @@ def flag_images(
         raise ConfigError(f"cells of {cell_px} pixels were asked; give a multiple of 8, {SMALLEST_PX} at least")
     if not 0 < rate < 1:
         raise ConfigError(f"a false-discovery rate of {rate} was asked; give one between 0 and 1")
-    answers = read_said(said, cell_px) if said is not None else {}
+    answers = read_said(said, cell_px, paths) if said is not None else {}
     watch, scorer, both = Anomaly(), NoveltyScorer(), SeeingScorer() if by == "both" else None
     descriptors: dict[int, Array] = {}
     sizes_nm: list[float | None] = []

@@ -7,6 +7,7 @@ worth on these images, from the others how many are unusual that do not look it.
 from __future__ import annotations
 
 import csv
+import hashlib
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -24,8 +25,16 @@ Cell: TypeAlias = tuple[str, int, int]
 
 TO_SAY = 40
 """Cells to look at: half of them the most unusual, half drawn."""
-COLUMNS = ("image", "row_px", "column_px", "cell_px", "unusual")
+COLUMNS = ("image", "image_sha256", "row_px", "column_px", "cell_px", "unusual")
+"""The second is the first twelve digits of the hash of the image's file: answers about another image are refused."""
+_HASH_DIGITS = 12
 _SAID = {"yes": 1.0, "1": 1.0, "true": 1.0, "no": 0.0, "0": 0.0, "false": 0.0}
+_OTHERS = "these answers are about other images: give --said the table that was written for this folder"
+
+
+def hash_of(image: Path) -> str:
+    """By which ``say.csv`` knows an image's file again."""
+    return hashlib.sha256(image.read_bytes()).hexdigest()[:_HASH_DIGITS]
 
 
 def to_say(p_values: Array, count: int = TO_SAY, seed: int = 0) -> list[int]:
@@ -36,22 +45,49 @@ def to_say(p_values: Array, count: int = TO_SAY, seed: int = 0) -> list[int]:
     return [*first.tolist(), *sorted(drawn.tolist())]
 
 
-def write_to_say(cells: Sequence[Cell], cell_px: int, path: Path) -> None:
-    """CSV with an empty column ``unusual``. A file that is there, and may have answers, is left as it is."""
-    if path.exists():
-        return
-    with path.open("w", newline="") as file:
+def write_to_say(cells: Sequence[Cell], cell_px: int, images: Sequence[Path], folder: Path) -> Path:
+    """Table of ``cells`` with an empty column ``unusual`` → where it is.
+
+    ``say.csv`` in ``folder``, or ``say-2.csv`` and so on. A table that is there, and may have answers, is never written
+    over: it is the one to go on with where it lists these very cells of these very ``images``.
+    """
+    hashes = {image.name: hash_of(image) for image in images if image.name in {name for name, _, _ in cells}}
+    rows = [[name, hashes[name], str(row), str(column), str(cell_px)] for name, row, column in cells]
+    number = 1
+    while (path := folder / f"say{f'-{number}' if number > 1 else ''}.csv").exists():
+        if _asks(path) == sorted(rows):
+            return path
+        number += 1
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows((*cell, cell_px, "") for cell in cells)
+        writer.writerows([*row, ""] for row in rows)
+    return path
 
 
-def read_said(path: Path, cell_px: int) -> dict[Cell, float]:
+def _asks(path: Path) -> list[list[str]]:
+    """Its rows without the answers, sorted, as a person may have sorted them; none where it is no such table."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if not set(COLUMNS) <= set(rows.fieldnames or ()):
+                return []
+            found = [[row[name] or "" for name in COLUMNS[:-1]] for row in rows]
+        return sorted([*row[:2], *(str(_whole(number)) for number in row[2:])] for row in found)
+    except (OSError, ValueError, csv.Error):
+        return []
+
+
+def read_said(path: Path, cell_px: int, images: Sequence[Path]) -> dict[Cell, float]:
     """1 = unusual, 0 = ordinary, of the cells where the column ``unusual`` says yes or no.
 
-    Raises ConfigError for a file that is none, another size of cells, other words, and no answer at all.
+    Raises ConfigError for a file that is none, another size of cells, other words, no answer at all, two answers about
+    one cell that differ, and answers about images that are not among ``images``.
     """
     found: dict[Cell, float] = {}
+    lines: dict[Cell, int] = {}
+    files, hashes = {image.name: image for image in images}, dict[str, str]()
+    line = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
@@ -63,14 +99,33 @@ def read_said(path: Path, cell_px: int) -> dict[Cell, float]:
                     continue
                 if word not in _SAID:
                     raise ConfigError(f"{path}, line {line}: unusual is {word!r}; say yes or no, or leave it empty")
-                if int(row["cell_px"]) != cell_px:
+                if _whole(row["cell_px"]) != cell_px:
                     raise ConfigError(f"{path}, line {line}: of cells of {row['cell_px']} pixels; give --cell as then")
-                found[row["image"], int(row["row_px"]), int(row["column_px"])] = _SAID[word]
+                name = row["image"]
+                if name not in files:
+                    raise ConfigError(f"{path}, line {line}: {name} is not in the folder; {_OTHERS}")
+                if name not in hashes:
+                    hashes[name] = hash_of(files[name])
+                if row["image_sha256"] != hashes[name]:
+                    raise ConfigError(f"{path}, line {line}: {name} was another image then; {_OTHERS}")
+                cell = name, _whole(row["row_px"]), _whole(row["column_px"])
+                if found.get(cell, _SAID[word]) != _SAID[word]:
+                    told = f"lines {lines[cell]} and {line} say yes and no of one cell"
+                    raise ConfigError(f"{path}: {told}; leave one of them empty")
+                found[cell], lines[cell] = _SAID[word], line
     except (OSError, UnicodeDecodeError, ValueError, TypeError, csv.Error) as error:
-        raise ConfigError(f"{path}: cannot be read as a table of cells ({error})") from error
+        raise ConfigError(f"{path}, line {line}: cannot be read as a table of cells ({error})") from error
     if not found:
         raise ConfigError(f"{path}: says nothing yet; write yes or no into its column unusual")
     return found
+
+
+def _whole(text: str) -> int:
+    """A spreadsheet may have made 384 into 384.0. Raises ValueError for what is not whole."""
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError(f"{text!r} is no whole number of pixels")
+    return int(number)
 
 
 def in_order(said: dict[Cell, float], cells: Sequence[Cell], path: Path) -> Array:
@@ -79,6 +134,7 @@ def in_order(said: dict[Cell, float], cells: Sequence[Cell], path: Path) -> Arra
     if missing:
         name, row, column = missing[0]
         raise ConfigError(
-            f"{path}: {len(missing)} cells are not among those judged, as {name} at row {row}, column {column}"
+            f"{path}: {len(missing)} of its answers are about cells that are not judged, as {name} at row {row}, "
+            f"column {column}; leave those empty, or set row_px and column_px back to what they were"
         )
     return np.array([said.get(cell, np.nan) for cell in cells])

@@ -76,12 +76,15 @@ def test_what_a_person_says_of_cells_sets_the_probabilities(folder, tmp_path):
     assert told.exit_code == 0, told.output
     after = json.loads(told.output)
     assert (before["said"], after["said"]) == (0, 10)
+    assert before["to_say"] == after["to_say"] == str(table)
     ranked = list(zip(before["ranked"], after["ranked"], strict=True))
     assert all(b["probability"] == 0.0 and a["q_value"] == b["q_value"] for a, b in ranked[:10])
     assert all(b["probability"] < a["probability"] for a, b in ranked[10:])
     assert table.read_text().count("no\n") == 10
     wrong = run("flag", folder / "images", "--cell", "56", "--out", tmp_path / "b", "--said", table)
     assert wrong.exit_code != 0 and "give --cell as then" in wrong.output.replace("\n", " ")
+    other = run("flag", folder / "images", "--cell", "56", "--out", tmp_path, "--json")
+    assert json.loads(other.output)["to_say"] == str(tmp_path / "say-2.csv")
 
 
 def test_what_no_whole_cell_covers_is_told(folder, tmp_path):

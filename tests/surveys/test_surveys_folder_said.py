@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError
-from surveys.folder_said import COLUMNS, in_order, read_said, to_say, write_to_say
+from surveys.folder_said import COLUMNS, hash_of, in_order, read_said, to_say, write_to_say
 
 CELLS = [(f"{number:02}.png", row, column) for number in range(12) for row in (0, 64) for column in (0, 64)]
+HEAD = ",".join(COLUMNS) + "\n"
 
 
 def filled(path, words):
@@ -32,15 +33,40 @@ def test_half_are_the_most_unusual_and_half_are_drawn():
     assert sorted(to_say(np.linspace(0, 1, 30))) == list(range(30))
 
 
-def test_what_is_said_comes_back_and_is_not_written_over(tmp_path):
-    table = tmp_path / "say.csv"
-    write_to_say(CELLS, 64, table)
+@pytest.fixture
+def images(tmp_path):
+    """Files of the cells' images; what is in them is never looked at."""
+    paths = [tmp_path / name for name in sorted({name for name, _, _ in CELLS})]
+    for path in paths:
+        path.write_text(f"image {path.name}")
+    return paths
+
+
+def test_what_is_said_comes_back_and_is_not_written_over(tmp_path, images):
+    table = write_to_say(CELLS, 64, images, tmp_path)
+    assert table == tmp_path / "say.csv"
     filled(table, ["yes", "", " No ", "1"])
-    write_to_say(CELLS[:3], 64, table)
-    said = read_said(table, 64)
+    assert write_to_say(CELLS, 64, images, tmp_path) == table
+    said = read_said(table, 64, images)
     assert said == {CELLS[0]: 1.0, CELLS[2]: 0.0, CELLS[3]: 1.0}
     told = in_order(said, CELLS, table)
     assert told[:4].tolist()[0] == 1.0 and np.isnan(told[1]) and np.isnan(told[4:]).all()
+    table.write_text(table.read_text().replace(",64,64,", ",64.0,64,"))
+    assert read_said(table, 64, images) == said and write_to_say(CELLS, 64, images, tmp_path) == table
+
+
+def test_a_table_of_other_cells_or_images_is_neither_taken_nor_written_over(tmp_path, images):
+    first = filled(write_to_say(CELLS, 64, images, tmp_path), ["yes", "no"])
+    kept = first.read_bytes()
+    assert write_to_say(CELLS, 32, images, tmp_path).name == "say-2.csv"
+    assert write_to_say(CELLS[:3], 64, images, tmp_path).name == "say-3.csv"
+    images[0].write_text("another image of the same name")
+    assert write_to_say(CELLS, 64, images, tmp_path).name == "say-4.csv"
+    assert write_to_say(CELLS, 64, images, tmp_path).name == "say-4.csv" and first.read_bytes() == kept
+    with pytest.raises(ConfigError, match=r"line 2: 00\.png was another image then; these answers are about other"):
+        read_said(first, 64, images)
+    with pytest.raises(ConfigError, match=r"line 2: 00\.png is not in the folder; these answers are about other"):
+        read_said(first, 64, images[1:])
 
 
 @pytest.mark.parametrize(
@@ -48,21 +74,23 @@ def test_what_is_said_comes_back_and_is_not_written_over(tmp_path):
     [
         ("", "needs the columns"),
         ("image,row\na,1\n", "needs the columns"),
-        (",".join(COLUMNS) + "\na.png,0,0,64,\n", "says nothing yet"),
-        (",".join(COLUMNS) + "\na.png,0,0,64,maybe\n", "line 2: unusual is 'maybe'; say yes or no"),
-        (",".join(COLUMNS) + "\na.png,0,0,32,yes\n", "of cells of 32 pixels; give --cell as then"),
-        (",".join(COLUMNS) + "\na.png,zero,0,64,yes\n", "cannot be read as a table"),
+        (HEAD + "00.png,HASH,0,0,64,\n", "says nothing yet"),
+        (HEAD + "00.png,HASH,0,0,64,maybe\n", "line 2: unusual is 'maybe'; say yes or no"),
+        (HEAD + "00.png,HASH,0,0,32,yes\n", "of cells of 32 pixels; give --cell as then"),
+        (HEAD + "00.png,HASH,zero,0,64,yes\n", "line 2: cannot be read as a table"),
+        (HEAD + "00.png,HASH,0,0.5,64,yes\n", "line 2: .*'0.5' is no whole number"),
+        (HEAD + "00.png,HASH,0,0,64,yes\n00.png,HASH,0,0.0,64,no\n", "lines 2 and 3 say yes and no of one cell"),
     ],
 )
-def test_what_says_nothing_is_refused_in_words(tmp_path, text, says):
+def test_what_says_nothing_is_refused_in_words(tmp_path, images, text, says):
     table = tmp_path / "say.csv"
-    table.write_text(text)
+    table.write_text(text.replace("HASH", hash_of(images[0])))
     with pytest.raises(ConfigError, match=says):
-        read_said(table, 64)
+        read_said(table, 64, images)
 
 
 def test_a_cell_that_is_not_judged_and_a_table_that_is_not_there_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"1 cells are not among those judged, as b\.png at row 0, column 64"):
-        in_order({("b.png", 0, 64): 1.0}, CELLS, tmp_path / "say.csv")
+    with pytest.raises(ConfigError, match=r"1 of its answers .* as 12\.png at row 0, column 64; leave those empty"):
+        in_order({("12.png", 0, 64): 1.0}, CELLS, tmp_path / "say.csv")
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_said(tmp_path / "none.csv", 64)
+        read_said(tmp_path / "none.csv", 64, [])
