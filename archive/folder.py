@@ -47,6 +47,11 @@ class Meta:
     schema_version: int = len(UPGRADES)
     """Of the journal when the survey began; the journal itself says the present one (``PRAGMA user_version``)."""
 
+    @property
+    def identity(self) -> str:
+        """Which survey this is, whatever its folder is called and wherever it lies; a library's uids begin with it."""
+        return f"survey:{self.created_utc}:{self.seed}"
+
     @classmethod
     def new(cls, *, created: datetime, seed: int, config: Mapping[str, Any], who: Mapping[str, Any]) -> Meta:
         """With the versions of what runs here."""

@@ -69,6 +69,7 @@ def earlier_lessons(
         kept.audit += one.audit
         kept.wanted += one.wanted
         kept.read |= one.read
+        kept.folders |= one.folders
     if not found.taught:
         raise ConfigError(
             f"none of the {len(known)} surveys of {library.name} teaches", *(f"{n}: {w}" for n, w in found.left.items())

@@ -39,6 +39,7 @@ class Lesson:
     """One place, and what people said of it, blind."""
 
     survey: str
+    """By its identity (``archive.folder.Meta``)."""
     specimen: str
     target: int
     row: Array
@@ -61,6 +62,8 @@ class Lessons:
     """What a person asked more of, by the name given to it."""
     read: dict[str, int] = field(default_factory=dict)
     """By survey, the last event of its journal of labels that is in here."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """By survey, where it lay when it was read: to show."""
 
 
 def lessons(folders: Sequence[Path], labels: Mapping[Path, Path] | None = None) -> Lessons:
@@ -71,22 +74,22 @@ def lessons(folders: Sequence[Path], labels: Mapping[Path, Path] | None = None) 
     found = Lessons()
     for folder in folders:
         path = (labels or {}).get(folder, folder / LABELS)
-        read_meta(folder)
+        survey = read_meta(folder).identity
         if not path.is_file():
             raise ConfigError(f"{path} is not there: nobody has judged this survey yet; `adaptem review {folder}`")
         with closing(LabelJournal(path)) as journal:
-            _add(found, folder, journal)
+            _add(found, survey, folder, journal)
     return found
 
 
-def _add(found: Lessons, folder: Path, journal: LabelJournal) -> None:
+def _add(found: Lessons, survey: str, folder: Path, journal: LabelJournal) -> None:
     known, columns = _known(folder)
     if found.columns and columns != found.columns:
         raise ConfigError(f"{folder} was described by another scorer than the surveys before it: learn from it apart")
     found.columns = columns
-    name = str(folder.resolve())
+    found.folders[survey] = str(folder.resolve())
     events = journal.events()
-    found.read[name] = events[-1].seq if events else 0
+    found.read[survey] = events[-1].seq if events else 0
     said: dict[str, list[float]] = {}
     places: dict[str, Place] = {}
     for item, verdict in blind_verdicts(journal):
@@ -94,12 +97,12 @@ def _add(found: Lessons, folder: Path, journal: LabelJournal) -> None:
         said.setdefault(place.key, []).append(verdict)
         places[place.key] = place
     for key, place in places.items():
-        lesson = _lesson(name, place, known, float(np.mean(said[key])))
+        lesson = _lesson(survey, place, known, float(np.mean(said[key])))
         if lesson is not None:
             (found.teaching if place.trains else found.audit).append(lesson)
     for asked, wanted in journal.wanted():
         place = PLACE.validate_python(dict(asked.data))
-        lesson = _lesson(name, place, known, 5.0) if place.trains else None
+        lesson = _lesson(survey, place, known, 5.0) if place.trains else None
         if lesson is not None:
             found.wanted.append((wanted, lesson))
 

@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 from scipy.stats import rankdata
 
 from archive.durable import sync_file, sync_folder
-from archive.folder import versions
+from archive.errors import ArchiveError
+from archive.folder import read_meta, versions
 from configs.errors import ConfigError
 from models.interest import Interest
 from models.prototypes import check_examples
@@ -74,13 +75,16 @@ def learn(found: Lessons, store: Path) -> Outcome:
     audit = compared(told, found.audit)
     folds = out_of_fold(found.teaching)
     card = read_card(store / old.version) if old is not None else {}
-    known = dict(card.get("read", {}))
+    known, strange = _known_again(card)
     fresh = [n for n, one in enumerate(found.teaching) if one.survey not in known]
     lessons = compared({"new": folds, "surprise": np.array([one.surprise for one in found.teaching])}, found.teaching)
     unseen = _unseen(found.teaching, fresh, folds, old.interest) if old is not None else {"enough": False}
-    lacking = [name for name, last in known.items() if found.read.get(name, -1) < last]
+    folders = {**card.get("folders", {}), **found.folders}
+    lacking = [folders.get(one, one) for one, last in known.items() if found.read.get(one, -1) < last]
     fewer = bool(lacking) or len(found.teaching) < int(card.get("lessons", 0))
     live, why = _verdict(audit, lessons, unseen, old is not None, lacking if fewer else None)
+    if gone := [path for path in strange if path not in found.read]:
+        why += f"; {', '.join(gone)}, which the live version has read, is not there: taken for none of these surveys"
     evaluation = {"audit": audit, "lessons, out of fold": lessons, "new surveys": unseen}
     folder = _write(store, interest, found, {"evaluation": evaluation, "live": live, "why": why})
     if live:
@@ -167,6 +171,24 @@ def auc(told: Array, yes: npt.NDArray[np.bool_]) -> Ratio:
     return float((ranks[yes].sum() - count * (count + 1) / 2) / (count * (len(yes) - count)))
 
 
+def _known_again(card: dict[str, Any]) -> tuple[dict[str, int], list[str]]:
+    """What a version has read, by survey, and which of these it names by a path where no survey lies now.
+
+    Cards once named surveys by where they lay.
+    """
+    read: dict[str, int] = {}
+    strange = []
+    for name, last in card.get("read", {}).items():
+        survey = name
+        if not name.startswith("survey:"):
+            try:
+                survey = read_meta(Path(name)).identity
+            except ArchiveError:
+                strange.append(name)
+        read[survey] = max(last, read.get(survey, 0))
+    return read, strange
+
+
 def _unseen(teaching: Sequence[Lesson], fresh: Sequence[int], folds: Array, old: Interest) -> dict[str, Any]:
     """On the lessons of surveys that the live version has not read; it knows the others by heart."""
     lessons = [teaching[n] for n in fresh]
@@ -197,7 +219,7 @@ def _verdict(
             return least >= -BEARABLE, told
     told = f"the audit set cannot tell ({audit['interesting']} interesting of {audit['places']}); "
     if lacking is not None:
-        what = f"name {', '.join(lacking)} too" if lacking else "it was taught by fewer places"
+        what = f"name {', '.join(lacking)} too, or where it lies now" if lacking else "it was taught by fewer places"
         return False, f"{told}it has not read all that the live version has: {what}"
     if "better than surprise" in lessons:
         told += (
@@ -229,7 +251,7 @@ def _write(store: Path, interest: Interest, found: Lessons, about: dict[str, Any
         card = {
             "version": folder.name, "hash": hash_of(beside / ARRAYS), "columns": found.columns, "said": said,
             "lessons": len(found.teaching), "audit": len(found.audit), "wanted": len(found.wanted),
-            "read": found.read, "versions": versions(), **about,
+            "read": found.read, "folders": found.folders, "versions": versions(), **about,
         }  # fmt: skip
         (beside / CARD).write_text(json.dumps(card, indent=2) + "\n", "utf-8")
         for path in beside.iterdir():

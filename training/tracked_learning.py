@@ -32,7 +32,8 @@ def track(done: Outcome, store: Path) -> str:
     for name in ("version", "hash", "lessons", "audit", "wanted"):
         client.log_param(run, name, card[name])
     for survey, position in card["read"].items():
-        client.set_tag(run, f"labels of {survey.replace('/', ' ').strip()[-200:]}", str(position))
+        where = card["folders"].get(survey, survey)
+        client.set_tag(run, f"labels of {where.replace('/', ' ').strip()[-200:]}", str(position))
     client.set_tag(run, "live", str(done.live))
     client.set_tag(run, "why", done.why)
     for where, report in done.evaluation.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,15 +11,16 @@ import pytest
 from learning_samples import flagged, judged, made
 from typer.testing import CliRunner
 
+from archive.folder import read_meta
 from archive.library import Library
 from archive.library_filling import add_survey
 from archive.reader import SurveyReader
 from configs.errors import ConfigError
 from console.main import app
-from surveys.learned import live_version
+from surveys.learned import CARD, live_version
 from training.earlier import earlier_lessons
 from training.feedback import lessons
-from training.learning import learn, out_of_fold
+from training.learning import go_live, learn, out_of_fold
 
 
 def bright(place):
@@ -81,11 +83,50 @@ def test_a_copy_of_a_survey_teaches_once(laboratory, tmp_path):
 def test_each_survey_is_held_out_whole(laboratory):
     teaching = found_in(laboratory).lessons.teaching
     told = out_of_fold(teaching)
-    first = [n for n, one in enumerate(teaching) if one.survey.endswith("first")]
+    survey = read_meta(laboratory / "first").identity
+    first = [n for n, one in enumerate(teaching) if one.survey == survey]
     teaching[first[0]].row[:] += 50.0  # a lesson of a survey does not tell of its own survey
     changed = out_of_fold(teaching)
     assert [changed[n] for n in first[1:]] == [told[n] for n in first[1:]]
     assert any(changed[n] != told[n] for n in range(len(teaching)) if n not in first)
+
+
+@pytest.fixture
+def unjudged_audit(laboratory, tmp_path):
+    """A copy of the surveys, and how to learn from what the policy chose of them alone."""
+    kept, store = tmp_path / "kept", tmp_path / "learned"
+    shutil.copytree(laboratory, kept)
+
+    def learned():
+        found = found_in(kept).lessons
+        found.audit.clear()
+        return learn(found, store)
+
+    return kept, store, learned
+
+
+def test_a_renamed_survey_is_not_new_to_the_version_that_was_fitted_to_it(unjudged_audit):
+    kept, store, learned = unjudged_audit
+    learned()
+    go_live(store, "v001")
+    (kept / "renamed").rename(kept / "once more")
+    done = learned()
+    assert done.evaluation["new surveys"]["places"] == 0 and "not read all" not in done.why
+
+
+def test_a_version_that_named_surveys_by_path_knows_those_that_are_still_there(unjudged_audit):
+    kept, store, learned = unjudged_audit
+    card = learned().folder / CARD
+    go_live(store, "v001")
+    told = json.loads(card.read_text())
+    old = {told["folders"].pop(survey): last for survey, last in told["read"].items()}
+    card.write_text(json.dumps({**told, "read": old}))
+    assert learned().evaluation["new surveys"]["places"] == 0
+    go_live(store, "v001")
+    (kept / "renamed").rename(kept / "once more")
+    done = learned()
+    assert done.evaluation["new surveys"]["places"] == 30
+    assert f"{kept / 'renamed'}, which the live version has read, is not there" in done.why
 
 
 def test_the_command_learns_and_the_gate_is_that_of_named_surveys(laboratory, tmp_path):
