@@ -6,8 +6,8 @@
 
 The specimens are those of ``benchmarks.flags``. A folder has all 64 overviews of a specimen, or 12 of them drawn; or
 the four quarters of a recorded bright field, in cells of 32 pixels; or 12 drawn images of ``benchmarks.flag_nulls``
-(other seeds), in one of which there is a larger ring or a rod. A cell is true where a rare feature reaches into
-it, and a feature is recalled where a cell that it reaches is flagged. before: by the distance of whole cells and the
+(other seeds), in one of which there is a larger ring, a rod or a bright square. A cell is true where a rare feature
+reaches into it, and a feature is recalled where a cell that it reaches is flagged. before: by the distance of whole cells and the
 null of surveys alone, as was flagged before cells of folders that hold little had to stand out beyond the tail of their
 own folder, and objects were judged. Each interval is a bootstrap over specimens, 95 %, the last line paired.
 """
@@ -65,7 +65,10 @@ def quarters(name: str) -> tuple[Shown, list[set[int]]]:
 
 
 def drawn(kind: str, rare: str, seed: int) -> tuple[Shown, list[set[int]]]:
-    """Twelve images of one kind; one rare thing lies in the first, within a cell or across some."""
+    """Twelve images of one kind; one rare thing lies in the first, within a cell or across some.
+
+    A square is of 20 pixels and 180 counts brighter than what it lies on.
+    """
     images, windows = {}, {}
     for number in range(DRAWN):
         rng = np.random.default_rng((SEED, seed, number))
@@ -75,8 +78,12 @@ def drawn(kind: str, rare: str, seed: int) -> tuple[Shown, list[set[int]]]:
             along = (ROWS - row) * np.cos(turn) + (COLUMNS - column) * np.sin(turn)
             across = (COLUMNS - column) * np.cos(turn) - (ROWS - row) * np.sin(turn)
             far = np.hypot(along, across)
-            thing = (far < 12) & (far > 8) if rare == "ring" else (np.abs(along) < 18) & (np.abs(across) < 3)
-            image = image + 25 * thing
+            thing = {
+                "ring": (far < 12) & (far > 8),
+                "rod": (np.abs(along) < 18) & (np.abs(across) < 3),
+                "bright square": (np.abs(along) < 10) & (np.abs(across) < 10),
+            }[rare]
+            image = image + (180 if rare == "bright square" else 25) * thing
         images[number] = rng.poisson(image).astype(np.float32)
         for place in range((SIDE_PX // CELL_PX) ** 2):
             top, left = (CELL_PX * n for n in divmod(place, SIDE_PX // CELL_PX))
@@ -148,7 +155,7 @@ def main() -> int:
     for name in recorded[: 2 if options.quick else None]:
         seen, features = quarters(name)
         judge("dislocation loops", seen, features, sorted({number for number, _ in seen.windows}), LOOP_SITE_PX)
-    for kind, rare in product(DRAWN_KINDS, ("ring", "rod")) if "drawn" in sets else ():
+    for kind, rare in product(DRAWN_KINDS, ("ring", "rod", "bright square")) if "drawn" in sets else ():
         for seed in range(2 if options.quick else FOLDERS):
             seen, features = drawn(kind, rare, seed)
             judge(f"{kind}, and one {rare}", seen, features, list(range(DRAWN)), CELL_PX)

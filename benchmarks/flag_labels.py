@@ -3,11 +3,13 @@
     python -m benchmarks.flag_labels            five minutes on one core
     python -m benchmarks.flag_labels --quick    two specimens of each
 
-What ``adaptem flag --said`` does (``surveys.significance.probability_unusual``), on recorded and simulated specimens
-whose truth is known: so many places are looked at, half of them the most unusual and half drawn at random, and said to
-be what they are. ``said``: expected calibration error over the places of which nothing was said, ten bins, one specimen
-at a time, mean over ten draws; intervals are bootstraps over specimens, 95 %. ``constant``: that of one who knows
-nothing and says 0.07 of every place, about the share of rare ones on simulated specimens.
+Places of surveys, one of each specimen (recorded images in cells of 32 pixels), whose truth is known, by the function
+that ``adaptem flag --said`` uses (``surveys.significance.probability_unusual``). The p-values of a folder's cells are
+others, and no command measures their probabilities. So many places are looked at, half of them the most unusual and
+half drawn at random, and said to be what they are. ``said``: expected calibration error over the places of which
+nothing was said, ten bins, one specimen at a time, mean over ten draws; intervals are bootstraps over specimens, 95
+%. ``constant``: that of one who knows nothing and says 0.07 of every place, about the share of rare ones on simulated
+specimens.
 """
 
 from __future__ import annotations

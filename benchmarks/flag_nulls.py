@@ -6,7 +6,7 @@
 A folder is 12 images of 256 × 256 pixels of one kind, counted, cut into cells of 64: every flag on it is false.
 ``any``: share of folders with any flag, to be at most the rate of 0.1; lows and highs are exact, 95 %. Discs are all
 alike: what differs between cells is how many of them lie there, and how they are cut. Constants were fixed on other
-seeds, and none of the last three kinds was looked at for that.
+seeds of these kinds.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def flag(
                 f"not judged: {found.beyond:.0%} of the pixels, {where}; a smaller --cell reaches farther",
                 style="yellow",
             )
-        if found.without_objects:
+        if found.without_objects and by != "network":
             say(f"objects were not judged one by one: {found.without_objects}", style="yellow")
         say(f"{len(found.flags)} of {found.cells} cells flagged at a false-discovery rate of {rate:g}")
         for rank, one in enumerate(found.ranked[:10], start=1):

@@ -183,7 +183,8 @@ def flag_images(
         scores = judge.deviation(_LOOK, rows)
     if not np.isfinite(scores).all():
         raise ConfigError(f"{int((~np.isfinite(scores)).sum())} cells cannot be judged: give more images")
-    found = surprise(scores, rows, _LOOK, None if by == "network" else judge)
+    places = np.array([(number, row // cell_px, column // cell_px) for number, row, column in where])
+    found = surprise(scores, rows, places, _LOOK, None if by == "network" else judge)
     p = found.p_values
     cells = [(paths[number].name, row, column) for number, row, column in where]
     told_of = in_order(answers, cells, said) if said is not None else None

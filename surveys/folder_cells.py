@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from envs.explanations import ObjectScorer
 
 Array: TypeAlias = npt.NDArray[np.float64]
-Ratio: TypeAlias = float
 
 _HOLDING = 0.85
 """Share of the cells that hold an object, from which cells are alike enough to be judged as in a survey."""
 _LATTICE = 50.0
 """Diffraction spot over its ring from which columns are what stands out, and which of them run into each other is
 chance: on noise it is 17, on particles 16, on lattices hundreds."""
+_FILLED = "a lattice fills most cells"
 _WHOLE, _OBJECT = 0.5, 0.5
 """Weights of both kinds of evidence. All fixed on the folders and specimens that ``surveys.significance`` names."""
 _AREAS = [NAMES.index(f"{sign}_area_ratio") for sign in ("bright", "dark")]
@@ -46,15 +46,18 @@ class Surprise:
     """Why objects were not judged; empty where they were."""
 
 
-def surprise(scores: Array, rows: Array, look: str, judge: ObjectScorer | None) -> Surprise:
-    """``scores``: (N,) of cells as wholes; ``rows``: (N, F) their descriptors.
+def surprise(
+    scores: Array, rows: Array, places: npt.NDArray[np.int_], look: str, judge: ObjectScorer | None
+) -> Surprise:
+    """``scores``: (N,) of cells as wholes; ``rows``: (N, F) their descriptors; ``places``: (N, 3) image, row, column.
 
     ``judge``: has observed all of them; None = objects are not judged.
     Raises ValueError for fewer than 20 cells.
     """
     whole, why = single_tail(scores).p_values(scores), _unlike(rows)
     if why:
-        return Surprise(np.maximum(whole, own_p_values(scores)), _nowhere(rows), why)
+        own = own_p_values(scores, places, alike=why == _FILLED)
+        return Surprise(np.maximum(whole, own), _nowhere(rows), why)
     if judge is None:
         return Surprise(whole, _nowhere(rows), "the network judges cells as wholes")
     if len(rows) < FEWEST_OBJECT_SCORES:
@@ -72,7 +75,7 @@ def _nowhere(rows: Array) -> npt.NDArray[np.bool_]:
 def _unlike(rows: Array) -> str:
     """Why cells of (N, F) differ in how many objects they hold, or in which columns touch; empty where they do not."""
     if float(np.median(rows[:, _SPOTS])) >= _LATTICE:
-        return "a lattice fills most cells"
+        return _FILLED
     holding = float((rows[:, _AREAS] > 0).any(axis=1).mean())
     if holding < _HOLDING:
         return f"{1 - holding:.0%} of the cells hold none; larger ones, by --cell, hold more"

@@ -49,10 +49,10 @@ would not tell the share. It may be large, and what is unusual need not look it.
 say nothing, a twentieth or a fifth unusual, so that 40 answers tell that share within a factor of 1.5; the proportion
 by the benchmark's own specimens."""
 _LEAST_DOUBT = 1e-9
-_RARE, _DOUBT = 0.03, 0.5
+_RARE, _DOUBT, _DOUBT_ALIKE = 0.03, 1.0, 3.0
 """Up to this share of the places a rare kind leaves ``own_p_values`` be; and by how many standard errors the tail is
-taken to fall slower than it looks. Fixed on drawn folders where nothing is rare, of other seeds and more kinds than
-``benchmarks.flag_nulls`` has, and on simulated specimens whose seeds are below 1000."""
+taken to fall slower than it looks, and more where the places of an image are alike, so that few of them are news. Fixed
+on drawn folders where nothing is rare, of the kinds of ``benchmarks.flag_nulls`` and other seeds."""
 _CAREFUL, _WIDEST = 0.65, 1.4
 """Of scores of objects: how much of a unit counts for one in the first tenth of the upper tenth, and how far the middle
 of the scores may spread, over a falling exponential, before all is stretched. Fixed on the same specimens."""
@@ -87,18 +87,35 @@ def single_tail(scores: Array) -> UpperTail:
     return replace(lower, scale=max(lower.scale, float(deviates @ above / (deviates @ deviates))))
 
 
-def own_p_values(scores: Array) -> Array:
-    """(N,) → (N,) p-values by a falling exponential from the median through the upper 3 % of the scores themselves.
+def own_p_values(scores: Array, places: npt.NDArray[np.int_], *, alike: bool = False) -> Array:
+    """(N,) → (N,) p-values by a falling exponential from the median through the upper 3 % of the other images' scores.
 
     For images of which nothing is known: where most places are empty and some hold one, two or three of the same, or
     touching ones, scores have a heavier tail than ``single_tail`` knows. A kind of place that makes up more than 3 %
-    is ordinary by this. Raises ValueError for fewer than 20 scores.
+    is ordinary by this. One thing lifts the places around it too, so that its own image is left out of the tail that it
+    has to beat; where fewer than 20 scores were left, the places that touch it are; where these were too few, none.
+    ``places``: (N, 3) image, row and column in cells; ``alike``: images differ more than the places of one do, as where
+    a lattice fills each: then only those that touch are left out. Raises ValueError for fewer than 20 scores.
     """
     _enough(scores)
-    middle, high = np.quantile(scores, (0.5, 1 - _RARE))
+    p, doubt = np.ones(len(scores)), _DOUBT_ALIKE if alike else _DOUBT
+    for image in np.unique(places[:, 0]):
+        mine = places[:, 0] == image
+        if not alike and (~mine).sum() >= FEWEST_SCORES:
+            p[mine] = _beyond(scores[~mine], scores[mine], doubt)
+            continue
+        for place in np.flatnonzero(mine):
+            apart = ~mine | (np.abs(places - places[place]).max(axis=1) > 1)
+            others = scores[apart] if apart.sum() >= FEWEST_SCORES else scores
+            p[place] = _beyond(others, scores[[place]], doubt)[0]
+    return p
+
+
+def _beyond(others: Array, scores: Array, doubt: float) -> Array:
+    middle, high = np.quantile(others, (0.5, 1 - _RARE))
     depth = math.log(0.5 / _RARE)
-    error = math.sqrt((1 - _RARE) / (_RARE * len(scores))) / depth
-    fall = max(float(high - middle) / depth * (1 + _DOUBT * error), 1e-6)
+    error = math.sqrt((1 - _RARE) / (_RARE * len(others))) / depth
+    fall = max(float(high - middle) / depth * (1 + doubt * error), 1e-6)
     return np.where(scores > middle, np.minimum(0.5, _RARE * np.exp(-(scores - high) / fall)), 1.0)
 
 

@@ -70,18 +70,21 @@ def test_one_place_does_not_speak_for_its_region() -> None:
 def test_a_heavy_tail_of_its_own_is_no_surprise_and_what_lies_beyond_it_is() -> None:
     """Exponential scores, as far as they fall themselves; and one place three times as far off as the upper 3 %."""
     rng, own, narrow, found = np.random.default_rng(0), 0, 0, 0
+    places = np.array([(n // 16, *divmod(n % 16, 4)) for n in range(192)])
     for _ in range(100):
         scores = rng.exponential(1.0, 192)
-        own += bool((q_values(own_p_values(scores)) <= 0.1).any())
+        own += bool((q_values(own_p_values(scores, places)) <= 0.1).any())
         narrow += bool((q_values(single_tail(scores).p_values(scores)) <= 0.1).any())
         middle, high = np.quantile(scores, (0.5, 0.97))
         scores[7] = middle + 3 * (high - middle)
-        found += bool(q_values(own_p_values(scores))[7] <= 0.1)
+        found += bool(q_values(own_p_values(scores, places))[7] <= 0.1)
     assert own <= 13 < 30 < narrow
     assert found >= 95
 
 
-@pytest.mark.parametrize("tail", [single_tail, region_tail, own_p_values])
+@pytest.mark.parametrize(
+    "tail", [single_tail, region_tail, lambda scores: own_p_values(scores, np.zeros((len(scores), 3), dtype=int))]
+)
 def test_too_few_scores_have_no_tail(tail: object) -> None:
     with pytest.raises(ValueError, match="19 scores are too few"):
         tail(np.zeros(19))  # type: ignore[operator]
