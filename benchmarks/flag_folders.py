@@ -7,9 +7,10 @@
 The specimens are those of ``benchmarks.flags``. A folder has all 64 overviews of a specimen, or 12 of them drawn; or
 the four quarters of a recorded bright field, in cells of 32 pixels; or 12 drawn images of ``benchmarks.flag_nulls``
 (other seeds), in one of which there is a larger ring, a rod or a bright square. A cell is true where a rare feature
-reaches into it, and a feature is recalled where a cell that it reaches is flagged. before: by the distance of whole cells and the
-null of surveys alone, as was flagged before cells of folders that hold little had to stand out beyond the tail of their
-own folder, and objects were judged. Each interval is a bootstrap over specimens, 95 %, the last line paired.
+reaches into it, and a feature is recalled where a cell that it reaches is flagged. before: by the distance of whole
+cells and the null of surveys alone, as was flagged before cells of folders that hold little had to stand out beyond
+the tail of their own folder, and objects were judged. Each interval is a bootstrap over specimens, 95 %, the last
+line paired.
 """
 
 from __future__ import annotations
