@@ -49,10 +49,12 @@ would not tell the share. It may be large, and what is unusual need not look it.
 say nothing, a twentieth or a fifth unusual, so that 40 answers tell that share within a factor of 1.5; the proportion
 by the benchmark's own specimens."""
 _LEAST_DOUBT = 1e-9
-_RARE, _DOUBT, _DOUBT_ALIKE = 0.03, 1.0, 3.0
+_RARE, _DOUBT, _DOUBT_TOUCHING = 0.03, 1.0, 3.0
 """Up to this share of the places a rare kind leaves ``own_p_values`` be; and by how many standard errors the tail is
-taken to fall slower than it looks, and more where the places of an image are alike, so that few of them are news. Fixed
-on drawn folders where nothing is rare, of the kinds of ``benchmarks.flag_nulls`` and other seeds."""
+taken to fall slower than it looks, and more where only the places that touch one are left out of it. Fixed on drawn
+folders where nothing is rare, of the kinds of ``benchmarks.flag_nulls`` and other seeds."""
+_OTHERS = 100
+"""Scores of other images from which a tail is read without those of one's own."""
 _CAREFUL, _WIDEST = 0.65, 1.4
 """Of scores of objects: how much of a unit counts for one in the first tenth of the upper tenth, and how far the middle
 of the scores may spread, over a falling exponential, before all is stretched. Fixed on the same specimens."""
@@ -93,21 +95,21 @@ def own_p_values(scores: Array, places: npt.NDArray[np.int_], *, alike: bool = F
     For images of which nothing is known: where most places are empty and some hold one, two or three of the same, or
     touching ones, scores have a heavier tail than ``single_tail`` knows. A kind of place that makes up more than 3 %
     is ordinary by this. One thing lifts the places around it too, so that its own image is left out of the tail that it
-    has to beat; where fewer than 20 scores were left, the places that touch it are; where these were too few, none.
+    has to beat; where fewer than 100 were left, the places that touch it are; where fewer than 20 were, none.
     ``places``: (N, 3) image, row and column in cells; ``alike``: images differ more than the places of one do, as where
     a lattice fills each: then only those that touch are left out. Raises ValueError for fewer than 20 scores.
     """
     _enough(scores)
-    p, doubt = np.ones(len(scores)), _DOUBT_ALIKE if alike else _DOUBT
+    p = np.ones(len(scores))
     for image in np.unique(places[:, 0]):
         mine = places[:, 0] == image
-        if not alike and (~mine).sum() >= FEWEST_SCORES:
-            p[mine] = _beyond(scores[~mine], scores[mine], doubt)
+        if not alike and (~mine).sum() >= _OTHERS:
+            p[mine] = _beyond(scores[~mine], scores[mine], _DOUBT)
             continue
         for place in np.flatnonzero(mine):
             apart = ~mine | (np.abs(places - places[place]).max(axis=1) > 1)
             others = scores[apart] if apart.sum() >= FEWEST_SCORES else scores
-            p[place] = _beyond(others, scores[[place]], doubt)[0]
+            p[place] = _beyond(others, scores[[place]], _DOUBT_TOUCHING)[0]
     return p
 
 
