@@ -75,7 +75,8 @@ def learn(
         say(
             f"{done.folder}: learned from {len(found.teaching)} places; {len(found.audit)} of the audit set only judged"
         )
-        say(f"{'live' if done.live else 'not live, the version before it stays'}: {done.why}")
+        not_live = f"not live, {done.before} stays" if done.before else "not live, and no version is"
+        say(f"{'live' if done.live else not_live}: {done.why}")
         if done.live:
             say(f"next: put `flagging: {{learned: {into}}}` into the config of the next survey")
 

@@ -37,7 +37,7 @@ _PIXELS = 40_000
 """Drawn from the labelled frames to learn from; at least a quarter of them inside, where there are so many."""
 _INSIDE = 0.25
 _UNTOLD: Ratio = 0.4
-"""The threshold where only one half of the labelled frames shows anything."""
+"""The threshold where only one half of the labelled frames shows an object."""
 _LEAST_PX = 6
 """Smaller objects are noise."""
 _GRID_PX = 0.5
@@ -97,7 +97,7 @@ class Segmenter:
     ) -> None:
         """``masks`` (H, W), one for each image, True inside what is to be found.
 
-        Raises ValueError for masks that do not fit or show nothing.
+        Raises ValueError for masks that do not fit, and for such that show fewer pixels than one object has.
         """
         self._encoder = encoder
         _check(images, masks)
@@ -156,7 +156,7 @@ class Segmenter:
         for mine, other in ((0, 1), (1, 0)):
             parts = [mask[half[mine]] for mask, half in zip(masks, halves, strict=True)]
             inside = sum(int(part.sum()) for part in parts)
-            if not 0 < inside < sum(part.size for part in parts):
+            if not _LEAST_PX <= inside <= sum(part.size for part in parts) - _LEAST_PX:
                 return _UNTOLD
             self.fit([each[half[mine]] for each, half in zip(columns, halves, strict=True)], parts, seed)
             told += [self.probabilities(each[half[other]]).ravel() for each, half in zip(columns, halves, strict=True)]
@@ -236,9 +236,11 @@ def _check(images: Sequence[Description], masks: Sequence[Mask]) -> None:
     for number, (image, mask) in enumerate(zip(images, masks, strict=True), start=1):
         if mask.shape != image.pixels.shape:
             raise ValueError(f"mask {number} is {mask.shape}, its image {image.pixels.shape}: they must be of one size")
-    inside = sum(int(mask.sum()) for mask in masks)
-    if not 0 < inside < sum(mask.size for mask in masks):
-        raise ValueError(f"the masks cover {inside} pixels of {sum(mask.size for mask in masks)}: label some, not all")
+    inside, whole = sum(int(mask.sum()) for mask in masks), sum(mask.size for mask in masks)
+    if not _LEAST_PX <= inside <= whole - _LEAST_PX:
+        raise ValueError(
+            f"the masks cover {inside} pixels of {whole}: label some, not all, {_LEAST_PX} pixels at least"
+        )
 
 
 def _basis(seen: Sequence[Floats]) -> tuple[Floats, Floats]:

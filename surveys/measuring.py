@@ -88,8 +88,8 @@ def measure_folder(
     contrast tells how many objects there are; otherwise each is held against its own.
 
     An image whose pixels are of another size than those that were learned from is not measured. Raises ConfigError for
-    masks that fit no image, labelled images whose pixels differ in size, sizes that differ from what was given, two
-    images of one name, and an ``out`` that holds images or masks.
+    masks that fit no image, are images themselves or show too little, labelled images whose pixels differ in size,
+    sizes that differ from what was given, two images of one name, and an ``out`` that holds images or masks.
     """
     if pixel_size_nm is not None and not (0 < pixel_size_nm < math.inf):
         raise ConfigError(f"a pixel size of {pixel_size_nm} nm was asked; give a number above 0")
@@ -98,7 +98,9 @@ def measure_folder(
     made_apart(out, folder, masks)
     if strange := sorted(set(known) - set(of_stem)):
         raise ConfigError(f"mask {known[strange[0]]} has no image of its name in {folder}: name masks as their images")
-    labelled = [(read_single(of_stem[stem]), read_objects(path)) for stem, path in sorted(known.items())]
+    if masks.resolve() == folder.resolve():
+        raise ConfigError(f"--masks {masks}: is the folder of the images; name one that holds masks alone")
+    labelled = [_labelled(of_stem[stem], path) for stem, path in sorted(known.items())]
     sizes_nm = [
         size_nm(of_stem[stem], image, pixel_size_nm) for stem, (image, _) in zip(sorted(known), labelled, strict=True)
     ]
@@ -107,7 +109,7 @@ def measure_folder(
             f"{of_stem[odd[0]].name} has pixels of another size than {of_stem[min(known)].name}: {_LEARN}"
         )
     shown = {of_stem[stem].name: each for stem, each in zip(sorted(known), labelled, strict=True)}
-    model, counter = _taught(shown, encoder, alike, seed)
+    model, counter = _taught(shown, masks, encoder, alike, seed)
     with (out / "things.csv").open("w", newline="") as file, (out / "frames.csv").open("w", newline="") as summary:
         things, frames = csv.writer(file, lineterminator="\n"), csv.writer(summary, lineterminator="\n")
         unit: str | None = None
@@ -153,8 +155,22 @@ def measure_folder(
         frames.writerows(unread)
 
 
+def _labelled(image: Path, mask: Path) -> tuple[RecordedImage, npt.NDArray[np.integer]]:
+    """An image and its objects. Raises ConfigError for a mask of another size, and for one that is the image itself."""
+    shown, objects = read_single(image), read_objects(mask)
+    if objects.shape != shown.data.shape:
+        raise ConfigError(f"mask {mask} is {objects.shape}, its image {shown.data.shape}: they must be of one size")
+    if np.array_equal(read_single(mask).data, shown.data):
+        raise ConfigError(f"mask {mask} is its image once more: give a mask, white inside what is to be found")
+    return shown, objects
+
+
 def _taught(
-    labelled: dict[str, tuple[RecordedImage, npt.NDArray[np.integer]]], encoder: Encoder, alike: bool, seed: int
+    labelled: dict[str, tuple[RecordedImage, npt.NDArray[np.integer]]],
+    masks: Path,
+    encoder: Encoder,
+    alike: bool,
+    seed: int,
 ) -> tuple[Segmenter, Counter]:
     """What outlines and what counts, from images described once. Raises ConfigError for what cannot teach."""
     images, objects = [], [each for _, each in labelled.values()]
@@ -166,7 +182,7 @@ def _taught(
     try:
         return Segmenter(images, [each > 0 for each in objects], encoder, seed), Counter(images, objects, alike, seed)
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(f"{masks}: {error}") from error
 
 
 def step_told(rows: Sequence[FrameRow], false_alarms: Ratio = 0.05) -> str:

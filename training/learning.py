@@ -54,6 +54,8 @@ class Outcome:
     live: bool
     why: str
     """Why it is live, or is not."""
+    before: str | None
+    """The version that was live until then."""
     evaluation: dict[str, Any]
 
 
@@ -89,7 +91,8 @@ def learn(found: Lessons, store: Path) -> Outcome:
     folder = _write(store, interest, found, {"evaluation": evaluation, "live": live, "why": why})
     if live:
         go_live(store, folder.name)
-    return Outcome(folder=folder, version=folder.name, live=live, why=why, evaluation=evaluation)
+    before = old.version if old is not None else None
+    return Outcome(folder=folder, version=folder.name, live=live, why=why, before=before, evaluation=evaluation)
 
 
 def fitted(teaching: Sequence[Lesson]) -> Interest:

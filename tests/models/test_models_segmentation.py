@@ -71,6 +71,7 @@ def test_a_frame_with_nothing_holds_nothing_and_its_range_begins_at_none(model):
         (lambda image, mask: ([image], [mask[:50]]), "of one size"),
         (lambda image, mask: ([image], [mask & False]), "label some"),
         (lambda image, mask: ([image], [mask | True]), "label some"),
+        (lambda image, mask: ([image], [np.arange(mask.size).reshape(mask.shape) == 9]), "6 pixels at least"),
     ],
 )
 def test_labels_that_teach_nothing_are_refused(change, says):

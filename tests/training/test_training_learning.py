@@ -230,6 +230,7 @@ def test_an_order_of_ties_is_no_rival(tmp_path):
     assert report["ties"] == ["surprise"] and "surprise" not in report and "better than surprise" not in report
     done = learn(Lessons(tuple("abcd"), said, audit, [], {"one": 1}), tmp_path)
     assert not done.live and live_version(tmp_path) is None and "nothing else to judge it by" in done.why
+    assert done.before is None
 
 
 def test_one_that_has_read_less_does_not_replace_the_live_one_uncompared(tmp_path):
@@ -237,7 +238,7 @@ def test_one_that_has_read_less_does_not_replace_the_live_one_uncompared(tmp_pat
     both = ruled("one", 150, 4) + two
     assert learn(Lessons(columns, both, [], [], {"one": 7, "two": 9}), tmp_path).live
     part = learn(Lessons(columns, two, [], [], {"two": 9}), tmp_path)
-    assert not part.live and "name one too" in part.why and live_version(tmp_path) == "v001"
+    assert not part.live and part.before == "v001" and "name one too" in part.why and live_version(tmp_path) == "v001"
     less_far = learn(Lessons(columns, both, [], [], {"one": 7, "two": 8}), tmp_path)
     assert not less_far.live and "name two too" in less_far.why
     fewer = learn(Lessons(columns, both[:-1], [], [], {"one": 7, "two": 9}), tmp_path)
