@@ -6,14 +6,16 @@ again whatever they are called by now.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archive.errors import ArchiveError
 from archive.folder import read_meta
+from archive.labels import LabelJournal
 from archive.library_places import survey_of
-from archive.verdicts import LABELS
+from archive.verdicts import LABELS, blind_verdicts
 from configs.errors import ConfigError
 from training.feedback import Lessons, lessons
 
@@ -31,7 +33,7 @@ class Earlier:
     taught: list[Path] = field(default_factory=list)
     """Folders that say something, the newest first."""
     left: dict[str, str] = field(default_factory=dict)
-    """By survey, why it teaches nothing."""
+    """By folder, or by a survey's identity and name where no folder is known to be it, why it teaches nothing."""
 
 
 def earlier_lessons(
@@ -50,17 +52,19 @@ def earlier_lessons(
     for place in within:
         if not place.is_dir():
             raise ConfigError(f"{place} is no folder: name by --within where the library's surveys lie")
-    found, there = Earlier(), _there(within, known)
-    where = ", ".join(map(str, within))
-    found.left = {name: f"its folder is not in {where}" for uid, name in known.items() if uid not in there}
+    found = Earlier()
+    there, found.left = _there(within, known)
+    why = f"its folder is not in {', '.join(map(str, within))}"
+    why += ", or cannot be read" if found.left else ""
+    found.left |= {uid: why for uid in known if uid not in there}
     for folder in progress(list(dict.fromkeys(there[uid] for uid in sorted(there, reverse=True)))):
         try:
             one = lessons([folder])
         except (ArchiveError, ConfigError) as error:
-            found.left[folder.name] = str(error)
+            found.left[str(folder)] = str(error)
             continue
         if why := _why_not(found, one):
-            found.left[folder.name] = why
+            found.left[str(folder)] = why
             continue
         found.taught.append(folder)
         kept = found.lessons
@@ -85,22 +89,34 @@ def _why_not(found: Earlier, one: Lessons) -> str:
     return ""
 
 
-def _surveys(library: Library) -> dict[str, str]:
-    """By the uid of each, what its folder was called."""
-    surveys = (kept.experiment for kept in library.all() if kept.experiment.kind == "survey")
-    return {survey_of(experiment.uid): experiment.source for experiment in surveys}
+def _surveys(library: Library) -> list[str]:
+    """The uids of its surveys, which end with what their folders were called."""
+    return sorted({survey_of(kept.experiment.uid) for kept in library.all() if kept.experiment.kind == "survey"})
 
 
-def _there(within: Sequence[Path], known: Iterable[str]) -> dict[str, Path]:
-    """Folders by uid; of several copies of one survey, that which somebody judged."""
+def _there(within: Sequence[Path], known: Iterable[str]) -> tuple[dict[str, Path], dict[str, str]]:
+    """Folders by uid, of several copies of one survey that with the most labels; and why a folder cannot be read."""
     found: dict[str, Path] = {}
+    damaged: dict[str, str] = {}
     for file in sorted(path for place in within for path in place.glob("*/survey.json")):
         try:
             meta = read_meta(file.parent)
-        except ArchiveError:
+        except ArchiveError as error:
+            damaged[str(file.parent)] = str(error)
             continue
         for uid in known:
-            same = uid.startswith(f"survey:{meta.created_utc}:{meta.seed}:")
-            if same and (uid not in found or not (found[uid] / LABELS).is_file()):
+            same = uid.startswith(f"{meta.identity}:")
+            if same and (uid not in found or _labels(file.parent) > _labels(found[uid])):
                 found[uid] = file.parent
-    return found
+    return found, damaged
+
+
+def _labels(folder: Path) -> tuple[int, int]:
+    """How many verdicts of a folder teach, and how much else was said; labels that cannot be read are some."""
+    if not (folder / LABELS).is_file():
+        return 0, 0
+    try:
+        with closing(LabelJournal(folder / LABELS)) as journal:
+            return len(list(blind_verdicts(journal))), len(journal.events())
+    except ArchiveError:
+        return 0, 1

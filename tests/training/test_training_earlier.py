@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def test_every_judged_survey_that_is_still_there_teaches_as_if_it_were_named(lab
 
 
 def test_what_does_not_teach_is_told(laboratory):
-    left = found_in(laboratory).left
+    left = {re.split("[/:]", name)[-1]: why for name, why in found_in(laboratory).left.items()}
     assert set(left) == {"quiet", "open", "gone"}
     assert "nobody has judged" in left["quiet"] and "is locked" in left["open"] and "is not in" in left["gone"]
 
@@ -89,6 +90,30 @@ def test_each_survey_is_held_out_whole(laboratory):
     changed = out_of_fold(teaching)
     assert [changed[n] for n in first[1:]] == [told[n] for n in first[1:]]
     assert any(changed[n] != told[n] for n in range(len(teaching)) if n not in first)
+
+
+def test_of_two_judged_copies_the_one_with_more_labels_teaches(laboratory, tmp_path):
+    shutil.copytree(laboratory / "first", tmp_path / "second")
+    shutil.copytree(laboratory / "first", tmp_path / "first")
+    (tmp_path / "first" / "labels.sqlite").unlink()
+    judged(tmp_path / "first", bright, lock=False).close()
+    with Library(laboratory / "library.sqlite", write=False) as library:
+        assert [path.name for path in earlier_lessons(library, [tmp_path]).taught] == ["second"]
+
+
+def test_a_damaged_survey_and_surveys_called_alike_are_told_apart(laboratory, tmp_path):
+    places = [tmp_path / "one", tmp_path / "two"]
+    for place, name in zip(places, ("quiet", "open"), strict=True):
+        shutil.copytree(laboratory / name, place / "alike")
+    shutil.copytree(laboratory / "first", places[0] / "first")
+    shutil.copytree(laboratory / "renamed", places[0] / "renamed")
+    (places[0] / "renamed" / "survey.json").write_text("{")
+    with Library(laboratory / "library.sqlite", write=False) as library:
+        found = earlier_lessons(library, places)
+    assert [path.name for path in found.taught] == ["first"]
+    assert "nobody has judged" in found.left[str(places[0] / "alike")]
+    assert "is locked" in found.left[str(places[1] / "alike")]
+    assert "unreadable survey.json" in found.left[str(places[0] / "renamed")]
 
 
 @pytest.fixture
@@ -136,7 +161,7 @@ def test_the_command_learns_and_the_gate_is_that_of_named_surveys(laboratory, tm
     )
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    assert "left out gone" in said and "learned from 60 places; 20 of the audit set" in said
+    assert ":gone: its folder is not in" in said and "learned from 60 places; 20 of the audit set" in said
     same = learn(lessons([laboratory / "renamed", laboratory / "first"]), tmp_path / "named")
     assert (live_version(tmp_path / "learned") is not None) == same.live and same.why in said
 
@@ -176,7 +201,7 @@ def test_a_survey_of_another_scorer_is_left_out(laboratory, tmp_path):
             with SurveyReader(place / name) as reader:
                 add_survey(library, reader)
         found = earlier_lessons(library, [place])
-    assert [path.name for path in found.taught] == ["other"] and "another scorer" in found.left["first"]
+    assert [path.name for path in found.taught] == ["other"] and "another scorer" in found.left[str(place / "first")]
 
 
 def test_a_library_of_files_alone_teaches_nothing(tmp_path):
