@@ -142,24 +142,6 @@ def test_a_labelled_image_that_says_nothing_is_named(folder, tmp_path):
     assert found.exit_code == 2 and "labelled image blank.png" in " ".join(found.output.split()), found.output
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda image, mask: image, "a0.png is its image once more"),
-        (lambda image, mask: mask[:250], "a0.png is (250, 256), its image (256, 256)"),
-        (lambda image, mask: np.where(np.arange(mask.size).reshape(mask.shape) == 9000, 255, 0), "6 pixels at least"),
-    ],
-)
-def test_a_mask_that_teaches_nothing_is_named(folder, tmp_path, change, says):
-    image, mask = (np.array(Image.open(folder / kind / "a0.png")) for kind in ("images", "masks"))
-    (tmp_path / "masks").mkdir()
-    Image.fromarray(change(image, mask).astype(np.uint8)).save(tmp_path / "masks" / "a0.png")
-    found = run("measure", folder / "images", "--masks", tmp_path / "masks", "--out", tmp_path / "out")
-    told = "".join(found.output.split())
-    assert found.exit_code == 2 and "".join(says.split()) in told, found.output
-    assert "".join(str(tmp_path / "masks").split()) in told
-
-
 def test_no_image_is_written_over(folder, tmp_path):
     for images in ("images", "masks"):
         place = folder / images
