@@ -108,7 +108,10 @@ def flown(count: Callable[[int], tuple[float, float]], share: float) -> tuple[li
 
 def drawn(draws: int, scatter: float, share: float) -> dict[str, Any]:
     """The rule on drawn courses."""
-    near, held, none, lines = [], [], [], {0.4: [], 0.6: []}  # type: ignore[var-annotated]
+    near: list[bool] = []
+    held: list[bool] = []
+    none: list[bool] = []
+    lines: dict[float, list[float]] = {0.4: [], 0.6: []}
     rng = np.random.default_rng(5)
     for _ in range(draws):
         falls = np.append(False, rng.random(FRAMES - 1) < 1 / FRAMES)

@@ -20,7 +20,7 @@ from models.counting import Counted, Counter, parts
 from models.description import describe
 from models.encoder import Encoder, refusal
 from models.segmentation import Measured, Segmenter, measure
-from surveys.pictures import by_stem, images_in, made_apart
+from surveys.pictures import by_stem, images_in, made_apart, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -94,21 +94,16 @@ def measure_folder(
     if pixel_size_nm is not None and not (0 < pixel_size_nm < math.inf):
         raise ConfigError(f"a pixel size of {pixel_size_nm} nm was asked; give a number above 0")
     paths = sorted(images_in(folder), key=lambda path: in_order(path.name))
-    of_stem, known = by_stem(paths), by_stem(images_in(masks))
+    of_stem = by_stem(paths)
+    known = masked(of_stem, folder, masks)
     made_apart(out, folder, masks)
-    if strange := sorted(set(known) - set(of_stem)):
-        raise ConfigError(f"mask {known[strange[0]]} has no image of its name in {folder}: name masks as their images")
-    if masks.resolve() == folder.resolve():
-        raise ConfigError(f"--masks {masks}: is the folder of the images; name one that holds masks alone")
-    labelled = [_labelled(of_stem[stem], path) for stem, path in sorted(known.items())]
-    sizes_nm = [
-        size_nm(of_stem[stem], image, pixel_size_nm) for stem, (image, _) in zip(sorted(known), labelled, strict=True)
-    ]
-    if odd := [stem for stem, size in zip(sorted(known), sizes_nm, strict=True) if not _as_large(size, sizes_nm[0])]:
+    labelled = [_labelled(of_stem[stem], path) for stem, path in known.items()]
+    sizes_nm = [size_nm(of_stem[stem], image, pixel_size_nm) for stem, (image, _) in zip(known, labelled, strict=True)]
+    if odd := [stem for stem, size in zip(known, sizes_nm, strict=True) if not _as_large(size, sizes_nm[0])]:
         raise ConfigError(
             f"{of_stem[odd[0]].name} has pixels of another size than {of_stem[min(known)].name}: {_LEARN}"
         )
-    shown = {of_stem[stem].name: each for stem, each in zip(sorted(known), labelled, strict=True)}
+    shown = {of_stem[stem].name: each for stem, each in zip(known, labelled, strict=True)}
     model, counter = _taught(shown, masks, encoder, alike, seed)
     with (out / "things.csv").open("w", newline="") as file, (out / "frames.csv").open("w", newline="") as summary:
         things, frames = csv.writer(file, lineterminator="\n"), csv.writer(summary, lineterminator="\n")

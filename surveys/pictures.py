@@ -30,6 +30,19 @@ def by_stem(paths: list[Path]) -> dict[str, Path]:
     return found
 
 
+def masked(images: dict[str, Path], folder: Path, masks: Path) -> dict[str, Path]:
+    """Masks by the names of the images that they label, which lie in ``folder``.
+
+    Raises ConfigError for one that labels none of them, and where the images themselves were named.
+    """
+    if masks.resolve() == folder.resolve():
+        raise ConfigError(f"{masks}: is the folder of the images; name one that holds masks alone")
+    known = by_stem(images_in(masks))
+    if strange := sorted(set(known) - set(images)):
+        raise ConfigError(f"mask {known[strange[0]]} has no image of its name in {folder}: name masks as their images")
+    return dict(sorted(known.items()))
+
+
 def made_apart(out: Path, *given: Path) -> Path:
     """The folder to write to, made where it is not there.
 

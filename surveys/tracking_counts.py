@@ -17,7 +17,7 @@ from instruments.plane import Plane
 from models.counting import Counter
 from models.description import describe
 from surveys.measuring import read_objects
-from surveys.pictures import by_stem, images_in
+from surveys.pictures import by_stem, images_in, masked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,12 +86,9 @@ def count_sensor(settings: CountSettings, looks: list[TrackLook], seed: int) -> 
             "counted on the pixels of the labelled frames, so give all its looks one of each"
         )
     pixels = looks[0].pixels
-    images, masks = by_stem(images_in(settings.images)), by_stem(images_in(settings.masks))
-    if strange := sorted(set(masks) - set(images)):
-        raise ConfigError(
-            f"mask {masks[strange[0]]} has no image of its name in {settings.images}: name masks as their images"
-        )
-    labelled = [_labelled(images[stem], path, pixels) for stem, path in sorted(masks.items())]
+    images = by_stem(images_in(settings.images))
+    masks = masked(images, settings.images, settings.masks)
+    labelled = [_labelled(images[stem], path, pixels) for stem, path in masks.items()]
     try:
         return CountSensor(
             Counter([describe(image) for image, _ in labelled], [known for _, known in labelled], settings.alike, seed)
