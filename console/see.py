@@ -50,8 +50,11 @@ def flag(
         place = made_apart(out if out is not None else Path(f"{folder.resolve().name}-flags"), folder)
         found = images.flag_images(encoder, paths, rate=rate, cell_px=cell, by=by, said=said, progress=_told_progress)
         images.write_flags(found, place / "flags.csv")
-        table = _seeing("surveys.folder_said").write_to_say(found.to_say, cell, paths, place)
-        _seeing("surveys.folder_picture").gallery(found.ranked).save(place / "flags.png")
+        said_of = _seeing("surveys.folder_said")
+        table = said_of.write_to_say(found.to_say, cell, paths, place)
+        pictures, sheet = _seeing("surveys.folder_picture"), table.with_suffix(".png")
+        pictures.gallery(found.ranked).save(place / "flags.png")
+        pictures.asked(said_of.numbered(table), cell, paths).save(sheet)
         if json:
             refused = {str(path): why for path, why in found.refused.items()}
             told = ("row_px", "column_px", "cell_px", "q_value", "probability")
@@ -90,7 +93,7 @@ def flag(
         if found.said:
             say(f"probabilities go by what was said of {found.said} cells; what is flagged (*) stays as it was")
         else:
-            say(f"to set the probabilities right: say yes or no in {table}, then --said {table}")
+            say(f"to set the probabilities right: look at {sheet}, say yes or no in {table}, then --said {table}")
 
 
 def measure(

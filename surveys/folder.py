@@ -92,7 +92,7 @@ class FolderFlags:
     said: int
     """Cells of which a person said whether they are unusual."""
     to_say: list[Cell]
-    """Cells of which to say it, that the probabilities be right on these images."""
+    """Cells of which to say it, that the probabilities be right on these images, by where they lie."""
     beyond: Ratio
     """Share of the pixels that lie right of an image's last whole cell, or below it: they are not judged."""
 
@@ -219,7 +219,7 @@ def flag_images(
         blind=blind,
         without_objects=found.without_objects,
         said=len(answers),
-        to_say=[cells[k] for k in to_say(p)],
+        to_say=sorted(cells[k] for k in to_say(p)),
         beyond=1 - covered / pixels,
     )
 

@@ -1,4 +1,4 @@
-"""The most unusual cells of a folder as a picture: each, where in it the surprise lies, and a usual place beside it."""
+"""Cells of a folder as pictures: the most unusual, where in them the surprise lies, and those to say something of."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from surveys.folder import ImageFlag
+    from surveys.folder_said import Cell
 
 Image2d: TypeAlias = npt.NDArray[np.float32]
 
 _SHOWN_PX = 160
+_ASKED_PX, _BESIDE, _GAP_PX, _LINE_PX = 240, 6, 10, 30
+_AROUND = 3
+"""Widths of a cell that are shown of its image."""
+_OUTLINE = "#ffd400"
 
 
 def gallery(flags: Sequence[ImageFlag], most: int = 12) -> Image.Image:
@@ -49,6 +54,42 @@ def gallery(flags: Sequence[ImageFlag], most: int = 12) -> Image.Image:
         told = f"{rank + 1}. {flag.path.name} ({flag.row_px}, {flag.column_px})  {flag.score:.1f} spreads"
         drawn.text((gap, top + _SHOWN_PX + 2), told, fill="black", font=font)
     return sheet
+
+
+def asked(cells: Sequence[tuple[int, Cell]], cell_px: int, images: Sequence[Path]) -> Image.Image:
+    """Each cell of ``cells`` under its number, outlined amid its surroundings, six in a row.
+
+    Greys are those of its whole image, so that a dark place looks dark.
+    """
+    files, shown = {path.name: path for path in images}, dict[str, Image2d]()
+    deep = -(-len(cells) // _BESIDE)
+    wide_px, high_px = _ASKED_PX + _GAP_PX, _ASKED_PX + _LINE_PX + _GAP_PX
+    sheet = Image.new("RGB", (min(len(cells), _BESIDE) * wide_px + _GAP_PX, deep * high_px + _GAP_PX), "white")
+    drawn, large, small = ImageDraw.Draw(sheet), ImageFont.load_default(22), ImageFont.load_default(13)
+    for n, (number, (name, row, column)) in enumerate(cells):
+        if name not in shown:
+            shown[name] = read_single(files[name]).data
+        image = shown[name]
+        top, left = (
+            min(max(corner - cell_px * (_AROUND - 1) // 2, 0), max(size - cell_px * _AROUND, 0))
+            for corner, size in zip((row, column), image.shape, strict=True)
+        )
+        around = image[top : top + cell_px * _AROUND, left : left + cell_px * _AROUND]
+        low, high = np.percentile(image, (0.5, 99.5))
+        scale = _ASKED_PX / (cell_px * _AROUND)
+        grey = _grey(around, (float(low), float(high)))
+        grey = grey.resize((round(grey.width * scale), round(grey.height * scale)), Image.Resampling.BICUBIC)
+        x, y = _GAP_PX + n % _BESIDE * wide_px, _GAP_PX + n // _BESIDE * high_px
+        sheet.paste(grey, (x, y + _LINE_PX))
+        first = (x + (column - left) * scale - 1, y + _LINE_PX + (row - top) * scale - 1)
+        drawn.rectangle((*first, *(at + cell_px * scale + 1 for at in first)), outline=_OUTLINE, width=2)
+        drawn.text((x, y), str(number), fill="black", font=large)
+        drawn.text((x + 40, y + 9), _shortened(name), fill="black", font=small)
+    return sheet
+
+
+def _shortened(name: str, most: int = 26) -> str:
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
 def _grey(image: Image2d, limits: tuple[float, float]) -> Image.Image:

@@ -1,7 +1,8 @@
 """What a person says of some cells of a folder, unusual or not, and a table to say it in.
 
-The table lists the most unusual cells and as many drawn at random: from the first it is learned what a surprise is
-worth on these images, from the others how many are unusual that do not look it.
+The table lists the most unusual cells and as many drawn at random, by where they lie, so that nobody knows which is
+which: from the first it is learned what a surprise is worth on these images, from the others how many are unusual that
+do not look it. ``surveys.folder_picture.asked`` shows them under the same numbers.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ Cell: TypeAlias = tuple[str, int, int]
 
 TO_SAY = 40
 """Cells to look at: half of them the most unusual, half drawn."""
-COLUMNS = ("image", "image_sha256", "row_px", "column_px", "cell_px", "unusual")
+NUMBER, ANSWER = "number", "unusual"
+PLACE = ("image", "image_sha256", "row_px", "column_px", "cell_px")
 """The second is the first twelve digits of the hash of the image's file: answers about another image are refused."""
+_NEEDED = (*PLACE, ANSWER)
+"""Tables of before there was a picture have no numbers."""
 _HASH_DIGITS = 12
 _SAID = {"yes": 1.0, "1": 1.0, "true": 1.0, "no": 0.0, "0": 0.0, "false": 0.0}
 _OTHERS = "these answers are about other images: give --said the table that was written for this folder"
@@ -46,34 +50,43 @@ def to_say(p_values: Array, count: int = TO_SAY, seed: int = 0) -> list[int]:
 
 
 def write_to_say(cells: Sequence[Cell], cell_px: int, images: Sequence[Path], folder: Path) -> Path:
-    """Table of ``cells`` with an empty column ``unusual`` → where it is.
+    """Table of ``cells``, numbered by where they lie, with an empty column ``unusual`` → where it is.
 
     ``say.csv`` in ``folder``, or ``say-2.csv`` and so on. A table that is there, and may have answers, is never written
     over: it is the one to go on with where it lists these very cells of these very ``images``.
     """
     hashes = {image.name: hash_of(image) for image in images if image.name in {name for name, _, _ in cells}}
-    rows = [[name, hashes[name], str(row), str(column), str(cell_px)] for name, row, column in cells]
+    rows = [[name, hashes[name], str(row), str(column), str(cell_px)] for name, row, column in sorted(cells)]
     number = 1
     while (path := folder / f"say{f'-{number}' if number > 1 else ''}.csv").exists():
-        if _asks(path) == sorted(rows):
+        if sorted(place for _, place in _asks(path)) == sorted(rows):
             return path
         number += 1
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([*row, ""] for row in rows)
+        writer.writerow((NUMBER, *PLACE, ANSWER))
+        writer.writerows([number, *row, ""] for number, row in enumerate(rows, start=1))
     return path
 
 
-def _asks(path: Path) -> list[list[str]]:
-    """Its rows without the answers, sorted, as a person may have sorted them; none where it is no such table."""
+def numbered(table: Path) -> list[tuple[int, Cell]]:
+    """The cells that a table asks about, each with its number, or with that of its row where it has none; in order."""
+    return sorted((number, (place[0], int(place[2]), int(place[3]))) for number, place in _asks(table))
+
+
+def _asks(path: Path) -> list[tuple[int, list[str]]]:
+    """Numbers and places of its rows, as a person may have sorted them; none where it is no such table."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            if not set(COLUMNS) <= set(rows.fieldnames or ()):
+            if not set(_NEEDED) <= set(rows.fieldnames or ()):
                 return []
-            found = [[row[name] or "" for name in COLUMNS[:-1]] for row in rows]
-        return sorted([*row[:2], *(str(_whole(number)) for number in row[2:])] for row in found)
+            found = []
+            for n, row in enumerate(rows, start=1):
+                name, known, *numbers = (row[column] or "" for column in PLACE)
+                place = [name, known, *(str(_whole(number)) for number in numbers)]
+                found.append((_whole(row.get(NUMBER) or str(n)), place))
+            return found
     except (OSError, ValueError, csv.Error):
         return []
 
@@ -91,10 +104,10 @@ def read_said(path: Path, cell_px: int, images: Sequence[Path]) -> dict[Cell, fl
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            if not set(COLUMNS) <= set(rows.fieldnames or ()):
-                raise ConfigError(f"{path}: needs the columns {', '.join(COLUMNS)}; it has {rows.fieldnames or 'none'}")
+            if not set(_NEEDED) <= set(rows.fieldnames or ()):
+                raise ConfigError(f"{path}: needs the columns {', '.join(_NEEDED)}; it has {rows.fieldnames or 'none'}")
             for line, row in enumerate(rows, start=2):
-                word = (row["unusual"] or "").strip().lower()
+                word = (row[ANSWER] or "").strip().lower()
                 if not word:
                     continue
                 if word not in _SAID:

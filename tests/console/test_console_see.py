@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from operator import itemgetter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageColor
 
 pytest.importorskip("sklearn", reason="the extra 'see' is not installed")
 pytest.importorskip("torch", reason="the extra 'see' is not installed")
@@ -19,6 +21,7 @@ from typer.testing import CliRunner
 
 from console.main import app
 from models import description
+from surveys.folder_picture import asked
 from surveys.measuring import read_objects
 
 
@@ -69,9 +72,16 @@ def test_the_odd_one_is_flagged_first_and_a_blank_image_is_told(folder, tmp_path
 def test_what_a_person_says_of_cells_sets_the_probabilities(folder, tmp_path):
     before = json.loads(run("flag", folder / "images", "--out", tmp_path, "--json").output)
     table = tmp_path / "say.csv"
-    lines = table.read_text().splitlines()
-    assert len(lines) == 41 and all(line.endswith(",64,") for line in lines[1:])
-    table.write_text("\n".join([lines[0], *(line + "no" for line in lines[1:11]), *lines[11:]]) + "\n")
+    with table.open() as file:
+        asked = list(csv.DictReader(file))
+    assert len(asked) == 40 and {row["cell_px"] for row in asked} == {"64"}
+    cell = itemgetter("image", "row_px", "column_px")
+    first = [(Path(one["image"]).name, str(one["row_px"]), str(one["column_px"])) for one in before["ranked"]]
+    assert set(first[:20]) < {cell(row) for row in asked}
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, asked[0].keys())
+        writer.writeheader()
+        writer.writerows(row | {"unusual": "no" if cell(row) in first[:10] else ""} for row in asked)
     told = run("flag", folder / "images", "--out", tmp_path, "--said", table, "--json")
     assert told.exit_code == 0, told.output
     after = json.loads(told.output)
@@ -80,11 +90,26 @@ def test_what_a_person_says_of_cells_sets_the_probabilities(folder, tmp_path):
     ranked = list(zip(before["ranked"], after["ranked"], strict=True))
     assert all(b["probability"] == 0.0 and a["q_value"] == b["q_value"] for a, b in ranked[:10])
     assert all(b["probability"] < a["probability"] for a, b in ranked[10:15])
-    assert table.read_text().count("no\n") == 10
+    assert table.read_text().count(",no") == 10
     wrong = run("flag", folder / "images", "--cell", "56", "--out", tmp_path / "b", "--said", table)
     assert wrong.exit_code != 0 and "give --cell as then" in wrong.output.replace("\n", " ")
     other = run("flag", folder / "images", "--cell", "56", "--out", tmp_path, "--json")
     assert json.loads(other.output)["to_say"] == str(tmp_path / "say-2.csv")
+    assert (tmp_path / "say-2.png").is_file()
+
+
+def test_the_cells_to_say_something_of_are_outlined_amid_what_is_around_them(tmp_path):
+    ramp = np.arange(96, dtype=np.uint8)[:, None] + np.zeros(128, np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    sheet = asked([(7, ("a.png", 32, 32)), (8, ("a.png", 64, 96))], 32, [tmp_path / "a.png"])
+    seen, yellow = np.array(sheet), np.array(ImageColor.getrgb("#ffd400"))
+    rows, columns = np.nonzero((seen == yellow).all(axis=2))
+    left = columns < sheet.width // 2
+    for mine, row, column in ((left, 1, 1), (~left, 2, 2)):  # of three by three cells, 80 pixels each
+        x = 10 if mine is left else 260
+        assert rows[mine].min() == 10 + 30 + 80 * row - 1 and columns[mine].min() == x + 80 * column - 1
+    greys = seen[60:270:10, 20, 0].astype(int)
+    assert (np.diff(greys) > 0).all()
 
 
 def test_what_no_whole_cell_covers_is_told(folder, tmp_path):

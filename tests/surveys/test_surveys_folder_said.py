@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError
-from surveys.folder_said import COLUMNS, hash_of, in_order, read_said, to_say, write_to_say
+from surveys.folder_said import hash_of, in_order, numbered, read_said, to_say, write_to_say
 
 CELLS = [(f"{number:02}.png", row, column) for number in range(12) for row in (0, 64) for column in (0, 64)]
-HEAD = ",".join(COLUMNS) + "\n"
+HEAD = "image,image_sha256,row_px,column_px,cell_px,unusual\n"
+"""Of tables of before there were numbers."""
 
 
 def filled(path, words):
@@ -53,6 +54,23 @@ def test_what_is_said_comes_back_and_is_not_written_over(tmp_path, images):
     assert told[:4].tolist()[0] == 1.0 and np.isnan(told[1]) and np.isnan(told[4:]).all()
     table.write_text(table.read_text().replace(",64,64,", ",64.0,64,"))
     assert read_said(table, 64, images) == said and write_to_say(CELLS, 64, images, tmp_path) == table
+
+
+def test_cells_are_numbered_by_where_they_lie_and_keep_their_numbers_where_a_person_sorts_them(tmp_path, images):
+    shuffled = [CELLS[k] for k in np.random.default_rng(0).permutation(len(CELLS))]
+    table = write_to_say(shuffled, 64, images, tmp_path)
+    assert numbered(table) == list(enumerate(CELLS, start=1))
+    head, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([head, *reversed(rows)]) + "\n")
+    assert write_to_say(shuffled, 64, images, tmp_path) == table and numbered(table) == list(enumerate(CELLS, start=1))
+
+
+def test_a_table_without_numbers_is_read_and_gone_on_with(tmp_path, images):
+    rows = [f"{name},{hash_of(tmp_path / name)},{row},{column},64," for name, row, column in reversed(CELLS)]
+    (tmp_path / "say.csv").write_text(HEAD + "\n".join([rows[0] + "yes", *rows[1:]]) + "\n")
+    table = write_to_say(CELLS, 64, images, tmp_path)
+    assert table == tmp_path / "say.csv" and read_said(table, 64, images) == {CELLS[-1]: 1.0}
+    assert numbered(table) == list(enumerate(reversed(CELLS), start=1))
 
 
 def test_a_table_of_other_cells_or_images_is_neither_taken_nor_written_over(tmp_path, images):
