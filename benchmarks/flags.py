@@ -45,7 +45,8 @@ from benchmarks.flags_flown import Flown, flown, loops, strip
 from surveys.flagging import FlaggingSettings
 from surveys.judging import Place, judge_places
 from surveys.sights import Sight, by_look, sights
-from surveys.significance import FEWEST_SCORES, probability_unusual, q_values, simes, single_tail
+from surveys.significance import FEWEST_SCORES, q_values, simes, single_tail
+from surveys.unusual import probability_unusual
 from training.evaluate import interval
 from training.statistics import clopper_pearson
 

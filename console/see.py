@@ -1,99 +1,23 @@
-"""Commands that see for themselves: flag a folder of images, classify from clicked examples, measure from masks."""
+"""Commands that see for themselves: classify from clicked examples, measure from masks."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from console.exits import plain_errors, say, show
+from console.seeing import seeing, told_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-_TOLD_BEYOND = 0.05
-"""Share of the pixels that no whole cell covers from which it is told."""
+    from collections.abc import Sequence
 
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    for command in (flag, classify, measure):
+    for command in (classify, measure):
         app.command()(command)
-
-
-def flag(
-    folder: Annotated[Path, typer.Argument(help="A folder of images of one specimen.", show_default=False)],
-    rate: Annotated[float, typer.Option(help="Accepted share of false flags.")] = 0.1,
-    cell: Annotated[int, typer.Option(help="Width in pixels of what is flagged.")] = 64,
-    by: Annotated[
-        str, typer.Option(help="descriptors, whose reasons have units, network, or both together.")
-    ] = "descriptors",
-    said: Annotated[
-        Path | None,
-        typer.Option(help="say.csv, filled in: probabilities go by what you said of these cells.", show_default=False),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; by itself NAME-flags.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
-) -> None:
-    """Flag what is unusual in a folder of images, each flag beside the usual place most like it."""
-    with plain_errors():
-        from configs.errors import ConfigError
-
-        if by not in ("descriptors", "network", "both"):
-            raise ConfigError(f"--by {by}: give descriptors, network or both")
-        from surveys.pictures import images_in, made_apart
-
-        images, encoder = _seeing("surveys.folder"), _seeing("models.encoder").load_encoder()
-        paths = images_in(folder)
-        place = made_apart(out if out is not None else Path(f"{folder.resolve().name}-flags"), folder)
-        found = images.flag_images(encoder, paths, rate=rate, cell_px=cell, by=by, said=said, progress=_told_progress)
-        images.write_flags(found, place / "flags.csv")
-        said_of = _seeing("surveys.folder_said")
-        table = said_of.write_to_say(found.to_say, cell, paths, place)
-        pictures, sheet = _seeing("surveys.folder_picture"), table.with_suffix(".png")
-        pictures.gallery(found.ranked).save(place / "flags.png")
-        pictures.asked(said_of.numbered(table), cell, paths).save(sheet)
-        if json:
-            refused = {str(path): why for path, why in found.refused.items()}
-            told = ("row_px", "column_px", "cell_px", "q_value", "probability")
-            ranked = [
-                {"image": str(one.path), "flagged": one.q_value <= rate} | {name: getattr(one, name) for name in told}
-                for one in found.ranked
-            ]
-            blind = [
-                {"image": str(path), "row_px": r, "column_px": c, "why": w} for (path, r, c), w in found.blind.items()
-            ]
-            show({"folder": str(place), "cells": found.cells, "ranked": ranked, "refused": refused, "blind": blind,
-                  "without_objects": found.without_objects, "said": found.said, "to_say": str(table),
-                  "beyond_ratio": found.beyond})  # fmt: skip
-            return
-        for path, why in found.refused.items():
-            say(f"not judged: {path.name}: {why}", style="yellow")
-        if found.blind:
-            images_of = len({path for path, _, _ in found.blind})
-            say(
-                f"not judged: {len(found.blind)} cells of {images_of} image(s) that say nothing or lie beside such",
-                style="yellow",
-            )
-        if found.beyond > _TOLD_BEYOND:
-            where = "right of the last whole cell or below it"
-            say(
-                f"not judged: {found.beyond:.0%} of the pixels, {where}; a smaller --cell reaches farther",
-                style="yellow",
-            )
-        if found.without_objects and by != "network":
-            say(f"objects were not judged one by one: {found.without_objects}", style="yellow")
-        say(f"{len(found.flags)} of {found.cells} cells flagged at a false-discovery rate of {rate:g}")
-        for rank, one in enumerate(found.ranked[:10], start=1):
-            say(f"{rank:>3}{'*' if one.q_value <= rate else ' '} {one}")
-        say("* flagged; the others are the next most unusual")
-        say(f"{place / 'flags.csv'}, {place / 'flags.png'}")
-        if found.said:
-            say(f"probabilities go by what was said of {found.said} cells; what is flagged (*) stays as it was")
-        else:
-            say(f"to set the probabilities right: look at {sheet}, say yes or no in {table}, then --said {table}")
 
 
 def measure(
@@ -132,13 +56,13 @@ def measure(
         if lattice and movie:
             raise ConfigError("--movie is for counts: leave it out with --lattice")
         if lattice:
-            for row in _seeing("surveys.lattices").measure_lattices(images, place, pixel_size_nm, _told_progress):
+            for row in seeing("surveys.lattices").measure_lattices(images, place, pixel_size_nm, told_progress):
                 say(str(row))
             say(f"{place / 'lattices.csv'}, {place / 'columns.csv'}, and a picture of each image")
             return
-        measuring, encoder = _seeing("surveys.measuring"), _seeing("models.encoder").load_encoder()
+        measuring, encoder = seeing("surveys.measuring"), seeing("models.encoder").load_encoder()
         rows = []
-        for row in measuring.measure_folder(encoder, images, masks, place, pixel_size_nm, seed, _told_progress, movie):
+        for row in measuring.measure_folder(encoder, images, masks, place, pixel_size_nm, seed, told_progress, movie):
             rows.append(row)
             say(str(row))
         if movie:
@@ -190,8 +114,8 @@ def classify(
     with plain_errors():
         from configs.errors import ConfigError
 
-        classes = _seeing("surveys.classes")
-        encoder = _seeing("models.encoder").load_encoder()
+        classes = seeing("surveys.classes")
+        encoder = seeing("models.encoder").load_encoder()
         clicks = [_click(each) for each in at or ()]
         survey = what.is_dir() and not what.suffix.startswith(".zarr")
         if revisit is not None and not survey:
@@ -204,11 +128,11 @@ def classify(
             chips = classes.chips_of_survey(what, look, specimen)
             given += classes.examples_among(chips, clicks)
             if asked:
-                given += _seeing("surveys.asked").examples_asked(what, chips, labels)
+                given += seeing("surveys.asked").examples_asked(what, chips, labels)
         else:
             chips = classes.chips_of_image(what, size)
             given += classes.examples_at(what, [(said, round(x), round(y)) for said, x, y in clicks], size)
-        told = classes.tell(encoder, given, chips, open_set=not closed, progress=_told_progress)
+        told = classes.tell(encoder, given, chips, open_set=not closed, progress=told_progress)
         if keep is not None:
             classes.keep_examples(given, keep)
         place = out if out is not None else Path(f"{what.resolve().stem}-classes")
@@ -251,14 +175,6 @@ def _click(text: str) -> tuple[str, float, float]:
     return said, x, y
 
 
-def _told_progress(chips: Sequence[Any]) -> Iterator[Any]:
-    from rich.progress import track
-
-    from console.exits import errors
-
-    yield from track(chips, "looking", console=errors, transient=True)
-
-
 def _revisit(folder: Path, told: Sequence[Any], name: str, most: int) -> int:
     """Leave requests for the places of a class, the surest first: the runner and the guard decide."""
     from configs.errors import ConfigError
@@ -271,15 +187,3 @@ def _revisit(folder: Path, told: Sequence[Any], name: str, most: int) -> int:
         place = {"x_nm": each.chip.x_nm, "y_nm": each.chip.y_nm, "specimen": each.chip.of}
         ask_running(folder, "look_here", place)
     return len(found)
-
-
-def _seeing(module: str) -> Any:
-    """A module that needs torch. Raises ConfigError where that is not installed."""
-    from configs.errors import ConfigError
-
-    try:
-        found = import_module(module)
-        import_module("torch").set_num_threads(1)  # the same numbers on every machine, and no slower on a busy one
-        return found
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"seeing needs {error.name}, which is not installed: pip install 'adaptem[see]'") from error

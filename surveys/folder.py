@@ -9,7 +9,6 @@ By default by the classical descriptors, as a survey flags: ``benchmarks.flags``
 from __future__ import annotations
 
 import csv
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -18,22 +17,23 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.errors import ConfigError
-from envs.descriptors import describe_windows
+from envs.descriptors import NAMES, describe_windows
 from envs.novelty import NoveltyScorer
-from envs.scorers import Window
-from instruments.images import read_single
+from envs.overviews import quantiles_of, scaled
 from models.anomaly import Anomaly, Reason
-from models.encoder import SMALLEST_PX, STRIDE, Encoder, features, refusal
+from models.encoder import SMALLEST_PX, STRIDE, Encoder, features
 from surveys.folder_cells import surprise
+from surveys.folder_earlier import Before, FolderKind, heard
+from surveys.folder_reading import Reading, corner
 from surveys.folder_said import Cell, in_order, read_said, to_say
 from surveys.seeing import SeeingScorer
-from surveys.significance import FEWEST_SCORES, probability_unusual, q_values
+from surveys.significance import FEWEST_SCORES, q_values
+from surveys.unusual import probability_unusual
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 Array: TypeAlias = npt.NDArray[np.float64]
-Image2d: TypeAlias = npt.NDArray[np.float32]
 Ratio: TypeAlias = float
 
 By: TypeAlias = Literal["descriptors", "network", "both"]
@@ -95,6 +95,12 @@ class FolderFlags:
     """Cells of which to say it, that the probabilities be right on these images, by where they lie."""
     beyond: Ratio
     """Share of the pixels that lie right of an image's last whole cell, or below it: they are not judged."""
+    kind: FolderKind
+    """What its images are like."""
+    p_values: dict[Cell, float]
+    """Of all cells."""
+    before: Before
+    """What was said of earlier folders, as far as it counts."""
 
     @property
     def flags(self) -> list[ImageFlag]:
@@ -110,12 +116,14 @@ def flag_images(
     cell_px: int = 64,
     by: By = "descriptors",
     said: Path | None = None,
+    earlier: Sequence[Path] = (),
     most: int = 50,
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
 ) -> FolderFlags:
     """Flag cells of ``cell_px`` pixels. Images are taken for pictures of one specimen at one magnification.
 
-    ``said``: table of what a person says of some cells, by which the probabilities are set.
+    ``said``: table of what a person says of some cells, by which the probabilities are set. ``earlier``: folders that
+    earlier ones were flagged into, in whose tables a person said the same; those of other images do not count.
     Raises ConfigError for settings out of range, and where too little can be read to know what is usual.
     """
     if cell_px < SMALLEST_PX or cell_px % STRIDE:
@@ -124,50 +132,25 @@ def flag_images(
         raise ConfigError(f"a false-discovery rate of {rate} was asked; give one between 0 and 1")
     answers = read_said(said, cell_px, paths) if said is not None else {}
     watch, scorer, both = Anomaly(), NoveltyScorer(), SeeingScorer() if by == "both" else None
+    reading = Reading(cell_px)
     descriptors: dict[int, Array] = {}
-    sizes_nm: list[float | None] = []
     where: list[tuple[int, int, int]] = []
-    blind: dict[tuple[Path, int, int], str] = {}
     together: list[Array] = []
-    refused: dict[Path, str] = {}
     seen: dict[int, npt.NDArray[np.float32]] = {}
-    pixels, covered = 0, 0
-    for path in progress(paths):
-        try:
-            recorded = read_single(path)
-        except ConfigError as error:
-            refused[path] = str(error)
-            continue
-        image = recorded.data
-        why = refusal(image)
-        if why is None and min(image.shape) < cell_px:
-            why = f"it has {image.shape[0]} × {image.shape[1]} pixels, less than a cell of {cell_px}"
-        if why is not None:
-            refused[path] = why
-            continue
-        number, windows = paths.index(path), _cells(image.shape, cell_px)
-        pixels, covered = pixels + image.size, covered + len(windows) * cell_px**2
-        silent = _silent(image, windows)
-        blind |= {(path, *corner): why for corner, why in silent.items()}
-        windows = [window for window in windows if _corner(window) not in silent]
-        sizes_nm.append(recorded.pixel_size_nm)
-        if not windows:
-            continue
+    for path, recorded, windows in reading.cells(progress(paths)):
+        number, image = paths.index(path), recorded.data
         seen[number] = features(encoder, image)
         watch.observe(number, seen[number])
-        where += [(number, *_corner(window)) for window in windows]
+        where += [(number, *corner(window)) for window in windows]
         descriptors[number] = describe_windows(image, windows, recorded.pixel_size_nm or 1.0)
         scorer.observe(_LOOK, descriptors[number])
         if both is not None:
             looks = np.concatenate([descriptors[number], both.seen(image, windows)], axis=1)
             both.observe(_LOOK, looks)
             together.append(looks)
-    known_nm = [size for size in sizes_nm if size is not None]
-    if 0 < len(known_nm) < len(sizes_nm) or any(not math.isclose(n, known_nm[0], rel_tol=0.02) for n in known_nm):
-        told = ", ".join(f"{size:g} nm" if size else "nothing" for size in sorted(set(sizes_nm), key=str))
-        raise ConfigError(f"the images say {told} of their pixels: give images of one magnification")
+    pixel_size_nm = reading.pixel_size_nm
     if len(where) < FEWEST_SCORES or watch.young:
-        told = "; ".join(f"{path.name}: {why}" for path, why in list(refused.items())[:3])
+        told = "; ".join(f"{path.name}: {why}" for path, why in list(reading.refused.items())[:3])
         raise ConfigError(
             f"{len(where)} cells of {cell_px} pixels are too few to know what is usual ({FEWEST_SCORES} are needed): "
             f"give more or larger images{f'; refused were {told}' if told else ''}"
@@ -188,7 +171,9 @@ def flag_images(
     p = found.p_values
     cells = [(paths[number].name, row, column) for number, row, column in where]
     told_of = in_order(answers, cells, said) if said is not None else None
-    q, probability = q_values(p), probability_unusual(p, told_of)
+    kind = FolderKind(by, cell_px, pixel_size_nm, NAMES, quantiles_of(scaled(rows, NAMES)))
+    before = heard(earlier, kind, [paths[number] for number in descriptors])
+    q, probability = q_values(p), probability_unusual(p, told_of, [one.answered for one in before.folders])
     ranked = []
     for k in np.argsort(p, kind="stable")[:most]:
         number, row, column = where[k]
@@ -206,7 +191,7 @@ def flag_images(
                 score=float(scores[k]),
                 words=""
                 if by == "network"
-                else _words(judge, rows[k], by_object=bool(found.by_object[k]), scaled=bool(known_nm)),
+                else _words(judge, rows[k], by_object=bool(found.by_object[k]), scaled=pixel_size_nm is not None),
                 reason=reason,
                 alike=alike,
             )
@@ -215,41 +200,16 @@ def flag_images(
         ranked=ranked,
         rate=rate,
         cells=len(where),
-        refused=refused,
-        blind=blind,
+        refused=reading.refused,
+        blind=reading.blind,
         without_objects=found.without_objects,
         said=len(answers),
         to_say=sorted(cells[k] for k in to_say(p)),
-        beyond=1 - covered / pixels,
+        beyond=reading.beyond,
+        kind=kind,
+        p_values=dict(zip(cells, p.tolist(), strict=True)),
+        before=before,
     )
-
-
-def _silent(image: Image2d, windows: Sequence[Window]) -> dict[tuple[int, int], str]:
-    """Of the corners of cells that say nothing why, and of those beside them, which are described with them."""
-    found: dict[tuple[int, int], str] = {}
-    for window in windows:
-        why = refusal(image[slice(*window.rows_px), slice(*window.columns_px)])
-        if why is not None:
-            found[_corner(window)] = why
-    beside = {}
-    for window in windows if found else ():
-        (row, column), size = _corner(window), window.rows_px[1] - window.rows_px[0]
-        if (row, column) not in found and any(max(abs(row - r), abs(column - c)) <= size for r, c in found):
-            beside[row, column] = "it lies beside a cell that says nothing"
-    return found | beside
-
-
-def _corner(window: Window) -> tuple[int, int]:
-    return window.rows_px[0], window.columns_px[0]
-
-
-def _cells(shape: tuple[int, ...], cell_px: int) -> list[Window]:
-    rows, columns = (size // STRIDE * STRIDE - cell_px + 1 for size in shape)
-    return [
-        Window((row, row + cell_px), (column, column + cell_px))
-        for row in range(0, rows, cell_px)
-        for column in range(0, columns, cell_px)
-    ]
 
 
 def _words(judge: NoveltyScorer, row: Array, *, by_object: bool, scaled: bool) -> str:

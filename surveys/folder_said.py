@@ -17,7 +17,7 @@ import numpy.typing as npt
 from configs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -31,6 +31,8 @@ PLACE = ("image", "image_sha256", "row_px", "column_px", "cell_px")
 """The second is the first twelve digits of the hash of the image's file: answers about another image are refused."""
 _NEEDED = (*PLACE, ANSWER)
 """Tables of before there was a picture have no numbers."""
+TABLES = "say*.csv"
+"""In a folder that was flagged into."""
 _HASH_DIGITS = 12
 _SAID = {"yes": 1.0, "1": 1.0, "true": 1.0, "no": 0.0, "0": 0.0, "false": 0.0}
 _OTHERS = "these answers are about other images: give --said the table that was written for this folder"
@@ -94,12 +96,30 @@ def _asks(path: Path) -> list[tuple[int, list[str]]]:
 def read_said(path: Path, cell_px: int, images: Sequence[Path]) -> dict[Cell, float]:
     """1 = unusual, 0 = ordinary, of the cells where the column ``unusual`` says yes or no.
 
-    Raises ConfigError for a file that is none, another size of cells, other words, no answer at all, two answers about
-    one cell that differ, and answers about images that are not among ``images``.
+    Raises ConfigError for what ``answers`` refuses, no answer at all, and answers about images that are not among
+    ``images``.
+    """
+    files, hashes = {image.name: image for image in images}, dict[str, str]()
+
+    def known(name: str) -> str | None:
+        if name in files and name not in hashes:
+            hashes[name] = hash_of(files[name])
+        return hashes.get(name)
+
+    found = answers(path, cell_px, known)
+    if not found:
+        raise ConfigError(f"{path}: says nothing yet; write yes or no into its column unusual")
+    return found
+
+
+def answers(path: Path, cell_px: int, known: Callable[[str], str | None]) -> dict[Cell, float]:
+    """The same of a table that may say nothing yet. ``known``: hash of an image by its name; None = it is not there.
+
+    Raises ConfigError for a file that is none, another size of cells, other words, two answers about one cell that
+    differ, and images that are not known by their hashes.
     """
     found: dict[Cell, float] = {}
     lines: dict[Cell, int] = {}
-    files, hashes = {image.name: image for image in images}, dict[str, str]()
     line = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -114,12 +134,10 @@ def read_said(path: Path, cell_px: int, images: Sequence[Path]) -> dict[Cell, fl
                     raise ConfigError(f"{path}, line {line}: unusual is {word!r}; say yes or no, or leave it empty")
                 if _whole(row["cell_px"]) != cell_px:
                     raise ConfigError(f"{path}, line {line}: of cells of {row['cell_px']} pixels; give --cell as then")
-                name = row["image"]
-                if name not in files:
+                name, digits = row["image"], known(row["image"])
+                if digits is None:
                     raise ConfigError(f"{path}, line {line}: {name} is not in the folder; {_OTHERS}")
-                if name not in hashes:
-                    hashes[name] = hash_of(files[name])
-                if row["image_sha256"] != hashes[name]:
+                if row["image_sha256"] != digits:
                     raise ConfigError(f"{path}, line {line}: {name} was another image then; {_OTHERS}")
                 cell = name, _whole(row["row_px"]), _whole(row["column_px"])
                 if found.get(cell, _SAID[word]) != _SAID[word]:
@@ -128,8 +146,6 @@ def read_said(path: Path, cell_px: int, images: Sequence[Path]) -> dict[Cell, fl
                 found[cell], lines[cell] = _SAID[word], line
     except (OSError, UnicodeDecodeError, ValueError, TypeError, csv.Error) as error:
         raise ConfigError(f"{path}, line {line}: cannot be read as a table of cells ({error})") from error
-    if not found:
-        raise ConfigError(f"{path}: says nothing yet; write yes or no into its column unusual")
     return found
 
 

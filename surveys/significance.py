@@ -32,23 +32,6 @@ _UPPER = np.linspace(0.6, 0.9, 31)
 _LINE = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
 _REGIONS = (_LINE, _LINE.T, np.eye(3), np.eye(3)[::-1], np.array([[0.5, 0.8, 0.5], [0.8, 1.0, 0.8], [0.5, 0.8, 0.5]]))
 """What extended features look like from a place in their midst: a line (interface, boundary) or a patch."""
-_LEAST_P, _FITTED = 1e-6, 0.5
-_POWER, _PRIOR, _HEEDED = 0.32, 30.0, 100.0
-"""Of p-values of unusual places: their exponent, by maximum likelihood on seven specimens whose seeds are below 1000;
-rate of the prior of their share, one in thirty before anything is seen; and how many places' worth of evidence about
-that share is believed, however many were seen: places of one specimen err together, as far as its ordinary ones are not
-spread as the null says. Fixed on specimens with seeds below 1000, of 0 to 18 % rare sites, and on drawn folders with 0
-to 8 % rare cells, where the null is wrong as it is on recorded images."""
-_SHARES = np.linspace(0.0, 0.3, 121)
-"""That are thought possible."""
-_SHARES_SAID, _PRIOR_SAID = np.linspace(0.005, 0.9, 180), 10.0
-_TRUSTED = 40
-_POWERS, _POWERS_PRIOR = (0.2, 0.32, 0.5, 0.7, 1.0), (0.15, 0.4, 0.2, 0.1, 0.15)
-"""The same where a person has said of so many places what they are, in proportion where of fewer: a few answers alone
-would not tell the share. It may be large, and what is unusual need not look it. Fixed on drawn places whose p-values
-say nothing, a twentieth or a fifth unusual, so that 40 answers tell that share within a factor of 1.5; the proportion
-by the benchmark's own specimens."""
-_LEAST_DOUBT = 1e-9
 _RARE, _DOUBT, _DOUBT_TOUCHING = 0.03, 1.0, 3.0
 """Up to this share of the places a rare kind leaves ``own_p_values`` be; and by how many standard errors the tail is
 taken to fall slower than it looks, and more where only the places that touch one are left out of it. Fixed on drawn
@@ -57,7 +40,8 @@ _OTHERS = 100
 """Scores of other images from which a tail is read without those of one's own."""
 _CAREFUL, _WIDEST = 0.65, 1.4
 """Of scores of objects: how much of a unit counts for one in the first tenth of the upper tenth, and how far the middle
-of the scores may spread, over a falling exponential, before all is stretched. Fixed on the same specimens."""
+of the scores may spread, over a falling exponential, before all is stretched. Fixed on specimens whose seeds are
+below 1000."""
 _CLIP = 2.0
 """Robust spreads that one place can add to its region: no place speaks for all."""
 
@@ -171,62 +155,6 @@ def q_values(p_values: Array) -> Array:
     result = np.empty(len(p_values))
     result[order] = np.minimum(np.minimum.accumulate(stepped[::-1])[::-1], 1.0)
     return result
-
-
-def probability_unusual(p_values: Array, said: Array | None = None) -> Array:
-    """(N,) → (N,) probability that each place is unusual in truth: one minus the local false-discovery rate.
-
-    ``said``: (N,) what a person says of some of the places, 1 = unusual, 0 = ordinary, NaN of the others. It may be the
-    most unusual that were looked at: which place was chosen by its p-value says nothing more about it.
-
-    Two groups (Efron 2004): p-values of ordinary places are even, those of unusual ones a falling power, whose exponent
-    is that of rare features on development specimens. Most of those look nearly ordinary: were the exponent fitted too,
-    what cannot be seen would be taken not to be there. Their share is not known but believed: by an exponential prior
-    and by the p-values below a half (above it an empirical null piles up), whose likelihood counts as that of so many
-    places at most (a power of it, after Miller & Dunson 2019). Falls with p.
-
-    >>> p = np.concatenate([np.linspace(0.001, 1, 999), np.full(50, 1e-6)])
-    >>> told = probability_unusual(p)
-    >>> bool(told[-1] > 0.95), bool(told[500] < 0.1)
-    (True, True)
-    """
-    if not len(p_values):
-        return np.zeros(0)
-    p = np.clip(p_values, _LEAST_P, 1.0)
-    if said is not None and not np.isnan(said).all():
-        return _by_answers(p, said)
-    given, likely = _two_groups(p, _POWER, _SHARES)
-    belief = likely * _HEEDED / (_HEEDED + len(p)) - _PRIOR * _SHARES
-    belief = np.exp(belief - belief.max())
-    return np.asarray(belief @ given / belief.sum())
-
-
-def _by_answers(p: Array, said: Array) -> Array:
-    """The same where answers tell the share, and of what exponent these unusual places are: 1 = p says nothing.
-
-    Of the p-values no more is believed than the evidence of as many places as there are answers.
-    """
-    answers = int((~np.isnan(said)).sum())
-    rate = _PRIOR + (_PRIOR_SAID - _PRIOR) * min(answers / _TRUSTED, 1.0)
-    beliefs = np.empty((len(_POWERS), len(_SHARES_SAID)))
-    for k, (power, prior) in enumerate(zip(_POWERS, _POWERS_PRIOR, strict=True)):
-        given, likely = _two_groups(p, power, _SHARES_SAID)
-        sure = np.clip(given, _LEAST_DOUBT, 1 - _LEAST_DOUBT)
-        told = np.log(sure[:, said == 1]).sum(axis=1) + np.log(1 - sure[:, said == 0]).sum(axis=1)
-        beliefs[k] = likely * answers / (answers + len(p)) - rate * _SHARES_SAID + math.log(prior) + told
-    beliefs = np.exp(beliefs - beliefs.max())
-    each = zip(_POWERS, beliefs, strict=True)
-    told = sum((belief @ _two_groups(p, power, _SHARES_SAID)[0] for power, belief in each), np.zeros(len(p)))
-    return np.where(np.isnan(said), told / beliefs.sum(), said)
-
-
-def _two_groups(p: Array, power: float, shares: Array) -> tuple[Array, Array]:
-    """(N,), (S,) → (S, N) probability of each place and (S,) log likelihood of all, at each share of unusual ones."""
-    unusual, share = power * p ** (power - 1), shares[:, None]
-    low = unusual[p < _FITTED]
-    below = (1 - shares) * _FITTED + shares * _FITTED**power
-    likely = np.log(1 - share + share * low).sum(axis=1) + (len(p) - len(low)) * np.log(1 - below)
-    return share * unusual / (1 - share + share * unusual), likely
 
 
 def object_p_values(scores: Array) -> Array:

@@ -129,3 +129,40 @@ def test_a_dead_or_saturated_cell_is_told_and_not_flagged(particles, tmp_path, b
     assert told["cells"] == 4 * 16 - 9
     assert not any(e["image"].endswith("a2.png") and (e["row_px"], e["column_px"]) in beside for e in told["ranked"])
     assert sum(each["flagged"] for each in told["ranked"]) <= 1
+
+
+def answered(table, word):
+    """The table, with this said of all its cells."""
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(row | {"unusual": word} for row in rows)
+    return table
+
+
+def test_what_was_said_of_earlier_folders_sets_the_probabilities_of_a_new_one(particles, tmp_path):
+    turned = tmp_path / "turned"
+    turned.mkdir()
+    for n in range(4):
+        Image.open(particles / "images" / f"a{n}.png").rotate(180).save(turned / f"a{n}.png")
+    old = tmp_path / "old"
+    assert run("flag", turned, "--out", old).exit_code == 0
+    words = ("flag", particles / "images", "--out", tmp_path / "new", "--earlier", old, "--json")
+    unsaid, chance = json.loads(run(*words).output), {}
+    assert unsaid["earlier"] == [] and unsaid["passed_over"] == {str(old): "nothing is said in it yet"}
+    for word in ("yes", "no"):
+        answered(old / "say.csv", word)
+        told = json.loads(run(*words).output)
+        assert told["earlier"] == [{"folder": str(old), "said": 40, "unusual": 40 * (word == "yes")}]
+        chance[word] = [one["probability"] for one in told["ranked"]]
+        assert [one["q_value"] for one in told["ranked"]] == [one["q_value"] for one in unsaid["ranked"]]
+    pairs = list(zip(chance["no"], chance["yes"], strict=True))
+    assert all(no < yes for no, yes in pairs[1:]) and np.mean(chance["yes"]) > 3 * np.mean(chance["no"])
+    told = " ".join(run(*words[:-1]).output.split())
+    assert "in 1 earlier folder(s) 0 of 40 cells were said to be unusual" in told
+    other = " ".join(run(*words[:-1], "--cell", "56").output.split())
+    assert "its cells had 64 pixels, not 56" in other
+    missing = run("flag", particles / "images", "--out", tmp_path / "new", "--earlier", tmp_path)
+    assert missing.exit_code == 2 and "has no say.csv" in " ".join(missing.output.split())

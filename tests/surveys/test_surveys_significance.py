@@ -11,7 +11,6 @@ from surveys.ranking import diverse_order
 from surveys.significance import (
     object_p_values,
     own_p_values,
-    probability_unusual,
     q_values,
     region_scores,
     region_tail,
@@ -102,44 +101,6 @@ def test_combining_and_correcting_p_values() -> None:
     q = q_values(p)
     assert (q >= p - 1e-12).all() and (q <= 1).all()
     assert (np.diff(q[np.argsort(p)]) >= 0).all()
-
-
-@pytest.mark.parametrize("places", [200, 2000])
-@pytest.mark.parametrize(("share", "off"), [(0.05, 0.02), (0.2, 0.07)])
-def test_forty_answers_tell_how_many_are_unusual_that_do_not_look_it(share: float, off: float, places: int) -> None:
-    told, true = [], []
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        unusual, p, said = rng.random(places) < share, rng.uniform(size=places), np.full(places, np.nan)
-        order = np.argsort(p)
-        chosen = np.concatenate([order[:20], rng.choice(order[20:], 20, replace=False)])
-        said[chosen] = unusual[chosen]
-        rest = np.isnan(said)
-        probability = probability_unusual(p, said)
-        assert (probability[~rest] == said[~rest]).all()
-        told.append(probability[rest].mean())
-        true.append(unusual[rest].mean())
-    assert np.mean(told) == pytest.approx(np.mean(true), abs=off)
-
-
-def test_no_answer_is_as_if_none_was_asked() -> None:
-    p = np.random.default_rng(0).uniform(size=300) ** 1.5
-    assert (probability_unusual(p, np.full(300, np.nan)) == probability_unusual(p)).all()
-
-
-def test_answers_unsay_what_only_looks_unusual() -> None:
-    p, said = np.random.default_rng(0).uniform(size=300), np.full(300, np.nan)
-    p[:20] = 1e-6
-    before = probability_unusual(p)
-    said[:10] = 0.0
-    after = probability_unusual(p, said)
-    assert (before[:20] > 0.8).all() and (after[10:20] < 0.3).all()
-
-
-def test_many_places_that_the_null_does_not_fit_do_not_make_each_other_sure() -> None:
-    """The share that is believed does not follow a null that is wrong: places of one specimen err together."""
-    p = np.random.default_rng(0).uniform(size=2000) ** 1.5
-    assert probability_unusual(p).mean() < 0.15
 
 
 def test_order_by_surprise_alone_and_with_diversity() -> None:
