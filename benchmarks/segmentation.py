@@ -13,8 +13,9 @@ counts over frames of a draw. In range: share of frames whose experts' count lie
 
 threshold: smoothed and levelled, its width, sign and level the best on the labelled frames. forest: scikit-image's
 trainable segmentation as its gallery has it. trees: those of ``adaptem measure``, on scikit-image's features and the
-encoder's. density: its count (``models.counting``); titanium's frames are of one exposure, taken as recorded. experts:
-titanium's first three frames, nearly one picture (correlation 0.98 and 0.96): outlines of one held against the next's.
+encoder's. density: its count (``models.counting``); titanium's frames are of one exposure, taken as recorded. chosen:
+what ``adaptem measure`` takes of all its ways, by the labelled frames alone (``models.choosing``); ways: which in each
+draw. experts: titanium's first three frames, nearly one picture (correlation 0.98 and 0.96): outlines of one held against the next's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ import numpy.typing as npt
 import torch
 from rich.progress import track
 from scipy import ndimage
-from scipy.optimize import linear_sum_assignment
 from skimage.feature import multiscale_basic_features
 from skimage.measure import label
 from sklearn.ensemble import RandomForestClassifier
@@ -35,14 +35,16 @@ from sklearn.ensemble import RandomForestClassifier
 from benchmarks import titanium
 from benchmarks.common import DATA, arguments, finish, print_table
 from instruments.images import read_image
-from models.counting import Counter, mass
+from models.agreement import agreement
+from models.choosing import chosen as chosen_of
+from models.counting import Counter, large_parts, mass, within
 from models.description import Description, describe
 from models.encoder import load_encoder
-from models.segmentation import Segmenter, measure
+from models.segmentation import Both, Segmenter, measure
 from training.evaluate import interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Objects: TypeAlias = npt.NDArray[np.integer]
@@ -51,8 +53,8 @@ Shown: TypeAlias = tuple[Mask | None, float, tuple[float, float]]
 """A frame's mask, its count, and the range of that; NaN where none is stated."""
 
 SHOTS = (1, 3, 5)
-METHODS = ("threshold", "forest", "trees", "density")
-LEAST_PX = 6
+METHODS = ("threshold", "forest", "trees", "density", "chosen")
+OURS = METHODS[2:]
 NO_RANGE = (float("nan"), float("nan"))
 
 
@@ -71,17 +73,7 @@ def heated() -> list[tuple[Floats, Objects]]:
 
 def judged(mine: Objects, theirs: Objects) -> dict[str, float]:
     """Objects of one frame against its experts'."""
-    both = np.zeros((int(mine.max()) + 1, int(theirs.max()) + 1))
-    np.add.at(both, (mine.ravel(), theirs.ravel()), 1)
-    ours, experts = both.sum(axis=1)[1:], both.sum(axis=0)[1:]
-    shared = both[1:, 1:]
-    overlap = shared / np.maximum(ours[:, None] + experts[None] - shared, 1)
-    right = int((overlap[linear_sum_assignment(overlap, maximize=True)] >= 0.5).sum()) if overlap.size else 0
-    objects = int((ours >= LEAST_PX).sum() + (experts > 0).sum())
-    return {
-        "dice": 2 * float(((mine > 0) & (theirs > 0)).sum()) / max(float((mine > 0).sum() + (theirs > 0).sum()), 1.0),
-        "f1": 2 * right / max(objects, 1),
-    }
+    return dict(zip(("dice", "f1"), agreement(mine, theirs), strict=True))
 
 
 def by_threshold(labelled: Sequence[tuple[Floats, Mask]], asked: Sequence[Floats]) -> list[Mask]:
@@ -119,24 +111,56 @@ def by_forest(labelled: Sequence[tuple[Floats, Mask]], asked: Sequence[Floats], 
     return [forest.predict(rows(image).reshape(image.size, -1)).reshape(image.shape) for image in asked]
 
 
-def by_trees(
-    labelled: Sequence[tuple[Description, Mask]], asked: Sequence[Description], encoder: Any, seed: int
-) -> list[Shown]:
-    model = Segmenter([image for image, _ in labelled], [mask for _, mask in labelled], encoder, seed=seed)
-    found: list[Shown] = []
-    for image in asked:
-        probabilities = model.probabilities(model.columns(image))
-        seen = measure(probabilities, model.threshold, 1.0)
-        found.append((probabilities > model.threshold, seen.count, (seen.count_low, seen.count_high)))
-    return found
+class Asked:
+    """Trees, forest or counter, asked once of an image."""
+
+    def __init__(self, known: Any) -> None:
+        self._known, self._told = known, {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._known, name)
+
+    def probabilities(self, image: Description) -> Floats:
+        return self._once("probabilities", image)
+
+    def number(self, image: Description) -> float:
+        return self._once("number", image)
+
+    def _once(self, what: str, image: Description) -> Any:
+        if id(image) not in self._told:
+            self._told[id(image)] = getattr(self._known, what)(image)
+        return self._told[id(image)]
 
 
-def by_density(
-    labelled: Sequence[tuple[Description, Objects]], asked: Sequence[Description], alike: bool
-) -> list[Shown]:
-    counter = Counter([image for image, _ in labelled], [known for _, known in labelled], alike)
-    told = [counter.count(image) for image in asked]
-    return [(None, each.number, (each.low, each.high)) for each in told]
+def by_ours(
+    labelled: Sequence[tuple[Description, Objects]],
+    asked: Sequence[Description],
+    methods: Sequence[str],
+    encoder: Any,
+    alike: bool,
+    seed: int,
+) -> Iterator[tuple[str, list[Shown], str]]:
+    """Trees, density and what of all is chosen, of one fit of each; last what was."""
+    images, objects = [image for image, _ in labelled], [known for _, known in labelled]
+    masks = [each > 0 for each in objects]
+    ways = ("trees", "forest") if "chosen" in methods else ("trees",)
+    alone = {name: Asked(Segmenter(images, masks, encoder, seed, name)) for name in ways}
+    counter = Asked(Counter(images, objects, alike))
+    if "trees" in methods:
+        shown = []
+        for image in asked:
+            probabilities = alone["trees"].probabilities(image)
+            seen = measure(probabilities, alone["trees"].threshold, 1.0)
+            shown.append((probabilities > alone["trees"].threshold, seen.count, (seen.count_low, seen.count_high)))
+        yield "trees", shown, ""
+    if "density" in methods:
+        told = [within(counter.number(image), counter.off, len(counter.errors)) for image in asked]
+        yield "density", [(None, each.number, (each.low, each.high)) for each in told], ""
+    if "chosen" in methods:
+        measurer = chosen_of({"both": Both(list(alone.values()), masks)} | alone, counter, objects)
+        found = [measurer.measure(image, 1.0) for image in asked]
+        taken = f"{measurer.choice.outlined_by}, {measurer.choice.counted_by}"
+        yield "chosen", [(mask, told.number, (told.low, told.high)) for mask, _, told in found], taken
 
 
 def main() -> int:
@@ -181,35 +205,34 @@ def compared(
     usable = [n for n, (_, known) in enumerate(frames) if known.any()]
     for shots in every_shots:
         found: dict[str, list[list[dict[str, float]]]] = {}
+        ways: dict[str, list[str]] = {}
         for draw in track(range(draws), f"{name}, k = {shots}", transient=True):
             chosen = np.random.default_rng((draw, shots)).choice(usable, shots, replace=False).tolist()
             objects, numbers = [frames[n] for n in chosen], [n for n in range(len(frames)) if n not in chosen]
             labelled, asked = [(image, known > 0) for image, known in objects], [frames[n][0] for n in numbers]
-            for method in methods:
-                if method == "threshold":
-                    results = [_plain(mask) for mask in by_threshold(labelled, asked)]
-                elif method == "forest":
-                    results = [_plain(mask) for mask in by_forest(labelled, asked, draw)]
-                elif method == "trees":
-                    outlined = [(seen[n], frames[n][1] > 0) for n in chosen]
-                    results = by_trees(outlined, [seen[n] for n in numbers], encoder, draw)
-                else:
-                    known = [(seen[n], frames[n][1]) for n in chosen]
-                    results = by_density(known, [seen[n] for n in numbers], alike=name == "ti")
-                each = [_row(shown, frames[n][1], n) for shown, n in zip(results, numbers, strict=True)]
+            results: list[tuple[str, list[Shown], str]] = []
+            if "threshold" in methods:
+                results.append(("threshold", [_plain(mask) for mask in by_threshold(labelled, asked)], ""))
+            if "forest" in methods:
+                results.append(("forest", [_plain(mask) for mask in by_forest(labelled, asked, draw)], ""))
+            if ours := [method for method in methods if method in OURS]:
+                known = [(seen[n], frames[n][1]) for n in chosen]
+                results += by_ours(known, [seen[n] for n in numbers], ours, encoder, name == "ti", draw)
+            for method, told, by in results:
+                each = [_row(shown, frames[n][1], n) for shown, n in zip(told, numbers, strict=True)]
                 found.setdefault(method, []).append(each)
-        rows += [{"set": name, "k": shots, "method": method} | _summary(each) for method, each in found.items()]
+                ways.setdefault(method, []).append(by)
+        rows += [
+            {"set": name, "k": shots, "method": method}
+            | _summary(each)
+            | {"ways": "; ".join(filter(None, ways[method]))}
+            for method, each in found.items()
+        ]
     return rows
 
 
 def _plain(mask: Mask) -> Shown:
-    return mask, _count(label(mask)), NO_RANGE
-
-
-def _count(objects: Objects) -> float:
-    """Of objects that are large enough, those at the rim as halves."""
-    large = np.bincount(objects.ravel()) >= LEAST_PX
-    return float(mass(np.where(large[objects], objects, 0)).sum())
+    return mask, float(mass(large_parts(mask)).sum()), NO_RANGE
 
 
 def _row(shown: Shown, known: Objects, frame: int) -> dict[str, float]:

@@ -45,6 +45,12 @@ def measure(
             "and where the number steps is told.",
         ),
     ] = False,
+    outline: Annotated[
+        str, typer.Option(help="trees, forest or both outline; by itself what labelled images speak for.")
+    ] = "auto",
+    count: Annotated[
+        str, typer.Option(help="density, or the number of outlines, counts; by itself what labelled images speak for.")
+    ] = "auto",
 ) -> None:
     """Measure what a few masks show, or the lattice, in every image of a folder, with the range of each number."""
     with plain_errors():
@@ -55,6 +61,8 @@ def measure(
             raise ConfigError("give either --masks FOLDER, to count and size what they show, or --lattice")
         if lattice and movie:
             raise ConfigError("--movie is for counts: leave it out with --lattice")
+        if lattice and (outline, count) != ("auto", "auto"):
+            raise ConfigError("--outline and --count are for masks: leave them out with --lattice")
         if lattice:
             for row in seeing("surveys.lattices").measure_lattices(images, place, pixel_size_nm, told_progress):
                 say(str(row))
@@ -62,12 +70,17 @@ def measure(
             return
         measuring, encoder = seeing("surveys.measuring"), seeing("models.encoder").load_encoder()
         rows = []
-        for row in measuring.measure_folder(encoder, images, masks, place, pixel_size_nm, seed, told_progress, movie):
+        for row in measuring.measure_folder(
+            encoder, images, masks, place, pixel_size_nm, seed, told_progress, movie, outline, count
+        ):
             rows.append(row)
             say(str(row))
         if movie:
             say(measuring.step_told(rows))
-        say(f"{place / 'things.csv'}, {place / 'frames.csv'}, and a picture of each image")
+        if told := next((row.choice for row in rows if row.choice is not None), None):
+            say(str(told))
+        tables = ", ".join(str(place / f"{name}.csv") for name in ("things", "frames", "choice"))
+        say(f"{tables}, and a picture of each image")
 
 
 def classify(

@@ -18,6 +18,9 @@ from scipy import stats
 from skimage.measure import label
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from models.agreement import LEAST_PX
+from models.held_out import frame_pieces
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -37,6 +40,7 @@ _BINS = 255
 """Of each feature's values: the most that scikit-learn's trees take."""
 _SCALE = 100.0
 """Densities are learned in hundredths, so that the trees' limits on leaves bite where they should."""
+_NOTHING = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,36 +77,51 @@ class Counter:
             raise ValueError("no labelled frame shows an object: give one to count by")
         self._contrast = float(np.mean([image.spread for image in images])) if alike else None
         columns = [self._columns(image) for image in images]
-        told = self._left_out(columns, masses, seed)
-        self.off = math.sqrt(float(np.mean(np.log(told) ** 2)))
-        """Root mean square of ln(counted ÷ labelled), each labelled frame (or half of a single one) by the others."""
-        self._freedom = len(told)
+        self.errors = self._left_out(columns, masses, seed)
+        """ln(counted ÷ labelled) of each labelled frame (or half of a single one) that shows any, by the others."""
+        self.off = rms(list(self.errors.values()))
+        """Root mean square of the errors."""
         self._trees = _fitted(columns, masses, seed)
 
     def count(self, image: Description) -> Counted:
         """Objects of an image."""
-        number = _total(self._trees, self._columns(image))
-        sd = max(self.off, 1 / math.sqrt(max(number, 1.0)))
-        reach = math.exp(float(stats.t.ppf(0.975, self._freedom)) * sd)
-        return Counted(number, sd * number, number / reach, max(number, 1.0) * reach)
+        return within(self.number(image), self.off, len(self.errors))
+
+    def number(self, image: Description) -> float:
+        """How many, without a range."""
+        return _total(self._trees, self._columns(image))
 
     def _columns(self, image: Description) -> Floats:
         return image.columns if self._contrast is None else image.columns * np.float32(image.spread / self._contrast)
 
-    def _left_out(self, columns: Sequence[Floats], masses: Sequence[Doubles], seed: int) -> list[float]:
-        """Counted ÷ labelled of each frame by the others; of a single one, of each half by the other."""
-        if len(columns) == 1:
-            half = columns[0].shape[1] // 2
-            columns = [columns[0][:, :half], columns[0][:, half:]]
-            masses = [masses[0][:, :half], masses[0][:, half:]]
-        ratios = []
-        for n in range(len(columns)):
-            others = [k for k in range(len(columns)) if k != n]
-            if not masses[n].any() or not any(masses[k].any() for k in others):
+    def _left_out(self, columns: Sequence[Floats], masses: Sequence[Doubles], seed: int) -> dict[int, float]:
+        """Of each frame by the others; of a single one, of each half by the other."""
+        pieces, errors = frame_pieces(masses), {}
+        for n, one in enumerate(pieces):
+            shown, others = one.of(masses), [each for each in pieces if each is not one]
+            learned = [each.of(masses) for each in others]
+            if not shown.any() or not any(each.any() for each in learned):
                 continue
-            trees = _fitted([columns[k] for k in others], [masses[k] for k in others], seed)
-            ratios.append(max(_total(trees, columns[n]), 0.1) / float(masses[n].sum()))
-        return ratios or [math.e]  # nothing is known of how well this counts
+            trees = _fitted([each.of(columns) for each in others], learned, seed)
+            errors[n] = log_error(_total(trees, one.of(columns)), float(shown.sum()))
+        return errors
+
+
+def log_error(counted: float, labelled: float) -> float:
+    """ln(counted ÷ labelled); of nothing counted as of a tenth of an object."""
+    return math.log(max(counted, _NOTHING) / labelled)
+
+
+def rms(errors: Sequence[float]) -> float:
+    """Root mean square; 1, a factor of e, where nothing is known of how well this counts."""
+    return math.sqrt(sum(each**2 for each in errors) / len(errors)) if errors else 1.0
+
+
+def within(number: float, off: float, errors: int) -> Counted:
+    """A number and its range, as ``off`` says, the root mean square of so many ``errors`` of its logarithm."""
+    sd = max(off, 1 / math.sqrt(max(number, 1.0)))
+    reach = math.exp(float(stats.t.ppf(0.975, max(errors, 1))) * sd)
+    return Counted(number, sd * number, number / reach, max(number, 1.0) * reach)
 
 
 def mass(objects: Labels) -> Doubles:
@@ -125,6 +144,12 @@ def mass(objects: Labels) -> Doubles:
 def parts(mask: npt.NDArray[np.bool_]) -> Labels:
     """(H, W) a number for each connected part of a mask."""
     return np.asarray(label(mask))
+
+
+def large_parts(mask: npt.NDArray[np.bool_]) -> Labels:
+    """(H, W) a number for each connected part of a mask that is no noise."""
+    found = parts(mask)
+    return np.where((np.bincount(found.ravel()) >= LEAST_PX)[found], found, 0)
 
 
 class _Trees:

@@ -1,7 +1,7 @@
 """Masks from a few labelled frames, and what lies in them measured: counts, densities, sizes, each with its range.
 
 Every pixel is told by what its surroundings look like at several scales (scikit-image's trainable-segmentation
-features, and the encoder's), with gradient-boosted trees (scikit-learn) fitted to the labelled frames alone. Frames of
+features, and for boosted trees the encoder's), with trees or a forest fitted to the labelled frames alone. Frames of
 one kind are standardised alike, so that brightness may drift between them.
 """
 
@@ -9,37 +9,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import stats
 from skimage.measure import label, regionprops
-from sklearn.ensemble import HistGradientBoostingClassifier
 
+from models.agreement import LEAST_PX
 from models.encoder import STRIDE, features
+from models.held_out import levelled, splits, told_by_others
+from models.pixelwise import Boosted, Forest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from models.description import Description
     from models.encoder import Encoder
+    from models.pixelwise import Pixelwise
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Floats: TypeAlias = npt.NDArray[np.float32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Ratio: TypeAlias = float
 
+_KINDS: dict[str, Callable[..., Pixelwise]] = {"trees": Boosted, "forest": Forest}
 _COMPONENTS = 16
 """Directions of the encoder's features that are kept: of all labelled frames together."""
-_PIXELS = 40_000
-"""Drawn from the labelled frames to learn from; at least a quarter of them inside, where there are so many."""
-_INSIDE = 0.25
-_UNTOLD: Ratio = 0.4
-"""The threshold where only one half of the labelled frames shows an object."""
-_LEAST_PX = 6
-"""Smaller objects are noise."""
 _GRID_PX = 0.5
 """A diameter is never known better on a grid of pixels."""
 _UNSURE = 0.2
@@ -89,82 +87,71 @@ class Measured:
         return self.count / self.area_um2
 
 
+class Outliner(Protocol):
+    """What tells an image's pixels, taught by a few labelled frames."""
+
+    threshold: float
+    """The probability from which a pixel is inside: the best where labelled frames are told by the others."""
+    held_out: list[Mask]
+    """(H, W) of each labelled frame, what the others outline in it; none where these show too little."""
+
+    def probabilities(self, image: Description) -> Floats:
+        """(H, W) of being inside."""
+
+
 class Segmenter:
-    """Fitted to a few labelled frames."""
+    """Trees, or a forest."""
 
     def __init__(
-        self, images: Sequence[Description], masks: Sequence[Mask], encoder: Encoder | None, seed: int = 0
+        self,
+        images: Sequence[Description],
+        masks: Sequence[Mask],
+        encoder: Encoder | None,
+        seed: int = 0,
+        by: str = "trees",
     ) -> None:
-        """``masks`` (H, W), one for each image, True inside what is to be found.
+        """``masks`` (H, W), one for each image, True inside what is to be found. ``by``: trees or forest.
 
         Raises ValueError for masks that do not fit, and for such that show fewer pixels than one object has.
         """
-        self._encoder = encoder
         _check(images, masks)
-        self._basis = None if encoder is None else _basis([features(encoder, image.pixels) for image in images])
-        columns = [self.columns(image) for image in images]
-        self.learn(columns, masks, seed)
-
-    def learn(self, columns: Sequence[Floats], masks: Sequence[Mask], seed: int) -> None:
-        """Fit the trees; ``columns`` as ``self.columns`` gives them of each labelled frame."""
-        self.threshold = self._honest_threshold(columns, masks, seed)
-        self.fit(columns, masks, seed)
-
-    def fit(self, columns: Sequence[Floats], masks: Sequence[Mask], seed: int) -> None:
-        """The trees alone; the threshold stays as it is."""
-        rng = np.random.default_rng(seed)
+        self._encoder = encoder if by == "trees" else None
+        self._basis = None if self._encoder is None else _basis([features(self._encoder, i.pixels) for i in images])
+        columns, made = [self._columns(image) for image in images], splits(masks)
+        fit = partial(_KINDS[by], seed=seed)
+        self.told = told_by_others(columns, masks, fit, made)
+        """(H, W) of each labelled frame, its pixels' probabilities as the others tell them; none as above."""
+        self.threshold, self.held_out = levelled(self.told, masks, made)
         rows = np.concatenate([each.reshape(-1, each.shape[-1]) for each in columns])
-        said = np.concatenate([mask.ravel() for mask in masks])
-        inside, outside = np.flatnonzero(said), np.flatnonzero(~said)
-        few = min(len(inside), round(_INSIDE * _PIXELS))
-        many = min(len(outside), _PIXELS - few)
-        chosen = np.concatenate([rng.choice(inside, few, False), rng.choice(outside, many, False)])
-        self._trees = HistGradientBoostingClassifier(
-            max_iter=80,
-            learning_rate=0.08,
-            max_leaf_nodes=15,
-            min_samples_leaf=100,
-            l2_regularization=1.0,
-            random_state=seed,
-        ).fit(rows[chosen], said[chosen])
-        # inside is drawn more often than it is found: odds are put right
-        self._odds = math.log(len(inside) / few * many / len(outside))
+        self._model = fit(rows, np.concatenate([mask.ravel() for mask in masks]))
 
-    def columns(self, image: Description) -> Floats:
-        """(H, W, F) what each pixel is told by: its description, and what the encoder sees around it."""
+    def probabilities(self, image: Description) -> Floats:
+        columns = self._columns(image)
+        return self._model.probabilities(columns.reshape(-1, columns.shape[-1])).reshape(columns.shape[:2])
+
+    def _columns(self, image: Description) -> Floats:
+        """(H, W, F) what each pixel is told by: its description, and for the trees what the encoder sees around it."""
         if self._encoder is None or self._basis is None:
             return image.columns
         mean, directions = self._basis
         seen = ((features(self._encoder, image.pixels) - mean) @ directions).astype(np.float32)
         return np.concatenate([image.columns, _spread(seen, image.pixels.shape)], axis=-1, dtype=np.float32)
 
-    def probabilities(self, columns: Floats) -> Floats:
-        """(H, W, F) → (H, W) of being inside."""
-        rows = columns.reshape(-1, columns.shape[-1])
-        told = self._trees.predict_proba(rows)[:, 1].reshape(columns.shape[:2])
-        odds = np.log(np.clip(told, 1e-6, 1 - 1e-6) / np.clip(1 - told, 1e-6, 1)) + self._odds
-        return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float32)
 
-    def _honest_threshold(self, columns: Sequence[Floats], masks: Sequence[Mask], seed: int) -> float:
-        """The probability at which the labelled frames come out best (Dice), each half told by the other halves.
+class Both:
+    """The mean of what several tell, which were taught by the same masks."""
 
-        Trees know their own pixels too well: on these any threshold looks good.
-        """
-        halves = [(np.s_[:, : mask.shape[1] // 2], np.s_[:, mask.shape[1] // 2 :]) for mask in masks]
-        told: list[Floats] = []
-        said: list[Mask] = []
-        for mine, other in ((0, 1), (1, 0)):
-            parts = [mask[half[mine]] for mask, half in zip(masks, halves, strict=True)]
-            inside = sum(int(part.sum()) for part in parts)
-            if not _LEAST_PX <= inside <= sum(part.size for part in parts) - _LEAST_PX:
-                return _UNTOLD
-            self.fit([each[half[mine]] for each, half in zip(columns, halves, strict=True)], parts, seed)
-            told += [self.probabilities(each[half[other]]).ravel() for each, half in zip(columns, halves, strict=True)]
-            said += [mask[half[other]].ravel() for mask, half in zip(masks, halves, strict=True)]
-        found, truth = np.concatenate(told), np.concatenate(said)
-        levels = np.linspace(0.05, 0.7, 27)
-        dice = [2 * (truth & (found > level)).sum() / max(truth.sum() + (found > level).sum(), 1) for level in levels]
-        return float(levels[int(np.argmax(dice))])
+    def __init__(self, each: Sequence[Segmenter], masks: Sequence[Mask]) -> None:
+        self._each = tuple(each)
+        told = [_mean(frame) for frame in zip(*(one.told for one in each), strict=True)]
+        self.threshold, self.held_out = levelled(told, masks, splits(masks))
+
+    def probabilities(self, image: Description) -> Floats:
+        return _mean([one.probabilities(image) for one in self._each])
+
+
+def _mean(told: Sequence[Floats]) -> Floats:
+    return np.asarray(np.mean(told, axis=0), dtype=np.float32)
 
 
 def measure(probabilities: Floats, threshold: float, pixel_size_nm: float) -> Measured:
@@ -174,7 +161,7 @@ def measure(probabilities: Floats, threshold: float, pixel_size_nm: float) -> Me
     looser, tighter = max(threshold - _UNSURE, 0.02), min(threshold + _UNSURE, 0.98)
     things = []
     for region in regionprops(whole, intensity_image=probabilities):
-        if region.area < _LEAST_PX:
+        if region.area < LEAST_PX:
             continue
         top, left, bottom, right = region.bbox
         around = np.s_[max(top - 4, 0) : bottom + 4, max(left - 4, 0) : right + 4]
@@ -212,7 +199,7 @@ def _diameter(area_px: float) -> float:
 
 def _count(mask: Mask) -> float:
     parts = label(mask)
-    weights = (np.bincount(parts.ravel()) >= _LEAST_PX).astype(float)
+    weights = (np.bincount(parts.ravel()) >= LEAST_PX).astype(float)
     weights[0] = 0.0
     weights[np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))] *= 0.5
     return float(weights.sum())
@@ -237,10 +224,8 @@ def _check(images: Sequence[Description], masks: Sequence[Mask]) -> None:
         if mask.shape != image.pixels.shape:
             raise ValueError(f"mask {number} is {mask.shape}, its image {image.pixels.shape}: they must be of one size")
     inside, whole = sum(int(mask.sum()) for mask in masks), sum(mask.size for mask in masks)
-    if not _LEAST_PX <= inside <= whole - _LEAST_PX:
-        raise ValueError(
-            f"the masks cover {inside} pixels of {whole}: label some, not all, {_LEAST_PX} pixels at least"
-        )
+    if not LEAST_PX <= inside <= whole - LEAST_PX:
+        raise ValueError(f"the masks cover {inside} pixels of {whole}: label some, not all, {LEAST_PX} pixels at least")
 
 
 def _basis(seen: Sequence[Floats]) -> tuple[Floats, Floats]:

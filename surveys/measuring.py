@@ -16,10 +16,11 @@ from skimage.segmentation import find_boundaries
 from configs.errors import ConfigError
 from instruments.images import read_single
 from models.changes import Steady, step_at
-from models.counting import Counted, Counter, parts
+from models.choosing import AUTO, Choice, check_ways, taught
+from models.counting import Counted, parts
 from models.description import describe
 from models.encoder import Encoder, refusal
-from models.segmentation import Measured, Segmenter, measure
+from models.segmentation import Measured
 from surveys.pictures import by_stem, images_in, made_apart, masked
 
 if TYPE_CHECKING:
@@ -27,13 +28,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from instruments.images import RecordedImage
+    from models.choosing import Measurer
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Ratio: TypeAlias = float
 
 _FRAMES = (
-    "image labelled count count_low count_high density_per_um2 outlined covered_ratio covered_low covered_high why"
+    "image labelled count count_low count_high density_per_um2 outlined covered_ratio covered_low covered_high "
+    "outlined_by counted_by why"
 )
+_EMPTY = 10
+"""Columns of a frame that is not measured, between its name and why."""
 _INSIDE = 0.5
 """Of a mask's largest value, from which a pixel is inside."""
 _BETWEEN, _SOLID = 0.15, 0.3
@@ -56,7 +61,9 @@ class FrameRow:
     """Whether lengths are in nm; in pixels where no file or person says how large those are."""
     why: str = ""
     counted: Counted | None = None
-    """How many there are, which outlines alone do not tell: they part and join objects."""
+    """How many there are, by a density or the number of outlines."""
+    choice: Choice | None = None
+    """What outlines and what counts, in all images alike."""
 
     def __str__(self) -> str:
         if self.measured is None or self.counted is None:
@@ -81,18 +88,26 @@ def measure_folder(
     seed: int = 0,
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
     alike: bool = False,
+    outline: str = AUTO,
+    count: str = AUTO,
 ) -> Iterator[FrameRow]:
     """Learn from the images that have a mask of the same name, measure all, write as it goes.
 
     Images come in the order of the numbers in their names. ``alike``: they are of one exposure and gain, so that
-    contrast tells how many objects there are; otherwise each is held against its own.
+    contrast tells how many objects there are; otherwise each is held against its own. ``outline`` and ``count``: by
+    what, as ``models.choosing`` has it; how well each way told labelled images by the others goes to ``choice.csv``.
 
     An image whose pixels are of another size than those that were learned from is not measured. Raises ConfigError for
     masks that fit no image, are images themselves or show too little, labelled images whose pixels differ in size,
-    sizes that differ from what was given, two images of one name, and an ``out`` that holds images or masks.
+    sizes that differ from what was given, two images of one name, unknown ways, and an ``out`` that holds images or
+    masks.
     """
     if pixel_size_nm is not None and not (0 < pixel_size_nm < math.inf):
         raise ConfigError(f"a pixel size of {pixel_size_nm} nm was asked; give a number above 0")
+    try:
+        check_ways(outline, count)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     paths = sorted(images_in(folder), key=lambda path: in_order(path.name))
     of_stem = by_stem(paths)
     known = masked(of_stem, folder, masks)
@@ -104,7 +119,9 @@ def measure_folder(
             f"{of_stem[odd[0]].name} has pixels of another size than {of_stem[min(known)].name}: {_LEARN}"
         )
     shown = {of_stem[stem].name: each for stem, each in zip(known, labelled, strict=True)}
-    model, counter = _taught(shown, masks, encoder, alike, seed)
+    measurer = _taught(shown, masks, encoder, alike, seed, outline, count)
+    choice = measurer.choice
+    _write_choice(choice, out / "choice.csv")
     with (out / "things.csv").open("w", newline="") as file, (out / "frames.csv").open("w", newline="") as summary:
         things, frames = csv.writer(file, lineterminator="\n"), csv.writer(summary, lineterminator="\n")
         unit: str | None = None
@@ -113,7 +130,7 @@ def measure_folder(
             try:
                 image = read_single(path)
             except ConfigError as error:
-                unread.append([path.name, path.stem in known, *[""] * 8, str(error)])
+                unread.append([path.name, path.stem in known, *[""] * _EMPTY, str(error)])
                 yield FrameRow(path.name, None, path.stem in known, pixel_size_nm is not None, str(error))
                 continue
             nm = size_nm(path, image, pixel_size_nm)
@@ -131,22 +148,22 @@ def measure_folder(
             if why is None and not _as_large(nm, sizes_nm[0]):
                 why = f"its pixels are {nm:g} nm and the labelled images' {sizes_nm[0]:g}: {_LEARN}"
             if why is not None:
-                frames.writerow([path.name, path.stem in known, *[""] * 8, why])
+                frames.writerow([path.name, path.stem in known, *[""] * _EMPTY, why])
                 yield FrameRow(path.name, None, path.stem in known, nm is not None, why)
                 continue
             seen = describe(image.data)
-            probabilities = model.probabilities(model.columns(seen))
-            found, counted = measure(probabilities, model.threshold, nm or 1.0), counter.count(seen)
+            mask, found, counted = measurer.measure(seen, nm or 1.0)
             for thing in found.things:
                 numbers = (thing.row_px, thing.column_px, thing.area_px, thing.diameter_nm, thing.diameter_low_nm,
                            thing.diameter_high_nm, thing.elongation, thing.probability)  # fmt: skip
                 things.writerow([path.name, *(f"{number:.5g}" for number in numbers), thing.cut])
             density = "" if nm is None else f"{counted.number / found.area_um2:.5g}"
             shares = [f"{each:.5g}" for each in (found.covered, found.covered_low, found.covered_high)]
+            by = (choice.outlined_by, choice.counted_by)
             counts = [f"{each:.1f}" for each in (counted.number, counted.low, counted.high)]
-            frames.writerow([path.name, path.stem in known, *counts, density, f"{found.count:g}", *shares, ""])
-            outlined(image.data, probabilities > model.threshold).save(out / f"{path.stem}.measured.png")
-            yield FrameRow(path.name, found, path.stem in known, nm is not None, counted=counted)
+            frames.writerow([path.name, path.stem in known, *counts, density, f"{found.count:g}", *shares, *by, ""])
+            outlined(image.data, mask).save(out / f"{path.stem}.measured.png")
+            yield FrameRow(path.name, found, path.stem in known, nm is not None, counted=counted, choice=choice)
         frames.writerows(unread)
 
 
@@ -166,7 +183,9 @@ def _taught(
     encoder: Encoder,
     alike: bool,
     seed: int,
-) -> tuple[Segmenter, Counter]:
+    outline: str,
+    count: str,
+) -> Measurer:
     """What outlines and what counts, from images described once. Raises ConfigError for what cannot teach."""
     images, objects = [], [each for _, each in labelled.values()]
     for name, (image, _) in labelled.items():
@@ -175,9 +194,22 @@ def _taught(
         except ValueError as error:
             raise ConfigError(f"labelled image {name}: {error}") from error
     try:
-        return Segmenter(images, [each > 0 for each in objects], encoder, seed), Counter(images, objects, alike, seed)
+        return taught(images, objects, encoder, alike, seed, outline, count)
     except ValueError as error:
         raise ConfigError(f"{masks}: {error}") from error
+
+
+def _write_choice(choice: Choice, path: Path) -> None:
+    """One row a way that was tried, with what it did on labelled images by the others; empty where they do not tell."""
+    with path.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow("what by taken dice_ratio f1_ratio ln_off".split())
+        for name in dict.fromkeys([*choice.dice, choice.outlined_by]):
+            scores = [f"{each[name]:.4f}" if name in each else "" for each in (choice.dice, choice.f1)]
+            table.writerow(["outlines", name, name == choice.outlined_by, *scores, ""])
+        for name in dict.fromkeys([*choice.off, choice.counted_by]):
+            off = f"{choice.off[name]:.4f}" if name in choice.off else ""
+            table.writerow(["counts", name, name == choice.counted_by, "", "", off])
 
 
 def step_told(rows: Sequence[FrameRow], false_alarms: Ratio = 0.05) -> str:

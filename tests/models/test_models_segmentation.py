@@ -32,7 +32,7 @@ def model():
 @pytest.mark.parametrize("seed", [1, 2])
 def test_one_labelled_frame_finds_counts_and_sizes_the_rest(model, seed):
     image, mask = frame(seed, count=15)
-    probabilities = model.probabilities(model.columns(describe(image)))
+    probabilities = model.probabilities(describe(image))
     found = measure(probabilities, model.threshold, 2.0)
     told = probabilities > model.threshold
     assert 2 * (told & mask).sum() / (told.sum() + mask.sum()) > 0.9
@@ -46,7 +46,7 @@ def test_one_labelled_frame_finds_counts_and_sizes_the_rest(model, seed):
 
 def test_brightness_and_gain_may_drift(model):
     image, mask = frame(3)
-    told = model.probabilities(model.columns(describe(300 + 12 * image))) > model.threshold
+    told = model.probabilities(describe(300 + 12 * image)) > model.threshold
     assert 2 * (told & mask).sum() / (told.sum() + mask.sum()) > 0.85
 
 
