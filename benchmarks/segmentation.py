@@ -15,7 +15,8 @@ threshold: smoothed and levelled, its width, sign and level the best on the labe
 trainable segmentation as its gallery has it. trees: those of ``adaptem measure``, on scikit-image's features and the
 encoder's. density: its count (``models.counting``); titanium's frames are of one exposure, taken as recorded. chosen:
 what ``adaptem measure`` takes of all its ways, by the labelled frames alone (``models.choosing``); ways: which in each
-draw. experts: titanium's first three frames, nearly one picture (correlation 0.98 and 0.96): outlines of one held against the next's.
+draw. experts: titanium's first three frames, nearly one picture (correlation 0.98 and 0.96): outlines of one held
+against the next's.
 """
 
 from __future__ import annotations

@@ -1,12 +1,15 @@
 """Which way outlines and which counts, by the labelled frames alone: each by what was learned from the others.
 
-What is better on one kind of image is worse on another, and a few labelled frames tell which by little more than
-chance. So one way of each is the rule, another is taken only where it is clearly better, and the range of a count is
-that of choosing so: of each labelled frame the error of what the other labelled frames would have chosen.
+Whether trees or a forest outline better differs by the kind of image, and a few labelled frames tell which by little
+more than chance: the mean of both is as good as the better one, and is taken unless one alone is clearly better. A
+density counts what touches and overlaps, and may be wrong by any factor where a few objects were labelled; the number
+of outlines joins the one and is safe in the other. Which of these is less wrong, labelled frames do tell. The range of
+a count is that of choosing so: of each labelled frame the error of what the other labelled frames would have chosen.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -34,7 +37,7 @@ AUTO = "auto"
 TREES, FOREST, BOTH = "trees", "forest", "both"
 DENSITY, OUTLINES = "density", "outlines"
 OUTLINE_BY, COUNT_BY = (AUTO, BOTH, TREES, FOREST), (AUTO, DENSITY, OUTLINES)
-_BETTER = 0.05
+_BETTER = 0.03
 """By so much trees alone, or a forest, have to outline better than both (mean of Dice and F1)."""
 
 
@@ -55,7 +58,7 @@ class Choice:
 
     def __str__(self) -> str:
         outlined = ", ".join(f"{name}: Dice {self.dice[name]:.2f}, F1 {self.f1[name]:.2f}" for name in self.dice)
-        counted = ", ".join(f"{name}: off by {np.expm1(off):.0%}" for name, off in self.off.items())
+        counted = ", ".join(f"{name}: off by a factor of {math.exp(off):.3g}" for name, off in self.off.items())
         how = ["chosen" if each else "set by hand" for each in self.chosen]
         return (
             f"outlined by {self.outlined_by}, {how[0]} ({outlined or 'too little is labelled to tell'}); "
@@ -170,7 +173,7 @@ def honest_off(errors: Mapping[str, Mapping[int, float]], counted_by: str) -> fl
 
 
 def _agreements(outlined: Sequence[Mask], objects: Sequence[Labels]) -> npt.NDArray[np.float64]:
-    """(N, 2) Dice and F1 of each labelled frame that shows any."""
+    """(N, 2) Dice and F1 of each labelled frame that shows any object."""
     pairs = zip(outlined, objects, strict=True)
     return np.array([agreement(np.asarray(label(mask)), known) for mask, known in pairs if known.any()])
 

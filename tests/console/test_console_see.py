@@ -40,6 +40,28 @@ def test_one_mask_measures_every_image(particles, tmp_path):
     with (tmp_path / "things.csv").open() as file:
         sizes = [float(row["diameter_nm"]) for row in csv.DictReader(file)]
     assert 4 < np.median(sizes) < 7.5
+    with (tmp_path / "choice.csv").open() as file:
+        ways = list(csv.DictReader(file))
+    assert [(each["what"], each["by"]) for each in ways] == [
+        *(("outlines", name) for name in ("both", "trees", "forest")),
+        *(("counts", name) for name in ("density", "outlines")),
+    ]
+    assert all(0.5 < float(each["dice_ratio"]) < 1 and each["f1_ratio"] for each in ways[:3])
+    taken = {each["what"]: each["by"] for each in ways if each["taken"] == "True"}
+    assert (frames["a1.png"]["outlined_by"], frames["a1.png"]["counted_by"]) == (taken["outlines"], taken["counts"])
+    words = " ".join(found.output.split())
+    assert f"outlined by {taken['outlines']}, chosen" in words and f"counted by {taken['counts']}, chosen" in words
+
+
+def test_ways_that_are_set_by_hand_are_taken(folder, tmp_path):
+    words = ("--outline", "trees", "--count", "outlines", "--out", tmp_path)
+    found = run("measure", folder / "images", "--masks", folder / "masks", *words)
+    assert found.exit_code == 0 and "outlined by trees, set by hand" in " ".join(found.output.split()), found.output
+    with (tmp_path / "frames.csv").open() as file:
+        frames = [row for row in csv.DictReader(file) if not row["why"]]
+    assert {(row["outlined_by"], row["counted_by"]) for row in frames} == {("trees", "outlines")}
+    assert all(float(row["count"]) == float(row["outlined"]) for row in frames)
+    assert all(float(row["count_low"]) < float(row["count"]) < float(row["count_high"]) for row in frames)
 
 
 def test_an_image_is_described_once_for_outlines_and_counts(particles, tmp_path, monkeypatch):
@@ -145,6 +167,9 @@ def test_another_magnification_is_not_measured_by_what_was_learned(particles, tm
         (["measure", "{images}"], "either --masks"),
         (["measure", "{images}", "--masks", "{masks}", "--lattice"], "either --masks"),
         (["measure", "{images}", "--lattice", "--movie"], "leave it out"),
+        (["measure", "{images}", "--lattice", "--count", "density"], "leave them out"),
+        (["measure", "{images}", "--masks", "{masks}", "--outline", "eye"], "auto, both, trees or forest"),
+        (["measure", "{images}", "--masks", "{masks}", "--count", "trees"], "auto, density or outlines"),
     ],
 )
 def test_bad_input_is_refused_in_words(particles, tmp_path, words, says):

@@ -1,0 +1,158 @@
+"""Ways to outline and to count, chosen by labelled frames, on drawn images whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="the extra 'see' is not installed")
+pytest.importorskip("torch", reason="the extra 'see' is not installed")
+
+from scipy.ndimage import gaussian_filter
+from skimage.measure import label
+
+from models.agreement import agreement
+from models.choosing import better_counts, better_outlines, honest_off, taught
+from models.counting import mass
+from models.description import describe
+from models.encoder import load_encoder
+
+SIDE = 128
+ROWS, COLUMNS = np.mgrid[:SIDE, :SIDE]
+
+
+def discs(seed, count, radius=4.0, contrast=40.0):
+    """Where they lie, they overlap; each has its number."""
+    rng, known = np.random.default_rng(seed), np.zeros((SIDE, SIDE), dtype=int)
+    for number, (row, column) in enumerate(rng.uniform(0, SIDE, (count, 2)), start=1):
+        known[np.hypot(ROWS - row, COLUMNS - column) < radius] = number
+    known = np.unique(known, return_inverse=True)[1].reshape(known.shape)
+    return rng.normal(100 + contrast * (known > 0), 8).astype(np.float32), known
+
+
+def apart(seed):
+    """Six small discs that do not touch."""
+    rng, mask = np.random.default_rng(seed), np.zeros((SIDE, SIDE), dtype=bool)
+    for row in (30, 64, 98):
+        for column in (40, 90):
+            mask |= np.hypot(ROWS - row - rng.uniform(-8, 8), COLUMNS - column - rng.uniform(-8, 8)) < 2.3
+    return rng.normal(100 + 60 * mask, 8).astype(np.float32), label(mask)
+
+
+def told_by_surroundings(seed):
+    """Only the discs on the coarser ground are meant, which fills the other half in every second frame."""
+    rng = np.random.default_rng(seed)
+    ground = (COLUMNS < SIDE / 2) ^ (seed % 2 == 0)
+    fine, coarse = rng.normal(size=(2, SIDE, SIDE))
+    coarse = gaussian_filter(coarse, 1.2)
+    every, meant = np.zeros((2, SIDE, SIDE), dtype=bool)
+    for row, column in rng.uniform(8, SIDE - 8, (40, 2)):
+        disc = np.hypot(ROWS - row, COLUMNS - column) < 5
+        every |= disc
+        if ground[int(row), int(column)]:
+            meant |= disc
+    texture = np.where(every, 0.3 * fine, np.where(ground, coarse / coarse.std(), fine))
+    return (100 + 10 * texture + 30 * every).astype(np.float32), label(meant)
+
+
+def measurer_of(frames, **ways):
+    return taught([describe(image) for image, _ in frames], [known for _, known in frames], load_encoder(), **ways)
+
+
+def counted(measurer, frame):
+    return measurer.measure(describe(frame[0]), 1.0)[2], float(mass(frame[1]).sum())
+
+
+def test_a_crowd_is_counted_by_density():
+    crowded = [discs(seed, count) for seed, count in enumerate((60, 120, 90))]
+    measurer = measurer_of(crowded, outline="trees")
+    assert measurer.choice.counted_by == "density"
+    told, right = counted(measurer, discs(7, 150))
+    assert told.number == pytest.approx(right, rel=0.25) and told.low < right < told.high
+    by_hand, _ = counted(measurer_of(crowded, outline="trees", count="outlines"), discs(7, 150))
+    assert by_hand.number < 0.6 * right  # outlines that touch are one
+
+
+def test_a_few_that_lie_apart_are_counted_by_their_outlines():
+    measurer = measurer_of([apart(seed) for seed in range(2)], outline="forest")
+    assert measurer.choice.counted_by == "outlines"
+    assert measurer.choice.off["outlines"] < measurer.choice.off["density"]
+    for seed in range(5, 9):
+        told, right = counted(measurer, apart(seed))
+        assert told.number == right == 6 and told.low < right < told.high
+
+
+def test_trees_outline_alone_where_only_they_see_far_enough():
+    frames = [told_by_surroundings(seed) for seed in range(2)]
+    measurer = measurer_of(frames, count="outlines")
+    assert measurer.choice.outlined_by == "trees" and measurer.choice.dice["forest"] < measurer.choice.dice["trees"]
+    image, known = told_by_surroundings(9)
+    by_hand = measurer_of(frames, outline="forest", count="outlines")
+    assert list(by_hand.choice.dice) == ["forest"]
+    found = [agreement(label(each.measure(describe(image), 1.0)[0]), known)[0] for each in (measurer, by_hand)]
+    assert found[0] > found[1] + 0.1
+
+
+def test_both_outline_no_worse_than_either_where_none_is_clearly_better():
+    measurer = measurer_of([discs(seed, 25, contrast=12.0) for seed in range(2)], count="outlines")
+    assert measurer.choice.outlined_by == "both"
+    assert measurer.choice.dice["both"] > max(measurer.choice.dice[name] for name in ("trees", "forest")) - 0.03
+
+
+@pytest.mark.parametrize(
+    ("scores", "taken"),
+    [
+        ({"both": 0.60, "trees": 0.66, "forest": 0.50}, "trees"),
+        ({"both": 0.60, "trees": 0.50, "forest": 0.66}, "forest"),
+        ({"both": 0.60, "trees": 0.62, "forest": 0.61}, "both"),
+        ({"both": 0.00, "trees": 0.00, "forest": 0.00}, "both"),
+        ({}, "both"),
+    ],
+)
+def test_one_alone_outlines_only_where_it_is_clearly_better(scores, taken):
+    assert better_outlines({name: np.full((3, 2), score) for name, score in scores.items()}) == taken
+
+
+def test_the_halves_of_a_single_frame_choose_no_outlines():
+    scored = {"both": np.array([[0.2, 0.2]]), "trees": np.array([[0.9, 0.9]]), "forest": np.array([[0.1, 0.1]])}
+    assert better_outlines(scored) == "both"
+
+
+@pytest.mark.parametrize(
+    ("density", "outlines", "taken"),
+    [
+        ({0: 0.1, 1: -0.2}, {0: 0.3, 1: 0.1}, "density"),
+        ({0: 0.1, 1: -0.9}, {0: 0.3, 1: 0.1}, "outlines"),
+        ({0: 0.1}, {0: 0.1}, "density"),
+        ({}, {0: 0.1}, "density"),
+        ({0: 0.5, 1: 0.1}, {1: 0.2}, "density"),
+    ],
+)
+def test_the_less_wrong_counts_where_both_are_known(density, outlines, taken):
+    assert better_counts({"density": density, "outlines": outlines}) == taken
+
+
+def test_what_was_chosen_for_being_right_by_chance_is_no_surer_than_choosing_was():
+    errors = {"density": {0: 0.0, 1: 0.9, 2: 0.0}, "outlines": {0: 0.8, 1: 0.0, 2: 0.8}}
+    assert honest_off(errors, "density") == pytest.approx(np.sqrt((0.8**2 + 0.9**2 + 0.8**2) / 3))
+    split = {"density": {0: 0.0, 1: 0.9}, "outlines": {0: 0.8, 1: 0.0}}
+    assert honest_off(split, "outlines") == pytest.approx(np.sqrt((0.8**2 + 0.9**2) / 2))
+
+
+def test_where_one_half_shows_nothing_the_rule_stands_and_the_range_is_wide():
+    image, known = discs(3, 40)
+    known = np.where(COLUMNS < SIDE / 2, known, 0)
+    measurer = measurer_of([(image, known)])
+    told, _ = counted(measurer, discs(4, 40))
+    assert (measurer.choice.outlined_by, measurer.choice.counted_by) == ("both", "density")
+    assert measurer.choice.dice == {} and "too little is labelled" in str(measurer.choice)
+    assert told.high / told.low > 100
+
+
+@pytest.mark.parametrize(
+    ("ways", "says"),
+    [({"outline": "eye"}, "auto, both, trees or forest"), ({"count": "trees"}, "auto, density or outlines")],
+)
+def test_unknown_ways_are_refused(ways, says):
+    with pytest.raises(ValueError, match=says):
+        measurer_of([discs(0, 5)], **ways)
