@@ -48,3 +48,12 @@ def describe(image: npt.NDArray[np.generic]) -> Description:
     against = [gaussian_filter(even, w) - gaussian_filter(even, _AGAINST * w) for w in _WIDTHS_px]
     columns = np.concatenate([found, np.stack(against, axis=-1)], axis=-1, dtype=np.float32)
     return Description(pixels, columns, spread)
+
+
+def gallery_columns(pixels: Floats) -> Floats:
+    """(H, W, F) of an image (H, W) the features of the trainable segmentation in scikit-image's gallery, as they are.
+
+    Between an image's least and greatest value, which of images of one exposure are nearly the same.
+    """
+    even = (pixels - pixels.min()) / max(float(np.ptp(pixels)), 1e-12)
+    return np.asarray(multiscale_basic_features(even, sigma_min=1, sigma_max=16, workers=1), dtype=np.float32)

@@ -19,6 +19,7 @@ from scipy import stats
 from skimage.measure import label, regionprops
 
 from models.agreement import LEAST_PX
+from models.description import gallery_columns
 from models.encoder import STRIDE, features
 from models.held_out import levelled, splits, told_by_others
 from models.pixelwise import Boosted, Forest
@@ -36,6 +37,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 Ratio: TypeAlias = float
 
 _KINDS: dict[str, Callable[..., Pixelwise]] = {"trees": Boosted, "forest": Forest}
+_HALF: Ratio = 0.5
+"""The forest's threshold, as its gallery has it."""
 _COMPONENTS = 16
 """Directions of the encoder's features that are kept: of all labelled frames together."""
 _GRID_PX = 0.5
@@ -115,13 +118,16 @@ class Segmenter:
         Raises ValueError for masks that do not fit, and for such that show fewer pixels than one object has.
         """
         _check(images, masks)
-        self._encoder = encoder if by == "trees" else None
+        self._by, self._encoder = by, encoder if by == "trees" else None
         self._basis = None if self._encoder is None else _basis([features(self._encoder, i.pixels) for i in images])
         columns, made = [self._columns(image) for image in images], splits(masks)
         fit = partial(_KINDS[by], seed=seed)
         self.told = told_by_others(columns, masks, fit, made)
         """(H, W) of each labelled frame, its pixels' probabilities as the others tell them; none as above."""
-        self.threshold, self.held_out = levelled(self.told, masks, made)
+        if by == "forest":
+            self.threshold, self.held_out = _HALF, [each > _HALF for each in self.told]
+        else:
+            self.threshold, self.held_out = levelled(self.told, masks, made)
         rows = np.concatenate([each.reshape(-1, each.shape[-1]) for each in columns])
         self._model = fit(rows, np.concatenate([mask.ravel() for mask in masks]))
 
@@ -130,7 +136,9 @@ class Segmenter:
         return self._model.probabilities(columns.reshape(-1, columns.shape[-1])).reshape(columns.shape[:2])
 
     def _columns(self, image: Description) -> Floats:
-        """(H, W, F) what each pixel is told by: its description, and for the trees what the encoder sees around it."""
+        """(H, W, F) what each pixel is told by: its description, and for trees what the encoder sees around it."""
+        if self._by == "forest":
+            return gallery_columns(image.pixels)
         if self._encoder is None or self._basis is None:
             return image.columns
         mean, directions = self._basis
