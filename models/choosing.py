@@ -37,8 +37,9 @@ AUTO = "auto"
 TREES, FOREST, BOTH = "trees", "forest", "both"
 DENSITY, OUTLINES = "density", "outlines"
 OUTLINE_BY, COUNT_BY = (AUTO, BOTH, TREES, FOREST), (AUTO, DENSITY, OUTLINES)
-_BETTER = 0.03
-"""By so much trees alone, or a forest, have to outline better than both (mean of Dice and F1)."""
+_BETTER, _BETTER_IN_ONE = 0.03, 0.1
+"""By so much trees alone, or a forest, have to outline better than both (mean of Dice and F1); in the halves of a
+single frame, which tell less, by more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +142,11 @@ def chosen(
 
 
 def better_outlines(scored: Mapping[str, npt.NDArray[np.float64]]) -> str:
-    """Of Dice and F1 (N, 2) of each labelled frame: both together, unless one alone is clearly better in the mean.
-
-    Of a single frame both: what one half of it says of the other chose worse than no choice, on drawn images.
-    """
-    means = {name: float(each.mean()) for name, each in scored.items() if len(each) > 1}
+    """Of Dice and F1 (N, 2) of each labelled frame: both together, unless one alone is clearly better in the mean."""
+    means = {name: float(each.mean()) for name, each in scored.items()}
     best = max(means, key=lambda name: means[name], default=BOTH)
-    return best if best != BOTH and means[best] > means.get(BOTH, 0.0) + _BETTER else BOTH
+    better = _BETTER if best != BOTH and len(scored[best]) > 1 else _BETTER_IN_ONE
+    return best if best != BOTH and means[best] > means.get(BOTH, 0.0) + better else BOTH
 
 
 def better_counts(errors: Mapping[str, Mapping[int, float]]) -> str:

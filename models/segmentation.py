@@ -1,8 +1,9 @@
 """Masks from a few labelled frames, and what lies in them measured: counts, densities, sizes, each with its range.
 
 Every pixel is told by what its surroundings look like at several scales (scikit-image's trainable-segmentation
-features, and for boosted trees the encoder's), with trees or a forest fitted to the labelled frames alone. Frames of
-one kind are standardised alike, so that brightness may drift between them.
+features, and for boosted trees the encoder's), with trees or a forest fitted to the labelled frames alone. For trees
+frames are standardised, so that brightness may drift between them; the forest takes them between their extremes, as
+the gallery of scikit-image does.
 """
 
 from __future__ import annotations

@@ -53,9 +53,9 @@ def test_one_mask_measures_every_image(particles, tmp_path):
     assert f"outlined by {taken['outlines']}, chosen" in words and f"counted by {taken['counts']}, chosen" in words
 
 
-def test_ways_that_are_set_by_hand_are_taken(folder, tmp_path):
+def test_ways_that_are_set_by_hand_are_taken(particles, tmp_path):
     words = ("--outline", "trees", "--count", "outlines", "--out", tmp_path)
-    found = run("measure", folder / "images", "--masks", folder / "masks", *words)
+    found = run("measure", particles / "images", "--masks", particles / "masks", *words)
     assert found.exit_code == 0 and "outlined by trees, set by hand" in " ".join(found.output.split()), found.output
     with (tmp_path / "frames.csv").open() as file:
         frames = [row for row in csv.DictReader(file) if not row["why"]]
@@ -72,7 +72,7 @@ def test_an_image_is_described_once_for_outlines_and_counts(particles, tmp_path,
         return really(image, **settings)
 
     monkeypatch.setattr(description, "multiscale_basic_features", noted)
-    found = run("measure", particles / "images", "--masks", particles / "masks", "--out", tmp_path)
+    found = run("measure", particles / "images", "--masks", particles / "masks", "--outline", "trees", "--out", tmp_path)
     assert found.exit_code == 0, found.output
     with (tmp_path / "frames.csv").open() as file:
         measured = [row for row in csv.DictReader(file) if not row["why"]]

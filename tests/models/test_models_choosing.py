@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("sklearn", reason="the extra 'see' is not installed")
 pytest.importorskip("torch", reason="the extra 'see' is not installed")
 
-from scipy.ndimage import gaussian_filter
 from skimage.measure import label
 
 from models.agreement import agreement
@@ -39,20 +38,24 @@ def apart(seed):
     return rng.normal(100 + 60 * mask, 8).astype(np.float32), label(mask)
 
 
-def told_by_surroundings(seed):
-    """Only the discs on the coarser ground are meant, which fills the other half in every second frame."""
-    rng = np.random.default_rng(seed)
-    ground = (COLUMNS < SIDE / 2) ^ (seed % 2 == 0)
-    fine, coarse = rng.normal(size=(2, SIDE, SIDE))
-    coarse = gaussian_filter(coarse, 1.2)
-    every, meant = np.zeros((2, SIDE, SIDE), dtype=bool)
-    for row, column in rng.uniform(8, SIDE - 8, (40, 2)):
+def by_grey(seed, greyer):
+    """The brightest discs are meant, among many less bright ones, more or fewer a frame; greys mean the same in all."""
+    rng, known = np.random.default_rng(seed), np.zeros((SIDE, SIDE), dtype=int)
+    shown = np.full((SIDE, SIDE), 100.0)
+    for row, column in rng.uniform(0, SIDE, (greyer, 2)):
+        shown[np.hypot(ROWS - row, COLUMNS - column) < 7] = 160
+    for number, (row, column) in enumerate(rng.uniform(10, SIDE - 10, (8, 2)), start=1):
         disc = np.hypot(ROWS - row, COLUMNS - column) < 5
-        every |= disc
-        if ground[int(row), int(column)]:
-            meant |= disc
-    texture = np.where(every, 0.3 * fine, np.where(ground, coarse / coarse.std(), fine))
-    return (100 + 10 * texture + 30 * every).astype(np.float32), label(meant)
+        shown[disc], known[disc] = 220, number
+    shown[0, :2] = 0, 255
+    known = np.unique(known, return_inverse=True)[1].reshape(known.shape)
+    return (shown + rng.normal(0, 10, shown.shape)).clip(0, 255).astype(np.float32), known
+
+
+def with_hot_pixel(frame, value):
+    image = frame[0].copy()
+    image[20, 20] = value
+    return image, frame[1]
 
 
 def measurer_of(frames, **ways):
@@ -82,21 +85,29 @@ def test_a_few_that_lie_apart_are_counted_by_their_outlines():
         assert told.number == right == 6 and told.low < right < told.high
 
 
-def test_trees_outline_alone_where_only_they_see_far_enough():
-    frames = [told_by_surroundings(seed) for seed in range(2)]
+def dice(measurer, frame):
+    return agreement(label(measurer.measure(describe(frame[0]), 1.0)[0]), frame[1])[0]
+
+
+@pytest.mark.parametrize(
+    ("frames", "asked", "taken", "not_taken"),
+    [
+        ([discs(0, 25), with_hot_pixel(discs(1, 25), 900)], with_hot_pixel(discs(9, 25), 2000), "trees", "forest"),
+        ([by_grey(0, 5), by_grey(1, 120)], by_grey(12, 200), "forest", "trees"),
+    ],
+    ids=["hot", "greys"],
+)
+def test_one_alone_outlines_where_the_other_fails(frames, asked, taken, not_taken):
     measurer = measurer_of(frames, count="outlines")
-    assert measurer.choice.outlined_by == "trees" and measurer.choice.dice["forest"] < measurer.choice.dice["trees"]
-    image, known = told_by_surroundings(9)
-    by_hand = measurer_of(frames, outline="forest", count="outlines")
-    assert list(by_hand.choice.dice) == ["forest"]
-    found = [agreement(label(each.measure(describe(image), 1.0)[0]), known)[0] for each in (measurer, by_hand)]
-    assert found[0] > found[1] + 0.1
+    assert measurer.choice.outlined_by == taken
+    by_hand = measurer_of(frames, outline=not_taken, count="outlines")
+    assert list(by_hand.choice.dice) == [not_taken]
+    assert dice(measurer, asked) > dice(by_hand, asked) + 0.1
 
 
-def test_both_outline_no_worse_than_either_where_none_is_clearly_better():
-    measurer = measurer_of([discs(seed, 25, contrast=12.0) for seed in range(2)], count="outlines")
-    assert measurer.choice.outlined_by == "both"
-    assert measurer.choice.dice["both"] > max(measurer.choice.dice[name] for name in ("trees", "forest")) - 0.03
+def test_both_outline_where_neither_fails():
+    measurer = measurer_of([discs(seed, 25) for seed in range(2)], count="outlines")
+    assert measurer.choice.outlined_by == "both" and dice(measurer, discs(9, 25)) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -113,9 +124,10 @@ def test_one_alone_outlines_only_where_it_is_clearly_better(scores, taken):
     assert better_outlines({name: np.full((3, 2), score) for name, score in scores.items()}) == taken
 
 
-def test_the_halves_of_a_single_frame_choose_no_outlines():
-    scored = {"both": np.array([[0.2, 0.2]]), "trees": np.array([[0.9, 0.9]]), "forest": np.array([[0.1, 0.1]])}
-    assert better_outlines(scored) == "both"
+@pytest.mark.parametrize(("trees", "taken"), [(0.68, "both"), (0.75, "trees")])
+def test_the_halves_of_a_single_frame_have_to_differ_more(trees, taken):
+    scored = {"both": np.array([[0.6, 0.6]]), "trees": np.array([[trees, trees]]), "forest": np.array([[0.5, 0.5]])}
+    assert better_outlines(scored) == taken
 
 
 @pytest.mark.parametrize(
