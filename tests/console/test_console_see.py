@@ -72,7 +72,9 @@ def test_an_image_is_described_once_for_outlines_and_counts(particles, tmp_path,
         return really(image, **settings)
 
     monkeypatch.setattr(description, "multiscale_basic_features", noted)
-    found = run("measure", particles / "images", "--masks", particles / "masks", "--outline", "trees", "--out", tmp_path)
+    found = run(
+        "measure", particles / "images", "--masks", particles / "masks", "--outline", "trees", "--out", tmp_path
+    )
     assert found.exit_code == 0, found.output
     with (tmp_path / "frames.csv").open() as file:
         measured = [row for row in csv.DictReader(file) if not row["why"]]
