@@ -93,13 +93,13 @@ def overview_cells(seed: int) -> Judged:
     return np.array(list(p_values.values())), np.array([float(rare(*cell)) for cell in p_values])
 
 
-def error_after(judged: Judged, count: int, others: Sequence[Judged] = ()) -> float:
-    """Calibration error over the rest, when ``count`` places were said to be what they are; mean over the draws.
+def error_after(judged: Judged, count: int, others: Sequence[Judged] = (), draws: int = DRAWS) -> float:
+    """Calibration error over the rest, when ``count`` places were said to be what they are; mean over ``draws``.
 
     ``others``: specimens of each of which 40 were, before.
     """
     errors, (p, truth) = [], judged
-    for draw in range(DRAWS if count or others else 1):
+    for draw in range(draws if count or others else 1):
         earlier = []
         for number, (p_there, truth_there) in enumerate(others):
             chosen = to_say(p_there, seed=DRAWS * (number + 1) + draw)
