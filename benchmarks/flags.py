@@ -115,8 +115,13 @@ def _p_values(
     return {target: simes(np.array(values)) for target, values in found.items()}
 
 
+JUDGED = ("right_of_20", "precision", "recall", "reviewed", "ece", "ece_of_none", "skill")
+
+
 def judge(verdict: Verdict, features: list[set[int]]) -> dict[str, float]:
-    """``features``: the sites that each rare feature reaches."""
+    """``features``: the sites that each rare feature reaches. NaN of a method that judged no site, for there are few."""
+    if not verdict.probability:
+        return {"flags": 0.0} | dict.fromkeys(JUDGED, float("nan"))
     true = set[int]().union(*features)
     reviewed = set(verdict.most_unusual[: round(REVIEWED * len(verdict.most_unusual))])
     probability = np.array(list(verdict.probability.values()))

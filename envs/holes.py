@@ -171,16 +171,20 @@ def read_holes(path: Path, threshold_nm: float = 0.6) -> Holes:
     ``predicted_resolution_A``, or ``predicted_good_probability``. The columns x_px and y_px
     are read where both are there.
 
-    Raises ConfigError: no such file, a column or number that is missing or makes no sense, no hole, none good.
+    Raises ConfigError: no such file, a column or number that is missing or makes no sense, a row that is there twice,
+    two predictions, no hole, none good.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: the table of holes cannot be read ({error})") from error
     if not rows:
         raise ConfigError(f"{path}: the table holds no hole: give a row each, under a row of names")
-    prediction = next((name for name in _PREDICTIONS if name in rows[0]), None)
+    there = [name for name in _PREDICTIONS if name in rows[0]]
+    if len(there) > 1:
+        raise ConfigError(f"{path}: both {' and '.join(there)} are there: leave one of them out")
+    prediction = there[0] if there else None
     missing = [name for name in _NEEDED if name not in rows[0]]
     if prediction is None or missing:
         missing += [] if prediction else [" or ".join(_PREDICTIONS)]
@@ -200,8 +204,11 @@ def read_holes(path: Path, threshold_nm: float = 0.6) -> Holes:
     else:
         score = np.tanh((threshold_A + _OFFSET_A - predicted) / _FULL_A)
     parents, names = _tree(path, rows)
+    _refuse_twice(path, rows)
     known = all(name in rows[0] for name in _PLACES)
     place_px = np.stack([_numbers(path, rows, name) if known else np.zeros(len(rows)) for name in _PLACES], axis=1)
+    if not np.isfinite(place_px).all():
+        raise ConfigError(f"{path}: a place in row {int(np.argmin(np.isfinite(place_px).all(axis=1))) + 2} is endless")
     return Holes(parents=parents, score=score, good=good, place_px=place_px, names=names)
 
 
@@ -218,6 +225,15 @@ def _numbers(path: Path, rows: Sequence[Mapping[str, str]], name: str) -> Floats
     if np.isnan(found).any():
         raise ConfigError(f"{path}: {name} is NaN in row {int(np.flatnonzero(np.isnan(found))[0]) + 2}")
     return found
+
+
+def _refuse_twice(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """One hole in two rows would be imaged, and counted, twice. Raises ConfigError."""
+    lines: dict[tuple[str, ...], int] = {}
+    for line, row in enumerate(rows, start=2):
+        key = (row["target"],) if row.get("target") else tuple(map(str, row.values()))
+        if lines.setdefault(key, line) != line and any(name in row for name in ("target", *_PLACES)):
+            raise ConfigError(f"{path}: rows {lines[key]} and {line} are of one hole: leave one of them out")
 
 
 def _tree(path: Path, rows: Sequence[Mapping[str, str]]) -> tuple[Whole, tuple[tuple[str, ...], ...]]:

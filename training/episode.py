@@ -30,7 +30,7 @@ from instruments.guard import Guard
 from instruments.ledger import MemoryLedger
 from instruments.limits import SIMULATED, Limits
 from instruments.simulated.microscope import SimulatedMicroscope
-from instruments.simulated.rare import AREA_RATIOS
+from instruments.simulated.rare import covered_area_nm2
 from instruments.simulated.settings import SimulatedSettings
 from instruments.simulated.world import World
 from instruments.types import Exposure, Footprint
@@ -218,7 +218,7 @@ def _trace(
         agent=name,
         seed=seed,
         features=len(features),
-        rare_area=sum(AREA_RATIOS[f.kind] * f.size_nm**2 for f in features) / settings.area().area_nm2,
+        rare_area=sum(map(covered_area_nm2, features)) / settings.area().area_nm2,
         dose=np.cumsum([step.electrons for step in steps]) / settings.full_electrons(),
         time_s=np.array([step.end_s for step in steps]) - steps[0].start_s,
         area=seen_so_far / settings.sites**2,

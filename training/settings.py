@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from agent.settings import AgentSettings, PlannerSettings
 from configs.load import Settings
-from instruments.simulated.settings import SpecimenSettings
+from instruments.simulated.settings import AnySpecimen
 from training.episode import EpisodeSettings
 from training.imitation import ImitationSettings
 from training.layouts import VariationSettings
@@ -32,8 +32,8 @@ class NetworkSettings(Settings):
 class WorldsSettings(Settings):
     """The specimens to train on: what real episodes read of them is measured first."""
 
-    kinds: Annotated[dict[str, SpecimenSettings], Field(min_length=1)]
-    """By name."""
+    kinds: Annotated[dict[str, AnySpecimen], Field(min_length=1)]
+    """By name: numbers of a specimen, or a recipe, one's own too (``own.py:gold``)."""
     specimens: PositiveInt = 16
     """Measured of each kind: about ten seconds each."""
     readings: Path | None = None

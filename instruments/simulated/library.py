@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from importlib.metadata import entry_points
+
+from pydantic import ValidationError
 
 from configs.errors import ConfigError
+from configs.named import named as find_named
 from instruments.simulated.recipe import Film, GridBars, Holes, Material, Population, Recipe
+
+GROUP = "adaptem.specimens"
 
 _CARBON = Material(atoms_per_nm3={"C": 100.0})
 _WATER = Material(atoms_per_nm3={"O": 33.4, "H": 66.8})
@@ -234,9 +240,28 @@ SPECIMENS = {
 
 
 def named(name: str) -> Recipe:
-    """A specimen of the library. Raises ConfigError, with the nearest name."""
+    """A specimen of the library, or one's own: ``FILE.py:NAME``, or an entry point of ``adaptem.specimens``.
+
+    One's own is a recipe, its fields, or a function without arguments that gives one. Raises ConfigError: an unknown
+    name, with the nearest; a file or name that is not there; what is no recipe.
+    """
     if name in SPECIMENS:
         return SPECIMENS[name]
+    if ".py:" in name or name in entry_points(group=GROUP).names:
+        return _own(name)
     near = get_close_matches(name, SPECIMENS, 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ConfigError(f"asked for the specimen {name!r}: {hint}the library holds {', '.join(SPECIMENS)}")
+    raise ConfigError(
+        f"asked for the specimen {name!r}: {hint}the library holds {', '.join(SPECIMENS)}; one's own is FILE.py:NAME"
+    )
+
+
+def _own(name: str) -> Recipe:
+    found = find_named(name, GROUP)
+    if isinstance(found, Recipe):
+        return found
+    made = found() if callable(found) else found
+    try:
+        return made if isinstance(made, Recipe) else Recipe.model_validate(made)
+    except ValidationError as error:
+        raise ConfigError(f"{name} gave a {type(made).__name__} that is no recipe of a specimen: {error}") from error

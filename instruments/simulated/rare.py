@@ -45,6 +45,11 @@ class Feature:
     direction_rad: float
 
 
+def covered_area_nm2(feature: Feature) -> float:
+    """What it covers; those of recipes, whose shapes are their own, as if round."""
+    return AREA_RATIOS.get(feature.kind, math.pi / 4) * feature.size_nm**2
+
+
 def mean_area_nm2(kinds: tuple[str, ...]) -> float:
     """Mean covered area of a rare feature when every kind is as frequent."""
     squares = [AREA_RATIOS[k] * (lo * lo + lo * hi + hi * hi) / 3 for k in kinds for lo, hi in (SIZES_NM[k],)]

@@ -15,7 +15,7 @@ from instruments.simulated.recipe import Recipe
 
 
 def _recipe(value: Any) -> Any:
-    """A name in the library, the path of a YAML file, or the recipe itself."""
+    """A name in the library, that of one's own, the path of a YAML file, or the recipe itself."""
     if not isinstance(value, str):
         return value
     try:
@@ -28,7 +28,8 @@ class SampleSettings(Settings):
     """A specimen by its recipe, and how it lies in the microscope."""
 
     recipe: Annotated[Recipe, BeforeValidator(_recipe)]
-    """A name in the library (`adaptem simulate --list`), a YAML file, or the recipe written here."""
+    """A name in the library (`adaptem simulate --list`), one's own (FILE.py:NAME, or an entry point of
+    ``adaptem.specimens``), a YAML file, or the recipe written here."""
     slope_nm_per_um: NotNegative = 25.0
     """Tilt of the specimen plane, in a direction that the seed draws."""
     waviness_nm: NotNegative = 15.0

@@ -168,6 +168,10 @@ def _specimen(value: Any) -> Any:
     return (SampleSettings if "recipe" in value else SpecimenSettings).model_validate(value)
 
 
+AnySpecimen: TypeAlias = Annotated[SpecimenSettings | SampleSettings, BeforeValidator(_specimen)]
+"""By recipe or by numbers."""
+
+
 def _holder(value: Any) -> Any:
     """One of the usual ones by its name, or one that is written out."""
     if not isinstance(value, str):
@@ -181,8 +185,9 @@ class SimulatedSettings(Settings):
     """A simulated microscope."""
 
     kind: Literal["simulated"] = "simulated"
-    specimen: Annotated[SpecimenSettings | SampleSettings, BeforeValidator(_specimen)] = SpecimenSettings()
-    """`recipe: au_on_carbon` (or that name alone) is one of the library; other keys shape one without a recipe."""
+    specimen: AnySpecimen = SpecimenSettings()
+    """`recipe: au_on_carbon` (or that name alone) is one of the library, `own.py:gold` your own; other keys shape one
+    without a recipe."""
     column: ColumnSettings = ColumnSettings()
     haadf: DetectorSettings = DetectorSettings()
     bf: DetectorSettings | None = DetectorSettings(gain_counts_per_electron=8.0)

@@ -59,6 +59,10 @@ def test_probabilities_serve_as_well(tmp_path):
         (HEAD + "a,b,c,four,4\n", "what is no number"),
         (HEAD + "a,b,c,4,4\na,,c,4,4\n", "row 3 has no square: is it cut short"),
         ("grid,square,patch,ctf_max_resolution_A,predicted_good_probability\na,b,c,4,1.5\n", "runs from 1.5"),
+        (HEAD[:-1] + ",predicted_good_probability\na,b,c,4,4,0.5\n", "both .* are there"),
+        (HEAD[:-1] + ",x_px,y_px\na,b,c,4,4,0,0\na,b,c,4,4,inf,0\n", "a place in row 3 is endless"),
+        (HEAD[:-1] + ",x_px,y_px\na,b,c,4,4,0,0\na,b,c,9,4,1,0\na,b,c,4,4,0,0\n", "rows 2 and 4 are of one hole"),
+        ("target," + HEAD + "t,a,b,c,4,4\nt,a,b,c,9,4\n", "rows 2 and 3 are of one hole"),
     ],
 )
 def test_a_table_that_makes_no_sense_is_refused(tmp_path, text, words):
@@ -66,6 +70,12 @@ def test_a_table_that_makes_no_sense_is_refused(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(ConfigError, match=words):
         read_holes(path)
+
+
+def test_a_table_as_a_spreadsheet_saves_it(table):
+    as_saved = table.with_name("saved.csv")
+    as_saved.write_text(table.read_text(), encoding="utf-8-sig")
+    assert np.array_equal(read_holes(as_saved).score, read_holes(table).score)
 
 
 def test_a_table_that_is_not_there_is_refused(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from configs.errors import ConfigError
 from instruments.simulated.library import named
 from instruments.simulated.recipe import Recipe
+from instruments.simulated.settings import SimulatedSettings
 
 CARBON = {"carbon": {"atoms_per_nm3": {"C": 100.0}}, "titanate": {"crystal": "SrTiO3"}}
 FILM = {"material": "carbon", "thickness_nm": 3.0}
@@ -47,3 +50,23 @@ def test_a_recipe_that_cannot_be_made_is_refused(update, words):
 def test_an_unknown_specimen_is_told_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'zeolite'"):
         named("zeolites")
+
+
+def test_a_specimen_of_ones_own_is_a_recipe_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = {"title": "film", "materials": CARBON, "film": FILM}
+    Path("mine.py").write_text(
+        f"from instruments.simulated.recipe import Recipe\n"
+        f"told = {told}\nmade = Recipe(**told)\nbare = {{'title': 'film'}}\nnumber = 7\n"
+        "def drawn():\n    return told\n"
+    )
+    assert named("mine.py:told") == named("mine.py:made") == named("mine.py:drawn") == Recipe.model_validate(told)
+    settings = SimulatedSettings.model_validate({"specimen": "mine.py:made"})
+    assert settings.specimen_by_recipe is not None and settings.specimen_by_recipe.recipe.title == "film"
+    for name, words in {
+        "bare": "no recipe of a specimen",
+        "number": "a int that is no recipe",
+        "none": "has no none",
+    }.items():
+        with pytest.raises(ConfigError, match=words):
+            named(f"mine.py:{name}")

@@ -9,20 +9,29 @@ from configs.errors import ConfigError
 from configs.named import named
 from console.main import app
 
-OWN = '''
+OWN = """\
+from agent.view import View
 from envs.actions import LookAt, Stop
 from envs.step import Decision
-from agent.view import View
 
 
-def per_minute(new, count, cost_s):
-    """What a minute at the microscope brings."""
+def per_minute(new, count, cost_s):  # what a minute at the microscope brings
     return new / (cost_s / 60)
 
 
-class Brightest:
-    """Opens every patch, then looks where the view from above is most unusual."""
+def rods():  # oxide on carbon, and a few rods of gold
+    return {
+        "title": "gold rods among oxide",
+        "materials": {"carbon": {"atoms_per_nm3": {"C": 100}}, "oxide": {"crystal": "MgO"}, "gold": {"crystal": "Au"}},
+        "film": {"material": "carbon", "thickness_nm": 8},
+        "populations": {
+            "grain": {"material": "oxide", "per_um2": 300, "radius_nm": 6},
+            "rod": {"material": "gold", "per_um2": 20, "radius_nm": 4, "shape": "rod", "aspect": 4, "rare": True},
+        },
+    }
 
+
+class Brightest:  # opens every patch, then looks where the view from above is most unusual
     name = "brightest"
 
     def __init__(self, options, task, catalogue, skills, seed):
@@ -37,20 +46,15 @@ class Brightest:
                 return Decision(action=self.catalogue.encode(LookAt(int(best), look)), policy=self.name)
         return Decision(action=self.catalogue.encode(Stop()), policy=self.name)
 
-    def observe(self, step):
-        pass
-
-    def state(self):
-        return {}
-
-    def restore(self, state):
-        pass
-'''
-CONFIG = """
+    def observe(self, step): ...
+    def state(self): return {}
+    def restore(self, state): ...
+"""
+CONFIG = """\
 name: own
 out: runs
 episode: {sites: 8, pixels: 64}
-worlds: {kinds: {rods: {rare_kinds: [rod], rare_layout: uniform, rare_fraction: 0.015}}, specimens: 1}
+worlds: {kinds: {rods: own.py:rods}, specimens: 1}
 network: {width: 8}
 teacher: {kind: plugin, name: "own.py:Brightest"}
 reward: own.py:per_minute
@@ -62,9 +66,9 @@ ppo: {episodes: 2, epochs: 1}
 """
 
 
-SURVEY = """
+SURVEY = """\
 name: flown
-instrument: {kind: simulated, specimen: {rare_kinds: [rod], rare_layout: uniform, rare_fraction: 0.015}}
+instrument: {kind: simulated, specimen: own.py:rods}
 specimens: [{area: {width_nm: 512, height_nm: 512}}]
 current_pA: 50
 looks: {overview: {sites: 4, shape: [64, 64]}, detail: {field_of_view_nm: 64, shape: [64, 64]}}
