@@ -119,7 +119,7 @@ JUDGED = ("right_of_20", "precision", "recall", "reviewed", "ece", "ece_of_none"
 
 
 def judge(verdict: Verdict, features: list[set[int]]) -> dict[str, float]:
-    """``features``: the sites that each rare feature reaches. NaN of a method that judged no site, for there are few."""
+    """``features``: the sites that each rare feature reaches. NaN of a method for which there are too few."""
     if not verdict.probability:
         return {"flags": 0.0} | dict.fromkeys(JUDGED, float("nan"))
     true = set[int]().union(*features)

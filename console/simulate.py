@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    specimen: Annotated[str | None, typer.Option(help="Name in the library, a YAML file with a recipe, or FILE.py:NAME.")] = None,
+    specimen: Annotated[
+        str | None, typer.Option(help="Name in the library, a YAML file with a recipe, or FILE.py:NAME.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("simulated.png"),
     field_of_view_nm: Annotated[
         float | None, typer.Option("--fov", help="Width in nm; by itself what shows best.")
