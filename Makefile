@@ -65,7 +65,7 @@ notebooks: .venv/dev  ## Run docs/notebooks
 	$(BIN)/pytest --nbmake --nbmake-timeout=300 docs/notebooks
 
 benchmarks: .venv/dev  ## Every benchmark, quickly, to see that it runs
-	for name in alignment backends calibration campaign detection devices fewshot find flag_history flag_nulls flags focusing guard holes holes_prior holes_speed known_features lattice_strain learning_nights library loop night property property_eels quality recall_bound resume review_page scoring segmentation simulator survey_policy throughput tracking warm_start zero_shot; do \
+	for name in alignment backends calibration campaign detection devices fewshot find flag_folders flag_history flag_kinds flag_labels flag_nulls flags focusing guard holes holes_prior holes_speed known_features lattice_strain learning_nights library loop night property property_eels quality recall_bound resume review_page scoring segmentation simulator survey_policy throughput tracking warm_start zero_shot; do \
 		$(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 bundle: .venv/core  ## A folder from which an offline machine installs (BUNDLE_FOR='--platform win_amd64 --python-version 3.11')
