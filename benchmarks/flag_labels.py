@@ -1,7 +1,7 @@
 """Is the probability right once a person has said of a few places whether they are unusual?
 
-    python -m benchmarks.flag_labels              six minutes on one core
-    python -m benchmarks.flag_labels --folders    cells of folders instead, four minutes
+    python -m benchmarks.flag_labels              two minutes on one core
+    python -m benchmarks.flag_labels --folders    cells of folders instead, as long
     python -m benchmarks.flag_labels --quick      two specimens of each
 
 Places of surveys, one of each specimen (recorded images in cells of 32 pixels), or cells of folders as ``adaptem flag``
