@@ -6,6 +6,8 @@ the journal tells. What the runner did in between is part of how the world went 
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import minari
@@ -20,7 +22,6 @@ from training.nights import lived
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from agent.features import Observation
     from training.nights import Night
@@ -35,6 +36,10 @@ def write_minari(
     in ``MINARI_DATASETS_PATH``. Raises ConfigError as ``training.nights.lived``, and: nights of several sizes, which
     one observation space does not hold; a folder that is in use.
     """
+    folder = folder.resolve()  # Minari joins a relative path to itself
+    data = folder / "data"
+    if data.exists():
+        raise ConfigError(f"{folder} holds a dataset already: give another folder")
     made = lived(nights, (looks, skills), dict)
     space, actions = observation_space(made[0].task.tree, made[0].catalogue), spaces.Discrete(made[0].catalogue.size)
     if other := [night for night in made if observation_space(night.task.tree, night.catalogue) != space]:
@@ -42,20 +47,21 @@ def write_minari(
             f"the surveys have {len(made[0].task.tree)} and {len(other[0].task.tree)} targets, which one dataset does "
             "not hold: export surveys of one size at a time"
         )
-    data = folder / "data"
-    if data.exists():
-        raise ConfigError(f"{folder} holds a dataset already: give another folder")
-    data.mkdir(parents=True)
-    storage = MinariStorage.new(data, space, actions, data_format="hdf5", jpeg_encoding=False)
-    storage.update_metadata(
-        {
-            "dataset_id": folder.name,
-            "minari_version": minari.__version__,
-            "algorithm_name": "recorded surveys",
-            "description": "Surveys of a transmission electron microscope, recorded by adaptem.",
-        }
-    )
-    storage.update_episodes([_episode(number, night) for number, night in enumerate(made)])
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".data-", dir=folder) as beside:  # named as what it is when it is whole
+        whole = Path(beside) / "data"
+        whole.mkdir()
+        storage = MinariStorage.new(whole, space, actions, data_format="hdf5", jpeg_encoding=False)
+        storage.update_metadata(
+            {
+                "dataset_id": folder.name,
+                "minari_version": minari.__version__,
+                "algorithm_name": "recorded surveys",
+                "description": "Surveys of a transmission electron microscope, recorded by adaptem.",
+            }
+        )
+        storage.update_episodes([_episode(number, night) for number, night in enumerate(made)])
+        whole.rename(data)
     return len(made), sum(len(night.rows) for night in made)
 
 

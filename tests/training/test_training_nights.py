@@ -77,14 +77,15 @@ def test_a_policy_imitates_a_recorded_night(recorded, tmp_path):
     assert len(losses) == 2 and losses[1] < losses[0]
 
 
-def test_a_recorded_night_is_a_minari_dataset(recorded, tmp_path):
+def test_a_recorded_night_is_a_minari_dataset(recorded, tmp_path, monkeypatch):
     minari = pytest.importorskip("minari")
+    monkeypatch.chdir(tmp_path)
     folder, _ = recorded
     (night,) = nights_of([folder], spec("refocus"), READ)
     config = tmp_path / "train.yaml"
     config.write_text("worlds: {kinds: {any: {}}}\n")
     wanted = tmp_path / "night-v0"
-    command = ["train", str(config), "--from", str(folder), "--minari", str(wanted)]
+    command = ["train", str(config), "--from", str(folder), "--minari", wanted.name]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0 and f"1 episodes, {len(night)} steps" in done.output.replace("\n", " "), done.output
     dataset = minari.MinariDataset(wanted / "data")
@@ -97,10 +98,27 @@ def test_a_recorded_night_is_a_minari_dataset(recorded, tmp_path):
         assert dataset.observation_space.contains(seen)
         if n < len(night):
             np.testing.assert_allclose(READ(seen)["cells"], night.features["cells"][n], atol=1e-6)
+    assert [each.name for each in wanted.iterdir()] == ["data"]
     again = CliRunner().invoke(app, command)
     assert again.exit_code != 0 and "holds a dataset already" in again.output
     without = CliRunner().invoke(app, ["train", str(config), "--minari", str(tmp_path / "other")])
     assert without.exit_code != 0 and "name them by --from" in without.output
+
+
+def test_a_dataset_is_whole_or_not_there(recorded, tmp_path, monkeypatch):
+    pytest.importorskip("minari")
+    from training import offline
+
+    def full(number, night):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as torn:
+        torn.setattr(offline, "_episode", full)
+        with pytest.raises(OSError, match="no space left"):
+            offline.write_minari([recorded[0]], ("overview", "detail"), ("refocus",), tmp_path / "night-v0")
+    assert list((tmp_path / "night-v0").iterdir()) == []
+    episodes, _ = offline.write_minari([recorded[0]], ("overview", "detail"), ("refocus",), tmp_path / "night-v0")
+    assert episodes == 1
 
 
 def test_nights_that_do_not_fit_are_refused(recorded, tmp_path):
