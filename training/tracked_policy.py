@@ -1,24 +1,41 @@
 """A policy as MLflow serves it: this file is the model ("models from code"), its weights are safetensors.
 
-``predict`` takes one observation (``envs.observations``) as a mapping of arrays and gives the number of the action.
+``predict`` takes a list of observations (``envs.observations``) and gives as many numbers of actions. MLflow checks
+each against ``Seen``, whose fields it keeps as the model's signature.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import numpy as np
 import torch
 from mlflow.pyfunc import PythonModel
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from agent.features import FEATURES
 from agent.learned import batch, refuse_other_sight
 from models.checkpoint import load_policy
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+
+class Seen(BaseModel):
+    """One observation, as arrays or as lists of lists: MLflow's type hints know no arrays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    targets: list[list[float]]
+    belief: list[list[list[float]]]
+    cell: list[int]
+    parent: list[int]
+    globals: list[float]
+    action_mask: list[int]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, told: Any) -> Any:
+        return {name: np.asarray(each).tolist() for name, each in told.items()} if isinstance(told, dict) else told
 
 
 class TrackedPolicy(PythonModel):  # type: ignore[misc]
@@ -29,11 +46,15 @@ class TrackedPolicy(PythonModel):  # type: ignore[misc]
         self._policy = load_policy(Path(context.artifacts["policy"]))
         refuse_other_sight(self._policy.spec)
 
-    def predict(self, context: Any, model_input: Mapping[str, Any], params: dict[str, Any] | None = None) -> int:
+    def predict(self, context: Any, model_input: list[Seen], params: dict[str, Any] | None = None) -> list[int]:
         """Raises ValueError for numbers that are not finite."""
-        read = FEATURES[self._policy.spec.kind][0]
+        return [self._action(seen) for seen in model_input]
+
+    def _action(self, seen: Seen) -> int:
+        """One at a time: surveys may differ in size."""
+        observation = {name: np.array(told) for name, told in seen.model_dump().items()}
         with torch.no_grad():
-            logits, _ = self._policy(batch([read({name: np.asarray(told) for name, told in model_input.items()})]))
+            logits, _ = self._policy(batch([FEATURES[self._policy.spec.kind][0](observation)]))
         return int(logits[0].argmax())
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,8 +11,10 @@ import pytest
 import torch
 from training_samples import EPISODE, VARIED, readings, run_settings
 
+from agent.features import FEATURES
+from agent.learned import batch
 from configs.errors import ConfigError
-from models.checkpoint import make_policy, save_policy
+from models.checkpoint import load_policy, make_policy, save_policy
 from training.macro_env import MacroEnv
 from training.train import spec_of, train
 
@@ -41,11 +45,22 @@ def test_the_policy_is_served_without_a_pickle(tracked):
     assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
     served = mlflow.pyfunc.load_model("models:/tracked@champion")
     observation, _ = MacroEnv(EPISODE, readings(), VARIED).reset(seed=5)
-    action = served.predict(observation)
-    assert observation["action_mask"][action] == 1
+    policy = load_policy(tracked[1].policy)
+    with torch.no_grad():
+        likeliest = int(policy(batch([FEATURES["map"][0](observation)]))[0].argmax())
+    assert served.predict([observation, observation]) == [likeliest, likeliest]
     observation["targets"][0, 0] = np.nan
     with pytest.raises(ValueError, match="not finite"):
-        served.predict(observation)
+        served.predict([observation])
+
+
+def test_mlflow_has_nothing_to_say_of_the_model(tracked):
+    """In a process of its own: MLflow says each thing once."""
+    code = "import mlflow, sys; mlflow.set_tracking_uri(sys.argv[1]); mlflow.pyfunc.load_model(sys.argv[2])"
+    store = f"sqlite:///{tracked[0] / 'runs' / 'mlflow.db'}"
+    words = [sys.executable, "-W", "always::UserWarning", "-c", code, store, "models:/tracked@champion"]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stderr
+    assert "type hint" not in told.lower(), told
 
 
 def test_a_policy_that_sees_other_numbers_is_not_served(tmp_path):
