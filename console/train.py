@@ -67,8 +67,8 @@ def _export(settings: Any, nights: list[Path], folder: Path) -> None:
 def evaluate(
     config: Annotated[Path, typer.Argument(help="The config of a training run.")],
     policy: Annotated[str | None, typer.Option(help="FILE.safetensors or a shipped name; by itself the run's.")] = None,
-    specimens: Annotated[int, typer.Option(help="Held-out specimens of each kind.")] = 4,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+    specimens: Annotated[int, typer.Option(min=1, help="Held-out specimens of each kind.")] = 4,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     sets: Sets = None,
     json: Json = False,
 ) -> None:

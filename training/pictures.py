@@ -48,6 +48,8 @@ def rollout_picture(env: MacroEnv, episode: Episode, path: Path) -> Path:
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(looked, cmap="viridis")
+    if np.isfinite(looked).any():  # else there is no step to tell the colour of
+        figure.colorbar(image, label="step")
     rows, columns = np.nonzero(env.specimen.features)
     axes.scatter(columns, rows, s=14, facecolors="none", edgecolors="tab:red", label="rare feature")
     site_nm = float(tree.width_nm.min())
@@ -56,7 +58,6 @@ def rollout_picture(env: MacroEnv, episode: Episode, path: Path) -> Path:
         left, top = (patch.x_nm - tree.x_nm.min()) / site_nm, (patch.y_nm - tree.y_nm.min()) / site_nm
         box = Rectangle((left - side / 2, top - side / 2), side, side, fill=False, lw=0.4, color="grey")
         axes.add_patch(box)
-    figure.colorbar(image, label="step")
     axes.set(title=f"{episode.score:.0%} found in {len(episode)} steps", xticks=[], yticks=[])
     axes.legend(loc="upper right", fontsize="small")
     figure.savefig(path, dpi=120)

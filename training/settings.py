@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from agent.settings import AgentSettings, PlannerSettings
 from configs.load import Settings
 from instruments.simulated.settings import AnySpecimen
+from models.set_policy import HEADS
 from training.episode import EpisodeSettings
 from training.imitation import ImitationSettings
 from training.layouts import VariationSettings
@@ -27,6 +28,13 @@ class NetworkSettings(Settings):
     kind: Literal["map", "set"] = "map"
     """map: convolutions on the belief map; set: attention over the targets."""
     width: PositiveInt = 16
+    """A set's is a multiple of 4, which its heads of attention share."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> NetworkSettings:
+        if self.kind == "set" and self.width % HEADS:
+            raise ValueError(f"width {self.width} was asked; a set's heads of attention want a multiple of {HEADS}")
+        return self
 
 
 class WorldsSettings(Settings):
