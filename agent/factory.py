@@ -18,10 +18,10 @@ from agent.settings import (
     SkillSettings,
 )
 from configs.errors import ConfigError
-from configs.named import named, own
+from configs.named import own
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from agent.focus_reading import Reader
     from agent.prior import Prior
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from envs.skills import Skill
     from envs.tasks import SurveyTask
 
-__all__ = ["AgentSettings", "SkillSettings", "make_agent", "make_skills", "takes_prior"]
+__all__ = ["AgentSettings", "SkillSettings", "agent_problems", "make_agent", "make_skills", "takes_prior"]
 
 
 def make_agent(
@@ -44,7 +44,7 @@ def make_agent(
 ) -> Agent:
     """The agent that ``settings`` ask for; ``prior`` is for those that ``takes_prior``.
 
-    Raises ConfigError for one that is not there.
+    Raises ConfigError for one that is not there, is none, or cannot fly such a task.
     """
     match settings:
         case PlannerSettings():
@@ -72,8 +72,22 @@ def make_agent(
 
             return Bayesian(settings, task, catalogue, _relation(settings, seed))
         case PluginSettings():
-            made: Agent = named(settings.name, "adaptem.agents")(settings.options, task, catalogue, skills, seed)
+            given = (settings.options, task, catalogue, skills, seed)
+            made: Agent = own(settings.name, "adaptem.agents", given, "agent", ("name", "act", "observe"))
             return made
+
+
+def agent_problems(
+    settings: AgentSettings, tasks: Iterable[SurveyTask], skills: tuple[Skill, ...], seed: int
+) -> list[str]:
+    """Why it cannot be made for these tasks, each reason once; empty where it can."""
+    found: dict[str, None] = {}
+    for task in tasks:
+        try:
+            make_agent(settings, task, task.catalogue(skills), skills, seed)
+        except ConfigError as error:
+            found |= dict.fromkeys(f"agent: {problem}" for problem in error.problems)
+    return list(found)
 
 
 def takes_prior(settings: AgentSettings) -> bool:
@@ -121,7 +135,7 @@ def make_skills(settings: SkillSettings) -> tuple[Skill, ...]:
 
 def _own_skill(settings: OwnSkillSettings) -> Skill:
     members = ("name", "cost_s", "cost_exposures", "run")
-    made: Skill = own(settings.name, "adaptem.skills", settings.options, "skill", members)
+    made: Skill = own(settings.name, "adaptem.skills", (settings.options,), "skill", members)
     return made
 
 

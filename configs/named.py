@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 from configs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 def named(reference: str, group: str) -> Any:
     """``FILE.py:NAME``, relative to the working directory, or the entry point of this name in ``group``.
 
-    Raises ConfigError: no such file, nothing of that name in it, no such entry point. What the file itself raises when
-    it is imported is told with its place.
+    Raises ConfigError: no such file, nothing of that name in it, no such entry point, or one that cannot be imported.
     """
     file, colon, name = reference.rpartition(":")
     if colon and file.endswith(".py"):
@@ -30,15 +30,26 @@ def named(reference: str, group: str) -> Any:
             f"{reference!r} was asked for, but the entry points in {group} are {sorted(found.names) or 'none'}: "
             "install the package that offers it, or name FILE.py:NAME"
         )
-    return found[reference].load()
+    try:
+        return found[reference].load()
+    except Exception as error:  # as of a file: whatever it raises while it is imported
+        raise ConfigError(f"{reference!r} cannot be loaded ({type(error).__name__}: {error})") from error
 
 
-def own(reference: str, group: str, options: Mapping[str, Any], what: str, members: Sequence[str]) -> Any:
-    """What the thing of this name makes of the options: a ``what``, which has these members.
+def own(reference: str, group: str, given: Sequence[Any], what: str, members: Sequence[str]) -> Any:
+    """What the thing of this name makes of what it is ``given``: a ``what``, which has these members.
 
-    Raises ConfigError: as ``named``, or it lacks some.
+    Raises ConfigError: as ``named``, or it raises, told with its place, or what it makes lacks some.
     """
-    made = named(reference, group)(options)
+    make = named(reference, group)
+    try:
+        made = make(*given)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a user's file raises, it is told before anything begins
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{type(error).__name__}: {error}; {Path(where.filename).name}, line {where.lineno}"
+        raise ConfigError(f"{reference} makes no {what} ({told})") from error
     if missing := [each for each in members if not hasattr(made, each)]:
         raise ConfigError(f"{reference} gave a {type(made).__name__}, which is no {what}: no {', '.join(missing)}")
     return made

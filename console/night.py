@@ -127,6 +127,11 @@ def _run(night: Night, *, json: bool) -> None:
 
     with stopping_on_signals(night), Reporter(json_lines=json) as reporter:
         summary = run_survey(night, on_step=reporter)
+    if reporter.without_agent and not json:
+        from review.words import counted
+
+        told = counted(reporter.without_agent, "decision")
+        say(f"{told} in serpentine order, without the agent; the last time: {reporter.why_without}")
     _finish(night.settings, summary, Exit(summary.exit_code), json=json)
 
 

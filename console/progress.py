@@ -29,6 +29,9 @@ class Reporter:
         self._live = Live(console=output, refresh_per_second=4) if output.is_terminal and not json_lines else None
         self._last_s = float("-inf")
         self._last_fault = "none"
+        self.without_agent = 0
+        """Decisions that were the fallback's."""
+        self.why_without = ""
 
     def __enter__(self) -> Self:
         if self._live:
@@ -45,6 +48,10 @@ class Reporter:
     def __call__(self, step: Step, progress: Progress) -> None:
         if step.fault:
             self._last_fault = f"{step.fault.error} at step {step.number}: {step.fault.message}"
+        if step.decision.decided_by == "fallback":
+            self.without_agent += 1
+            self.why_without = step.decision.reason
+            self._last_fault = f"no agent's decision at step {step.number}: {step.decision.reason}"
         if self._json:
             show(_row(step, progress), line=True)
         elif self._live:
@@ -78,6 +85,7 @@ def _row(step: Step, progress: Progress) -> dict[str, object]:
         "electrons_ratio": progress.electrons_ratio,
         "overview_looks": progress.overview_looks,
         "detail_looks": progress.detail_looks,
+        "decided_by": step.decision.decided_by,
         "fault": step.fault.message if step.fault else None,
     }
 

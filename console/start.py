@@ -66,9 +66,13 @@ def config(
     """Check a config and print it with every default filled in."""
     with plain_errors():
         from configs.load import dump, load
+        from surveys.parts import parts_problems, tasks_of
         from surveys.settings import SurveySettings
 
         settings = load(path, SurveySettings, tuple(sets or ()))
+        tasks, problems = tasks_of(settings)
+        if problems := problems + parts_problems(settings, tasks):
+            raise ConfigError(*problems)
         show(settings.model_dump(mode="json")) if json else say(dump(settings))
 
 

@@ -47,7 +47,7 @@ def make_scorer(settings: NoveltySettings | OwnScorerSettings) -> Scorer:
     """A scorer that has seen nothing. Raises ConfigError for one that is not there, or is none."""
     if isinstance(settings, NoveltySettings):
         return NoveltyScorer(settings)
-    made: Scorer = own(settings.name, "adaptem.scorers", settings.options, "scorer", MEMBERS)
+    made: Scorer = own(settings.name, "adaptem.scorers", (settings.options,), "scorer", MEMBERS)
     return made
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from configs.errors import ConfigError
 from envs.actions import LookAt, Stop
 from envs.step import Decision
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 """Steps of a history that are taught within one deadline."""
 MOST_LOSSES = 3
-"""An agent that is lost so often without a decision in between is not asked again."""
+"""An agent that is lost, or cannot be made, so often without a decision in between is not asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Mind:
         self._agent: Agent | None = None
         self._losses = 0
         self.given_up = False
+        self.loss = ""
+        """Why there is no agent, or why the last one was lost."""
 
     @property
     def lost(self) -> bool:
@@ -67,17 +70,20 @@ class Mind:
         """Make a fresh agent and teach it; returns what went wrong, empty if nothing did."""
         made = self._worker.ask(self._make)
         self._agent = made.value
+        if made.trouble:
+            self._lose(made.trouble)
+            return made.trouble
         rest = iter(history)
         batches = iter(lambda: list(islice(rest, AT_ONCE)), [])  # a night's steps are never in memory at once
-        return made.trouble or next((trouble for batch in batches if (trouble := self.learn(batch))), "")
+        return next((trouble for batch in batches if (trouble := self.learn(batch))), "")
 
     def decide(self, observation: Observation) -> Answer:
         """A Decision as ``value``. An agent that raises may be asked again, one that hangs is lost."""
         if self._agent is None:
-            return Answer(trouble="the agent was lost too often and is no longer asked")
+            return Answer(trouble=f"no agent is asked any more: {self.loss}" if self.given_up else self.loss)
         answer = self._worker.ask(partial(self._agent.act, observation))
         if answer.hung:
-            self._lose()
+            self._lose(answer.trouble)
         elif not answer.trouble:
             self._losses = 0
         return answer
@@ -88,15 +94,15 @@ class Mind:
             return ""
         answer = self._worker.ask(partial(_teach, self._agent, steps))
         if answer.trouble:
-            self._lose()
+            self._lose(answer.trouble)
         return answer.trouble
 
     def close(self) -> None:
         """Let the thread end."""
         self._worker.close()
 
-    def _lose(self) -> None:
-        self._agent = None
+    def _lose(self, why: str) -> None:
+        self._agent, self.loss = None, why
         self._losses += 1
         self.given_up = self._losses >= MOST_LOSSES
 
@@ -136,6 +142,8 @@ def _serve(calls: queue.SimpleQueue[Callable[[], Any] | None], answers: queue.Si
     while (call := calls.get()) is not None:
         try:
             answers.put(Answer(call()))
+        except ConfigError as error:  # it says to a person what to mend
+            answers.put(Answer(trouble=f"the agent cannot be made: {'; '.join(error.problems)}"))
         except Exception as error:  # whatever a policy raises, the night goes on without it
             answers.put(Answer(trouble=f"the agent failed: {type(error).__name__}: {error}"))
 

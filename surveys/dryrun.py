@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from agent.factory import make_skills
 from configs.load import ConfigError
 from configs.settings import unknown
-from envs.scoring import scorer_problems
 from surveys.controls import draw
-from surveys.learned import learned_problems
-from surveys.task import survey_looks, survey_task
+from surveys.parts import parts_problems, tasks_of
+from surveys.task import survey_looks
 
 if TYPE_CHECKING:
     from configs.load import Settings
@@ -121,15 +120,8 @@ class Plan:
 
 def plan(settings: SurveySettings) -> Plan:
     """Reckon the night. Raises ConfigError, all problems at once, for a plan that cannot be carried out."""
-    problems: list[str] = []
-    tasks: list[SurveyTask] = []
-    for number, specimen in enumerate(settings.specimens):
-        try:
-            tasks.append(survey_task(settings, number))
-            draw(tasks[-1].tree.leaves.tolist(), settings.controls, settings.seed, number)
-        except (ValueError, ConfigError) as error:
-            problems.append(f"specimens.{number} ({specimen.name}): {error}")
-    problems += _overlaps(settings) + (scorer_problems(settings.scorer) or learned_problems(settings))
+    tasks, problems = tasks_of(settings)
+    problems += _overlaps(settings) + parts_problems(settings, tasks)
     looks = [_look_plan(look, settings) for look in survey_looks(settings)]
     problems += _problems(settings, looks) + _signal_problems(settings)
     if problems:

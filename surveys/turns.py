@@ -37,6 +37,8 @@ class Turns:
         self._again: Act | None = None
         self._proposed: Decision | None = None
         """What the agent had proposed when a person asked for another place."""
+        self._told = ""
+        """Why the last decision was not the agent's."""
 
     def over(self) -> Ending | None:
         """Why nothing more is to be done here; None while there is. Reads the requests, sits out a pause."""
@@ -100,7 +102,7 @@ class Turns:
         """The agent's decision within its deadline, or the fallback's."""
         night, env, session = self._night, self._env, self._session
         if session.mind.lost and not session.mind.given_up:
-            self._report("the agent was lost while it was taught", session.renew_agent())
+            self._report(session.mind.loss, session.renew_agent())
         observation = env.observation()
         mask, start_s = observation["action_mask"], night.clock.now_s()
         answer = session.mind.decide(observation)
@@ -114,7 +116,9 @@ class Turns:
             spent_s = night.clock.now_s() - start_s
             night.clock.wait(max(night.settings.decision_deadline_s - spent_s, 0.0))  # a simulated clock stood still
             reply = f"{reply}; {session.renew_agent()}"
-        self._report(trouble, reply)
+        if not (session.mind.given_up and trouble == self._told):  # each of its steps says so; the journal, once
+            self._report(trouble, reply)
+        self._told = trouble
         return decision
 
     def _report(self, trouble: str, reply: str) -> None:

@@ -124,15 +124,17 @@ class Unteachable:
             self._how(step)
 
 
-@pytest.mark.parametrize("how", [hang, crash])
-def test_an_agent_that_cannot_learn_is_given_up_and_the_night_completes(tmp_path, monkeypatch, how):
+@pytest.mark.parametrize(("how", "what"), [(hang, "no answer within 0.2 s"), (crash, "RuntimeError: no idea")])
+def test_an_agent_that_cannot_learn_is_given_up_and_the_night_completes(tmp_path, monkeypatch, how, what):
     real = surveys.session.make_agent
     monkeypatch.setattr(surveys.session, "make_agent", lambda *a: Unteachable(real(*a), how))
     summary = run(small(decision_deadline_s=0.2), tmp_path / "n")
     assert summary.reason is Reason.COMPLETE
-    by = [s.decision.decided_by for s in steps(tmp_path / "n")]
+    made = steps(tmp_path / "n")
+    by = [s.decision.decided_by for s in made]
     assert by[:5] == ["agent"] * 5
     assert "fallback" in by
+    assert all(what in s.decision.reason for s in made if s.decision.decided_by == "fallback")
     faults, replies = events(tmp_path / "n", "fault"), events(tmp_path / "n", "reply")
     assert [r.id for r in replies] == [f.id + 1 for f in faults]
 
