@@ -43,6 +43,7 @@ from training.run import (
     READINGS,
     Log,
     Progress,
+    again,
     keep_lines,
     load_checkpoint,
     save_checkpoint,
@@ -233,7 +234,7 @@ def card(settings: TrainSettings, progress: Progress) -> dict[str, Any]:
         "name": settings.name,
         "seed": settings.seed,
         "commit": commit() or "unknown",
-        "command": f"adaptem train {CONFIG}",
+        "command": again(settings.out / settings.name / CONFIG, settings.name),
         "config": settings.model_dump(mode="json"),
         "progress": asdict(progress),
         "limits": "Trained on simulated surveys only. Two levels of targets, one look each; rare features of the kinds "
