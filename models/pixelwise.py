@@ -19,8 +19,9 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 _PIXELS = 40_000
 """Drawn from the labelled frames for boosted trees; at least a quarter of them inside, where there are so many."""
 _INSIDE = 0.25
-_A_TREE = 6_000
-"""Pixels that each tree of the forest draws; the gallery's 5 % of all would take longer the more is labelled."""
+_A_TREE, _OF = 6_000, 100_000
+"""Pixels that each tree of the forest draws, of so many drawn of all: scikit-learn weighs every pixel for every tree.
+The gallery's draw 5 % of all, which takes longer the more is labelled."""
 
 
 class Pixelwise(Protocol):
@@ -60,9 +61,11 @@ class Forest:
     """Trees that each learn from pixels of their own."""
 
     def __init__(self, rows: Floats, said: Bools, seed: int) -> None:
-        drawn = min(_A_TREE, len(said))
+        some = np.random.default_rng(seed).choice(len(said), min(_OF, len(said)), replace=False)
+        chosen = np.concatenate([some, [np.argmax(said), np.argmin(said)]])  # of each kind one at least
+        drawn = min(_A_TREE, len(chosen))
         self._trees = RandomForestClassifier(n_estimators=50, max_depth=10, max_samples=drawn, random_state=seed)
-        self._trees.fit(rows, said)
+        self._trees.fit(rows[chosen], said[chosen])
 
     def probabilities(self, rows: Floats) -> Floats:
         return np.asarray(self._trees.predict_proba(rows)[:, 1], dtype=np.float32)
