@@ -68,7 +68,10 @@ def found_at(traces: Sequence[Trace], axis: Axis, at: Array) -> Array:
 
 
 def interval(values: Array) -> tuple[float, float, float]:
-    """(mean, low, high) of (S,) specimens, a 95 % bootstrap interval of the mean; NaN specimens are left out."""
+    """(mean, low, high) of (S,) specimens, a 95 % bootstrap interval of the mean; NaN specimens are left out.
+
+    One specimen tells nothing of others: low and high are NaN, and the mean too where there is none.
+    """
     return _bootstrap(values, np.ones(len(values)))
 
 
@@ -83,6 +86,9 @@ def _bootstrap(values: Array, others: Array, draws: int = 4000) -> tuple[float, 
     both = both[np.isfinite(both).all(axis=1)]
     if not len(both):
         return (float("nan"),) * 3
+    if len(both) == 1:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(both[0, 0] / both[0, 1]), float("nan"), float("nan")
     chosen = np.random.default_rng(0).integers(len(both), size=(draws, len(both)))
     top, bottom = both[chosen].sum(axis=1).T
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -60,7 +60,8 @@ def baselines(settings: TrainSettings) -> dict[str, AgentSettings]:
 def table(traces: dict[str, dict[str, list[Trace]]]) -> list[dict[str, Any]]:
     """Found, and found and named by flags, and what the learned policy has more of both, paired; 95 % intervals.
 
-    Where the planner flew too, what each agent has more than it.
+    Where the planner flew too, what each agent has more than it. All of it is of the ``n`` specimens that hold rare
+    features; ``empty`` more hold none.
     """
     rows = []
     everything = {
@@ -73,8 +74,9 @@ def table(traces: dict[str, dict[str, list[Trace]]]) -> list[dict[str, Any]]:
         named = {name: named_of(each) for name, each in made.items()}
         end = {name: at_end(each) for name, each in made.items()}
         for name, each in made.items():
+            n = sum(trace.features > 0 for trace in each)
             rows.append(
-                {"specimens": kind, "agent": name, "n": len(each)}
+                {"specimens": kind, "agent": name, "n": n, "empty": len(each) - n}
                 | _between("found_dose", "", dose[name])
                 | _between("learned_more", "more_", dose["learned"] - dose[name])
                 | _between("found_time", "at_", time[name])

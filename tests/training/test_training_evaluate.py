@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from agent.settings import PlannerSettings, RasterSettings
+from console.train import _compared
 from instruments.simulated.settings import SimulatedSettings, SpecimenSettings
 from surveys.controls import ControlSettings
 from training.episode import ORACLE, EpisodeSettings, Trace
 from training.evaluate import evaluate, found_at, interval, ratio_interval
+from training.judge import table
 
 SMALL = EpisodeSettings(
     instrument=SimulatedSettings(specimen=SpecimenSettings(rare_layout="uniform", rare_fraction=0.01)),
@@ -74,6 +76,28 @@ def test_found_at_takes_the_last_step_that_is_paid_for():
 def test_a_specimen_without_features_counts_for_nothing():
     found = found_at([_trace([0.5], [0.1]), _trace([0.0], [0.1], features=0)], "dose", np.array([1.0]))[:, 0]
     assert interval(found)[0] == 0.5
+
+
+def test_one_specimen_gives_no_interval():
+    assert interval(np.array([0.5, np.nan]))[0] == 0.5
+    assert np.isnan(interval(np.array([0.5, np.nan]))[1:]).all() and np.isnan(interval(np.array([np.nan]))).all()
+    assert ratio_interval(np.array([1.0]), np.array([4.0]))[0] == 0.25
+    assert np.isnan(ratio_interval(np.array([1.0]), np.array([4.0]))[1:]).all()
+
+
+def test_specimens_without_features_are_not_counted():
+    """Of two kinds: one with a single specimen that has some, one with none."""
+    none, some = _trace([0.0], [0.05], features=0), _trace([0.5], [0.05])
+    rows = table(
+        {"poor": {"learned": [some, none], "planner": [some, none]}, "bare": {"learned": [none], "planner": [none]}}
+    )
+    told = {(row["specimens"], row["agent"]): (row["n"], row["empty"]) for row in rows}
+    assert told["poor", "planner"] == (1, 1) and told["bare", "learned"] == (0, 1) and told["all", "learned"] == (1, 2)
+    said = [_compared(row) for row in rows]
+    assert "poor (1, 1 more without any rare feature): learned finds 0.500 (no interval from one)" in said[0]
+    assert "the policy +0.000 (no interval from one) more" in said[1]
+    assert said[2] == "bare: no rare feature in any of 1, so nothing that learned could find"
+    assert "nan" not in "".join(said)
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():
