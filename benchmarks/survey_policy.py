@@ -37,8 +37,8 @@ from configs.load import load
 from models.checkpoint import find_policy, load_policy, make_policy, save_policy, weights_hash
 from training.episode import ORACLE, EpisodeSettings, Trace, play
 from training.judge import baselines, episodes, table
+from training.kit import spec_of
 from training.settings import TrainSettings
-from training.train import spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

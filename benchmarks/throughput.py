@@ -24,6 +24,7 @@ from agent.features import FEATURES
 from benchmarks.common import arguments, finish
 from models.checkpoint import make_policy
 from training.episode import EpisodeSettings, image_env
+from training.kit import spec_of
 from training.layouts import VariationSettings
 from training.macro_env import MacroEnv
 from training.ppo import PPO, PPOSettings
@@ -31,7 +32,6 @@ from training.readings import Readings, load_readings
 from training.rollout import Kit
 from training.samplers import InProcess, open_sampler
 from training.settings import TrainSettings
-from training.train import spec_of
 
 if TYPE_CHECKING:
     from models.policy import PolicySpec

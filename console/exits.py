@@ -77,8 +77,8 @@ def plain_errors() -> Iterator[None]:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise _told(Exit.FAILED, "system", f"{where}{error.strerror or error}") from None
-    except KeyboardInterrupt:
-        raise _told(Exit.INTERRUPTED, "interrupted", "by Ctrl-C") from None
+    except KeyboardInterrupt as error:
+        raise _told(Exit.INTERRUPTED, "interrupted", str(error) or "by Ctrl-C") from None
 
 
 def _told(code: Exit, kind: str, *problems: object) -> typer.Exit:

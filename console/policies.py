@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Runs = Annotated[Path, typer.Option(help="Folder of training runs.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
-Named = Annotated[str, typer.Argument(help="FILE.safetensors, or a name that `adaptem policies list` tells.")]
+Named = Annotated[str, typer.Argument(help="FILE.safetensors, or the name of one that comes with adaptem.")]
 RUNS = Path("training_runs")
 
 
@@ -40,30 +40,25 @@ def list_policies(runs: Runs = RUNS, json: Json = False) -> None:
             say(f"no policy comes with adaptem, and none is in {runs}; `adaptem train` makes one")
         for row in () if json else rows:
             score = "" if row["score"] is None else f"  finds {row['score']:.1%} where it was selected"
-            about = f"{row['kind']:4} {row['hash']}" if row["wrong"] is None else "card cannot be read"
-            say(f"{row['policy']:20} {about}  {row['file']}{score}")
+            say(f"{row['policy']:20} {row['kind']:4} {row['hash']}  {row['file']}{score}")
 
 
-def show_policy(policy: Named, runs: Runs = RUNS) -> None:
+def show_policy(policy: Named) -> None:
     """Everything that is kept with a policy, as JSON: its config, seed, commit, what it sees and may do."""
     with plain_errors():
-        show(_shelf().read_card(_shelf().find(policy, runs)))
+        show(_shelf().read_card(learning("models.checkpoint").find_policy(policy)))
 
 
-def card(policy: Named, runs: Runs = RUNS) -> None:
+def card(policy: Named) -> None:
     """A model card in Markdown."""
     with plain_errors():
-        say(_shelf().card_text(_shelf().find(policy, runs)))
+        say(_shelf().card_text(learning("models.checkpoint").find_policy(policy)))
 
 
-def export(
-    policy: Named,
-    out: Annotated[Path, typer.Option(help="The bundle to write.")] = Path("policy.zip"),
-    runs: Runs = RUNS,
-) -> None:
-    """Pack a policy with its card and config, for another laboratory."""
+def export(policy: Named, out: Annotated[Path, typer.Option(help="The bundle to write.")] = Path("policy.zip")) -> None:
+    """Pack a policy with its card, for another laboratory."""
     with plain_errors():
-        packed = learning("training.bundle").export(_shelf().find(policy, runs), out)
+        packed = _shelf().export(learning("models.checkpoint").find_policy(policy), out)
         say(f"{packed}: take it in by `adaptem policies import`")
 
 
@@ -73,7 +68,7 @@ def import_policy(
 ) -> None:
     """Take in a bundle: its weights are loaded and compared with its card first, and nothing in it is run."""
     with plain_errors():
-        say(f"{learning('training.bundle').take_in(bundle, into)}: fly it by `agent: {{kind: learned, weights: FILE}}`")
+        say(f"{_shelf().take_in(bundle, into)}: fly it by `agent: {{kind: learned, weights: FILE}}`")
 
 
 def _shelf() -> ModuleType:

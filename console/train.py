@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path  # noqa: TC003 (typer reads it)
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from console.exits import plain_errors, say, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=c. May be repeated.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
@@ -47,11 +54,34 @@ def train(
                 settings = settings_of.TrainSettings.model_validate({**settings.model_dump(), "nights": tuple(nights)})
             except ValueError as error:
                 raise ConfigError(f"--from: {error}") from error
-        found = training.train(settings, resume=resume, told=lambda row: show(row, line=True) if json else _told(row))
+        with _going_on_later():
+            told = partial(show, line=True) if json else _told
+            found = training.train(settings, resume=resume, told=told)
         if json:
             show({"policy": str(found.policy), "hash": found.hash, "score": found.score}, line=True)
         else:
             say(f"{found.policy} ({found.hash}) finds {found.score:.1%} of what is rare where it was selected")
+
+
+@contextmanager
+def _going_on_later() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a run as Ctrl-C does, so that MLflow is told; all three say how to go on.
+
+    A SIGHUP that was ignored from the start stays so: ``nohup`` means it.
+    """
+
+    def handler(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(f"by {signal.Signals(number).name}")
+
+    ending = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    previous = {n: signal.signal(n, handler) for n in ending if signal.getsignal(n) is not signal.SIG_IGN}
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"{error or 'by Ctrl-C'}; the same command with --resume goes on") from None
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
 
 
 def _export(settings: Any, nights: list[Path], folder: Path) -> None:
@@ -59,7 +89,7 @@ def _export(settings: Any, nights: list[Path], folder: Path) -> None:
 
     if not nights:
         raise ConfigError("--minari writes what recorded surveys teach: name them by --from")
-    spec = learning("training.train").spec_of(settings)
+    spec = learning("training.kit").spec_of(settings)
     episodes, steps = learning("training.offline").write_minari(nights, spec.looks, spec.skills, folder)
     say(f"{folder}: {episodes} episodes, {steps} steps; read it with minari.MinariDataset('{folder / 'data'}')")
 
@@ -83,13 +113,24 @@ def evaluate(
             show(rows)
             return
         for row in rows:
-            found = f"{row['specimens']} ({row['n']}): {row['agent']} finds {_share(row, 'found_dose', '', '')}"
-            found += f", found and flagged {_share(row, 'named', 'named_', '')}"
-            more, later = _share(row, "learned_more", "more_", "+"), _share(row, "learned_more_time", "time_", "+")
-            say(found if row["agent"] == "learned" else f"{found}; the policy {more} more, in equal time {later}")
+            say(_compared(row))
+
+
+def _compared(row: dict[str, Any]) -> str:
+    """Of one agent on one kind of specimen."""
+    n, empty = row["n"], row["empty"]
+    if not n:
+        return f"{row['specimens']}: no rare feature in any of {empty}, so nothing that {row['agent']} could find"
+    beside = f", {empty} more without any rare feature" if empty else ""
+    found = f"{row['specimens']} ({n}{beside}): {row['agent']} finds {_share(row, 'found_dose', '', '')}"
+    found += f", found and flagged {_share(row, 'named', 'named_', '')}"
+    more, later = _share(row, "learned_more", "more_", "+"), _share(row, "learned_more_time", "time_", "+")
+    return found if row["agent"] == "learned" else f"{found}; the policy {more} more, in equal time {later}"
 
 
 def _share(row: dict[str, Any], name: str, of: str, sign: str) -> str:
+    if row["n"] == 1:
+        return f"{row[name]:{sign}.3f} (no interval from one)"
     return f"{row[name]:{sign}.3f} ({row[of + 'low']:{sign}.3f} to {row[of + 'high']:{sign}.3f})"
 
 

@@ -9,6 +9,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is import
 
 import ray
 
+from configs.errors import ConfigError
 from training.rollout import Episode, Kit, RolloutWorker, groups
 
 if TYPE_CHECKING:
@@ -21,11 +22,19 @@ class Actors:
     """Implements ``training.samplers.Sampler``."""
 
     def __init__(self, kit: Kit, workers: int, address: str | None = None) -> None:
-        """``address``: of a running cluster; None begins one on this computer."""
+        """``address``: of a running cluster; None begins one on this computer.
+
+        Raises ConfigError for one that Ray does not reach.
+        """
         self._began = not ray.is_initialized()
         if self._began:
             own = {} if address else {"num_cpus": workers, "include_dashboard": False}
-            ray.init(address=address, log_to_driver=False, **own)
+            try:
+                ray.init(address=address, log_to_driver=False, **own)
+            except (ConnectionError, ValueError) as error:
+                raise ConfigError(
+                    f"cluster: Ray does not open {address or 'one on this computer'} ({error})"
+                ) from error
         actor = ray.remote(max_restarts=-1, max_task_retries=2)(RolloutWorker)
         self._kit = ray.put(kit)  # held here, so that an actor that is made anew finds it
         self.actors = [actor.remote(self._kit) for _ in range(workers)]

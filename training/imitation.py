@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import nn
 
 from configs.load import Settings
-from training.ppo import chances, device_of, minibatches
+from training.ppo import chances, descend, device_of, minibatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,7 +86,10 @@ def fit(
     settings: ImitationSettings,
     rng: np.random.Generator,
 ) -> tuple[float, Ratio]:
-    """Mean loss of the last epoch, and how often the likeliest action was the teacher's."""
+    """Mean loss of the last epoch, and how often the likeliest action was the teacher's.
+
+    Raises ConfigError, as ``training.ppo.descend``.
+    """
     device = device_of(policy)
     taught = torch.from_numpy(np.concatenate([episode.taught for episode in episodes])).to(device)
     policy.train()
@@ -95,10 +98,7 @@ def fit(
         for rows, seen in minibatches(episodes, settings.minibatch, rng, device):
             logits, _ = policy(seen)
             loss = -chances(logits, taught[rows]).mean()
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
-            optimiser.step()
+            descend(optimiser, loss, list(policy.parameters()), 1.0)
             losses.append(loss.item())
             agreed.append(float((logits.argmax(1) == taught[rows]).float().mean()))
     policy.eval()

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from agent.factory import make_skills
+from configs.errors import ConfigError
 from configs.named import named
 from envs.actions import LookAt, UseSkill
 from envs.belief import ABOVE, SEEN
@@ -50,6 +51,16 @@ Reward: TypeAlias = "Callable[[int, int, float], float]"
 def share_found(new: int, count: int, cost_s: float) -> float:
     """Of a detail look that brought in ``new`` of ``count`` rare features: the same whatever it took."""
     return REWARD * new / count
+
+
+def reward_of(reference: str | None) -> Reward:
+    """The user's own by its name (``configs.named``), or the usual one. Raises ConfigError where that is not there."""
+    if reference is None:
+        return share_found
+    found: Reward = named(reference, "adaptem.rewards")
+    if not callable(found):
+        raise ConfigError(f"reward {reference} is a {type(found).__name__}: it has to be a function")
+    return found
 
 
 @dataclass(slots=True)
@@ -85,7 +96,8 @@ class MacroEnv(gymnasium.Env[Observation, np.int64]):
         self, settings: EpisodeSettings, readings: Readings, variation: VariationSettings, reward: str | None = None
     ) -> None:
         """``reward``: of the user's own (``configs.named``). Raises ConfigError where that is not there."""
-        self._reward: Reward = named(reward, "adaptem.rewards") if reward else share_found
+        self._reward = reward_of(reward)
+        self._reward_name = reward
         apart = readings.to_select_by()
         self._learn = readings.taken(~apart)
         self._select = readings.taken(apart) if apart.any() else readings
@@ -173,7 +185,17 @@ class MacroEnv(gymnasium.Env[Observation, np.int64]):
         self._show(SEEN, np.array([slot]), self.specimen.seen)
         new = int(self.specimen.features.flat[tree.cell[slot]])
         self.found += new
-        return float(self._reward(new, self.specimen.count, cost_s))
+        return self._rewarded(new, cost_s)
+
+    def _rewarded(self, new: int, cost_s: float) -> float:
+        """Raises ConfigError for a reward of the user's own that gives no finite number: learning would go on by it."""
+        given = self._reward(new, self.specimen.count, cost_s)
+        if isinstance(given, int | float | np.number) and math.isfinite(given):
+            return float(given)
+        raise ConfigError(
+            f"reward {self._reward_name} gave {given!r} for new={new}, count={self.specimen.count}, "
+            f"cost_s={cost_s:.3g}: it has to give a finite number"
+        )
 
     def _show(self, source: int, slots: npt.NDArray[Any], truth: npt.NDArray[np.float32]) -> None:
         """Read some targets; none is judged until enough of them make a background."""

@@ -15,6 +15,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
 from agent.features import SHARED
+from configs.errors import ConfigError
 from configs.load import Settings
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class PPO:
         """Learn from whole episodes; what came of it by name.
 
         ``critic_only``: only the value's own layers learn, and decisions stay as they are.
+        Raises ConfigError, as ``descend``.
         """
         s = self.settings
         gained = [advantages(e.rewards, e.values, e.last_value, s.discount, s.trace) for e in episodes]
@@ -118,12 +120,26 @@ class PPO:
 
     def _step(self, loss: Tensor, alone: nn.Module | None = None) -> None:
         """``alone``: only this part of the policy learns; Adam leaves a weight without a gradient as it is."""
-        self.optimiser.zero_grad()
         learns = list((self.policy if alone is None else alone).parameters())
-        for weight, slope in zip(learns, torch.autograd.grad(loss, learns), strict=True):
-            weight.grad = slope
-        nn.utils.clip_grad_norm_(learns, self.settings.gradient)
-        self.optimiser.step()
+        descend(self.optimiser, loss, learns, self.settings.gradient)
+
+
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor, learns: list[nn.Parameter], most: float) -> None:
+    """One step of these weights, by a gradient whose norm is cut to ``most``.
+
+    Raises ConfigError for a loss or a gradient that is not finite, before any weight is touched by it.
+    """
+    optimiser.zero_grad()
+    for weight, slope in zip(learns, torch.autograd.grad(loss, learns, allow_unused=True), strict=True):
+        weight.grad = slope
+    norm = nn.utils.clip_grad_norm_(learns, most)
+    if not (torch.isfinite(loss) & torch.isfinite(norm)):
+        raise ConfigError(
+            f"learning came to a loss of {loss.item():.3g} with a gradient of {norm.item():.3g}, from which nothing "
+            "can be learned: lower ppo.rate or imitation.rate, or see what the reward gives; what was kept before "
+            "stays in the run's folder"
+        )
+    optimiser.step()
 
 
 def device_of(policy: nn.Module) -> torch.device:

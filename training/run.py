@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -26,19 +25,15 @@ if TYPE_CHECKING:
 
 Ratio: TypeAlias = float
 
-CHECKPOINT, CONFIG, POLICY, PROGRESS, READINGS = (
+CHECKPOINT, CONFIG, MLFLOW_RUN, POLICY, PROGRESS, READINGS = (
     "checkpoint.safetensors",
     "config.yaml",
+    "mlflow_run",
     "policy.safetensors",
     "progress.jsonl",
     "readings.npz",
 )
 _FORMAT = "adaptem training 1"
-
-
-def again(config: Path | str, name: str) -> str:
-    """The command that trains this policy again: by another name, for a folder of its own is there already."""
-    return shlex.join(["adaptem", "train", str(config), "--set", f"name={name}-again"])
 
 
 def save_checkpoint(path: Path, learner: PPO, best: dict[str, torch.Tensor], progress: dict[str, Any]) -> None:

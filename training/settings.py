@@ -52,8 +52,8 @@ class WorldsSettings(Settings):
 class TrainSettings(Settings):
     """One training run."""
 
-    name: str = Field("policy", pattern=r"^[\w-][\w.-]*$")
-    """Names the folder: letters, digits, dash, underscore, and dots but in front."""
+    name: str = Field("policy", pattern=r"^[\w.-]+$")
+    """Names the folder: letters, digits, dot, dash and underscore."""
     seed: NonNegativeInt = 0
     out: Path = Path("training_runs")
     episode: EpisodeSettings = EpisodeSettings()

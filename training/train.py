@@ -11,30 +11,25 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 
-from agent.factory import make_agent, make_skills
-from agent.features import FEATURES, SCALARS
 from archive.software import commit
-from configs.errors import ConfigError
-from configs.load import dump, load
 from instruments.simulated.renderer import open_device
 from models.checkpoint import Policy, make_policy, save_policy, weights_hash
-from models.policy import PolicySpec
 from training.imitation import imitate, learn_from
+from training.kit import kit_of
 from training.macro_env import MacroEnv
-from training.nights import nights_of
 from training.pictures import learning_curve, rollout_picture
 from training.ppo import PPO
+from training.preparing import checked, taken, tracking
 from training.readings import all_measured, load_readings, save_readings
-from training.rollout import Kit, RolloutWorker
+from training.rollout import RolloutWorker
 from training.run import (
     CHECKPOINT,
     CONFIG,
@@ -43,7 +38,6 @@ from training.run import (
     READINGS,
     Log,
     Progress,
-    again,
     keep_lines,
     load_checkpoint,
     save_checkpoint,
@@ -54,9 +48,9 @@ from training.settings import SELECT_SEED, TrainSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.protocol import Agent
     from training.imitation import ImitationSettings
     from training.readings import Readings
+    from training.rollout import Episode, Kit
 
 Ratio: TypeAlias = float
 Told: TypeAlias = "Callable[[dict[str, float]], None]"
@@ -79,31 +73,30 @@ class Trained:
 def train(settings: TrainSettings, *, resume: bool = False, told: Told = lambda _: None) -> Trained:
     """Run, or go on with what is in the run's folder. ``told``: every row of progress.
 
-    Raises ConfigError: a folder in use without ``resume``, nothing to resume, another config than it began with.
+    Raises ConfigError: a folder in use without ``resume``, nothing to resume, another config than it began with; what
+    ``training.preparing.checked`` finds wrong, before there is a folder; learning or a reward that is not finite.
     """
     device = _device(settings)
-    folder = settings.out / settings.name
-    _prepare(folder, settings, resume=resume)
-    readings = _readings(folder, settings, told)
-    kit, spec = kit_of(settings, readings)
-    torch.manual_seed(settings.seed)
-    policy = make_policy(spec).to(device)
-    tracker = open_tracker(settings, folder) if settings.track else None
-    sampler = open_sampler(kit, settings.workers, settings.cluster)
+    ready = checked(settings, resume=resume)
+    with taken(settings, resume=resume) as folder, ExitStack() as stack:
+        readings = ready.readings or _readings(folder, settings, told)
+        kit, spec = kit_of(settings, readings)
+        torch.manual_seed(settings.seed)
+        policy = make_policy(spec).to(device)
+        sampler = open_sampler(kit, settings.workers, settings.cluster)
+        stack.callback(sampler.close)
+        tracker = stack.enter_context(tracking().Tracker(settings, folder)) if settings.track else None
 
-    def tell(row: dict[str, float]) -> None:
-        told(row)
+        def tell(row: dict[str, float]) -> None:
+            told(row)
+            if tracker is not None:
+                tracker.log(row)
+
+        found = _learn(folder, settings, policy, sampler, ready.nights, tell)
+        pictures = drawn(found, kit, policy)
         if tracker is not None:
-            tracker.log(row)
-
-    try:
-        found = _learn(folder, settings, policy, sampler, tell)
-    finally:
-        sampler.close()
-    pictures = drawn(found, kit, policy)
-    if tracker is not None:
-        tracker.finish({"commit": commit() or "unknown", "hash": found.hash, "score": found.score}, pictures)
-    return found
+            tracker.finish({"commit": commit() or "unknown", "hash": found.hash, "score": found.score}, pictures)
+        return found
 
 
 def _device(settings: TrainSettings) -> torch.device:
@@ -115,16 +108,6 @@ def _device(settings: TrainSettings) -> torch.device:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.allow_tf32 = False
     return device
-
-
-def open_tracker(settings: TrainSettings, folder: Path) -> Any:
-    """MLflow's. Raises ConfigError where that is not installed."""
-    try:
-        return import_module("training.tracking").Tracker(settings, folder)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"track: true needs {error.name}, which is not installed: pip install 'adaptem[train]'"
-        ) from error
 
 
 def drawn(found: Trained, kit: Kit, policy: Policy) -> list[Path]:
@@ -139,36 +122,9 @@ def drawn(found: Trained, kit: Kit, policy: Policy) -> list[Path]:
     ]
 
 
-def kit_of(settings: TrainSettings, readings: Readings) -> tuple[Kit, PolicySpec]:
-    """What a worker plays with, and what its policy sees and may do."""
-    spec = spec_of(settings)
-    kit = Kit(
-        make_env=partial(MacroEnv, settings.episode, readings, settings.worlds.variation, settings.reward),
-        make_policy=partial(make_policy, spec),
-        read=FEATURES[settings.network.kind][0],
-        teacher=partial(_teacher, settings),
-    )
-    return kit, spec
-
-
-def spec_of(settings: TrainSettings) -> PolicySpec:
-    """What the policy will see and may do."""
-    catalogue = settings.episode.task().catalogue(make_skills(settings.episode.skills))
-    return PolicySpec(
-        kind=settings.network.kind,
-        columns=FEATURES[settings.network.kind][1],
-        scalars=SCALARS,
-        looks=catalogue.looks,
-        skills=catalogue.skills,
-        width=settings.network.width,
-    )
-
-
-def _teacher(settings: TrainSettings, env: MacroEnv) -> Agent:
-    return make_agent(settings.teacher, env.task, env.catalogue, env.skills, settings.seed)
-
-
-def _learn(folder: Path, settings: TrainSettings, policy: Policy, sampler: Any, told: Told) -> Trained:
+def _learn(
+    folder: Path, settings: TrainSettings, policy: Policy, sampler: Any, nights: list[Episode], told: Told
+) -> Trained:
     learner = PPO(policy, settings.ppo)
     best: dict[str, torch.Tensor] = {}
     progress = Progress()
@@ -180,6 +136,8 @@ def _learn(folder: Path, settings: TrainSettings, policy: Policy, sampler: Any, 
     else:
         keep_lines(folder / PROGRESS, None)
         if settings.imitation is not None:
+            if nights:
+                learn_from(policy, nights, settings.imitation, np.random.default_rng((settings.seed, 2)), log)
             _imitate(settings, settings.imitation, policy, sampler, log)
     last = settings.critic_updates * (settings.imitation is not None) + settings.updates
     for update in range(progress.update, last + 1):
@@ -205,10 +163,6 @@ def _learn(folder: Path, settings: TrainSettings, policy: Policy, sampler: Any, 
 
 
 def _imitate(settings: TrainSettings, imitation: ImitationSettings, policy: Policy, sampler: Sampler, log: Log) -> None:
-    """What recorded nights teach, then what the teacher does."""
-    if settings.nights:
-        recorded = nights_of(settings.nights, policy.spec, FEATURES[settings.network.kind][0])
-        learn_from(policy, recorded, imitation, np.random.default_rng((settings.seed, 2)), log)
     count, rng = imitation.rounds * imitation.episodes, np.random.default_rng((settings.seed, 0))
     imitate(policy, sampler, imitation, _seeds(settings, UPDATES_APART - 1, count), rng, log)
 
@@ -234,7 +188,7 @@ def card(settings: TrainSettings, progress: Progress) -> dict[str, Any]:
         "name": settings.name,
         "seed": settings.seed,
         "commit": commit() or "unknown",
-        "command": again(settings.out / settings.name / CONFIG, settings.name),
+        "command": f"adaptem train {CONFIG}",
         "config": settings.model_dump(mode="json"),
         "progress": asdict(progress),
         "limits": "Trained on simulated surveys only. Two levels of targets, one look each; rare features of the kinds "
@@ -242,23 +196,8 @@ def card(settings: TrainSettings, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _prepare(folder: Path, settings: TrainSettings, *, resume: bool) -> None:
-    kept = folder / CONFIG
-    if not resume:
-        if folder.exists() and any(folder.iterdir()):
-            raise ConfigError(f"{folder} holds a run already: go on with it by --resume, or give another name or out")
-        folder.mkdir(parents=True, exist_ok=True)
-        kept.write_text(dump(settings), encoding="utf-8")
-    elif not kept.exists():
-        raise ConfigError(f"{folder} holds no run to go on with: leave --resume out to begin one")
-    elif load(kept, TrainSettings) != settings:
-        raise ConfigError(f"{folder} was begun with another config: go on with {kept}, or begin anew by another name")
-
-
 def _readings(folder: Path, settings: TrainSettings, told: Told) -> Readings:
-    """From the file that is named, or measured: each specimen once, whatever interrupts."""
-    if settings.worlds.readings is not None:
-        return load_readings(settings.worlds.readings)
+    """Measured, before now or now: each specimen once, whatever interrupts."""
     if (folder / READINGS).exists():
         return load_readings(folder / READINGS)
     beside = folder / f"{READINGS}.partial"

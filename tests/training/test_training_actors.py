@@ -11,8 +11,9 @@ import torch
 from training_samples import readings, run_settings
 
 from models.checkpoint import make_policy
+from training.kit import kit_of
 from training.samplers import InProcess
-from training.train import kit_of, train
+from training.train import train
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'adaptem[train]'")
 cluster_utils = pytest.importorskip("ray.cluster_utils")

@@ -11,9 +11,9 @@ from torch import nn
 from training_samples import readings, run_settings
 
 from models.checkpoint import make_policy
+from training.kit import kit_of
 from training.ppo import PPO, PPOSettings, advantages, entropy
 from training.rollout import Kit, RolloutWorker
-from training.train import kit_of
 
 
 class Plain(nn.Module):

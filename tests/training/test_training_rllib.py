@@ -4,8 +4,8 @@ import pytest
 from training_samples import EPISODE, VARIED, readings, run_settings
 
 from models.checkpoint import load_policy, save_policy, weights_hash
+from training.kit import spec_of
 from training.macro_env import MacroEnv
-from training.train import spec_of
 
 pytest.importorskip("ray.rllib", reason="RLlib has an environment of its own: make rllib", exc_type=ImportError)
 pytestmark = pytest.mark.filterwarnings("ignore")  # its own

@@ -5,8 +5,8 @@ import pytest
 from training_samples import EPISODE, VARIED, readings, run_settings
 
 from models.checkpoint import load_policy, save_policy, weights_hash
+from training.kit import spec_of
 from training.macro_env import MacroEnv
-from training.train import spec_of
 
 pytest.importorskip("sb3_contrib", reason="not installed: pip install 'adaptem[sb3]'")
 pytestmark = pytest.mark.filterwarnings("ignore")  # its own

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,9 +16,11 @@ from training_samples import EPISODE, VARIED, readings, run_settings
 from agent.features import FEATURES
 from agent.learned import batch
 from configs.errors import ConfigError
+from configs.load import dump
 from models.checkpoint import load_policy, make_policy, save_policy
+from training.kit import spec_of
 from training.macro_env import MacroEnv
-from training.train import spec_of, train
+from training.train import train
 
 mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'adaptem[train]'")
 
@@ -79,9 +83,63 @@ def test_only_a_better_policy_becomes_champion(tracked):
 
     folder, found, client = tracked
     tracker = Tracker(run_settings(folder, "tracked", track=True), found.folder)
-    worse, same = (tracker.finish({"score": found.score + change}, []) for change in (-0.1, 0.0))
+    others = {"another": -0.1, "one more": 0.0}
+    worse, same = (tracker.finish({"hash": name, "score": found.score + more}, []) for name, more in others.items())
     assert (worse, same) == ("2", "3")
     assert str(client.get_model_version_by_alias("tracked", "champion").version) == same
+
+
+def logged(client, run: str) -> dict[str, list[int]]:
+    names = client.get_run(run).data.metrics
+    return {name: [each.step for each in client.get_metric_history(run, name)] for name in names}
+
+
+def test_a_run_that_has_ended_is_not_told_twice(tracked):
+    """Resumed at its end, and at its last but one checkpoint: nothing anew."""
+    folder, _, client = tracked
+    settings = run_settings(folder, "resumed", track=True)
+    first = train(settings)
+    run = (first.folder / "mlflow_run").read_text()
+    before = logged(client, run)
+    assert train(settings, resume=True).hash == first.hash
+    assert logged(client, run) == before and before["select_score"] == sorted(set(before["select_score"]))
+    assert [each.version for each in client.search_model_versions("name = 'resumed'")] in ([1], ["1"])
+    assert client.get_run(run).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"), [(KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED"), (RuntimeError, "FAILED")]
+)
+def test_a_run_that_breaks_off_does_not_run_for_ever(raised, status, tracked):
+    folder, whole, client = tracked
+    settings = run_settings(folder, f"broken-off-by-{raised.__name__}", track=True)
+
+    def broken(row):
+        if "entropy" in row and row["update"] == 3:
+            raise raised
+
+    with pytest.raises(raised):
+        train(settings, told=broken)
+    run = (settings.out / settings.name / "mlflow_run").read_text()
+    assert client.get_run(run).info.status == status
+    gone_on = train(settings, resume=True)
+    assert client.get_run(run).info.status == "FINISHED" and gone_on.hash == whole.hash
+    steps = logged(client, run)["entropy"]
+    assert len(steps) == len(set(steps)) == 3
+
+
+def test_a_run_that_is_ended_by_a_signal_says_how_to_go_on(tracked, tmp_path):
+    folder, _, client = tracked
+    settings = run_settings(folder, "ended", track=True, updates=100_000)
+    (tmp_path / "run.yaml").write_text(dump(settings))
+    words = [sys.executable, "-m", "console.main", "train", str(tmp_path / "run.yaml")]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ)
+    while not (settings.out / "ended" / "checkpoint.safetensors").exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode == 130 and "interrupted: by SIGTERM; the same command with --resume goes on" in told
+    assert client.get_run((settings.out / "ended" / "mlflow_run").read_text()).info.status == "KILLED"
 
 
 def test_no_dependency_reports_home():
