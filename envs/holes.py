@@ -228,12 +228,16 @@ def _numbers(path: Path, rows: Sequence[Mapping[str, str]], name: str) -> Floats
 
 
 def _refuse_twice(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """One hole in two rows would be imaged, and counted, twice. Raises ConfigError."""
+    """One hole in two rows, by its target or else its place, would be imaged and counted twice. Raises ConfigError."""
+    names = ("target",) if "target" in rows[0] else _PLACES
+    if not all(name in rows[0] for name in names):
+        return  # nothing tells one hole of a patch from another
     lines: dict[tuple[str, ...], int] = {}
     for line, row in enumerate(rows, start=2):
-        key = (row["target"],) if row.get("target") else tuple(map(str, row.values()))
-        if lines.setdefault(key, line) != line and any(name in row for name in ("target", *_PLACES)):
-            raise ConfigError(f"{path}: rows {lines[key]} and {line} are of one hole: leave one of them out")
+        key = tuple(row[name] for name in (*LEVELS, *names))
+        if all(key) and lines.setdefault(key, line) != line:
+            told = ", ".join(f"{name} {row[name]}" for name in names)
+            raise ConfigError(f"{path}: rows {lines[key]} and {line} are of one hole ({told}): leave one of them out")
 
 
 def _tree(path: Path, rows: Sequence[Mapping[str, str]]) -> tuple[Whole, tuple[tuple[str, ...], ...]]:

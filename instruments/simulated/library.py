@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from configs.errors import ConfigError
 from configs.named import named as find_named
+from configs.named import own
 from instruments.simulated.recipe import Film, GridBars, Holes, Material, Population, Recipe
 
 GROUP = "adaptem.specimens"
@@ -258,9 +259,7 @@ def named(name: str) -> Recipe:
 
 def _own(name: str) -> Recipe:
     found = find_named(name, GROUP)
-    if isinstance(found, Recipe):
-        return found
-    made = found() if callable(found) else found
+    made = own(name, GROUP, (), "recipe of a specimen", ()) if callable(found) else found
     try:
         return made if isinstance(made, Recipe) else Recipe.model_validate(made)
     except ValidationError as error:

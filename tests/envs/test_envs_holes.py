@@ -61,8 +61,8 @@ def test_probabilities_serve_as_well(tmp_path):
         ("grid,square,patch,ctf_max_resolution_A,predicted_good_probability\na,b,c,4,1.5\n", "runs from 1.5"),
         (HEAD[:-1] + ",predicted_good_probability\na,b,c,4,4,0.5\n", "both .* are there"),
         (HEAD[:-1] + ",x_px,y_px\na,b,c,4,4,0,0\na,b,c,4,4,inf,0\n", "a place in row 3 is endless"),
-        (HEAD[:-1] + ",x_px,y_px\na,b,c,4,4,0,0\na,b,c,9,4,1,0\na,b,c,4,4,0,0\n", "rows 2 and 4 are of one hole"),
-        ("target," + HEAD + "t,a,b,c,4,4\nt,a,b,c,9,4\n", "rows 2 and 3 are of one hole"),
+        (HEAD[:-1] + ",x_px,y_px\na,b,c,4,4,0,0\na,b,c,9,4,1,0\na,b,c,5,4,0,0\n", "rows 2 and 4 are of one hole"),
+        ("target," + HEAD + "t,a,b,c,4,4\nt,a,b,c,9,4\n", "rows 2 and 3 are of one hole .target t"),
     ],
 )
 def test_a_table_that_makes_no_sense_is_refused(tmp_path, text, words):
@@ -70,6 +70,12 @@ def test_a_table_that_makes_no_sense_is_refused(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(ConfigError, match=words):
         read_holes(path)
+
+
+def test_a_target_is_named_within_its_patch(tmp_path):
+    path = tmp_path / "holes.csv"
+    path.write_text("target," + HEAD + "1,a,b,c,4,4\n1,a,b,d,9,4\n")
+    assert len(read_holes(path)) == 2
 
 
 def test_a_table_as_a_spreadsheet_saves_it(table):

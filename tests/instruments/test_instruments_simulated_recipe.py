@@ -58,7 +58,7 @@ def test_a_specimen_of_ones_own_is_a_recipe_in_a_file(tmp_path, monkeypatch):
     Path("mine.py").write_text(
         f"from instruments.simulated.recipe import Recipe\n"
         f"told = {told}\nmade = Recipe(**told)\nbare = {{'title': 'film'}}\nnumber = 7\n"
-        "def drawn():\n    return told\n"
+        "def drawn():\n    return told\ndef broken():\n    return told['none']\ndef needs(x):\n    return x\n"
     )
     assert named("mine.py:told") == named("mine.py:made") == named("mine.py:drawn") == Recipe.model_validate(told)
     settings = SimulatedSettings.model_validate({"specimen": "mine.py:made"})
@@ -67,6 +67,9 @@ def test_a_specimen_of_ones_own_is_a_recipe_in_a_file(tmp_path, monkeypatch):
         "bare": "no recipe of a specimen",
         "number": "a int that is no recipe",
         "none": "has no none",
+        "Recipe": "makes no recipe of a specimen .ValidationError",
+        "broken": "makes no recipe .* KeyError: 'none'; mine.py, line 9",
+        "needs": "makes no recipe of a specimen .TypeError",
     }.items():
         with pytest.raises(ConfigError, match=words):
             named(f"mine.py:{name}")
