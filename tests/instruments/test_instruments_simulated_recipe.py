@@ -68,7 +68,7 @@ def test_a_specimen_of_ones_own_is_a_recipe_in_a_file(tmp_path, monkeypatch):
         "number": "a int that is no recipe",
         "none": "has no none",
         "Recipe": "makes no recipe of a specimen .ValidationError",
-        "broken": "makes no recipe .* KeyError: 'none'; mine.py, line 9",
+        "broken": "makes no recipe .*KeyError: 'none'; mine.py, line 9",
         "needs": "makes no recipe of a specimen .TypeError",
     }.items():
         with pytest.raises(ConfigError, match=words):
