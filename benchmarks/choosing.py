@@ -125,7 +125,9 @@ def judged(measurer: Measurer, asked: Sequence[Description], known: Sequence[Obj
         if right:
             mask, _, told = measurer.measure(image, 1.0)
             off = min(abs(np.log(max(told.number, 0.1) / right)), MOST_OFF)
-            rows.append((*agreement(label(mask), objects), off, told.low <= right <= told.high))
+            rows.append(
+                (*agreement(label(mask), objects), off, told.low <= right <= told.high if told.ranged else np.nan)
+            )
     return dict(zip(("dice", "f1", "off", "in_range"), np.mean(rows, axis=0).tolist(), strict=True)) if rows else {}
 
 
@@ -162,7 +164,8 @@ def main() -> int:
             row: dict[str, Any] = {"k": shots, "by": name, "sets": len(each)}
             for key in ("dice", "f1", "off"):
                 row[key], row[f"{key}_low"], row[f"{key}_high"] = interval(np.array([one[key] for one in each]))
-            row["in_range"] = float(np.mean([one["in_range"] for one in each]))
+            ranged = [one["in_range"] for one in each if np.isfinite(one["in_range"])]
+            row["in_range"] = float(np.mean(ranged)) if ranged else float("nan")
             for key in ("by_trees", "by_forest", "by_outlines"):
                 row[key] = sum(one.get(key, 0.0) for one in each)
             rows.append(row)

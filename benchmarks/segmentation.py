@@ -14,9 +14,9 @@ counts over frames of a draw. In range: share of frames whose experts' count lie
 threshold: smoothed and levelled, its width, sign and level the best on the labelled frames. forest: scikit-image's
 trainable segmentation as its gallery has it. trees: those of ``adaptem measure``, on scikit-image's features and the
 encoder's. density: its count (``models.counting``); titanium's frames are of one exposure, taken as recorded. chosen:
-what ``adaptem measure`` takes of all its ways, by the labelled frames alone (``models.choosing``); ways: which in each
-draw. experts: titanium's first three frames, nearly one picture (correlation 0.98 and 0.96): outlines of one held
-against the next's.
+what ``adaptem measure`` takes of all its ways, by the labelled frames alone (``models.choosing``), titanium's counts as
+with ``--movie`` by density; ways: which in each draw. experts: titanium's first three frames, nearly one picture
+(correlation 0.98 and 0.96): outlines of one held against the next's.
 """
 
 from __future__ import annotations
@@ -256,7 +256,8 @@ def _summary(draws: list[list[dict[str, float]]]) -> dict[str, float]:
         row[key], row[f"{key}_low"], row[f"{key}_high"] = interval(_by_frame(every, key)) if stated else (np.nan,) * 3
     pairs = [zip(*((one["count"], one["expert_count"]) for one in draw), strict=True) for draw in draws]
     row["r"] = float(np.mean([_correlation(*each) for each in pairs]))
-    row["in_range"] = float(np.mean([one["in_range"] for one in every]))
+    ranged = [one["in_range"] for one in every if np.isfinite(one["in_range"])]
+    row["in_range"] = float(np.mean(ranged)) if ranged else float("nan")
     return row
 
 

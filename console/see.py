@@ -42,14 +42,18 @@ def measure(
         typer.Option(
             "--movie",
             help="Frames of one movie, in the order of the numbers in their names, of one exposure: contrast counts, "
-            "and where the number steps is told.",
+            "by the density unless --count says otherwise, and where the number steps is told.",
         ),
     ] = False,
     outline: Annotated[
         str, typer.Option(help="trees, forest or both outline; by itself what labelled images speak for.")
     ] = "auto",
     count: Annotated[
-        str, typer.Option(help="density, or the number of outlines, counts; by itself what labelled images speak for.")
+        str,
+        typer.Option(
+            help="density, or the number of outlines, counts; by itself what labelled images speak for, with --movie "
+            "the density."
+        ),
     ] = "auto",
 ) -> None:
     """Measure what a few masks show, or the lattice, in every image of a folder, with the range of each number."""

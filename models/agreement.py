@@ -26,12 +26,18 @@ def agreement(mine: Labels, theirs: Labels) -> tuple[Ratio, Ratio]:
     >>> [round(each, 2) for each in agreement(one, other)]
     [0.67, 0.67]
     """
+    common, covered, right, objects = tally(mine, theirs)
+    return 2 * common / max(covered, 1.0), 2 * right / max(objects, 1.0)
+
+
+def tally(mine: Labels, theirs: Labels) -> tuple[float, float, float, float]:
+    """What ``agreement`` is made of: pixels in common, pixels of both; objects that are right, objects of both."""
     both = np.zeros((int(mine.max()) + 1, int(theirs.max()) + 1))
     np.add.at(both, (mine.ravel(), theirs.ravel()), 1)
     ours, others = both.sum(axis=1)[1:], both.sum(axis=0)[1:]
     shared = both[1:, 1:]
     overlap = shared / np.maximum(ours[:, None] + others[None] - shared, 1)
-    right = int((overlap[linear_sum_assignment(overlap, maximize=True)] >= 0.5).sum()) if overlap.size else 0
-    objects = int((ours >= LEAST_PX).sum() + (others > 0).sum())
+    right = float((overlap[linear_sum_assignment(overlap, maximize=True)] >= 0.5).sum()) if overlap.size else 0.0
+    objects = float((ours >= LEAST_PX).sum() + (others > 0).sum())
     covered = float((mine > 0).sum() + (theirs > 0).sum())
-    return 2 * float(((mine > 0) & (theirs > 0)).sum()) / max(covered, 1.0), 2 * right / max(objects, 1)
+    return float(((mine > 0) & (theirs > 0)).sum()), covered, right, objects

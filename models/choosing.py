@@ -5,6 +5,7 @@ more than chance: the mean of both is as good as the better one, and is taken un
 density counts what touches and overlaps, and may be wrong by any factor where a few objects were labelled; the number
 of outlines joins the one and is safe in the other. Which of these is less wrong, labelled frames do tell. The range of
 a count is that of choosing so: of each labelled frame the error of what the other labelled frames would have chosen.
+Where frames are alike, contrast is to count, which outlines do not heed: there the density does, unless set by hand.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from skimage.measure import label
 
-from models.agreement import agreement
-from models.counting import Counted, Counter, large_parts, log_error, mass, rms, within
+from models.agreement import tally
+from models.counting import RANGED_FROM, Counted, Counter, large_parts, log_error, mass, rms, within
 from models.held_out import frame_pieces
 from models.segmentation import Both, Measured, Outliner, Segmenter, measure
 
@@ -37,6 +38,11 @@ AUTO = "auto"
 TREES, FOREST, BOTH = "trees", "forest", "both"
 DENSITY, OUTLINES = "density", "outlines"
 OUTLINE_BY, COUNT_BY = (AUTO, BOTH, TREES, FOREST), (AUTO, DENSITY, OUTLINES)
+CHOSEN, BY_HAND, BY_CONTRAST = "chosen", "set by hand", "as contrast counts"
+_NO_RANGE = (
+    "; counts have no range: fewer than two labelled frames, or halves of a single one, show objects that others tell; "
+    "label one more"
+)
 _BETTER, _BETTER_IN_ONE = 0.03, 0.1
 """By so much trees alone, or a forest, have to outline better than both (mean of Dice and F1); in the halves of a
 single frame, which tell less, by more."""
@@ -48,23 +54,25 @@ class Choice:
 
     outlined_by: str
     dice: dict[str, Ratio]
-    """Of pixels, mean over labelled frames; of what outlines, where labelled frames tell."""
+    """Of pixels, mean over labelled frames that show any object, what is outlined in others shared among them; of what
+    outlines, where labelled frames tell."""
     f1: dict[str, Ratio]
-    """Of objects."""
+    """Of objects, likewise."""
     counted_by: str
     off: dict[str, float]
     """Of what counts, the root mean square of ln(counted ÷ labelled)."""
-    chosen: tuple[bool, bool]
-    """Whether outlines, and counts, were left to be chosen; else they were set by hand."""
+    how: tuple[str, str]
+    """What outlines, and what counts, was ``CHOSEN``, ``BY_HAND`` or ``BY_CONTRAST``."""
+    ranged: bool
+    """Whether labelled frames tell how wrong a count may be."""
 
     def __str__(self) -> str:
         outlined = ", ".join(f"{name}: Dice {self.dice[name]:.2f}, F1 {self.f1[name]:.2f}" for name in self.dice)
         counted = ", ".join(f"{name}: off by a factor of {math.exp(off):.3g}" for name, off in self.off.items())
-        how = ["chosen" if each else "set by hand" for each in self.chosen]
         return (
-            f"outlined by {self.outlined_by}, {how[0]} ({outlined or 'too little is labelled to tell'}); "
-            f"counted by {self.counted_by}, {how[1]} ({counted or 'too little is labelled to tell'}); "
-            "each on labelled frames by the others"
+            f"outlined by {self.outlined_by}, {self.how[0]} ({outlined or 'too little is labelled to tell'}); "
+            f"counted by {self.counted_by}, {self.how[1]} ({counted or 'too little is labelled to tell'}); "
+            f"each on labelled frames by the others{'' if self.ranged else _NO_RANGE}"
         )
 
 
@@ -104,7 +112,8 @@ def taught(
     """Fit what may be chosen, and choose.
 
     ``objects`` (H, W) of each image, a number for each object, 0 outside; ``alike``: frames are of one exposure and
-    gain. ``outline``: of ``OUTLINE_BY``, ``count``: of ``COUNT_BY``, where outlines is their number.
+    gain, and by itself the density counts. ``outline``: of ``OUTLINE_BY``, ``count``: of ``COUNT_BY``, where outlines
+    is their number.
     Raises ValueError for labels that teach nothing and unknown ways.
     """
     check_ways(outline, count)
@@ -122,11 +131,15 @@ def taught(
 def chosen(
     outliners: Mapping[str, Outliner], counter: Counter | None, objects: Sequence[Labels], count: str = AUTO
 ) -> Measurer:
-    """Of what was fitted to the same labelled frames: one alone is taken, of several the one that these speak for."""
-    scored = {name: _agreements(each.held_out, objects) for name, each in outliners.items() if each.held_out}
+    """Of what was fitted to the same labelled frames: one alone is taken, of several the one that these speak for.
+
+    A counter of frames that are alike is taken unless ``count`` says otherwise.
+    """
+    by_contrast = count == AUTO and counter is not None and counter.alike
+    scored = {name: agreements(each.held_out, objects) for name, each in outliners.items() if each.held_out}
     outlined_by = next(iter(outliners)) if len(outliners) == 1 else better_outlines(scored)
     errors = {} if counter is None else {DENSITY: counter.errors}
-    if count != DENSITY:
+    if count != DENSITY and not by_contrast:
         errors[OUTLINES] = _count_errors(outliners[outlined_by].held_out, objects)
     counted_by = better_counts(errors) if len(errors) == 2 else next(iter(errors))
     choice = Choice(
@@ -135,7 +148,11 @@ def chosen(
         f1={name: float(each[:, 1].mean()) for name, each in scored.items()},
         counted_by=counted_by,
         off={name: rms(list(each.values())) for name, each in errors.items() if each},
-        chosen=(len(outliners) > 1, len(errors) > 1),
+        how=(
+            CHOSEN if len(outliners) > 1 else BY_HAND,
+            BY_CONTRAST if by_contrast else CHOSEN if len(errors) > 1 else BY_HAND,
+        ),
+        ranged=len(errors[counted_by]) >= RANGED_FROM,
     )
     used, off = counter if counted_by == DENSITY else None, honest_off(errors, counted_by)
     return Measurer(outliners[outlined_by], used, choice, off, len(errors[counted_by]))
@@ -150,7 +167,12 @@ def better_outlines(scored: Mapping[str, npt.NDArray[np.float64]]) -> str:
 
 
 def better_counts(errors: Mapping[str, Mapping[int, float]]) -> str:
-    """Of ln(counted ÷ labelled) by piece: density, unless outlines are less wrong where both are known."""
+    """Of ln(counted ÷ labelled) by piece: density, unless outlines are less wrong where both are known.
+
+    Of two ways never the one of which nothing is known.
+    """
+    if not errors[DENSITY] or not errors[OUTLINES]:
+        return OUTLINES if errors[OUTLINES] else DENSITY
     both = errors[DENSITY].keys() & errors[OUTLINES].keys()
     density, outlines = (rms([errors[name][n] for n in both]) for name in (DENSITY, OUTLINES))
     return OUTLINES if outlines < density else DENSITY
@@ -171,10 +193,15 @@ def honest_off(errors: Mapping[str, Mapping[int, float]], counted_by: str) -> fl
     return max(rms(list(own.values())), rms(left_out))
 
 
-def _agreements(outlined: Sequence[Mask], objects: Sequence[Labels]) -> npt.NDArray[np.float64]:
-    """(N, 2) Dice and F1 of each labelled frame that shows any object."""
-    pairs = zip(outlined, objects, strict=True)
-    return np.array([agreement(np.asarray(label(mask)), known) for mask, known in pairs if known.any()])
+def agreements(outlined: Sequence[Mask], objects: Sequence[Labels]) -> npt.NDArray[np.float64]:
+    """(N, 2) Dice and F1 of each labelled frame that shows any object.
+
+    What is outlined in frames that show none is wrong, and counted to the others in equal shares.
+    """
+    found = np.array([tally(np.asarray(label(mask)), known) for mask, known in zip(outlined, objects, strict=True)])
+    shown = np.array([bool(known.any()) for known in objects])
+    common, covered, right, every = (found[shown] + found[~shown].sum(axis=0) / max(int(shown.sum()), 1)).T
+    return np.stack([2 * common / np.maximum(covered, 1.0), 2 * right / np.maximum(every, 1.0)], axis=1)
 
 
 def _count_errors(outlined: Sequence[Mask], objects: Sequence[Labels]) -> dict[int, float]:

@@ -41,6 +41,8 @@ _BINS = 255
 _SCALE = 100.0
 """Densities are learned in hundredths, so that the trees' limits on leaves bite where they should."""
 _NOTHING = 0.1
+RANGED_FROM = 2
+"""Errors, from which a range follows: one says nothing of how they scatter, and of none nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,13 @@ class Counted:
     sd: float
     """How far labelled frames were counted wrong by the others' labels, at least as counts scatter (Poisson)."""
     low: float
-    """With ``high`` 95 %, wide where few frames were labelled (Student's t)."""
+    """With ``high`` 95 %, wide where few frames were labelled (Student's t); both NaN where these do not tell."""
     high: float
+
+    @property
+    def ranged(self) -> bool:
+        """Whether labelled frames tell how wrong it may be."""
+        return math.isfinite(self.low)
 
 
 class Counter:
@@ -75,10 +82,11 @@ class Counter:
         masses = [mass(each) for each in objects]
         if not any(each.any() for each in masses):
             raise ValueError("no labelled frame shows an object: give one to count by")
+        self.alike = alike
         self._contrast = float(np.mean([image.spread for image in images])) if alike else None
         columns = [self._columns(image) for image in images]
         self.errors = self._left_out(columns, masses, seed)
-        """ln(counted ÷ labelled) of each labelled frame (or half of a single one) that shows any, by the others."""
+        """ln(counted ÷ labelled) of each labelled frame that shows any, or half of a single one, by the others."""
         self.off = rms(list(self.errors.values()))
         """Root mean square of the errors."""
         self._trees = _fitted(columns, masses, seed)
@@ -95,7 +103,7 @@ class Counter:
         return image.columns if self._contrast is None else image.columns * np.float32(image.spread / self._contrast)
 
     def _left_out(self, columns: Sequence[Floats], masses: Sequence[Doubles], seed: int) -> dict[int, float]:
-        """Of each frame by the others; of a single one, of each half by the other."""
+        """Of each frame by the others; where a single one shows any, of each half by the other halves."""
         pieces, errors = frame_pieces(masses), {}
         for n, one in enumerate(pieces):
             shown, others = one.of(masses), [each for each in pieces if each is not one]
@@ -118,9 +126,14 @@ def rms(errors: Sequence[float]) -> float:
 
 
 def within(number: float, off: float, errors: int) -> Counted:
-    """A number and its range, as ``off`` says, the root mean square of so many ``errors`` of its logarithm."""
+    """A number and its range, as ``off`` says, the root mean square of so many ``errors`` of its logarithm.
+
+    Without a range where they are fewer than two.
+    """
     sd = max(off, 1 / math.sqrt(max(number, 1.0)))
-    reach = math.exp(float(stats.t.ppf(0.975, max(errors, 1))) * sd)
+    if errors < RANGED_FROM:
+        return Counted(number, sd * number, math.nan, math.nan)
+    reach = math.exp(float(stats.t.ppf(0.975, errors)) * sd)
     return Counted(number, sd * number, number / reach, max(number, 1.0) * reach)
 
 

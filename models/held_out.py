@@ -39,9 +39,10 @@ class Piece:
 
 
 def frame_pieces(frames: Sequence[npt.NDArray[Any]]) -> list[Piece]:
-    """Each frame; of a single one its halves."""
+    """Each frame or, where fewer than two show an object (as of one alone), the halves of all."""
     left, right = _halves(frames)
-    return [*left, *right] if len(frames) == 1 else [Piece(n, slice(None)) for n in range(len(frames))]
+    shown = sum(int((each > 0).sum()) >= LEAST_PX for each in frames)
+    return [*left, *right] if shown < 2 else [Piece(n, slice(None)) for n in range(len(frames))]
 
 
 def splits(masks: Sequence[Mask]) -> list[Split]:

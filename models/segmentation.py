@@ -20,6 +20,7 @@ from scipy import stats
 from skimage.measure import label, regionprops
 
 from models.agreement import LEAST_PX
+from models.counting import large_parts, mass
 from models.description import gallery_columns
 from models.encoder import STRIDE, features
 from models.held_out import levelled, splits, told_by_others
@@ -85,10 +86,6 @@ class Measured:
     def count(self) -> float:
         """Those that the frame's rim cuts are halves: without bias at a straight rim, whatever their sizes."""
         return sum(0.5 if thing.cut else 1.0 for thing in self.things)
-
-    @property
-    def density_per_um2(self) -> float:
-        return self.count / self.area_um2
 
 
 class Outliner(Protocol):
@@ -190,7 +187,7 @@ def measure(probabilities: Floats, threshold: float, pixel_size_nm: float) -> Me
                 cut=top == 0 or left == 0 or bottom == whole.shape[0] or right == whole.shape[1],
             )
         )
-    counts = [_count(probabilities > level) for level in (looser, threshold, tighter)]
+    counts = [float(mass(large_parts(probabilities > level)).sum()) for level in (looser, threshold, tighter)]
     return Measured(
         things=tuple(things),
         area_um2=probabilities.size * pixel_size_nm**2 / 1e6,
@@ -204,14 +201,6 @@ def measure(probabilities: Floats, threshold: float, pixel_size_nm: float) -> Me
 
 def _diameter(area_px: float) -> float:
     return 2 * math.sqrt(area_px / math.pi)
-
-
-def _count(mask: Mask) -> float:
-    parts = label(mask)
-    weights = (np.bincount(parts.ravel()) >= LEAST_PX).astype(float)
-    weights[0] = 0.0
-    weights[np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))] *= 0.5
-    return float(weights.sum())
 
 
 def _poisson(count: float) -> tuple[float, float]:

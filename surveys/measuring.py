@@ -73,8 +73,9 @@ class FrameRow:
         median = f", median diameter {np.median(sizes):.3g} {unit}" if sizes else ""
         density = f", {number.number / found.area_um2:.3g} per µm²" if self.scaled else ""
         seen = " (labelled)" if self.labelled else ""
+        within = f"{number.low:.3g} to {number.high:.3g}" if number.ranged else "range not known"
         return (
-            f"{self.name}{seen}: {number.number:.4g} ({number.low:.3g} to {number.high:.3g})"
+            f"{self.name}{seen}: {number.number:.4g} ({within})"
             f"{density}{median}, {found.covered:.2%} ({found.covered_low:.2%} to {found.covered_high:.2%}) covered"
         )
 
@@ -94,8 +95,9 @@ def measure_folder(
     """Learn from the images that have a mask of the same name, measure all, write as it goes.
 
     Images come in the order of the numbers in their names. ``alike``: they are of one exposure and gain, so that
-    contrast tells how many objects there are; otherwise each is held against its own. ``outline`` and ``count``: by
-    what, as ``models.choosing`` has it; how well each way told labelled images by the others goes to ``choice.csv``.
+    contrast tells how many objects there are, by the density unless ``count`` says otherwise; else each is held against
+    its own. ``outline`` and ``count``: by what, as ``models.choosing`` has it; how well each way told labelled images
+    by the others goes to ``choice.csv``. The range of a count is left empty where labelled images do not tell it.
 
     An image whose pixels are of another size than those that were learned from is not measured. Raises ConfigError for
     masks that fit no image, are images themselves or show too little, labelled images whose pixels differ in size,
@@ -160,7 +162,8 @@ def measure_folder(
             density = "" if nm is None else f"{counted.number / found.area_um2:.5g}"
             shares = [f"{each:.5g}" for each in (found.covered, found.covered_low, found.covered_high)]
             by = (choice.outlined_by, choice.counted_by)
-            counts = [f"{each:.1f}" for each in (counted.number, counted.low, counted.high)]
+            ranged = (counted.low, counted.high) if counted.ranged else ()
+            counts = [f"{each:.1f}" for each in (counted.number, *ranged)] + [""] * (2 - len(ranged))
             frames.writerow([path.name, path.stem in known, *counts, density, f"{found.count:g}", *shares, *by, ""])
             outlined(image.data, mask).save(out / f"{path.stem}.measured.png")
             yield FrameRow(path.name, found, path.stem in known, nm is not None, counted=counted, choice=choice)

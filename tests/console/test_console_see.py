@@ -130,11 +130,30 @@ def test_frames_of_a_movie_are_counted_in_order_and_where_the_number_steps_is_to
             Image.fromarray((255 * mask).astype(np.uint8)).save(masks / name)
     found = run("measure", images, "--masks", masks, "--out", tmp_path / "out", "--movie")
     assert found.exit_code == 0, found.output
-    assert "the number steps between heat-12.png and heat-13.png" in " ".join(found.output.split())
+    words = " ".join(found.output.split())
+    assert "the number steps between heat-12.png and heat-13.png" in words
+    assert "counted by density, as contrast counts" in words
     with (tmp_path / "out" / "frames.csv").open() as file:
         counts = {row["image"]: float(row["count"]) for row in csv.DictReader(file)}
     assert list(counts) == [f"heat-{n}.png" for n in range(8, 16)]
     assert counts["heat-11.png"] == pytest.approx(36, rel=0.1) and counts["heat-15.png"] == pytest.approx(8, rel=0.25)
+
+
+def test_where_labelled_images_do_not_tell_how_wrong_counts_are_no_range_is_told(tmp_path):
+    rng, (rows, columns) = np.random.default_rng(6), np.mgrid[:96, :96]
+    mask = np.hypot(rows - 40, columns - 24) < 6  # a single object, in one half
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.poisson(40.0 + 45 * mask).astype(np.uint8)).save(tmp_path / "images" / name)
+    Image.fromarray((255 * mask).astype(np.uint8)).save(tmp_path / "masks" / "a.png")
+    found = run("measure", tmp_path / "images", "--masks", tmp_path / "masks", "--out", tmp_path / "out")
+    words = " ".join(found.output.split())
+    assert found.exit_code == 0 and "(range not known)" in words and "label one more" in words, found.output
+    with (tmp_path / "out" / "frames.csv").open() as file:
+        told = list(csv.DictReader(file))
+    assert {(row["count_low"], row["count_high"]) for row in told} == {("", "")} and all(row["count"] for row in told)
+    assert all(row["covered_ratio"] and row["counted_by"] for row in told)
 
 
 def test_another_magnification_is_not_measured_by_what_was_learned(particles, tmp_path):

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the extra 'see' is not installed")
 from skimage.measure import label
 
 from models.agreement import agreement
-from models.choosing import better_counts, better_outlines, honest_off, taught
+from models.choosing import agreements, better_counts, better_outlines, honest_off, taught
 from models.counting import mass
 from models.description import describe
 from models.encoder import load_encoder
@@ -136,11 +136,13 @@ def test_the_halves_of_a_single_frame_have_to_differ_more(trees, taken):
         ({0: 0.1, 1: -0.2}, {0: 0.3, 1: 0.1}, "density"),
         ({0: 0.1, 1: -0.9}, {0: 0.3, 1: 0.1}, "outlines"),
         ({0: 0.1}, {0: 0.1}, "density"),
-        ({}, {0: 0.1}, "density"),
+        ({}, {0: 0.1}, "outlines"),
+        ({0: 0.1}, {}, "density"),
+        ({}, {}, "density"),
         ({0: 0.5, 1: 0.1}, {1: 0.2}, "density"),
     ],
 )
-def test_the_less_wrong_counts_where_both_are_known(density, outlines, taken):
+def test_the_less_wrong_counts_and_never_what_nothing_is_known_of(density, outlines, taken):
     assert better_counts({"density": density, "outlines": outlines}) == taken
 
 
@@ -151,14 +153,46 @@ def test_what_was_chosen_for_being_right_by_chance_is_no_surer_than_choosing_was
     assert honest_off(split, "outlines") == pytest.approx(np.sqrt((0.8**2 + 0.9**2) / 2))
 
 
-def test_where_one_half_shows_nothing_the_rule_stands_and_the_range_is_wide():
+def test_where_one_half_shows_nothing_the_rule_stands_and_no_range_is_told():
     image, known = discs(3, 40)
     known = np.where(COLUMNS < SIDE / 2, known, 0)
     measurer = measurer_of([(image, known)])
     told, _ = counted(measurer, discs(4, 40))
     assert (measurer.choice.outlined_by, measurer.choice.counted_by) == ("both", "density")
     assert measurer.choice.dice == {} and "too little is labelled" in str(measurer.choice)
-    assert told.high / told.low > 100
+    assert np.isnan([told.low, told.high]).all() and not told.ranged
+    assert "counts have no range: fewer than two" in str(measurer.choice)
+
+
+def empty(seed):
+    return np.random.default_rng(seed).normal(100, 8, (SIDE, SIDE)).astype(np.float32), np.zeros((SIDE, SIDE), int)
+
+
+def test_a_frame_that_shows_nothing_spoils_no_count():
+    alone, beside = measurer_of([discs(3, 20)]), measurer_of([discs(3, 20), empty(5)])
+    assert beside.choice.off.keys() == alone.choice.off.keys() == {"density", "outlines"}
+    told, right = counted(beside, discs(4, 20))
+    assert told.number == pytest.approx(right, rel=0.35) and told.low < right < told.high
+    assert told.high / told.low < 100
+    assert counted(beside, empty(6))[0].number < 2
+
+
+def test_what_is_outlined_where_nothing_is_speaks_against_who_outlines():
+    known = [discs(3, 12)[1], np.zeros((SIDE, SIDE), dtype=int)]
+    right, nothing, false = known[0] > 0, known[1] > 0, discs(8, 12)[1] > 0
+    clean, dirty = agreements([right, nothing], known), agreements([right, false], known)
+    assert clean == pytest.approx(np.ones((1, 2)), abs=0.2) and agreements([right], known[:1]) == pytest.approx(clean)
+    assert (dirty < 0.75 * clean).all()
+    twice = agreements([right, right, false], [known[0], *known])
+    assert twice.shape == (2, 2) and (dirty < twice).all() and (twice < clean).all()  # shared by two
+
+
+def test_frames_of_one_exposure_are_counted_by_density_unless_set_by_hand():
+    frames = [apart(seed) for seed in range(2)]
+    told = measurer_of(frames, outline="forest", alike=True)
+    assert told.choice.counted_by == "density" and "density, as contrast counts" in str(told.choice)
+    by_hand = measurer_of(frames, outline="forest", alike=True, count="outlines")
+    assert by_hand.choice.counted_by == "outlines" and "outlines, set by hand" in str(by_hand.choice)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sklearn", reason="the extra 'see' is not installed")
 pytest.importorskip("torch", reason="the extra 'see' is not installed")
 
-from models.counting import Counter, mass, parts
+from models.counting import Counter, mass, parts, within
 from models.description import describe
 
 
@@ -56,6 +56,19 @@ def test_one_labelled_frame_says_less_of_its_own_error():
     one, image = counter_of([discs(40, 1)]), discs(20, 7)[0]
     told = one.count(describe(image))
     assert told.number == pytest.approx(20, rel=0.2) and told.high / told.low > 2
+
+
+@pytest.mark.parametrize(("errors", "ranged"), [(0, False), (1, False), (2, True)])
+def test_a_range_is_told_from_two_errors_on(errors, ranged):
+    told = within(20.0, 0.3, errors)
+    assert told.number == 20 and told.sd > 0 and told.ranged == ranged
+    assert np.isfinite([told.low, told.high]).all() == ranged
+
+
+def test_a_frame_without_objects_leaves_the_halves_of_the_other_to_tell():
+    frame, nothing = discs(40, 1), discs(0, 2)
+    assert len(counter_of([frame, nothing]).errors) == len(counter_of([frame]).errors) == 2
+    assert len(counter_of([frame, nothing, discs(25, 3)]).errors) == 2  # whole frames, of which two show any
 
 
 def test_objects_at_the_rim_are_halves_so_that_densities_are_right_on_average():

@@ -37,7 +37,7 @@ def test_one_labelled_frame_finds_counts_and_sizes_the_rest(model, seed):
     told = probabilities > model.threshold
     assert 2 * (told & mask).sum() / (told.sum() + mask.sum()) > 0.9
     assert len(found.things) == 15 and found.count_low <= 15 <= found.count_high
-    assert found.density_per_um2 == pytest.approx(15 / (160 * 160 * 4 / 1e6))
+    assert found.area_um2 == pytest.approx(160 * 160 * 4 / 1e6)
     assert 0.97 * found.covered_low <= mask.mean() <= 1.03 * found.covered_high  # a rim is known to half a pixel
     sizes = np.median([thing.diameter_nm for thing in found.things])
     assert sizes == pytest.approx(2 * 2 * np.sqrt(mask.sum() / 15 / np.pi), rel=0.1)
@@ -55,7 +55,7 @@ def test_what_the_rim_cuts_is_told_and_is_half(model):
     told[0:4, 10:20] = told[30:40, 30:40] = told[20:30, 60:64] = told[50:55, 10:15] = 0.9
     found = measure(told, model.threshold, 1000.0)
     assert [thing.cut for thing in found.things] == [True, True, False, False]
-    assert found.count == 3.0 and found.density_per_um2 == pytest.approx(3 / 64**2)
+    assert found.count == 3.0 and found.area_um2 == 64**2
 
 
 def test_a_frame_with_nothing_holds_nothing_and_its_range_begins_at_none(model):
