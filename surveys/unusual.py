@@ -39,6 +39,9 @@ _WIDTHS = np.gradient(_SHARES_SAID)
 _PRIOR_SAID, _TRUSTED = 10.0, 40
 """The same where a person said of so many places what they are: then half of the prior of their share has this rate, in
 proportion less where of fewer. A few answers alone would not tell the share, and it may be large."""
+_TRUSTED_UNUSUAL = 20
+"""Where so many earlier places were said to be unusual the prior of their kind's mean share is as wide: would it widen
+with all that was said, one more ordinary place could raise what is expected."""
 _UNUSUAL = ((0.2, 0.15), (0.32, 0.4), (0.5, 0.2), (0.7, 0.1), (1.0, 0.15))
 _ORDINARY = ((0.6, 0.1), (0.77, 0.2), (1.0, 0.45), (1.3, 0.25))
 """Exponents of the p-values of unusual and of ordinary places, each with its probability. What is unusual need not
@@ -102,9 +105,10 @@ def believed(earlier: Sequence[Answered], answers: int = 0) -> Array:
 
     Shares of one kind scatter about a mean in their log-odds, and each specimen has the kind's law or any other. Of
     earlier ones the answers count alone: what p-values say of a share errs the same way on all of a kind. The default
-    belief stays a part of it, the smaller the more earlier specimens there are.
+    belief, which does not hear them, stays a part of it, the smaller the more earlier specimens there are. One more
+    ordinary place never raises the share.
     """
-    trusted = min((answers + sum(len(one.unusual) for one in earlier)) / _TRUSTED, 1.0)
+    trusted = min(answers / _TRUSTED, 1.0)
     default = np.outer(_LAWS_PRIOR, _exponentials(_SHARES_SAID, trusted / 2) * _WIDTHS)
     default /= default.sum()
     if not earlier:
@@ -118,7 +122,8 @@ def believed(earlier: Sequence[Answered], answers: int = 0) -> Array:
         ]
     )
     shares /= shares.sum(axis=1, keepdims=True)
-    kinds = np.log(np.outer(_LAWS_PRIOR, np.tile(_exponentials(_MEANS, 0.5) * _MEANS, len(_SCATTERS))))
+    wide = min(sum(float(one.unusual.sum()) for one in earlier) / _TRUSTED_UNUSUAL, 1.0)
+    kinds = np.log(np.outer(_LAWS_PRIOR, np.tile(_exponentials(_MEANS, wide / 2) * _MEANS, len(_SCATTERS))))
     for one in earlier:
         p = np.clip(one.p_values, _LEAST_P, 1.0)
         told = np.array([_told(_two_groups(p, law, _SHARES_SAID)[0], one.unusual) for law in _LAWS])

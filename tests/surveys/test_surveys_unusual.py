@@ -102,3 +102,20 @@ def test_few_earlier_specimens_say_only_so_much() -> None:
     assert means[0] < means[1] < means[2] < 0.33 and widths[2] < widths[1]
     for count in range(3):
         assert believed(earlier[:count]).sum() == pytest.approx(1)
+
+
+def test_each_more_ordinary_place_of_an_earlier_specimen_lowers_what_is_expected() -> None:
+    """Whichever are asked about first, the most unusual or the drawn ones, and after any that are unusual."""
+    p = np.sort(np.random.default_rng(0).uniform(size=40))
+    for asked in (p, p[::-1]):
+        for unusual in (0, 3):
+            shares = [
+                expected_share(believed([Answered(asked[:count], (np.arange(count) < unusual).astype(float))]))[0]
+                for count in range(max(unusual, 1), 41)
+            ]
+            assert (np.diff(shares) < 0).all()
+    nothing = expected_share(believed([]))[0]
+    none = [Answered(p, np.zeros(40))]
+    assert expected_share(believed(none * 4))[0] < expected_share(believed(none))[0] < nothing
+    first = [expected_share(believed([Answered(asked[:1], np.zeros(1))]))[0] for asked in (p, p[::-1])]
+    assert max(first) < nothing + 0.005
