@@ -82,6 +82,7 @@ def _as_json(found: FolderFlags, place: Path, table: Path) -> dict[str, Any]:
         {"folder": str(each.folder), "said": len(each.answered.unusual), "unusual": int(each.answered.unusual.sum())}
         for each in found.before.folders
     ]
+    expected = found.before.expected
     return {
         "folder": str(place),
         "cells": found.cells,
@@ -93,6 +94,7 @@ def _as_json(found: FolderFlags, place: Path, table: Path) -> dict[str, Any]:
         "to_say": str(table),
         "beyond_ratio": found.beyond,
         "earlier": earlier,
+        "expected": dict(zip(("share", "low", "high"), expected, strict=True)) if expected is not None else None,
         "passed_over": {str(path): why for path, why in found.before.passed_over.items()},
     }
 

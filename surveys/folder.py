@@ -23,7 +23,7 @@ from envs.overviews import quantiles_of, scaled
 from models.anomaly import Anomaly, Reason
 from models.encoder import SMALLEST_PX, STRIDE, Encoder, features
 from surveys.folder_cells import surprise
-from surveys.folder_earlier import Before, FolderKind, heard
+from surveys.folder_earlier import Before, FolderKind, heard, read_earlier
 from surveys.folder_reading import Reading, corner
 from surveys.folder_said import Cell, in_order, read_said, to_say
 from surveys.seeing import SeeingScorer
@@ -131,6 +131,7 @@ def flag_images(
     if not 0 < rate < 1:
         raise ConfigError(f"a false-discovery rate of {rate} was asked; give one between 0 and 1")
     answers = read_said(said, cell_px, paths) if said is not None else {}
+    told_earlier = read_earlier(earlier)
     watch, scorer, both = Anomaly(), NoveltyScorer(), SeeingScorer() if by == "both" else None
     reading = Reading(cell_px)
     descriptors: dict[int, Array] = {}
@@ -172,7 +173,7 @@ def flag_images(
     cells = [(paths[number].name, row, column) for number, row, column in where]
     told_of = in_order(answers, cells, said) if said is not None else None
     kind = FolderKind(by, cell_px, pixel_size_nm, NAMES, quantiles_of(scaled(rows, NAMES)))
-    before = heard(earlier, kind, [paths[number] for number in descriptors])
+    before = heard(told_earlier, kind, [paths[number] for number in descriptors])
     q, probability = q_values(p), probability_unusual(p, told_of, [one.answered for one in before.folders])
     ranked = []
     for k in np.argsort(p, kind="stable")[:most]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from typing import TYPE_CHECKING, TypeAlias
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,9 @@ import numpy.typing as npt
 from configs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from typing import TextIO
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Cell: TypeAlias = tuple[str, int, int]
@@ -28,19 +30,29 @@ TO_SAY = 40
 """Cells to look at: half of them the most unusual, half drawn."""
 NUMBER, ANSWER = "number", "unusual"
 PLACE = ("image", "image_sha256", "row_px", "column_px", "cell_px")
-"""The second is the first twelve digits of the hash of the image's file: answers about another image are refused."""
+"""The second is the first twelve digits of the hash of the image's file: answers about another image are refused. A
+letter stands before them, lest a spreadsheet take 123456789012 or 12e345678901 for a number; older tables have none."""
 _NEEDED = (*PLACE, ANSWER)
 """Tables of before there was a picture have no numbers."""
-TABLES = "say*.csv"
-"""In a folder that was flagged into."""
-_HASH_DIGITS = 12
+_TABLES, _TABLE = "say*.csv", re.compile(r"say(-[0-9]+)?\.csv")
+_HASH_DIGITS, _LETTER = 12, "h"
+_DELIMITERS = ",;\t"
+"""A spreadsheet of a country where 0,5 is a number parts columns by semicolons."""
 _SAID = {"yes": 1.0, "1": 1.0, "true": 1.0, "no": 0.0, "0": 0.0, "false": 0.0}
 _OTHERS = "these answers are about other images: give --said the table that was written for this folder"
+_CELLS = "give --cell as then"
 
 
 def hash_of(image: Path) -> str:
     """By which ``say.csv`` knows an image's file again."""
     return hashlib.sha256(image.read_bytes()).hexdigest()[:_HASH_DIGITS]
+
+
+def tables_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Tables that were written in a folder that was flagged into, and files of a like name, as copies of these."""
+    found = sorted(folder.glob(_TABLES)) if folder.is_dir() else []
+    written = [path for path in found if _TABLE.fullmatch(path.name)]
+    return written, [path for path in found if path not in written]
 
 
 def to_say(p_values: Array, count: int = TO_SAY, seed: int = 0) -> list[int]:
@@ -67,7 +79,8 @@ def write_to_say(cells: Sequence[Cell], cell_px: int, images: Sequence[Path], fo
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow((NUMBER, *PLACE, ANSWER))
-        writer.writerows([number, *row, ""] for number, row in enumerate(rows, start=1))
+        for number, (name, digits, *place) in enumerate(rows, start=1):
+            writer.writerow([number, name, _LETTER + digits, *place, ""])
     return path
 
 
@@ -80,13 +93,13 @@ def _asks(path: Path) -> list[tuple[int, list[str]]]:
     """Numbers and places of its rows, as a person may have sorted them; none where it is no such table."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
+            rows = _table(file)
             if not set(_NEEDED) <= set(rows.fieldnames or ()):
                 return []
             found = []
             for n, row in enumerate(rows, start=1):
                 name, known, *numbers = (row[column] or "" for column in PLACE)
-                place = [name, known, *(str(_whole(number)) for number in numbers)]
+                place = [name, known.removeprefix(_LETTER), *(str(_whole(number)) for number in numbers)]
                 found.append((_whole(row.get(NUMBER) or str(n)), place))
             return found
     except (OSError, ValueError, csv.Error):
@@ -112,41 +125,70 @@ def read_said(path: Path, cell_px: int, images: Sequence[Path]) -> dict[Cell, fl
     return found
 
 
-def answers(path: Path, cell_px: int, known: Callable[[str], str | None]) -> dict[Cell, float]:
+def says_nothing(path: Path) -> bool:
+    """Whether no row has an answer, be it readable or not. Raises ConfigError for a file that is no such table."""
+    return not any(True for _ in _answered(path))
+
+
+def answers(
+    path: Path, cell_px: int, known: Callable[[str], str | None], others: str = _OTHERS, cells: str = _CELLS
+) -> dict[Cell, float]:
     """The same of a table that may say nothing yet. ``known``: hash of an image by its name; None = it is not there.
+
+    ``others`` and ``cells``: what to do where the images or the size of the cells are not those.
 
     Raises ConfigError for a file that is none, another size of cells, other words, two answers about one cell that
     differ, and images that are not known by their hashes.
     """
     found: dict[Cell, float] = {}
     lines: dict[Cell, int] = {}
+    for line, row in _answered(path):
+        word = (row[ANSWER] or "").strip().lower()
+        if word not in _SAID:
+            raise ConfigError(f"{path}, line {line}: unusual is {word!r}; say yes or no, or leave it empty")
+        try:
+            there_px, *corner = (_whole(row[column]) for column in ("cell_px", "row_px", "column_px"))
+        except (ValueError, TypeError) as error:
+            raise _unreadable(path, line, error) from error
+        if there_px != cell_px:
+            raise ConfigError(f"{path}, line {line}: of cells of {there_px} pixels; {cells}")
+        name, digits = row["image"] or "", known(row["image"] or "")
+        if digits is None:
+            raise ConfigError(f"{path}, line {line}: {name} is not in the folder; {others}")
+        if (row["image_sha256"] or "").removeprefix(_LETTER) != digits:
+            raise ConfigError(f"{path}, line {line}: {name} was another image then; {others}")
+        cell = name, corner[0], corner[1]
+        if found.get(cell, _SAID[word]) != _SAID[word]:
+            told = f"lines {lines[cell]} and {line} say yes and no of one cell"
+            raise ConfigError(f"{path}: {told}; leave one of them empty")
+        found[cell], lines[cell] = _SAID[word], line
+    return found
+
+
+def _answered(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line and values of each row whose column ``unusual`` is not empty. Raises ConfigError for no such table."""
     line = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
+            rows = _table(file)
             if not set(_NEEDED) <= set(rows.fieldnames or ()):
                 raise ConfigError(f"{path}: needs the columns {', '.join(_NEEDED)}; it has {rows.fieldnames or 'none'}")
             for line, row in enumerate(rows, start=2):
-                word = (row[ANSWER] or "").strip().lower()
-                if not word:
-                    continue
-                if word not in _SAID:
-                    raise ConfigError(f"{path}, line {line}: unusual is {word!r}; say yes or no, or leave it empty")
-                if _whole(row["cell_px"]) != cell_px:
-                    raise ConfigError(f"{path}, line {line}: of cells of {row['cell_px']} pixels; give --cell as then")
-                name, digits = row["image"], known(row["image"])
-                if digits is None:
-                    raise ConfigError(f"{path}, line {line}: {name} is not in the folder; {_OTHERS}")
-                if row["image_sha256"] != digits:
-                    raise ConfigError(f"{path}, line {line}: {name} was another image then; {_OTHERS}")
-                cell = name, _whole(row["row_px"]), _whole(row["column_px"])
-                if found.get(cell, _SAID[word]) != _SAID[word]:
-                    told = f"lines {lines[cell]} and {line} say yes and no of one cell"
-                    raise ConfigError(f"{path}: {told}; leave one of them empty")
-                found[cell], lines[cell] = _SAID[word], line
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, csv.Error) as error:
-        raise ConfigError(f"{path}, line {line}: cannot be read as a table of cells ({error})") from error
-    return found
+                if (row[ANSWER] or "").strip():
+                    yield line, row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(path, line, error) from error
+
+
+def _unreadable(path: Path, line: int, error: Exception) -> ConfigError:
+    return ConfigError(f"{path}, line {line}: cannot be read as a table of cells ({error})")
+
+
+def _table(file: TextIO) -> csv.DictReader[str]:
+    """Its rows, parted by what stands most often in the first line."""
+    head = file.readline()
+    file.seek(0)
+    return csv.DictReader(file, delimiter=max(_DELIMITERS, key=head.count))
 
 
 def _whole(text: str) -> int:

@@ -151,10 +151,15 @@ def test_what_was_said_of_earlier_folders_sets_the_probabilities_of_a_new_one(pa
     assert run("flag", turned, "--out", old).exit_code == 0
     words = ("flag", particles / "images", "--out", tmp_path / "new", "--earlier", old, "--json")
     unsaid, chance = json.loads(run(*words).output), {}
-    assert unsaid["earlier"] == [] and unsaid["passed_over"] == {str(old): "nothing is said in it yet"}
+    assert (
+        unsaid["earlier"] == []
+        and unsaid["expected"] is None
+        and unsaid["passed_over"] == {str(old): "nothing is said in it yet"}
+    )
     for word in ("yes", "no"):
         answered(old / "say.csv", word)
         told = json.loads(run(*words).output)
+        assert 0 < told["expected"]["low"] < told["expected"]["share"] < told["expected"]["high"] < 1
         assert told["earlier"] == [{"folder": str(old), "said": 40, "unusual": 40 * (word == "yes")}]
         chance[word] = [one["probability"] for one in told["ranked"]]
         assert [one["q_value"] for one in told["ranked"]] == [one["q_value"] for one in unsaid["ranked"]]

@@ -87,6 +87,26 @@ def test_a_table_of_other_cells_or_images_is_neither_taken_nor_written_over(tmp_
         read_said(first, 64, images[1:])
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_that_a_spreadsheet_parted_otherwise_is_read_and_gone_on_with(tmp_path, images, delimiter):
+    table = filled(write_to_say(CELLS, 64, images, tmp_path), ["yes", "no"])
+    said = read_said(table, 64, images)
+    table.write_text("\ufeff" + table.read_text().replace(",", delimiter), encoding="utf-8")
+    assert read_said(table, 64, images) == said == {CELLS[0]: 1.0, CELLS[1]: 0.0}
+    assert write_to_say(CELLS, 64, images, tmp_path) == table and len(numbered(table)) == len(CELLS)
+
+
+def test_no_hash_reads_as_a_number_in_a_spreadsheet_and_those_of_older_tables_are_known(tmp_path, images):
+    table = filled(write_to_say(CELLS, 64, images, tmp_path), ["yes"])
+    said = read_said(table, 64, images)
+    with table.open() as file:
+        written = {row["image_sha256"] for row in csv.DictReader(file)}
+    assert written == {f"h{hash_of(image)}" for image in images}
+    table.write_text(table.read_text().replace(",h", ","))
+    assert hash_of(images[0]) in table.read_text() and read_said(table, 64, images) == said
+    assert write_to_say(CELLS, 64, images, tmp_path) == table
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
