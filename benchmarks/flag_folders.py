@@ -25,10 +25,10 @@ import numpy.typing as npt
 import tifffile
 import torch
 
-from benchmarks.common import DATA, arguments, print_table, write
+from benchmarks.common import DATA, arguments
 from benchmarks.flag_nulls import COLUMNS, KINDS, ROWS, SIDE_PX
 from benchmarks.flagging_methods import Keeping, Shown
-from benchmarks.flags import LOOPS, shown
+from benchmarks.flags import LOOPS, tell
 from benchmarks.flags_flown import LOOP_SITE_PX, column, environment, loops
 from envs.actions import LookAt
 from envs.descriptors import describe_windows
@@ -168,9 +168,7 @@ def main() -> int:
             for key, numbers in zip(MEASURES, values.T, strict=True):
                 row[key], row[f"{key}_low"], row[f"{key}_high"] = interval(numbers)
             rows.append(row)
-    title = f"flags of folders at a rate of {RATE:g}"
-    write(rows, options, title=title)
-    print_table([shown(row) for row in rows], title=title)
+    tell(rows, options, f"flags of folders at a rate of {RATE:g}")
     return 0
 
 

@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from benchmarks.common import arguments, print_table, write
+from benchmarks.common import arguments
 from benchmarks.flag_labels import SAID, Judged, error_after
-from benchmarks.flags import shown
+from benchmarks.flags import tell
 from surveys.significance import single_tail
 from training.evaluate import interval
 
@@ -104,9 +104,9 @@ def main() -> int:
             errors = np.array([error_after(kind[-1], count, kind[:earlier], DRAWS) for kind in kinds])
             row[f"said {count}"], row[f"said {count}_low"], row[f"said {count}_high"] = interval(errors)
         rows.append(row)
-    title = "expected calibration error after so many places of a new specimen were said to be what they are"
-    write(rows, options, title=title)
-    print_table([shown(row) for row in rows], title=title)
+    tell(
+        rows, options, "expected calibration error after so many places of a new specimen were said to be what they are"
+    )
     return 0
 
 

@@ -26,9 +26,9 @@ import tifffile
 import torch
 from skimage.measure import label
 
-from benchmarks.common import DATA, arguments, print_table, write
+from benchmarks.common import DATA, arguments
 from benchmarks.flag_folders import CELL_PX, overviews
-from benchmarks.flags import LOOPS, RATE, calibration_error, shown
+from benchmarks.flags import LOOPS, RATE, calibration_error, tell
 from benchmarks.flags_flown import LOOP_COVERED, LOOP_SITE_PX, Flown, flown, loops, strip
 from instruments.images import read_image
 from models.encoder import load_encoder
@@ -174,9 +174,7 @@ def main() -> int:
                 if len(found) > 1:
                     row |= {f"said {count}_low": low, f"said {count}_high": high}
             rows.append(row)
-    title = "expected calibration error after so many places were said to be what they are"
-    write(rows, options, title=title)
-    print_table([shown(row) for row in rows], title=title)
+    tell(rows, options, "expected calibration error after so many places were said to be what they are")
     return 0
 
 

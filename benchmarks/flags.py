@@ -51,6 +51,7 @@ from training.evaluate import interval
 from training.statistics import clopper_pearson
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable, Mapping
 
     from envs.step import Step
@@ -183,6 +184,12 @@ def shown(row: dict[str, Any]) -> dict[str, str]:
     return {key: row[key] if isinstance(row[key], str) else number(key) for key in keys}
 
 
+def tell(rows: list[dict[str, Any]], options: Namespace, title: str) -> None:
+    """As ``benchmarks.common.finish``, each interval beside its number."""
+    write(rows, options, title=title)
+    print_table([shown(row) for row in rows], title=title + (" (quick: not a result)" if options.quick else ""))
+
+
 def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--specimens", type=int, default=40, metavar="N", help="half of them without rare features")
@@ -212,9 +219,7 @@ def main() -> int:
         running = {name: [pool.submit(judged, job, alone=options.alone) for job in jobs] for name, jobs in sets.items()}
         for name, futures in running.items():
             rows += rows_of(name, [future.result() for future in futures])
-    title = f"flags at a false-discovery rate of {RATE:g}"
-    write(rows, options, title=title)
-    print_table([shown(row) for row in rows], title=title + (" (quick: not a result)" if options.quick else ""))
+    tell(rows, options, f"flags at a false-discovery rate of {RATE:g}")
     ours = next((row for row in rows if row["method"] == "adaptem" and row["specimens"].startswith("no rare")), None)
     if ours is None:
         return 0

@@ -49,7 +49,7 @@ def survey(
             show(planned.as_dict()) if json else say(planned.as_text())
             return
         folder = out or default_folder(settings)
-        night = open_night(settings, folder)
+        night = open_night(settings, folder, planned=planned)
         if not json:
             say(f"{settings.name} → {folder}\n{planned.headline()}")
         _run(night, json=json)

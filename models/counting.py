@@ -20,6 +20,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from models.agreement import LEAST_PX
 from models.held_out import frame_pieces
+from models.pixelwise import GROWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,15 +176,7 @@ class _Trees:
     def __init__(self, rows: Floats, said: Doubles, weights: Doubles, seed: int) -> None:
         levels = np.linspace(0, 1, _BINS + 1)[1:-1]
         self._edges = np.quantile(rows, levels, axis=0, weights=weights, method="inverted_cdf")
-        model = HistGradientBoostingRegressor(
-            loss="poisson",
-            max_iter=80,
-            learning_rate=0.08,
-            max_leaf_nodes=15,
-            min_samples_leaf=100,
-            l2_regularization=1.0,
-            random_state=seed,
-        )
+        model = HistGradientBoostingRegressor(loss="poisson", random_state=seed, **GROWN)
         self._model = model.fit(self._binned(rows), _SCALE * said, sample_weight=weights)
 
     def total(self, rows: Floats) -> float:

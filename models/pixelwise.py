@@ -7,7 +7,7 @@ of some pixels, which are drawn as they come. Boosted trees learn from more of w
 from __future__ import annotations
 
 import math
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,14 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 Floats: TypeAlias = npt.NDArray[np.float32]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
+GROWN: dict[str, Any] = {
+    "max_iter": 80,
+    "learning_rate": 0.08,
+    "max_leaf_nodes": 15,
+    "min_samples_leaf": 100,
+    "l2_regularization": 1.0,
+}
+"""How boosted trees on pixels are grown, those that count too (scikit-learn's names)."""
 _PIXELS = 40_000
 """Drawn from the labelled frames for boosted trees; at least a quarter of them inside, where there are so many."""
 _INSIDE = 0.25
@@ -40,14 +48,7 @@ class Boosted:
         few = min(len(inside), round(_INSIDE * _PIXELS))
         many = min(len(outside), _PIXELS - few)
         chosen = np.concatenate([rng.choice(inside, few, False), rng.choice(outside, many, False)])
-        self._trees = HistGradientBoostingClassifier(
-            max_iter=80,
-            learning_rate=0.08,
-            max_leaf_nodes=15,
-            min_samples_leaf=100,
-            l2_regularization=1.0,
-            random_state=seed,
-        ).fit(rows[chosen], said[chosen])
+        self._trees = HistGradientBoostingClassifier(random_state=seed, **GROWN).fit(rows[chosen], said[chosen])
         # inside is drawn more often than it is found: odds are put right
         self._odds = math.log(len(inside) / few * many / len(outside))
 

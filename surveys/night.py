@@ -28,7 +28,7 @@ from instruments.ledger_sqlite import free_bytes
 from instruments.powers import HasDiffraction, HasLoader, HasSpectra
 from instruments.protocol import Guarded
 from surveys.calibrated import check_measured
-from surveys.dryrun import plan
+from surveys.dryrun import Plan, plan
 from surveys.guarding import open_guarded, waived
 from surveys.learned import Learned, load_learned
 from surveys.loading import bring
@@ -170,13 +170,16 @@ def open_night(
     *,
     people: Clock | None = None,
     free_bytes: Callable[[Path], int] = free_bytes,
+    planned: Plan | None = None,
 ) -> Night:
     """Begin a survey in a new folder. Nothing moves yet.
+
+    ``planned``: the plan of these very settings, where it was made before.
 
     Raises ConfigError for a budget that cannot pay for one look, FolderError, InstrumentError; a folder that was made
     for a survey that cannot begin is taken away again.
     """
-    planned = plan(settings)
+    planned = planned or plan(settings)
     check_measured(settings)
     truth = settings.truth or truth_beside(folder)
     before = set(folder.iterdir()) if folder.is_dir() else None
